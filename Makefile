@@ -1,0 +1,25 @@
+# Two commands for a fresh machine: `make run` and `make test`. Each makes .venv where it is not there.
+PYTHON ?= python3.11
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: run test lint clean
+
+run: .venv/ready
+	dvc repro
+
+test: lint
+	pytest -n 2
+
+lint: .venv/ready
+	ruff format --check
+	ruff check
+	mypy
+	lint-imports
+
+.venv/ready: requirements.txt
+	$(PYTHON) -m venv .venv
+	pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+clean:
+	rm -rf .venv

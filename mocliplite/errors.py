@@ -1,0 +1,20 @@
+"""The one exception meant for users, and the boundary that turns it into a line and an exit status."""
+
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """A mistake the user can mend: names the file or key, what is wrong, what to do."""
+
+
+def run(main: Callable[[], None], status: int = 1) -> None:
+    """Call main; a UserError becomes one line on stderr and this exit status, not a traceback."""
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(status)
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept, run the same command again to go on.", file=sys.stderr)
+        sys.exit(130)

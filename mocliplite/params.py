@@ -1,0 +1,238 @@
+"""params.yaml as frozen dataclasses. Every knob is declared here once, with its type and range.
+
+A key that is unknown, missing, mistyped or out of range stops the run before any work, in one sentence.
+"""
+
+import re
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import yaml
+
+from mocliplite.errors import UserError
+
+FILE = "params.yaml"
+# DVC cannot leave out a dependency whose setting is empty: this file stands where a watched path names nothing.
+NOTHING = "configs/none"
+
+Section = TypeVar("Section")
+
+
+def require(holds: bool, key: str, value: object, wanted: str) -> None:
+    """Raise UserError naming the key unless its value is allowed."""
+    if not holds:
+        raise UserError(f"{FILE}: {key} is {value!r}; it must be {wanted}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Which clips there are, and which of them are for training, validation and test."""
+
+    root: str  # folder with one folder of clips a class
+    lists: str  # folder of the official split lists, or NOTHING
+    split: int  # which official split, or which fold is the test fold; from 1
+    include: str  # glob below root; clips that do not match are left out
+    group: str | None  # regular expression whose first bracket takes the group from the path below root
+    folds: int | None  # without lists: cut into this many folds, fold `split` is the test
+    test: float  # without lists and folds: share of clips for test
+    val: float  # share of the train clips for validation
+    seed: int  # of the cut into folds and validation
+    max_failed: float  # share of clips that may fail before a stage gives up
+
+    def __post_init__(self) -> None:
+        require(self.root not in ("", NOTHING), "dataset.root", self.root, "the folder that holds a folder a class")
+        require(self.split >= 1, "dataset.split", self.split, "at least 1")
+        require(_one_bracket(self.group), "dataset.group", self.group, "null or a regular expression with one bracket")
+        require(self.folds is None or self.folds >= 2, "dataset.folds", self.folds, "null or at least 2")
+        highest = self.folds or 1
+        if self.lists == NOTHING:
+            require(self.split <= highest, "dataset.split", self.split, f"1 to {highest}, the number of dataset.folds")
+        require(0 < self.test < 1, "dataset.test", self.test, "above 0 and below 1")
+        require(0 < self.val < 1, "dataset.val", self.val, "above 0 and below 1")
+        require(0 <= self.max_failed <= 1, "dataset.max_failed", self.max_failed, "from 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Motion:
+    """How motion vectors become a field."""
+
+    cell: Literal[8, 16]  # edge of a cell of the field, in pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """Which CLIP sees which frames."""
+
+    model: str  # hub id, or a local folder in the same format
+    revision: str | None  # commit of the hub id; null for a local folder
+    files: str  # what DVC watches of the model: its folder, or NOTHING for a hub id
+    prompts: str  # text file of templates, one a line, {} for the class name
+    frames: int  # keyframes a clip: the middles of this many equal spans
+    pick: Literal["middle", "key"]  # exactly the middle, or the nearest I-frame
+    batch: int  # images a forward pass; part of the values, in their last bits
+
+    def __post_init__(self) -> None:
+        require(self.model != "", "clip.model", self.model, "a hub id or a local folder")
+        # Else a changed file in the folder would pass unseen.
+        watched = not Path(self.model).is_dir() or Path(self.files) == Path(self.model)
+        require(watched, "clip.files", self.files, f"{self.model!r} as well, so that DVC watches the folder clip.model")
+        require(self.frames >= 1, "clip.frames", self.frames, "at least 1")
+        require(self.batch >= 1, "clip.batch", self.batch, "at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionNet:
+    """The network on motion fields, and how it is trained."""
+
+    arch: Literal["grid", "efficientnet_b0"]
+    frames: int  # fields sampled from a clip, one from each of as many equal spans
+    rows: int  # every field is brought to rows x cols cells
+    cols: int
+    width: int  # length of the pooled embedding of arch grid
+    dropout: float
+    lr: float
+    weight_decay: float
+    label_smoothing: float
+    epochs: int
+    batch: int
+    flip: bool  # mirror half of the train clips; false where left and right are classes
+    views: tuple[Literal["plain", "flip"], ...]  # embeddings cached for each clip; the first is plain
+    seed: int
+
+    def __post_init__(self) -> None:
+        for key in ("frames", "rows", "cols", "width", "epochs", "batch"):
+            require(getattr(self, key) >= 1, f"motion_net.{key}", getattr(self, key), "at least 1")
+        for key in ("dropout", "label_smoothing"):
+            value = getattr(self, key)
+            require(0 <= value < 1, f"motion_net.{key}", value, "at least 0 and below 1")
+        require(self.lr > 0, "motion_net.lr", self.lr, "above 0")
+        require(self.weight_decay >= 0, "motion_net.weight_decay", self.weight_decay, "at least 0")
+        wanted = "[plain] or [plain, flip]"
+        require(self.views in (("plain",), ("plain", "flip")), "motion_net.views", list(self.views), wanted)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """How the fusion head is built and fitted."""
+
+    hidden: int  # units of the hidden layer
+    dropout: float
+    lr: float
+    weight_decay: float
+    epochs: int
+    batch: int
+    seeds: int  # heads fitted, from as many random starts
+
+    def __post_init__(self) -> None:
+        for key in ("hidden", "epochs", "batch", "seeds"):
+            require(getattr(self, key) >= 1, f"head.{key}", getattr(self, key), "at least 1")
+        require(0 <= self.dropout < 1, "head.dropout", self.dropout, "at least 0 and below 1")
+        require(self.lr > 0, "head.lr", self.lr, "above 0")
+        require(self.weight_decay >= 0, "head.weight_decay", self.weight_decay, "at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute:
+    """Where and how parallel; changes no result, so no stage depends on it."""
+
+    workers: int  # processes that decode
+    threads: int  # threads of a forward or training pass; 0: one a core
+    device: Literal["cpu", "cuda", "auto"]
+    engine: Literal["processes", "inline"]  # inline: in the stage's own process, for debugging
+
+    def __post_init__(self) -> None:
+        require(self.workers >= 1, "compute.workers", self.workers, "at least 1")
+        require(self.threads >= 0, "compute.threads", self.threads, "at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """The whole of params.yaml."""
+
+    dataset: Dataset
+    motion: Motion
+    clip: Clip
+    motion_net: MotionNet
+    head: Head
+    compute: Compute
+
+
+def load(path: str | Path = FILE) -> Params:
+    """Read and check all sections. Raises UserError for anything that is not as declared above."""
+    try:
+        given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is not here; run this in the project's folder.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(given, dict):
+        raise UserError(f"{path} holds no settings; copy one from configs/.")
+    kinds = get_type_hints(Params)
+    _refuse_unknown(given, list(kinds), "")
+    sections = {name: section(kind, name, given[name]) for name, kind in kinds.items()}
+    return Params(**sections)
+
+
+def section(kind: type[Section], name: str, given: object) -> Section:
+    """Build one section; an unknown, mistyped or missing key is a UserError with the key's full name."""
+    if not isinstance(given, dict):
+        raise UserError(f"{FILE}: {name} is {given!r}; it must hold the keys {', '.join(get_type_hints(kind))}.")
+    types = get_type_hints(kind)
+    _refuse_unknown(given, list(types), f"{name}.")
+    return kind(**{key: _convert(types[key], f"{name}.{key}", value) for key, value in given.items()})
+
+
+def keys() -> list[str]:
+    """Every setting's full name, in the order of declaration."""
+    kinds = get_type_hints(Params)
+    return [f"{name}.{field.name}" for name, kind in kinds.items() for field in fields(kind)]
+
+
+def _refuse_unknown(given: dict[str, Any], known: list[str], prefix: str) -> None:
+    for key in given:
+        if key not in known:
+            nearest = get_close_matches(str(key), known, n=1, cutoff=0)[0]
+            raise UserError(f"{FILE}: {prefix}{key} is not a setting; the nearest is {prefix}{nearest}.")
+    for key in known:
+        if key not in given:
+            raise UserError(f"{FILE}: {prefix}{key} is missing; add it.")
+
+
+# PyYAML reads 1e-4 as text, hence the example.
+_WANTED = {int: "a whole number such as 256", float: "a number such as 1.0e-4", bool: "true or false", str: "text"}
+
+
+def _convert(kind: Any, key: str, value: Any) -> Any:
+    """The value in its declared type: int, float, bool, str, Literal, `X | None` or `tuple[X, ...]`."""
+    if get_origin(kind) is UnionType:
+        if value is None:
+            return None
+        (kind,) = (part for part in get_args(kind) if part is not NoneType)
+    if get_origin(kind) is Literal:
+        choices = get_args(kind)
+        near = get_close_matches(str(value), map(str, choices), n=1)
+        hint = f"; the nearest is {near[0]}" if near else ""
+        # Not `in` alone: True equals 1 to Python.
+        holds = any(value == choice and type(value) is type(choice) for choice in choices)
+        require(holds, key, value, " or ".join(map(str, choices)) + hint)
+        return value
+    if get_origin(kind) is tuple:
+        require(isinstance(value, list), key, value, "a list such as [plain, flip]")
+        return tuple(_convert(get_args(kind)[0], key, item) for item in value)
+    accepted = (int, float) if kind is float else (kind,)
+    # Not isinstance: True is an int to Python.
+    require(type(value) in accepted, key, value, _WANTED[kind])
+    if kind is float:
+        require(abs(value) < float("inf"), key, value, _WANTED[kind])
+        return float(value)
+    return value
+
+
+def _one_bracket(pattern: str | None) -> bool:
+    try:
+        return pattern is None or re.compile(pattern).groups == 1
+    except re.error:
+        return False
