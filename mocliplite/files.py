@@ -1,0 +1,84 @@
+"""Writing files so that a reader meets the old one or the new one, never half of one; and reading CSVs back."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mocliplite.errors import UserError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a partial name in the same folder; on leaving well it is flushed and takes the place of path.
+
+    The old file is never written to: DVC may have linked it, read-only, from a cache that a team shares.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:  # an interrupt too
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Replace path by text, UTF-8 with "\\n" line ends."""
+    with replacing(Path(path)) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
+    """Replace path by value as JSON with sorted keys, so that equal values give equal bytes."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_rows(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Replace path by a CSV of the rows, each as long as the header."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerow(header)
+    for row in rows:
+        # csv quotes "\n" by itself but, with this line end, not "\r", which its reader then takes for one.
+        returns = any("\r" in str(value) for value in row)
+        csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL).writerow(row)
+    write_text(path, text.getvalue())
+
+
+def read_rows(path: str | Path, header: Sequence[str]) -> list[list[str]]:
+    """Read what write_rows wrote under this header. Raises UserError where the file is absent or another one."""
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            rows = list(csv.reader(file))
+    except FileNotFoundError:
+        raise UserError(f"{path} is not here; run `dvc repro`.") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a CSV ({error}); run `dvc repro` to renew it.") from None
+    if rows[:1] != [list(header)] or any(len(row) != len(header) for row in rows):
+        raise UserError(f"{path} has not the columns {','.join(header)} throughout; run `dvc repro` to renew it.")
+    return rows[1:]
+
+
+def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Replace path by a CSV of the rows, with the first row's keys as header; floats to 6 places."""
+    header = list(rows[0])
+    if any(row.keys() != rows[0].keys() for row in rows):
+        raise ValueError(f"{path}: not all rows have the keys {header}")
+    values = ([row[key] for key in header] for row in rows)
+    write_rows(path, header, ([round(cell, 6) if isinstance(cell, float) else cell for cell in row] for row in values))
+
+
+def rounded(value: Any) -> Any:
+    """The same nested value with every float rounded to 4 places, as metrics are kept."""
+    if isinstance(value, Mapping):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    return round(float(value), 4) if isinstance(value, float) else value

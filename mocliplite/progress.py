@@ -1,0 +1,12 @@
+"""One kind of progress bar for everything that takes a while."""
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+
+def progress(name: str, total: int, unit: str) -> "tqdm[Any]":
+    """A bar on a terminal; elsewhere a line every ten seconds, so that logs stay readable."""
+    interval = 0.1 if sys.stderr.isatty() else 10.0
+    return tqdm(total=total, desc=name, unit=unit, mininterval=interval, dynamic_ncols=True)

@@ -1,0 +1,25 @@
+"""Say of each clip whether it is for training, validation or test.
+
+Reads features/clips.csv and the lists in dataset.lists; writes features/splits.csv.
+"""
+
+from collections import Counter
+from typing import get_args
+
+from mocliplite import dataset, params
+from mocliplite.errors import run
+from mocliplite.splits import Split, split_clips, write_splits
+
+
+def main() -> None:
+    settings = params.load().dataset
+    clips = dataset.read_clips("features/clips.csv")
+    splits = split_clips(clips, settings)
+    write_splits("features/splits.csv", splits)
+
+    counts = Counter(splits.values())
+    print(", ".join(f"{split} {counts[split]}" for split in get_args(Split) if counts[split]))
+
+
+if __name__ == "__main__":
+    run(main)

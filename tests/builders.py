@@ -1,0 +1,93 @@
+"""What the tests are fed: folders of clips, clips and settings in memory, lists, and the sentence of an error."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mocliplite import params
+from mocliplite.dataset import Clip
+from mocliplite.errors import UserError
+
+CHECKOUT = Path(__file__).parents[1]
+UCF101_LISTS = CHECKOUT.parent / "shared/data/ucf101_splits"
+
+
+def settings_of(**changes):
+    plain = params.Dataset(
+        root="root",
+        lists=params.NOTHING,
+        split=1,
+        include="**/*",
+        group=None,
+        folds=None,
+        test=0.25,
+        val=0.25,
+        seed=0,
+        max_failed=0.02,
+    )
+    return replace(plain, **changes)
+
+
+def put(folder, files):
+    for name, text in files.items():
+        path = Path(folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def put_clips(*paths):
+    put("root", {path: path for path in paths})
+
+
+def clip_of(path, group="g", index=0):
+    return Clip(path.rpartition(".")[0].replace("/", "__"), path, path.split("/")[0], index, group, 1, "0")
+
+
+def ucf101(changes=(), **knobs):
+    """Two classes of groups g1..g5 with two clips each; g1 is for test. changes: list file -> text to add."""
+    clips = [
+        clip_of(f"{label}/v_{group}_c{i}.avi", group, index)
+        for index, label in enumerate(["Run", "Hop"])
+        for group in ("g1", "g2", "g3", "g4", "g5")
+        for i in (1, 2)
+    ]
+    put("lists", {"classInd.txt": "1 Run\n2 Hop\n"})
+    put("lists", {"testlist01.txt": "".join(f"{clip.path}\n" for clip in clips if clip.group == "g1")})
+    train = "".join(f"{clip.path} {clip.index + 1}\n" for clip in clips if clip.group != "g1")
+    put("lists", {"trainlist01.txt": train})
+    for file, text in dict(changes).items():
+        with Path("lists", file).open("a") as opened:
+            opened.write(text)
+    return clips, settings_of(lists="lists", group=r"_(g\d)_", **knobs)
+
+
+def hmdb51(changes=(), **knobs):
+    """Two classes of eight clips: 0-4 train, 5 and 6 test, 7 neither. changes: list file -> its text."""
+    names = [f"#2 (x)_{i}.avi" for i in range(8)]
+    lines = "".join(f"{name} {number} \n" for name, number in zip(names, [1, 1, 1, 1, 1, 2, 2, 0], strict=True))
+    put("lists", {f"{label}_test_split{n}.txt": lines for label in ("brush_hair", "climb") for n in (1, 2)})
+    put("lists", dict(changes))
+    clips = [clip_of(f"{label}/{name}", name) for label in ("brush_hair", "climb") for name in names]
+    return clips, settings_of(lists="lists", **knobs)
+
+
+def sentence_of(call, *arguments):
+    with pytest.raises(UserError) as error:
+        call(*arguments)
+    return str(error.value)
+
+
+def put_params(**changes):
+    given = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
+    given["dataset"] = {**vars(settings_of()), **changes}
+    Path("params.yaml").write_text(yaml.safe_dump(given))
+
+
+def run_python(*arguments):
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)

@@ -1,0 +1,24 @@
+"""Fixtures of several test files."""
+
+import pytest
+from builders import UCF101_LISTS, put, settings_of
+
+from mocliplite import dataset
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder as the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def names_of_ucf101(tmp_path_factory):
+    """UCF101 with its real names and lists, each clip a few bytes: the clips and the settings."""
+    if not UCF101_LISTS.is_dir():
+        pytest.skip(f"UCF101's split lists are not at {UCF101_LISTS}")
+    root = tmp_path_factory.mktemp("UCF-101")
+    for file in ("trainlist01.txt", "testlist01.txt"):
+        put(root, {line.split()[0]: line for line in (UCF101_LISTS / file).read_text().splitlines()})
+    settings = settings_of(root=str(root), lists=str(UCF101_LISTS), group=r"_(g\d+)_", val=0.1)
+    return dataset.find_clips(settings), settings
