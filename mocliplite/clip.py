@@ -1,0 +1,249 @@
+"""The frozen CLIP: images and texts to vectors. The only module that imports transformers' CLIP.
+
+transformers and torch are imported where a model is loaded, so that a stage with nothing to compute starts at once.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mocliplite import params
+from mocliplite.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel, CLIPTokenizer
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+# Raised whenever the embeddings would change: it is part of every clip's fingerprint.
+VERSION = 1
+
+_NEEDED = ("config.json", "preprocessor_config.json")
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A loaded checkpoint: model in eval mode, and the preprocessing that came with it."""
+
+    model: "CLIPModel"
+    processor: "CLIPImageProcessorPil"
+    tokenizer: "CLIPTokenizer"
+
+
+def locate(model: str, revision: str | None) -> Path:
+    """The local folder of a checkpoint: `model` itself, or a hub id's, fetched where it is not in the local cache.
+
+    Raises UserError that names the model, the revision and how to get it.
+    """
+    folder = Path(model)
+    if folder.is_dir():
+        lacking = _lacking(folder)
+        if lacking:
+            raise UserError(f"{folder} is no CLIP checkpoint: it lacks {lacking}; save one there with save_pretrained.")
+        return folder
+    found = _from_hub(model, revision)
+    if found is None:
+        at = f" --revision {revision}" if revision else ""
+        raise UserError(
+            f"CLIP {model!r} (revision {revision or 'main'}) is neither a local folder nor in the local hub cache, and "
+            f"the hub cannot be reached; on a machine with network run `hf download {model}{at}`, copy the folder it "
+            "prints, and set clip.model and clip.files to the copy."
+        )
+    return found
+
+
+def describe(model: str, revision: str | None, folder: Path) -> dict[str, Any]:
+    """What decides the embeddings, for fingerprints and provenance. Reads files only, imports nothing heavy."""
+    weights = next(folder / name for name in _WEIGHTS if (folder / name).is_file())
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "model": model,
+        "revision": revision,
+        "weights": digest,
+        "preprocessing": _read_json(folder / "preprocessor_config.json"),
+        "version": VERSION,
+    }
+
+
+def cost(folder: Path) -> dict[str, int]:
+    """Parameters of the image tower and multiply-accumulates of one image, from the checkpoint's configuration."""
+    vision = _read_json(folder / "config.json").get("vision_config", {})
+    width, layers = vision.get("hidden_size", 768), vision.get("num_hidden_layers", 12)
+    inner, patch = vision.get("intermediate_size", 3072), vision.get("patch_size", 32)
+    dim = _read_json(folder / "config.json").get("projection_dim", 512)
+    patches = (vision.get("image_size", 224) // patch) ** 2
+    tokens = patches + 1
+    layer = 4 * width * width + 2 * width * inner
+    macs = patches * 3 * patch**2 * width + layers * (tokens * layer + 2 * tokens**2 * width) + width * dim
+    biases = 4 * width + inner + width + 4 * width
+    parameters = 3 * patch**2 * width + width + tokens * width + 4 * width + layers * (layer + biases) + width * dim
+    return {"parameters": parameters, "macs": macs}
+
+
+def load(folder: Path, compute: params.Compute) -> Clip:
+    """Load a checkpoint from a folder, in eval mode, on the device that compute names."""
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+    import torch
+    from transformers import CLIPModel, CLIPTokenizer
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+    from transformers.utils import logging
+
+    from mocliplite.device import device
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        model = CLIPModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval().to(device(compute))
+        processor = CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True)
+        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{folder} does not load as a CLIP checkpoint ({reason}); get it again.") from None
+    return Clip(model, processor, tokenizer)
+
+
+def preprocess(clip: Clip, images: Sequence[np.ndarray]) -> np.ndarray:
+    """RGB uint8 [H, W, 3] images, of any sizes, to the model's input: float32 [N, 3, size, size]."""
+    from PIL import Image
+
+    pictures = [Image.fromarray(image) for image in images]
+    return clip.processor(images=pictures, return_tensors="np")["pixel_values"]
+
+
+def embed_images(clip: Clip, images: Iterable[np.ndarray], batch: int) -> Iterator[np.ndarray]:
+    """Yield the embedding of each image in order: float32 [D], as projected, not of unit length.
+
+    Every forward pass has the same size, the last one padded by zeros: the last bits of a result depend on it.
+    """
+    import torch
+
+    held: list[np.ndarray] = []
+
+    def forward() -> Iterator[np.ndarray]:
+        pixels = preprocess(clip, held)
+        full = np.zeros((batch, *pixels.shape[1:]), dtype=np.float32)
+        full[: len(pixels)] = pixels
+        with torch.inference_mode():
+            out = clip.model.get_image_features(pixel_values=torch.from_numpy(full).to(clip.model.device))
+        yield from out.pooler_output[: len(pixels)].float().cpu().numpy()
+
+    for image in images:
+        held.append(image)
+        if len(held) == batch:
+            yield from forward()
+            held = []
+    if held:
+        yield from forward()
+
+
+def embed_texts(clip: Clip, texts: Sequence[str]) -> np.ndarray:
+    """Embeddings of texts: float32 [N, D], as projected, not of unit length."""
+    import torch
+
+    rows = []
+    for text in texts:
+        # One by one: a text's value then depends on no other text's length.
+        tokens = clip.tokenizer([text], truncation=True, max_length=_positions(clip), return_tensors="pt")
+        with torch.inference_mode():
+            out = clip.model.get_text_features(**tokens.to(clip.model.device))
+        rows.append(out.pooler_output[0].float().cpu().numpy())
+    return np.stack(rows)
+
+
+def embed_classes(clip: Clip, names: Sequence[str], templates: Sequence[str]) -> np.ndarray:
+    """Class embeddings, float32 [C, D], unit rows: the mean over templates of unit text vectors, at unit length."""
+    texts = [template.format(name) for name in names for template in templates]
+    rows = unit(embed_texts(clip, texts)).reshape(len(names), len(templates), -1)
+    return unit(rows.mean(axis=1))
+
+
+def logit_scale(clip: Clip) -> float:
+    """The temperature that the model was trained with, as a factor on cosines."""
+    return float(clip.model.logit_scale.detach().exp())
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Rows at length 1: float32 [..., D]."""
+    length = np.linalg.norm(rows, axis=-1, keepdims=True)
+    return rows / np.maximum(length, 1e-12)
+
+
+def spoken(name: str) -> str:
+    """A class folder's name as one would say it: "HandstandPushups" and "handstand_pushups" are "handstand pushups"."""
+    parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    return " ".join(re.split(r"[\s_-]+", parts)).strip().lower()
+
+
+def read_templates(path: str | Path) -> list[str]:
+    """Prompt templates, one a line, each with one {} for the class name; lines that start with # are remarks."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, IsADirectoryError):
+        raise UserError(f"params.yaml: clip.prompts names {path}, which is not there; see prompts/.") from None
+    templates = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    for template in templates:
+        if template.count("{}") != 1 or template.count("{") != 1 or template.count("}") != 1:
+            raise UserError(f"{path}: {template!r} must hold {{}} exactly once, where the class name goes.")
+    if not templates:
+        raise UserError(f"{path} holds no template; write one a line, such as: a video of {{}}.")
+    return templates
+
+
+def _positions(clip: Clip) -> int:
+    return int(clip.model.config.text_config.max_position_embeddings)
+
+
+def _lacking(folder: Path) -> str:
+    lacking = [name for name in _NEEDED if not (folder / name).is_file()]
+    if not any((folder / name).is_file() for name in _WEIGHTS):
+        lacking.append(_WEIGHTS[0])
+    if not (folder / "tokenizer.json").is_file() and not (folder / "vocab.json").is_file():
+        lacking.append("tokenizer.json")
+    return ", ".join(lacking)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}); get the checkpoint again.") from None
+
+
+def _from_hub(model: str, revision: str | None) -> Path | None:
+    """The snapshot's folder: from the local cache, else from the network, else None."""
+    from httpx2 import HTTPError
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(model, revision=revision, local_files_only=True))
+        if not _lacking(folder):
+            return folder
+    except HFValidationError:
+        raise UserError(
+            f"params.yaml: clip.model is {model!r}, which is neither a local folder nor a hub id such as "
+            "openai/clip-vit-base-patch32."
+        ) from None
+    except LocalEntryNotFoundError:
+        pass
+    try:
+        # Asked once before the download, which would knock five times at a hub that cannot be reached.
+        listed = HfApi().model_info(model, revision=revision, timeout=10).siblings or []
+        weights = next((name for name in _WEIGHTS if name in {file.rfilename for file in listed}), _WEIGHTS[0])
+        folder = Path(snapshot_download(model, revision=revision, allow_patterns=["*.json", "*.txt", weights]))
+    except RepositoryNotFoundError:
+        raise UserError(f"params.yaml: the hub has no model {model!r} at this revision; check both.") from None
+    except (HTTPError, OSError):
+        return None
+    lacking = _lacking(folder)
+    if lacking:
+        raise UserError(f"CLIP {model!r} on the hub lacks {lacking}; choose a checkpoint in transformers' format.")
+    return folder

@@ -1,0 +1,183 @@
+"""Training loops. Validation clips choose the epoch; test clips are never seen here."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mocliplite import nets, params
+from mocliplite.progress import progress
+
+# Places sampled in each of a clip's spans: training takes one at random, all else the second.
+JITTER = 4
+PLAIN = 1
+
+Curve = list[dict[str, float]]
+
+
+def fit_motion(
+    fields: Tensor, labels: Tensor, train: Tensor, val: Tensor, classes: int, settings: params.MotionNet
+) -> tuple[nets.GridNet | nets.EfficientNetB0, Curve, int]:
+    """Train the motion network on the clips `train`; returns (network of the best epoch, curve, that epoch from 0).
+
+    fields: float16 [N, JITTER * T, 3, rows, cols]; labels: int64 [N]; train and val: int64 indices into N.
+    The best epoch is that of the lowest validation loss.
+    """
+    torch.use_deterministic_algorithms(True)
+    torch.manual_seed(settings.seed)
+    net = nets.motion_net(settings, classes).to(fields.device)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    steps = settings.epochs * len(_batches(len(train), settings.batch))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=settings.lr, total_steps=steps)
+    loss_of = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
+    generator = torch.Generator().manual_seed(settings.seed)
+
+    curve: Curve = []
+    best = {name: value.clone() for name, value in net.state_dict().items()}
+    for _ in _epochs("train_motion", settings.epochs):
+        net.train()
+        total = 0.0
+        order = train[torch.randperm(len(train), generator=generator).to(train.device)]
+        for rows in _batches(len(order), settings.batch):
+            chosen = order[rows]
+            loss = loss_of(net(augment(fields[chosen], settings, generator)), labels[chosen])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            total += loss.item() * len(chosen)
+        _, logits = embed_motion(net, fields[val], settings.batch)
+        val_loss = nn.functional.cross_entropy(logits, labels[val]).item()
+        top1 = (logits.argmax(dim=1) == labels[val]).double().mean().item()
+        curve.append({"train_loss": total / len(train), "val_loss": val_loss, "val_top1": top1})
+        if val_loss == min(row["val_loss"] for row in curve):
+            best = {name: value.clone() for name, value in net.state_dict().items()}
+    net.load_state_dict(best)
+    return net.eval(), curve, int(np.argmin([row["val_loss"] for row in curve]))
+
+
+def field_shape(settings: params.MotionNet) -> tuple[int, int, int]:
+    """(places, rows, cols) of a clip's sampled fields, the shape that fields.sample_fields takes."""
+    return JITTER * settings.frames, settings.rows, settings.cols
+
+
+def augment(fields: Tensor, settings: params.MotionNet, generator: torch.Generator) -> Tensor:
+    """One random place of each span, and half of the clips mirrored: float32 [B, T, 3, rows, cols]."""
+    clips, places = fields.shape[:2]
+    spans = torch.arange(places // JITTER) * JITTER
+    picks = spans + torch.randint(JITTER, (clips, len(spans)), generator=generator)
+    out = fields[torch.arange(clips)[:, None], picks].float()
+    if settings.flip:
+        mirrored = (torch.rand(clips, generator=generator) < 0.5).to(out.device)
+        out = torch.where(mirrored[:, None, None, None, None], flip(out), out)
+    return out
+
+
+def plain(fields: Tensor) -> Tensor:
+    """The fields that everything but training sees: float32 [B, T, 3, rows, cols]."""
+    return fields[:, PLAIN::JITTER].float()
+
+
+def flip(fields: Tensor) -> Tensor:
+    """The mirrored clip: columns in reverse, and what moved right moves left. [..., 3, rows, cols]."""
+    sign = torch.tensor([-1.0, 1.0, 1.0], device=fields.device).reshape(3, 1, 1)
+    return fields.flip(-1) * sign
+
+
+@torch.inference_mode()
+def embed_motion(
+    net: nets.GridNet | nets.EfficientNetB0, fields: Tensor, batch: int, view: str = "plain"
+) -> tuple[Tensor, Tensor]:
+    """(embeddings float32 [N, D], logits float32 [N, C]) of one view, the network in eval mode."""
+    net.eval()
+    parts = []
+    for rows in _batches(len(fields), batch):
+        seen = plain(fields[rows])
+        embedding = net.embed(flip(seen) if view == "flip" else seen)
+        parts.append((embedding, net.classify(embedding)))
+    embeddings, logits = zip(*parts, strict=True)
+    return torch.cat(embeddings), torch.cat(logits)
+
+
+def fit_heads(
+    train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], classes: int, settings: params.Head, name: str
+) -> tuple[nets.Heads, Curve]:
+    """Fit the heads of all seeds at once; each seed keeps the epoch of its lowest validation loss.
+
+    train: features float32 [N, K, D] of K views and labels int64 [N]; a step sees one random view of each clip.
+    val: the same, of which view 0 is judged. Returns the heads and the curve, means over seeds.
+    """
+    torch.use_deterministic_algorithms(True)
+    features, labels = train
+    everything = features.flatten(0, 1)
+    mean, std = everything.mean(dim=0), everything.std(dim=0, correction=0)
+    # A feature that never changes tells nothing; divided by 1 it stays the constant that it is.
+    std = torch.where(std > 1e-6, std, torch.ones_like(std))
+    heads = nets.Heads(mean, std, settings.hidden, classes, settings.dropout, settings.seeds).to(features.device)
+    optimiser = torch.optim.AdamW(heads.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    steps = settings.epochs * len(_batches(len(features), settings.batch))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=settings.lr, total_steps=steps)
+    generators = [torch.Generator().manual_seed(seed) for seed in range(settings.seeds)]
+
+    curve: Curve = []
+    lowest = torch.full((settings.seeds,), torch.inf, device=features.device)
+    best = [value.detach().clone() for value in heads.parameters()]
+    for _ in _epochs(f"train_head {name}", settings.epochs):
+        total = 0.0
+        for rows, views, kept in _head_batches(features, settings, generators):
+            logits = heads(features[rows, views], kept)
+            # The sum over seeds: each gets the gradient that it would have alone.
+            loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels[rows].flatten()) * settings.seeds
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            total += loss.item() / settings.seeds * rows.shape[1]
+        losses, top1 = _judge(heads, val[0][:, 0], val[1])
+        better = losses < lowest
+        lowest = torch.where(better, losses, lowest)
+        for kept_value, value in zip(best, heads.parameters(), strict=True):
+            kept_value[better] = value.detach()[better]
+        curve.append({"train_loss": total / len(features), "val_loss": losses.mean().item(), "val_top1": top1})
+    with torch.no_grad():
+        for value, kept_value in zip(heads.parameters(), best, strict=True):
+            value.copy_(kept_value)
+    return heads, curve
+
+
+def best(curve: Curve) -> dict[str, float]:
+    """The row of the lowest validation loss."""
+    return min(curve, key=lambda row: row["val_loss"])
+
+
+def _epochs(name: str, count: int) -> Iterator[int]:
+    with progress(name, count, "epoch") as bar:
+        for epoch in range(count):
+            yield epoch
+            bar.update()
+
+
+def _batches(length: int, batch: int) -> list[slice]:
+    return [slice(start, start + batch) for start in range(0, length, batch)]
+
+
+def _head_batches(
+    features: Tensor, settings: params.Head, generators: list[torch.Generator]
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Rows [S, B], views [S, B] and units kept [S, B, hidden] of one epoch, each seed from its own generator."""
+    length, views = features.shape[:2]
+    orders = torch.stack([torch.randperm(length, generator=generator) for generator in generators])
+    for part in _batches(length, settings.batch):
+        rows = orders[:, part]
+        shape = (rows.shape[1], settings.hidden)
+        view = torch.stack([torch.randint(views, shape[:1], generator=generator) for generator in generators])
+        kept = torch.stack([torch.rand(shape, generator=generator) >= settings.dropout for generator in generators])
+        yield rows.to(features.device), view.to(features.device), kept.to(features.device)
+
+
+@torch.inference_mode()
+def _judge(heads: nets.Heads, features: Tensor, labels: Tensor) -> tuple[Tensor, float]:
+    logits = heads(features.expand(len(heads.weight1), -1, -1))
+    losses = torch.stack([nn.functional.cross_entropy(one, labels) for one in logits])
+    return losses, (logits.argmax(dim=2) == labels).double().mean().item()

@@ -1,0 +1,79 @@
+"""Embed the keyframes of every clip with the frozen CLIP image tower.
+
+Reads features/clips.csv, the videos and the CLIP; writes features/keyframes/. Only clips that are new or changed are
+decoded, and CLIP is not even loaded where there are none.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+
+from mocliplite import clip, dataset, parallel, params, store, video
+from mocliplite.errors import UserError, run
+from mocliplite.progress import progress
+
+FOLDER = "features/keyframes"
+
+
+def main() -> None:
+    settings = params.load()
+    checkpoint = clip.locate(settings.clip.model, settings.clip.revision)
+    clips = {item.id: item for item in dataset.read_clips("features/clips.csv")}
+    sampling = {"frames": settings.clip.frames, "pick": settings.clip.pick, "batch": settings.clip.batch}
+    decided = {
+        **clip.describe(settings.clip.model, settings.clip.revision, checkpoint),
+        **sampling,
+        "cost": clip.cost(checkpoint),
+    }
+    model = cache(lambda: clip.load(checkpoint, settings.compute))
+
+    def frames(clip_id: str) -> list[video.Keyframe] | str:
+        try:
+            path = f"{settings.dataset.root}/{clips[clip_id].path}"
+            return video.keyframes(path, settings.clip.frames, settings.clip.pick)
+        except UserError as error:
+            return str(error)
+
+    def compute(ids: list[str]) -> dict[str, store.Record | str]:
+        results: dict[str, store.Record | str] = {}
+        taken: list[tuple[str, int, float]] = []
+
+        def images() -> Iterator[np.ndarray]:
+            for clip_id, found in zip(ids, parallel.map_ahead(frames, ids, settings.compute.workers), strict=True):
+                bar.update()
+                if isinstance(found, str):
+                    results[clip_id] = found
+                    continue
+                for keyframe in found:
+                    taken.append((clip_id, keyframe.frame, keyframe.time))
+                    yield keyframe.image
+
+        rows = list(clip.embed_images(model(), images(), settings.clip.batch))
+        for clip_id in dict.fromkeys(clip_id for clip_id, _, _ in taken):
+            own = [place for place, (other, _, _) in enumerate(taken) if other == clip_id]
+            results[clip_id] = store.Record(
+                {
+                    "embedding": np.stack([rows[place] for place in own]),
+                    "frame": np.array([taken[place][1] for place in own]),
+                    "time": np.array([taken[place][2] for place in own]),
+                }
+            )
+        return results
+
+    computed = failed = 0
+    with progress("keyframes", len(clips), "clip") as bar:
+        for number, ids in enumerate(store.by_shard(clips, "keyframes")):
+            wanted = {clip_id: store.fingerprint(clips[clip_id].sha256, decided) for clip_id in ids}
+            path = store.shard_path(FOLDER, number)
+            new, lost = store.update_shard(path, "keyframes", decided, wanted, compute)
+            computed, failed = computed + new, failed + lost
+            bar.set_postfix(computed=computed, failed=failed, refresh=False)
+            bar.update(len(ids) - new)
+    store.finish(FOLDER, "keyframes")
+    failures = store.open_store(FOLDER).failures
+    dataset.check_failed(failures, len(clips), settings.dataset.max_failed, "keyframes")
+
+
+if __name__ == "__main__":
+    run(main)

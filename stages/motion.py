@@ -1,0 +1,73 @@
+"""Extract the motion vectors of every clip into motion fields.
+
+Reads features/clips.csv and the videos; writes features/motion/. Only clips that are new or changed are decoded.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from mocliplite import dataset, motion, parallel, params, store
+from mocliplite.dataset import Clip
+from mocliplite.errors import UserError, run
+from mocliplite.progress import progress
+
+FOLDER = "features/motion"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One shard's clips, as a worker process gets them."""
+
+    number: int
+    clips: Sequence[Clip]
+    root: str
+    settings: params.Motion
+
+
+def main() -> None:
+    settings = params.load()
+    clips = {clip.id: clip for clip in dataset.read_clips("features/clips.csv")}
+    parts = [
+        Part(number, [clips[clip_id] for clip_id in ids], settings.dataset.root, settings.motion)
+        for number, ids in enumerate(store.by_shard(clips, "motion"))
+    ]
+
+    failed = computed = 0
+    with progress("motion", len(clips), "clip") as bar:
+        for part, new, lost in parallel.map_shards(extract, parts, settings.compute):
+            computed, failed = computed + new, failed + lost
+            bar.set_postfix(computed=computed, failed=failed, refresh=False)
+            bar.update(len(part.clips))
+    store.finish(FOLDER, "motion")
+    failures = store.open_store(FOLDER).failures
+    dataset.check_failed(failures, len(clips), settings.dataset.max_failed, "motion")
+
+
+def extract(part: Part) -> tuple[Part, int, int]:
+    """Bring one shard up to date; returns the part, and how many clips were computed and how many are failures."""
+    decided = {**asdict(part.settings), "version": motion.VERSION}
+    wanted = {clip.id: store.fingerprint(clip.sha256, decided) for clip in part.clips}
+    paths = {clip.id: f"{part.root}/{clip.path}" for clip in part.clips}
+    path = store.shard_path(FOLDER, part.number)
+
+    def compute(ids: list[str]) -> dict[str, store.Record | str]:
+        return {clip_id: record(paths[clip_id], part.settings) for clip_id in ids}
+
+    new, failed = store.update_shard(path, "motion", decided, wanted, compute)
+    return part, new, failed
+
+
+def record(path: str, settings: params.Motion) -> store.Record | str:
+    """A clip's field as the store keeps it, or why there is none."""
+    try:
+        field = motion.motion_field(path, settings)
+    except UserError as error:
+        return str(error)
+    attributes = {key: value for key, value in asdict(field).items() if not isinstance(value, np.ndarray)}
+    return store.Record({"vectors": field.vectors, "kind": field.kind}, attributes)
+
+
+if __name__ == "__main__":
+    run(main)
