@@ -91,3 +91,8 @@ def put_params(**changes):
 def run_python(*arguments):
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
+
+
+def weights(module):
+    """The bytes of every tensor of a torch module, by name."""
+    return {name: value.numpy().tobytes() for name, value in module.state_dict().items()}
