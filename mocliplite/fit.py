@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mocliplite import nets, params
-from mocliplite.progress import progress
+from mocliplite.progress import counted
 
 # Places sampled in each of a clip's spans: training takes one at random, all else the second.
 JITTER = 4
@@ -34,8 +33,9 @@ def fit_motion(
     generator = torch.Generator().manual_seed(settings.seed)
 
     curve: Curve = []
+    lowest, best_epoch = torch.inf, 0
     best = {name: value.clone() for name, value in net.state_dict().items()}
-    for _ in _epochs("train_motion", settings.epochs):
+    for epoch in counted("train_motion", settings.epochs, "epoch"):
         net.train()
         total = 0.0
         order = train[torch.randperm(len(train), generator=generator).to(train.device)]
@@ -51,10 +51,11 @@ def fit_motion(
         val_loss = nn.functional.cross_entropy(logits, labels[val]).item()
         top1 = (logits.argmax(dim=1) == labels[val]).double().mean().item()
         curve.append({"train_loss": total / len(train), "val_loss": val_loss, "val_top1": top1})
-        if val_loss == min(row["val_loss"] for row in curve):
+        if val_loss < lowest:
+            lowest, best_epoch = val_loss, epoch
             best = {name: value.clone() for name, value in net.state_dict().items()}
     net.load_state_dict(best)
-    return net.eval(), curve, int(np.argmin([row["val_loss"] for row in curve]))
+    return net.eval(), curve, best_epoch
 
 
 def field_shape(settings: params.MotionNet) -> tuple[int, int, int]:
@@ -102,11 +103,12 @@ def embed_motion(
 
 def fit_heads(
     train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], classes: int, settings: params.Head, name: str
-) -> tuple[nets.Heads, Curve]:
+) -> tuple[nets.Heads, Curve, dict[str, float]]:
     """Fit the heads of all seeds at once; each seed keeps the epoch of its lowest validation loss.
 
     train: features float32 [N, K, D] of K views and labels int64 [N]; a step sees one random view of each clip.
-    val: the same, of which view 0 is judged. Returns the heads and the curve, means over seeds.
+    val: the same, of which view 0 is judged. Returns the heads, the curve, and the
+    validation figures of the heads as kept; both are means over seeds.
     """
     torch.use_deterministic_algorithms(True)
     features, labels = train
@@ -123,7 +125,7 @@ def fit_heads(
     curve: Curve = []
     lowest = torch.full((settings.seeds,), torch.inf, device=features.device)
     best = [value.detach().clone() for value in heads.parameters()]
-    for _ in _epochs(f"train_head {name}", settings.epochs):
+    for _ in counted(f"train_head {name}", settings.epochs, "epoch"):
         total = 0.0
         for rows, views, kept in _head_batches(features, settings, generators):
             logits = heads(features[rows, views], kept)
@@ -143,19 +145,8 @@ def fit_heads(
     with torch.no_grad():
         for value, kept_value in zip(heads.parameters(), best, strict=True):
             value.copy_(kept_value)
-    return heads, curve
-
-
-def best(curve: Curve) -> dict[str, float]:
-    """The row of the lowest validation loss."""
-    return min(curve, key=lambda row: row["val_loss"])
-
-
-def _epochs(name: str, count: int) -> Iterator[int]:
-    with progress(name, count, "epoch") as bar:
-        for epoch in range(count):
-            yield epoch
-            bar.update()
+    losses, top1 = _judge(heads, val[0][:, 0], val[1])
+    return heads, curve, {"val_loss": losses.mean().item(), "val_top1": top1}
 
 
 def _batches(length: int, batch: int) -> list[slice]:

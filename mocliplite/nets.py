@@ -50,10 +50,20 @@ class EfficientNetB0(nn.Module):
         from transformers import EfficientNetConfig, EfficientNetModel
 
         config = EfficientNetConfig(
-            width_coefficient=1.0, depth_coefficient=1.0, image_size=PAPER_SIZE, hidden_dim=1280, num_channels=2
+            width_coefficient=1.0,
+            depth_coefficient=1.0,
+            image_size=PAPER_SIZE,
+            hidden_dim=1280,
+            num_channels=2,
+            # transformers' own 0.99 is TensorFlow's; to torch it means that the last batch decides.
+            batch_norm_momentum=0.1,
         )
         self.normalise = nn.BatchNorm2d(2)
         self.backbone = EfficientNetModel(config)
+        # transformers starts BatchNorm's weights near 0, for a checkpoint to replace: trained from there, signals die.
+        for layer in self.backbone.modules():
+            if isinstance(layer, nn.Conv2d | nn.BatchNorm2d):
+                layer.reset_parameters()
         self.dropout = nn.Dropout(settings.dropout)
         self.classify = nn.Linear(config.hidden_dim, classes)
 

@@ -1,6 +1,7 @@
 """One kind of progress bar for everything that takes a while."""
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from tqdm import tqdm
@@ -10,3 +11,11 @@ def progress(name: str, total: int, unit: str) -> "tqdm[Any]":
     """A bar on a terminal; elsewhere a line every ten seconds, so that logs stay readable."""
     interval = 0.1 if sys.stderr.isatty() else 10.0
     return tqdm(total=total, desc=name, unit=unit, mininterval=interval, dynamic_ncols=True)
+
+
+def counted(name: str, total: int, unit: str) -> Iterator[int]:
+    """range(total) behind a bar."""
+    with progress(name, total, unit) as bar:
+        for index in range(total):
+            yield index
+            bar.update()

@@ -22,7 +22,8 @@ def within_top(logits: np.ndarray, labels: np.ndarray, top: int) -> np.ndarray:
     """Whether the label is among the `top` highest logits: bool [..., N] for logits [..., N, C]."""
     own = np.take_along_axis(logits, np.broadcast_to(labels, logits.shape[:-1])[..., None], axis=-1)
     # Ties count against the label.
-    rivals = (logits >= own).sum(axis=-1) - 1
+    # Ties count against the label, and so does what is no number: NaN is not below anything.
+    rivals = (~(logits < own)).sum(axis=-1) - 1
     return rivals < top
 
 
@@ -44,6 +45,10 @@ def summary(correct: np.ndarray, groups: np.ndarray) -> dict[str, float]:
     """Mean and 95 % interval of correctness [N], or [S, N] with the deviation over seeds as well."""
     values = correct.mean(axis=0) if correct.ndim == 2 else correct.astype(float)
     low, high = interval(values, groups)
+    # Where all are right, or all wrong, drawing again shows no spread: the exact binomial bound on that many groups.
+    bound = 0.025 ** (1 / len(np.unique(groups)))
+    low = bound if values.min() == 1 else low
+    high = 1 - bound if values.max() == 0 else high
     row = {"mean": float(values.mean()), "low": low, "high": high}
     if correct.ndim == 2:
         row["std"] = float(correct.mean(axis=1).std(ddof=1)) if len(correct) > 1 else 0.0

@@ -45,6 +45,11 @@ def main() -> None:
         "classes": np.array(classes, dtype=str),
         "logit_scale": prompts.arrays["logit_scale"],
     }
+    for name in ("keyframe", "motion", "motion_logits"):
+        odd = [clip_id for clip_id, row in zip(ids, arrays[name], strict=True) if not np.isfinite(row).all()]
+        if odd:
+            cause = "lower motion_net.lr, or get the CLIP again"
+            raise UserError(f"the {name} features of {odd[0]} ({len(odd)} clips in all) are not finite; {cause}.")
     made_of = {"keyframes": keyframes.settings, "motion_embeddings": motion.settings, "prompts": prompts.settings}
     store.write_table("features/pairs.h5", "pairs", arrays, made_of)
 

@@ -25,20 +25,24 @@ def main() -> None:
 
     tensors: dict[str, np.ndarray] = {}
     curves: dict[str, fit.Curve] = {}
+    judged: dict[str, dict[str, float]] = {}
     for name, features in inputs.items():
         rows = {part: data["split"] == part for part in ("train", "val")}
         train, val = (
             (torch.from_numpy(features[chosen]).to(where), torch.from_numpy(data["label"][chosen]).to(where))
             for chosen in rows.values()
         )
-        heads, curves[name] = fit.fit_heads(train, val, len(classes), settings.head, name)
+        heads, curves[name], judged[name] = fit.fit_heads(train, val, len(classes), settings.head, name)
         tensors |= {f"{name}.{key}": value.cpu().numpy() for key, value in heads.state_dict().items()}
 
     config = {"head": asdict(settings.head), "classes": classes, "features": pairs.settings}
     checkpoint.save("models/head", tensors, config)
-    points = [{"head": name, "epoch": at, **row} for name, curve in curves.items() for at, row in enumerate(curve)]
-    files.write_csv("plots/head_training.csv", points)
-    metrics = {"seeds": settings.head.seeds, "val": {name: fit.best(curve) for name, curve in curves.items()}}
+    together = zip(*curves.values(), strict=True)
+    points = [
+        {f"{name}_{key}": row[key] for name, row in zip(curves, rows, strict=True) for key in row} for rows in together
+    ]
+    files.write_csv("plots/head_training.csv", [{"epoch": epoch, **point} for epoch, point in enumerate(points)])
+    metrics = {"seeds": settings.head.seeds, "val": judged}
     files.write_json("metrics/head.json", files.rounded(metrics))
 
 

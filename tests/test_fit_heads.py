@@ -1,0 +1,165 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from builders import weights
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from mocliplite import fit, nets, params
+
+torch.set_num_threads(1)  # the machine is shared, and so small a network gains nothing from more
+
+HEAD = params.Head(hidden=8, dropout=0.5, lr=0.01, weight_decay=0.01, epochs=6, batch=16, seeds=2)
+
+
+def features_of(labels, classes, views=2, distance=4.0, seed=0):
+    """Features [N, views, 6] around a place a class; view 1 is view 0 with other noise."""
+    generator = torch.Generator().manual_seed(seed)
+    centres = distance * torch.eye(classes, 6)
+    return centres[labels][:, None] + torch.randn(len(labels), views, 6, generator=generator)
+
+
+def fit_toy(labels=None, val_labels=None, features=None, val=None, **changes):
+    labels = torch.arange(60) % 3 if labels is None else labels
+    val_labels = torch.arange(30) % 3 if val_labels is None else val_labels
+    features = features_of(labels, 3) if features is None else features
+    val = features_of(val_labels, 3, seed=1) if val is None else val
+    return fit.fit_heads((features, labels), (val, val_labels), 3, replace(HEAD, **changes), "toy")
+
+
+def seed_of(heads, seed):
+    return {name: value[seed] for name, value in heads.named_parameters()}
+
+
+def losses_of(heads, val, labels):
+    with torch.inference_mode():
+        return [cross_entropy(logits, labels).item() for logits in heads(val[:, 0].expand(len(heads.weight1), -1, -1))]
+
+
+def test_seeds_fitted_together_are_what_each_is_alone():
+    together, alone = fit_toy(seeds=3)[0], fit_toy(seeds=1)[0]
+    for name, value in seed_of(alone, 0).items():
+        assert torch.allclose(seed_of(together, 0)[name], value, atol=1e-5)
+
+
+def test_second_seed_is_what_plain_torch_fits_from_it():
+    labels, val_labels = torch.arange(60) % 3, torch.arange(30) % 3
+    features, val = features_of(labels, 3, views=1), features_of(val_labels, 3, seed=1)
+    settings = {"dropout": 0.0, "batch": 60, "epochs": 15}  # neither order nor dropout: all is in the start
+    heads, _, _ = fit_toy(labels, val_labels, features, val, **settings)
+    torch.manual_seed(1)
+    plain = nn.Sequential(nn.Linear(6, HEAD.hidden), nn.ReLU(), nn.Linear(HEAD.hidden, 3))
+    optimiser = torch.optim.AdamW(plain.parameters(), lr=HEAD.lr, weight_decay=HEAD.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=HEAD.lr, total_steps=15)
+    x = features[:, 0]
+    mean, std = x.mean(dim=0), x.std(dim=0, correction=0)
+    for _ in range(15):
+        optimiser.zero_grad()
+        cross_entropy(plain((x - mean) / std), labels).backward()
+        optimiser.step()
+        schedule.step()
+    assert torch.allclose(seed_of(heads, 1)["weight1"], plain[0].weight.T, atol=1e-5)
+    assert torch.allclose(seed_of(heads, 1)["bias2"][0], plain[2].bias, atol=1e-5)
+
+
+def test_fitting_twice_gives_the_same_bytes():
+    (first, curve, _), (second, same, _) = fit_toy(), fit_toy()
+    assert weights(first) == weights(second)
+    assert curve == same
+
+
+def test_seeds_differ():
+    heads, _, _ = fit_toy()
+    assert not torch.allclose(heads.weight1[0], heads.weight1[1], atol=1e-2)
+
+
+def test_what_lies_apart_is_told_apart():
+    labels, val_labels = torch.arange(60) % 3, torch.arange(30) % 3
+    features, val = (features_of(of, 3, distance=20.0, seed=seed) for seed, of in enumerate((labels, val_labels)))
+    _, _, kept = fit_toy(labels, val_labels, features, val, hidden=32, epochs=30)
+    assert kept["val_top1"] == 1.0
+
+
+def test_shuffled_labels_leave_chance():
+    generator = torch.Generator().manual_seed(0)
+    labels, val_labels = (torch.randint(3, (count,), generator=generator) for count in (60, 600))
+    features, val = (torch.randn(count, 1, 6, generator=generator) for count in (60, 600))
+    _, _, kept = fit_toy(labels, val_labels, features, val)
+    # Two deviations of a share of 600 clips.
+    assert abs(kept["val_top1"] - 1 / 3) < 2 * (2 / 9 / 600) ** 0.5
+
+
+def test_head_keeps_its_best_epoch():
+    # The more is learned, the worse for clips with the wrong label: an early epoch is the best.
+    wrong, val = (torch.arange(30) + 1) % 3, features_of(torch.arange(30) % 3, 3, seed=1)
+    heads, curve, kept = fit_toy(val_labels=wrong, val=val, seeds=1)
+    assert kept["val_loss"] == pytest.approx(min(row["val_loss"] for row in curve), abs=1e-6)
+    assert kept["val_loss"] < curve[-1]["val_loss"]
+    assert losses_of(heads, val, wrong) == pytest.approx([kept["val_loss"]], abs=1e-6)
+
+
+def test_each_seed_keeps_an_epoch_of_its_own():
+    labels = torch.randint(3, (30,), generator=torch.Generator().manual_seed(0))
+    val = features_of(torch.arange(30) % 3, 3, seed=1)
+    heads, curve, judged = fit_toy(val_labels=labels, val=val, seeds=5)
+    alone, _, _ = fit_toy(val_labels=labels, val=val, seeds=1)
+    kept = losses_of(heads, val, labels)
+    assert kept[0] == pytest.approx(losses_of(alone, val, labels)[0], abs=1e-5)
+    # The curve is the mean over seeds: were there one best epoch for all, this would be one of its rows.
+    assert sum(kept) / 5 < min(row["val_loss"] for row in curve) - 1e-4
+    assert judged["val_loss"] == pytest.approx(sum(kept) / 5, abs=1e-6)
+
+
+def test_validation_is_judged_by_its_plain_view_alone():
+    labels = torch.arange(30) % 3
+    val = features_of(labels, 3, seed=1)
+    other = val.clone()
+    other[:, 1] = torch.nan
+    (heads, curve, _), (same, same_curve, _) = fit_toy(val=val), fit_toy(val=other)
+    assert weights(heads) == weights(same)
+    assert curve == same_curve
+
+
+def test_every_view_of_train_clips_is_learned_from():
+    labels = torch.arange(60) % 3
+    features = features_of(labels, 3)
+    # Where view 1 is of another class, half of what is seen contradicts the other half.
+    features[:, 1] = features[:, 0].roll(1, dims=0)
+    settings = {"hidden": 32, "dropout": 0.0, "epochs": 30}
+    (_, clean, _), (_, torn, _) = fit_toy(features=features[:, :1], **settings), fit_toy(features=features, **settings)
+    assert clean[-1]["train_loss"] < 0.1
+    assert torn[-1]["train_loss"] > 0.5
+
+
+def test_standardisation_is_that_of_the_train_clips():
+    features = features_of(torch.arange(60) % 3, 3) * 7 + 100
+    heads, _, _ = fit_toy(features=features, val=torch.full((30, 1, 6), -1e6))
+    rows = features.numpy().reshape(120, 6)
+    assert heads.mean.numpy() == pytest.approx(rows.mean(axis=0), rel=1e-5)
+    assert heads.std.numpy() == pytest.approx(rows.std(axis=0), rel=1e-5)
+
+
+def test_scale_of_features_does_not_matter():
+    labels = torch.arange(30) % 3
+    (_, curve, _), (_, scaled, _) = (
+        fit_toy(features=features_of(torch.arange(60) % 3, 3) * scale, val=features_of(labels, 3, seed=1) * scale)
+        for scale in (1.0, 1024.0)
+    )
+    assert [row["val_loss"] for row in scaled] == pytest.approx([row["val_loss"] for row in curve], abs=1e-4)
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.1, -300.7])
+def test_feature_that_never_changes_tells_nothing(constant):
+    features, val = features_of(torch.arange(60) % 3, 3), features_of(torch.arange(30) % 3, 3, seed=1)
+    features[..., 5] = val[..., 5] = constant
+    heads, _, kept = fit_toy(features=features, val=val, epochs=30)
+    assert heads.std[5] == 1.0
+    assert kept["val_top1"] > 0.9
+
+
+def test_heads_are_as_many_as_asked_for():
+    heads, curve, _ = fit_toy(seeds=4, epochs=2)
+    assert isinstance(heads, nets.Heads)
+    assert len(heads.weight1) == 4
+    assert [row.keys() for row in curve] == [{"train_loss", "val_loss", "val_top1"}] * 2

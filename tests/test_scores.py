@@ -1,0 +1,194 @@
+import warnings
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from mocliplite import scores
+
+RIGHT, WRONG = True, False
+
+
+# Probabilities
+
+
+def test_softmax_is_the_share_of_each_power():
+    assert scores.softmax(np.log([[1.0, 2.0, 5.0]])) == pytest.approx(np.array([[0.125, 0.25, 0.625]]))
+
+
+def test_softmax_of_huge_logits_overflows_nowhere():
+    with warnings.catch_warnings(action="error"):
+        out = scores.softmax(np.array([[1e6, 1e6, -1e6]], dtype=np.float32))
+    assert out.tolist() == [[0.5, 0.5, 0.0]]
+
+
+# Right or wrong
+
+
+def test_label_is_within_top_by_its_rank():
+    logits, labels = np.array([[0.1, 0.7, 0.2]]).repeat(3, axis=0), np.array([0, 1, 2])
+    assert scores.within_top(logits, labels, 1).tolist() == [WRONG, RIGHT, WRONG]
+    assert scores.within_top(logits, labels, 2).tolist() == [WRONG, RIGHT, RIGHT]
+    assert scores.within_top(logits, labels, 3).tolist() == [RIGHT, RIGHT, RIGHT]
+
+
+def test_a_tie_counts_against_the_label():
+    logits = np.array([[1.0, 1.0, 0.0]])
+    assert scores.within_top(logits, np.array([0]), 1).tolist() == [WRONG]
+    assert scores.within_top(logits, np.array([1]), 1).tolist() == [WRONG]
+    assert scores.within_top(logits, np.array([1]), 2).tolist() == [RIGHT]
+
+
+def test_logits_that_are_no_numbers_count_as_wrong():
+    logits = np.array([[np.nan, np.nan, np.nan], [2.0, np.nan, 1.0]])
+    assert scores.within_top(logits, np.array([0, 0]), 1).tolist() == [WRONG, WRONG]
+
+
+def test_each_seed_is_judged_on_its_own():
+    logits = np.array([[[1.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [1.0, 0.0]]])
+    assert scores.within_top(logits, np.array([0, 1]), 1).tolist() == [[RIGHT, WRONG], [WRONG, WRONG]]
+
+
+def test_mean_class_gives_rare_classes_the_weight_of_common_ones():
+    correct, labels = np.array([RIGHT, RIGHT, RIGHT, WRONG]), np.array([0, 0, 0, 7])
+    assert scores.mean_class(correct, labels) == 0.5
+    assert scores.mean_class(np.stack([correct, ~correct, correct, correct]), labels) == 0.5
+    assert scores.mean_class(np.stack([correct, np.ones(4, bool)]), labels) == 0.75
+
+
+# Intervals
+
+
+def grouped(rng, groups):
+    """Correctness of clips in groups of 1 to 7, each group with its own chance, 0.7 in the mean; and their groups."""
+    sizes = rng.integers(1, 8, size=groups)
+    chance = rng.beta(1.4, 0.6, size=groups).repeat(sizes)
+    return (rng.random(len(chance)) < chance).astype(float), np.arange(groups).repeat(sizes)
+
+
+def test_interval_covers_the_truth_as_often_as_it_says():
+    rng, inside = np.random.default_rng(0), 0
+    for _ in range(300):
+        low, high = scores.interval(*grouped(rng, groups=40))
+        inside += low <= 0.7 <= high
+    assert 0.90 <= inside / 300 <= 0.99
+
+
+def test_ten_clips_that_share_a_source_tell_no_more_than_one():
+    values = (np.arange(100) % 5 < 4).astype(float)
+    low, high = scores.interval(values, np.arange(100))
+    assert scores.interval(values.repeat(10), np.arange(100).repeat(10)) == pytest.approx((low, high))
+
+
+def test_interval_without_doubt_is_a_point():
+    assert scores.interval(np.ones(6), np.array(list("aaabbc"))) == (1.0, 1.0)
+
+
+def test_interval_does_not_depend_on_the_order_of_clips():
+    values, groups = grouped(np.random.default_rng(1), 20)
+    order = np.random.default_rng(2).permutation(len(values))
+    assert scores.interval(values[order], groups[order]) == pytest.approx(scores.interval(values, groups), abs=1e-12)
+
+
+def test_interval_of_single_clips_is_the_normal_one():
+    values = np.arange(400) % 5 < 4
+    low, high = scores.interval(values.astype(float), np.arange(400))
+    assert (low, high) == pytest.approx((0.8 - 1.96 * 0.02, 0.8 + 1.96 * 0.02), abs=0.004)
+
+
+def test_summary_of_one_outcome_has_no_deviation_over_seeds():
+    row = scores.summary(np.array([RIGHT, RIGHT, RIGHT, WRONG]), np.arange(4))
+    assert row.keys() == {"mean", "low", "high"}
+    assert row["mean"] == 0.75
+
+
+def test_deviation_over_seeds_is_the_sample_one():
+    correct = np.array([[RIGHT, RIGHT, RIGHT, RIGHT], [RIGHT, RIGHT, WRONG, WRONG], [RIGHT, RIGHT, RIGHT, WRONG]])
+    row = scores.summary(correct, np.arange(4))
+    assert row.keys() == {"mean", "low", "high", "std"}
+    # Accuracies 1, 0.5 and 0.75.
+    assert (row["mean"], row["std"]) == (0.75, 0.25)
+
+
+def test_one_seed_deviates_by_nothing():
+    assert scores.summary(np.array([[RIGHT, WRONG]]), np.arange(2))["std"] == 0.0
+
+
+def test_seeds_do_not_narrow_the_interval():
+    correct, groups = np.arange(40) % 4 > 0, np.arange(40)
+    alone, repeated = scores.summary(correct, groups), scores.summary(np.stack([correct] * 9), groups)
+    assert (repeated["low"], repeated["high"]) == (alone["low"], alone["high"])
+
+
+# Comparisons
+
+
+@pytest.mark.parametrize(("only_first", "only_second"), [(0, 1), (5, 0), (3, 9), (9, 3), (6, 6), (700, 800)])
+def test_mcnemar_is_the_exact_binomial_test_of_the_clips_that_differ(only_first, only_second):
+    both = [RIGHT] * 4 + [WRONG] * 3
+    first = np.array(both + [RIGHT] * only_first + [WRONG] * only_second)
+    second = np.array(both + [WRONG] * only_first + [RIGHT] * only_second)
+    wanted = binomtest(only_first, only_first + only_second, 0.5).pvalue
+    assert scores.mcnemar(first, second) == pytest.approx(wanted, rel=1e-9)
+
+
+def test_mcnemar_of_equal_outcomes_is_one():
+    assert scores.mcnemar(np.array([RIGHT, WRONG]), np.array([RIGHT, WRONG])) == 1.0
+
+
+def test_difference_is_paired_over_seeds_and_clips():
+    first = np.array([[RIGHT] * 8 + [WRONG] * 2, [RIGHT] * 10])
+    second = np.array([[RIGHT] * 4 + [WRONG] * 6, [RIGHT] * 4 + [WRONG] * 6])
+    row = scores.difference(first, second, np.arange(10))
+    assert row.keys() == {"mean", "low", "high", "p"}
+    assert row["mean"] == pytest.approx(0.5)
+    assert 0 < row["low"] < 0.5 < row["high"] < 1
+    # Clips 4 to 7 are right in both seeds of the first alone; 8 and 9 in half of its seeds, which is no majority.
+    assert row["p"] == pytest.approx(binomtest(4, 4, 0.5).pvalue)
+
+
+def test_difference_of_a_thing_and_itself_is_nothing():
+    same = np.array([[RIGHT, WRONG, RIGHT]])
+    assert scores.difference(same, same, np.arange(3)) == {"mean": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}
+
+
+# What is shown
+
+
+def test_each_class_has_its_clips_accuracies_and_what_fusion_gains():
+    labels, classes = np.array([0, 0, 2, 2]), np.array(["Run", "Hop", "Jump"])
+    first = {
+        "motion": np.array([RIGHT, RIGHT, WRONG, WRONG]),
+        "keyframe": np.array([[RIGHT, WRONG, RIGHT, WRONG]]),
+        "fusion": np.array([[RIGHT, RIGHT, WRONG, WRONG]]),
+    }
+    assert scores.by_class(first, labels, classes) == [
+        {"class": "Run", "clips": 2, "motion": 1.0, "keyframe": 0.5, "fusion": 1.0, "gain": 0.5},
+        {"class": "Jump", "clips": 2, "motion": 0.0, "keyframe": 0.5, "fusion": 0.0, "gain": -0.5},
+    ]
+
+
+def test_table_has_a_line_for_each_way_and_one_for_the_gain():
+    metrics = {
+        "clips": 96,
+        "top1": {
+            "motion": {"mean": 0.6654, "low": 0.61, "high": 0.72},
+            "fusion": {"mean": 0.89, "low": 0.8, "high": 0.9},
+        },
+        "top5": {"motion": {"mean": 0.8}, "fusion": {"mean": 0.99}},
+        "mean_class": {"motion": {"mean": 0.6}, "fusion": {"mean": 0.88}},
+        "fusion_minus_keyframe": {"mean": 0.041, "low": -0.01, "high": 0.09, "p": 0.0321},
+    }
+    head, motion, fusion, gain = scores.table(metrics).splitlines()
+    assert head.split() == ["96", "test", "clips", "top-1", "95", "%", "interval", "top-5", "mean", "class"]
+    assert motion.split() == ["motion", "0.665", "0.610-0.720", "0.800", "0.600"]
+    assert fusion.split() == ["fusion", "0.890", "0.800-0.900", "0.990", "0.880"]
+    assert gain.split(maxsplit=3)[3] == "+0.041 (-0.010 to +0.090), p = 0.032"
+
+
+def test_perfect_score_is_bounded_by_the_number_of_groups():
+    groups = np.repeat(np.arange(10), 3)
+    perfect, hopeless = (scores.summary(np.full(30, right), groups) for right in (True, False))
+    exact = binomtest(10, 10).proportion_ci(0.95, "exact")
+    assert (perfect["low"], perfect["high"]) == pytest.approx((exact.low, 1.0))
+    assert (hopeless["low"], hopeless["high"]) == pytest.approx((0.0, 1 - exact.low))
