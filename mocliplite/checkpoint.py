@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from mocliplite.errors import UserError
-from mocliplite.files import replacing, write_json
+from mocliplite.files import replacing, undamaged, write_json
 
 
 def save(folder: str | Path, tensors: dict[str, np.ndarray], config: dict[str, Any]) -> None:
@@ -21,10 +21,10 @@ def save(folder: str | Path, tensors: dict[str, np.ndarray], config: dict[str, A
 
 def load(folder: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """(tensors, config) of a model folder. Raises UserError where it is missing or damaged."""
-    try:
-        config: dict[str, Any] = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
-        return load_file(Path(folder, "model.safetensors")), config
-    except FileNotFoundError:
-        raise UserError(f"{folder} holds no trained model; run `dvc repro`, or `dvc pull {folder}`.") from None
-    except (ValueError, SafetensorError) as error:
-        raise UserError(f"{folder} is damaged ({error}); restore it with `dvc checkout {folder}`.") from None
+    weights, described = Path(folder, "model.safetensors"), Path(folder, "config.json")
+    if not (weights.is_file() and described.is_file()):
+        raise UserError(f"{folder} holds no trained model; run `dvc repro`, or `dvc pull {folder}`.")
+    with undamaged(described, ValueError, TypeError):
+        config: dict[str, Any] = dict(json.loads(described.read_text(encoding="utf-8")))
+    with undamaged(weights, SafetensorError):
+        return load_file(weights), config

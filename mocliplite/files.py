@@ -4,7 +4,8 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,23 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:  # an interrupt too
         partial.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def undamaged(path: str | Path, *errors: type[Exception]) -> Iterator[None]:
+    """Within it, these exceptions mean that path is damaged, and become a UserError that says so."""
+    try:
+        yield
+    except errors as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} is damaged ({reason}); restore it with `dvc checkout` or delete it.") from None
+
+
+def keep_only(folder: Path, names: Collection[str]) -> None:
+    """Remove from a folder whatever has none of these names; a link is removed, not what it points to."""
+    for path in folder.iterdir():
+        if path.name not in names:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -26,8 +26,8 @@ def map_shards(function: Callable[[Spec], Outcome], specs: Sequence[Spec], compu
     # Spawned, not forked: decoders and HDF5 keep threads and locks that a fork would copy in any state.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(compute.workers, len(specs)), mp_context=context) as pool:
-        futures = [pool.submit(function, spec) for spec in specs]
         try:
+            futures = [pool.submit(function, spec) for spec in specs]
             for future in as_completed(futures):
                 yield future.result()
         except BrokenProcessPool:

@@ -7,7 +7,6 @@ modified. Each clip carries a fingerprint of what decided its values, so that on
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,16 +15,20 @@ from typing import Any
 
 import h5py
 import numpy as np
+from deflate import zlib_compress
 
 from mocliplite.errors import UserError
-from mocliplite.files import replacing, write_rows
+from mocliplite.files import keep_only, replacing, undamaged, write_rows
 
 # The layout of all files written here; a reader refuses another.
 SCHEMA = 1
 # Motion is three orders of magnitude larger, and a new clip should not cost a large file.
 SHARDS = {"motion": 64, "keyframes": 16, "motion_embeddings": 16}
+LEVEL = 3  # of compression: as fast as LZF, and half the size
 
 Arrays = dict[str, np.ndarray]
+Settings = Mapping[str, Any]
+Compute = Callable[[list[str]], "dict[str, Record | str]"]  # by id; a sentence for a clip that failed
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Table:
     settings: dict[str, Any]
 
 
-def fingerprint(content: str, settings: Mapping[str, Any]) -> str:
+def fingerprint(content: str, settings: Settings) -> str:
     """Hex digest of a source's content hash and the settings that decide its features."""
     return hashlib.sha256(_json([content, settings]).encode()).hexdigest()[:32]
 
@@ -77,78 +80,56 @@ def shard_path(folder: str | Path, number: int) -> Path:
 
 
 def update_shard(
-    path: Path,
-    kind: str,
-    settings: Mapping[str, Any],
-    wanted: Mapping[str, str],
-    compute: Callable[[list[str]], dict[str, Record | str]],
+    path: Path, kind: str, settings: Settings, wanted: Mapping[str, str], compute: Compute
 ) -> tuple[int, int]:
     """Bring one shard to the wanted clips (id -> fingerprint); returns how many were computed, and how many failed.
 
-    `compute` gets the ids that are new or changed, in order, and returns a Record each, or a sentence for a clip
-    that failed. Clips no longer wanted are dropped. A shard that is as wanted is not touched.
+    `compute` gets the new or changed ids, in order. Clips no longer wanted go. A shard as wanted is not touched.
     """
-    old = _read_shard(path, kind) if path.exists() and _settings(path, kind) == dict(settings) else None
-    known = old.fingerprints if old else {}
-    if old is not None and known == dict(wanted):
+    old = _reusable(path, kind, settings) if path.exists() else None
+    if old is not None and old.fingerprints == wanted:
         return 0, len(old.failures)
-    kept = {clip_id for clip_id in wanted if known.get(clip_id) == wanted[clip_id]}
-    missing = sorted(wanted.keys() - kept)
-    computed = compute(missing) if missing else {}
-    new = Shard(fingerprints=dict(wanted))
-    for clip_id in sorted(wanted):
-        result: Record | str
-        if clip_id not in kept:
-            result = computed[clip_id]
-        elif old is not None and clip_id in old.records:
-            result = old.records[clip_id]
-        else:
-            result = old.failures[clip_id] if old else ""
-        if isinstance(result, Record):
-            new.records[clip_id] = result
-        else:
-            new.failures[clip_id] = result
-    write_shard(path, kind, settings, new)
-    return len(missing), len(new.failures)
+    old = old or Shard()
+    missing = sorted(clip_id for clip_id in wanted if old.fingerprints.get(clip_id) != wanted[clip_id])
+    known = old.records | old.failures
+    results = {clip_id: known[clip_id] for clip_id in wanted.keys() - set(missing)}
+    results |= compute(missing) if missing else {}
+    records = {clip_id: result for clip_id, result in results.items() if isinstance(result, Record)}
+    failures = {clip_id: result for clip_id, result in results.items() if isinstance(result, str)}
+    write_shard(path, kind, settings, Shard(records, failures, dict(wanted)))
+    return len(missing), len(failures)
 
 
-def write_shard(path: Path, kind: str, settings: Mapping[str, Any], shard: Shard) -> None:
-    """Replace one shard. Every clip of `fingerprints` has a record or a failure.
+def write_shard(path: Path, kind: str, settings: Settings, shard: Shard) -> None:
+    """Replace one shard: one group a motion clip, else one array a name, row i of clip ids[i].
 
-    Motion shards hold one group a clip; others hold one array a name, row i of clip ids[i].
+    Raises ValueError unless every clip of `fingerprints` has a record or a failure.
     """
     if shard.records.keys() | shard.failures.keys() != shard.fingerprints.keys():
         raise ValueError(f"{path}: records, failures and fingerprints disagree")
-    ids = sorted(shard.records)
+    ids, failed = sorted(shard.records), sorted(shard.failures)
+    records = [shard.records[clip_id] for clip_id in ids]
     with replacing(path) as partial, _create(partial, kind, settings) as file:
-        _put(file, "ids", np.array(ids, dtype=str))
-        _put(file, "fingerprint", np.array([shard.fingerprints[clip_id] for clip_id in ids], dtype=str))
-        failed = sorted(shard.failures)
-        _put(file, "failures/ids", np.array(failed, dtype=str))
-        _put(file, "failures/reason", np.array([shard.failures[clip_id] for clip_id in failed], dtype=str))
-        _put(file, "failures/fingerprint", np.array([shard.fingerprints[clip_id] for clip_id in failed], dtype=str))
+        _put(file, "ids", ids)
+        _put(file, "fingerprint", [shard.fingerprints[clip_id] for clip_id in ids])
+        _put(file, "failures/ids", failed)
+        _put(file, "failures/reason", [shard.failures[clip_id] for clip_id in failed])
+        _put(file, "failures/fingerprint", [shard.fingerprints[clip_id] for clip_id in failed])
         if kind == "motion":
-            _put(file, "frames", np.array([len(shard.records[clip_id].arrays["kind"]) for clip_id in ids], dtype=int))
-            for clip_id in ids:
-                record = shard.records[clip_id]
+            _put(file, "frames", np.array([len(record.arrays["kind"]) for record in records], dtype=np.int64))
+            for clip_id, record in zip(ids, records, strict=True):
                 group = file.create_group(clip_id)
-                group.attrs.update(record.attributes)
-                for name in sorted(record.arrays):
-                    _put(group, name, record.arrays[name])
-        elif ids:
-            for name in sorted(shard.records[ids[0]].arrays):
-                _put(file, name, np.stack([shard.records[clip_id].arrays[name] for clip_id in ids]))
+                group.attrs.update(sorted(record.attributes.items()))
+                _put_all(group, record.arrays)
+        elif records:
+            _put_all(file, {name: np.stack([record.arrays[name] for record in records]) for name in records[0].arrays})
 
 
 def finish(folder: str | Path, kind: str) -> None:
     """Write failures.csv beside the shards, and remove what belongs to no store of today's layout."""
-    folder = Path(folder)
-    names = {shard_path(folder, number).name for number in range(SHARDS[kind])} | {"failures.csv"}
-    for path in folder.iterdir():
-        if path.name not in names:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    keep_only(Path(folder), {shard_path(folder, number).name for number in range(SHARDS[kind])} | {"failures.csv"})
     store = open_store(folder)
-    write_rows(folder / "failures.csv", ["id", "reason"], sorted(store.failures.items()))
+    write_rows(Path(folder, "failures.csv"), ["id", "reason"], sorted(store.failures.items()))
 
 
 class Store:
@@ -163,62 +144,53 @@ class Store:
         if not first.is_file():
             raise UserError(f"{path} is not a feature store, or not pulled yet; run `dvc pull {path}` or `dvc repro`.")
         with _open(first) as file:
-            self.kind = str(file.attrs["kind"])
-            if self.kind not in SHARDS:
-                raise UserError(f"{first} holds {self.kind}, which is no sharded store.")
-            self.settings: dict[str, Any] = json.loads(file.attrs["settings"])
+            self.kind, self.settings = str(file.attrs["kind"]), json.loads(file.attrs["settings"])
+        if self.kind not in SHARDS:
+            raise UserError(f"{first} holds {self.kind}, which is no sharded store.")
         self.failures: dict[str, str] = {}
         self.fingerprints: dict[str, str] = {}
         self.lengths: dict[str, int] = {}
-        ids: list[str] = []
-        for number in range(SHARDS[self.kind]):
-            shard = shard_path(path, number)
+        for shard in (shard_path(path, number) for number in range(SHARDS[self.kind])):
             if not shard.is_file():
                 raise UserError(f"{shard} is missing; run `dvc pull {path}` or `dvc repro`.")
             with _open(shard, self.kind) as file:
                 if json.loads(file.attrs["settings"]) != self.settings:
                     raise UserError(f"{shard} was made with other settings than {first}; run `dvc repro`.")
-                here, failed = _get(file, "ids").tolist(), _get(file, "failures/ids").tolist()
-                self.failures.update(zip(failed, _get(file, "failures/reason").tolist(), strict=True))
-                prints = _get(file, "fingerprint").tolist() + _get(file, "failures/fingerprint").tolist()
-                self.fingerprints.update(zip(here + failed, prints, strict=True))
+                here, failed, prints = _index(file)
+                self.failures |= failed
+                self.fingerprints |= prints
                 if self.kind == "motion":
                     self.lengths.update(zip(here, _get(file, "frames").tolist(), strict=True))
-                ids += here
-        self.ids = sorted(ids)
+        self.ids = sorted(self.fingerprints.keys() - self.failures.keys())
 
     def read(self, ids: Sequence[str], name: str = "embedding") -> np.ndarray:
         """One array of many clips, rows in the order of ids: float32 [N, K, D] for embeddings.
 
         Raises UserError naming a clip that the store lacks. Not for motion, whose clips differ in length.
         """
-        self._check(ids)
-        rows: list[np.ndarray | None] = [None] * len(ids)
-        for file, places in self._shards(ids):
-            array, at = _get(file, name), {key: row for row, key in enumerate(_get(file, "ids").tolist())}
-            for place in places:
-                rows[place] = array[at[ids[place]]]
-        return np.stack([row for row in rows if row is not None])
+        rows: dict[int, np.ndarray] = {}
+        for shard, places in self._places(ids):
+            with _open(shard, self.kind) as file:
+                array, at = _get(file, name), {key: row for row, key in enumerate(_get(file, "ids").tolist())}
+                rows |= {place: array[at[ids[place]]] for place in places}
+        return np.stack([rows[place] for place in range(len(ids))])
 
     def records(self, ids: Sequence[str]) -> Iterator[tuple[str, Record]]:
         """Yield (id, Record) of motion clips, shard by shard, so that each file is opened once."""
-        self._check(ids)
-        for file, places in self._shards(ids):
-            for place in places:
-                yield ids[place], _record(file[ids[place]])
+        for shard, places in self._places(ids):
+            with _open(shard, self.kind) as file:
+                for place in places:
+                    yield ids[place], _record(file[ids[place]])
 
-    def _check(self, ids: Sequence[str]) -> None:
+    def _places(self, ids: Sequence[str]) -> list[tuple[Path, list[int]]]:
+        """The shards that hold the ids, each with the places of its own in ids."""
         unknown = sorted(set(ids) - set(self.ids))
         if unknown:
             raise UserError(f"{self.path} lacks clip {unknown[0]} ({len(unknown)} in all); run `dvc repro`.")
-
-    def _shards(self, ids: Sequence[str]) -> Iterator[tuple[h5py.File, list[int]]]:
-        places: dict[int, list[int]] = {}
+        places: dict[Path, list[int]] = {}
         for place, clip_id in enumerate(ids):
-            places.setdefault(shard_of(clip_id, SHARDS[self.kind]), []).append(place)
-        for number in sorted(places):
-            with _open(shard_path(self.path, number), self.kind) as file:
-                yield file, places[number]
+            places.setdefault(shard_path(self.path, shard_of(clip_id, SHARDS[self.kind])), []).append(place)
+        return sorted(places.items())
 
 
 def open_store(path: str | Path) -> Store:
@@ -226,11 +198,10 @@ def open_store(path: str | Path) -> Store:
     return Store(path)
 
 
-def write_table(path: str | Path, kind: str, arrays: Arrays, settings: Mapping[str, Any]) -> None:
+def write_table(path: str | Path, kind: str, arrays: Arrays, settings: Settings) -> None:
     """Replace one HDF5 file of named arrays; text arrays are of numpy's str."""
     with replacing(Path(path)) as partial, _create(partial, kind, settings) as file:
-        for name in sorted(arrays):
-            _put(file, name, arrays[name])
+        _put_all(file, arrays)
 
 
 def read_table(path: str | Path, kind: str) -> Table:
@@ -245,42 +216,71 @@ def _json(value: object) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
+def _head(kind: str, settings: Settings) -> dict[str, Any]:
+    return {"schema": SCHEMA, "kind": kind, "settings": _json(settings)}
+
+
 @contextmanager
-def _create(path: Path, kind: str, settings: Mapping[str, Any]) -> Iterator[h5py.File]:
-    with h5py.File(path, "w", locking=False) as file:
-        file.attrs.update(schema=SCHEMA, kind=kind, settings=_json(settings))
+def _create(path: Path, kind: str, settings: Settings) -> Iterator[h5py.File]:
+    # Pinned, or the bytes would depend on the library. From v110 on the format's own structures have checksums.
+    with h5py.File(path, "w", locking=False, libver=("v110", "v110")) as file:
+        file.attrs.update(_head(kind, settings))
         yield file
 
 
 @contextmanager
 def _open(path: Path, kind: str | None = None) -> Iterator[h5py.File]:
+    with _file(path) as file:
+        schema, held = file.attrs.get("schema"), file.attrs.get("kind")
+        if schema != SCHEMA:
+            raise UserError(f"{path} has schema {schema}, this version reads {SCHEMA}; make it again: dvc repro -f.")
+        if held != (kind or held):
+            raise UserError(f"{path} holds {held}, not {kind}; check the path.")
+        yield file
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[h5py.File]:
     # A shared cache may lie on a file system without locks, in files that nobody may write.
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            if file.attrs.get("schema") != SCHEMA:
-                schema = file.attrs.get("schema")
-                raise UserError(
-                    f"{path} has schema {schema}, this version reads {SCHEMA}; make it again: dvc repro -f."
-                )
-            if kind is not None and file.attrs.get("kind") != kind:
-                raise UserError(f"{path} holds {file.attrs.get('kind')}, not {kind}; check the path.")
-            yield file
-    except (OSError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} is damaged ({reason}); restore it with `dvc checkout` or delete it.") from None
+    with undamaged(path, OSError, KeyError, ValueError, RuntimeError), h5py.File(path, "r", locking=False) as file:
+        yield file
 
 
-def _put(group: h5py.Group, name: str, array: np.ndarray) -> None:
+def _put_all(group: h5py.Group, arrays: Arrays) -> None:
+    for name in sorted(arrays):
+        _put(group, name, arrays[name])
+
+
+def _put(group: h5py.Group, name: str, values: np.ndarray | list[str]) -> None:
+    array = values if isinstance(values, np.ndarray) else np.array(values, dtype=str)
     if array.dtype.kind == "U":
-        group.create_dataset(name, data=array.astype(object), dtype=h5py.string_dtype())
-    elif array.size == 0 or array.ndim == 0:
+        # Of one length: texts of any length lie in a heap, which has no checksum.
+        encoded = np.strings.encode(array, "utf-8")
+        array = encoded.astype(h5py.string_dtype("utf-8", max(1, encoded.dtype.itemsize)))
+    if array.size == 0 or array.ndim == 0:
         group.create_dataset(name, data=array)
+        return
+    # Some 256 kB a chunk: whole clips for short fields, batches of rows for embeddings.
+    chunks = (max(1, min(len(array), (1 << 18) // max(1, array[:1].nbytes))), *array.shape[1:])
+    if array.dtype == np.int8:
+        _put_deflated(group, name, array, chunks)
     else:
-        # Some 256 kB a chunk: whole clips for short fields, batches of rows for embeddings.
-        rows = max(1, min(len(array), (1 << 18) // max(1, array[:1].nbytes)))
-        chunks = (rows, *array.shape[1:])
-        packing = {"compression": "lzf", "shuffle": False} if array.dtype == np.int8 else {}
-        group.create_dataset(name, data=array, chunks=chunks, fletcher32=True, **packing)
+        group.create_dataset(name, data=array, chunks=chunks, fletcher32=True)
+
+
+def _put_deflated(group: h5py.Group, name: str, array: np.ndarray, chunks: tuple[int, ...]) -> None:
+    """A dataset that any HDF5 reader takes for gzip's; the checksum is the stream's own.
+
+    HDF5's filters will not do. LZF reads memory that it never wrote, so that equal data differ in size now and then,
+    and gzip is whatever zlib the system has.
+    """
+    packing = {"compression": "gzip", "compression_opts": LEVEL}
+    dataset = group.create_dataset(name, array.shape, array.dtype, chunks=chunks, **packing)
+    for start in range(0, len(array), chunks[0]):
+        chunk = np.zeros(chunks, array.dtype)
+        part = array[start : start + chunks[0]]
+        chunk[: len(part)] = part
+        dataset.id.write_direct_chunk((start, *(0 for _ in chunks[1:])), zlib_compress(chunk.tobytes(), LEVEL))
 
 
 def _get(group: h5py.Group, name: str) -> np.ndarray:
@@ -291,24 +291,27 @@ def _get(group: h5py.Group, name: str) -> np.ndarray:
 
 
 def _record(group: h5py.Group) -> Record:
-    attributes = {key: value.item() if isinstance(value, np.generic) else value for key, value in group.attrs.items()}
+    attributes = {key: np.asarray(value).item() for key, value in group.attrs.items()}
     return Record({name: _get(group, name) for name in group}, attributes)
 
 
-def _settings(path: Path, kind: str) -> dict[str, Any]:
-    with _open(path, kind) as file:
-        return json.loads(file.attrs["settings"])
-
-
-def _read_shard(path: Path, kind: str) -> Shard:
-    with _open(path, kind) as file:
-        ids, failed = _get(file, "ids").tolist(), _get(file, "failures/ids").tolist()
-        prints = _get(file, "fingerprint").tolist() + _get(file, "failures/fingerprint").tolist()
-        names = [name for name in file if name not in ("ids", "fingerprint", "failures")]
+def _reusable(path: Path, kind: str, settings: Settings) -> Shard | None:
+    """What a shard holds; None where it is of another layout or kind, or was made with other settings."""
+    with _file(path) as file:
+        if dict(file.attrs) != _head(kind, settings):
+            return None
+        ids, failures, prints = _index(file)
         if kind == "motion":
             records = {clip_id: _record(file[clip_id]) for clip_id in ids}
         else:
-            columns = {name: _get(file, name) for name in names}
-            records = {key: Record({name: columns[name][row] for name in names}) for row, key in enumerate(ids)}
-        failures = dict(zip(failed, _get(file, "failures/reason").tolist(), strict=True))
-        return Shard(records, failures, dict(zip(ids + failed, prints, strict=True)))
+            columns = {name: _get(file, name) for name in file if name not in ("ids", "fingerprint", "failures")}
+            records = {key: Record({name: columns[name][row] for name in columns}) for row, key in enumerate(ids)}
+        return Shard(records, failures, prints)
+
+
+def _index(file: h5py.File) -> tuple[list[str], dict[str, str], dict[str, str]]:
+    """A shard's ids, its failures (id -> sentence) and the fingerprints of both."""
+    ids, failed = _get(file, "ids").tolist(), _get(file, "failures/ids").tolist()
+    prints = _get(file, "fingerprint").tolist() + _get(file, "failures/fingerprint").tolist()
+    reasons = zip(failed, _get(file, "failures/reason").tolist(), strict=True)
+    return ids, dict(reasons), dict(zip(ids + failed, prints, strict=True))

@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import sentence_of
+
+from mocliplite import checkpoint
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+TENSORS = {"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.array([0.5], dtype=np.float32)}
+
+
+def test_a_model_comes_back_as_it_was_saved():
+    checkpoint.save("models/head", TENSORS, {"classes": ["É", "b"], "lr": 1e-4})
+    tensors, config = checkpoint.load("models/head")
+    assert config == {"classes": ["É", "b"], "lr": 1e-4}
+    assert {name: tensor.tolist() for name, tensor in tensors.items()} == {
+        "weight": [[0, 1, 2], [3, 4, 5]],
+        "bias": [0.5],
+    }
+    assert {tensor.dtype for tensor in tensors.values()} == {np.dtype(np.float32)}
+
+
+def test_a_model_is_two_files():
+    checkpoint.save("model", TENSORS, {})
+    assert sorted(path.name for path in Path("model").iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_a_transposed_tensor_keeps_its_values():
+    checkpoint.save("model", {"w": TENSORS["weight"].T}, {})
+    assert checkpoint.load("model")[0]["w"].tolist() == [[0, 3], [1, 4], [2, 5]]
+
+
+def test_equal_models_have_equal_bytes_whatever_the_order():
+    checkpoint.save("a", TENSORS, {"x": 1, "y": 2})
+    checkpoint.save("b", dict(reversed(TENSORS.items())), {"y": 2, "x": 1})
+    for name in ("model.safetensors", "config.json"):
+        assert Path("a", name).read_bytes() == Path("b", name).read_bytes()
+
+
+def test_saving_again_replaces_the_model():
+    checkpoint.save("model", TENSORS, {"epoch": 1})
+    checkpoint.save("model", {"other": np.zeros(1)}, {"epoch": 2})
+    tensors, config = checkpoint.load("model")
+    assert (list(tensors), config) == (["other"], {"epoch": 2})
+
+
+@pytest.mark.parametrize("lost", ["model.safetensors", "config.json"])
+def test_a_missing_file(lost):
+    checkpoint.save("model", TENSORS, {})
+    Path("model", lost).unlink()
+    assert (
+        sentence_of(checkpoint.load, "model") == "model holds no trained model; run `dvc repro`, or `dvc pull model`."
+    )
+
+
+def test_a_file_where_the_folder_should_be():
+    Path("model").write_text("")
+    assert (
+        sentence_of(checkpoint.load, "model") == "model holds no trained model; run `dvc repro`, or `dvc pull model`."
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1, 2]", b"null", b"{}x"])
+def test_a_damaged_config(content):
+    checkpoint.save("model", TENSORS, {"classes": ["a"]})
+    Path("model/config.json").write_bytes(content)
+    said = sentence_of(checkpoint.load, "model")
+    assert said.startswith("model/config.json is damaged (")
+    assert said.endswith("); restore it with `dvc checkout` or delete it.")
+
+
+def test_weights_cut_off_anywhere():
+    checkpoint.save("model", TENSORS, {})
+    whole = Path("model/model.safetensors").read_bytes()
+    said = set()
+    for length in range(len(whole)):
+        Path("model/model.safetensors").write_bytes(whole[:length])
+        said.add(sentence_of(checkpoint.load, "model").partition(" (")[0])
+    assert said == {"model/model.safetensors is damaged"}
+
+
+def test_weights_that_are_none():
+    checkpoint.save("model", TENSORS, {})
+    Path("model/model.safetensors").write_bytes(b"<html>404</html>" * 9)
+    assert sentence_of(checkpoint.load, "model").startswith("model/model.safetensors is damaged (")

@@ -1,0 +1,172 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+from builders import sentence_of
+
+from mocliplite.files import keep_only, read_rows, replacing, rounded, write_csv, write_json, write_rows, write_text
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+
+def names(folder="."):
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+@pytest.fixture
+def old():
+    path = Path("out.txt")
+    path.write_text("old")
+    return path
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(old, error):
+    def write_half():
+        with replacing(old) as partial:
+            partial.write_text("ne")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
+    assert old.read_text() == "old"
+    assert names() == ["out.txt"]
+
+
+def test_an_interrupt_at_the_rename_leaves_the_old_file_and_nothing_else(old, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_text(old, "new")
+    assert old.read_text() == "old"
+    assert names() == ["out.txt"]
+
+
+def test_readers_meet_the_old_file_until_the_new_one_is_whole(old):
+    with replacing(old) as partial:
+        partial.write_text("new")
+        assert old.read_text() == "old"
+        assert partial.parent == old.parent
+    assert old.read_text() == "new"
+    assert names() == ["out.txt"]
+
+
+def test_the_new_file_is_on_disk_before_it_takes_the_name(old, monkeypatch):
+    steps = []
+    rename = Path.replace
+    monkeypatch.setattr(os, "fsync", lambda _: steps.append("flushed"))
+    monkeypatch.setattr(Path, "replace", lambda self, to: [steps.append("renamed"), rename(self, to)])
+    write_text(old, "new")
+    assert steps == ["flushed", "renamed"]
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_a_file_linked_from_a_shared_cache_is_replaced_and_the_cache_keeps_its_own(link):
+    cached = Path("cached").absolute()
+    cached.write_text("shared")
+    cached.chmod(0o444)
+    link(cached, "out.txt")
+    write_text("out.txt", "mine")
+    assert Path("out.txt").read_text() == "mine"
+    assert (cached.read_text(), cached.stat().st_mode & 0o777) == ("shared", 0o444)
+
+
+def test_a_link_whose_target_is_gone_is_replaced():
+    Path("out.txt").symlink_to("gone")
+    write_text("out.txt", "new")
+    assert Path("out.txt").read_text() == "new"
+    assert names() == ["out.txt"]
+
+
+def test_missing_folders_are_made():
+    write_text("metrics/split1/out.txt", "new")
+    assert Path("metrics/split1/out.txt").read_text() == "new"
+
+
+def test_text_is_utf8_with_plain_line_ends():
+    write_text("out.txt", "é\n")
+    assert Path("out.txt").read_bytes() == b"\xc3\xa9\n"
+
+
+# JSON
+
+
+def test_equal_values_give_equal_json_whatever_their_order():
+    write_json("a.json", {"top5": 1, "top1": {"std": 0.5, "mean": "é"}})
+    write_json("b.json", {"top1": {"mean": "é", "std": 0.5}, "top5": 1})
+    wanted = '{\n  "top1": {\n    "mean": "é",\n    "std": 0.5\n  },\n  "top5": 1\n}\n'
+    assert Path("a.json").read_text("utf-8") == Path("b.json").read_text("utf-8") == wanted
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_json_cannot_hold_is_refused_and_the_old_file_stays(old, value):
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(old, {"mean": value})
+    assert old.read_text() == "old"
+
+
+def test_metrics_are_rounded_to_four_places_at_any_depth():
+    given = {"top1": {"mean": 2 / 3, "all": [0.00004, (1.23456,)]}, "clips": 96, "best": None, "on": True}
+    wanted = {"top1": {"mean": 0.6667, "all": [0.0, [1.2346]]}, "clips": 96, "best": None, "on": True}
+    assert json.dumps(rounded(given)) == json.dumps(wanted)
+
+
+# CSV
+
+
+def test_csv_has_the_keys_as_header_and_floats_to_six_places():
+    write_csv("out.csv", [{"epoch": 1, "loss": 2 / 3, "head": "a,b"}, {"epoch": 2, "loss": 0.25, "head": "c"}])
+    assert Path("out.csv").read_bytes() == b'epoch,loss,head\n1,0.666667,"a,b"\n2,0.25,c\n'
+
+
+def test_csv_rows_of_other_keys_are_refused():
+    with pytest.raises(ValueError, match="not all rows have the keys"):
+        write_csv("out.csv", [{"a": 1}, {"b": 2}])
+    assert names() == []
+
+
+def test_any_text_comes_back_from_a_csv():
+    rows = [['say "hi"', "a,b"], ["two\nlines", "a\rb"], ["é", ""], ["", "\r\n"], [" x ", "'"]]
+    write_rows("out.csv", ["id", "reason"], rows)
+    assert read_rows("out.csv", ["id", "reason"]) == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (b"id,why\na,b\n", "out.csv has not the columns id,reason throughout; run `dvc repro` to renew it."),
+        (b"id,reason\na\n", "out.csv has not the columns id,reason throughout; run `dvc repro` to renew it."),
+        (b"", "out.csv has not the columns id,reason throughout; run `dvc repro` to renew it."),
+    ],
+)
+def test_csv_of_other_columns(text, wanted):
+    Path("out.csv").write_bytes(text)
+    assert sentence_of(read_rows, "out.csv", ["id", "reason"]) == wanted
+
+
+def test_csv_that_is_none():
+    Path("out.csv").write_bytes(b"id,reason\n\xff\xfe")
+    said = sentence_of(read_rows, "out.csv", ["id", "reason"])
+    assert said.startswith("out.csv is not a CSV (")
+    assert said.endswith("); run `dvc repro` to renew it.")
+
+
+def test_csv_that_is_not_there():
+    assert sentence_of(read_rows, "out.csv", ["id"]) == "out.csv is not here; run `dvc repro`."
+
+
+# Strangers
+
+
+def test_strangers_are_removed_and_what_they_point_to_is_not():
+    Path("store/folder").mkdir(parents=True)
+    Path("elsewhere").mkdir()
+    for name in ("store/0000.h5", "store/.0000.h5.7.partial", "store/folder/x", "elsewhere/kept"):
+        Path(name).write_text("")
+    Path("store/link").symlink_to(Path("elsewhere").absolute())
+    keep_only(Path("store"), {"0000.h5"})
+    assert names("store") == ["0000.h5"]
+    assert names("elsewhere") == ["kept"]

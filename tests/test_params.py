@@ -1,0 +1,196 @@
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from builders import CHECKOUT, put_params, run_python, sentence_of
+
+from mocliplite import params
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+COMPLETE = ["params.yaml", *sorted(str(path.relative_to(CHECKOUT)) for path in CHECKOUT.glob("configs/*.yaml"))]
+complete = pytest.mark.parametrize("file", COMPLETE)
+
+
+def with_line(old, new):
+    """The project's params.yaml with one piece of text, which it holds once, replaced."""
+    text = (CHECKOUT / "params.yaml").read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    Path("params.yaml").write_text(text.replace(old, new), encoding="utf-8")
+
+
+def said(old, new):
+    with_line(old, new)
+    return sentence_of(params.load)
+
+
+# Complete files
+
+
+def test_there_is_a_file_for_each_kind_of_data():
+    assert COMPLETE == ["params.yaml", "configs/folder.yaml", "configs/hmdb51.yaml", "configs/ucf101.yaml"]
+
+
+@complete
+def test_a_complete_file_loads(file, monkeypatch):
+    monkeypatch.chdir(CHECKOUT)
+    given = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    loaded = params.load(file)
+    assert (loaded.dataset.root, loaded.dataset.group) == (given["dataset"]["root"], given["dataset"]["group"])
+    assert (loaded.motion.cell, loaded.clip.model) == (given["motion"]["cell"], given["clip"]["model"])
+    assert (list(loaded.motion_net.views), loaded.head.lr) == (given["motion_net"]["views"], given["head"]["lr"])
+    assert loaded.compute.workers == given["compute"]["workers"]
+
+
+@complete
+def test_a_complete_file_has_the_declared_settings_in_their_order(file):
+    given = yaml.safe_load((CHECKOUT / file).read_text(encoding="utf-8"))
+    assert [f"{section}.{key}" for section, keys in given.items() for key in keys] == params.keys()
+
+
+def test_all_settings_are_counted():
+    assert len(params.keys()) == 10 + 1 + 7 + 14 + 7 + 4
+
+
+@complete
+def test_every_setting_has_a_comment(file):
+    lines = (CHECKOUT / file).read_text(encoding="utf-8").splitlines()
+    settings = [line for line in lines if re.match(r"  \w+:", line)]
+    assert [line for line in settings if not re.search(r" # \S", line)] == []
+    assert len(settings) == len(params.keys())
+
+
+@complete
+def test_what_the_schedule_is_told_is_a_number_not_text(file):
+    # PyYAML reads 1e-4 as text.
+    given = yaml.safe_load((CHECKOUT / file).read_text(encoding="utf-8"))
+    assert {type(given[section]["lr"]) for section in ("motion_net", "head")} == {float}
+
+
+# One key
+
+DEVICES = "it must be cpu or cuda or auto"
+VIEWS = "it must be plain or flip"
+ROOT = "it must be the folder that holds a folder a class"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        ("hidden: 512", "hiden: 3", "head.hiden is not a setting; the nearest is head.hidden."),
+        ("head:\n", "heads:\n", "heads is not a setting; the nearest is head."),
+        ("  hidden: 512", "", "head.hidden is missing; add it."),
+        ("motion:\n  cell: 8 ", "#", "motion is missing; add it."),
+        ("hidden: 512", "hidden: -1", "head.hidden is -1; it must be at least 1."),
+        ("hidden: 512", "hidden: true", "head.hidden is True; it must be a whole number such as 256."),
+        ("hidden: 512", "hidden: 2.0", "head.hidden is 2.0; it must be a whole number such as 256."),
+        ("hidden: 512", "hidden:", "head.hidden is None; it must be a whole number such as 256."),
+        ("flip: true", "flip: 1", "motion_net.flip is 1; it must be true or false."),
+        ("lr: 1.0e-3", "lr: 1e-3", "head.lr is '1e-3'; it must be a number such as 1.0e-4."),
+        ("lr: 1.0e-3", "lr: true", "head.lr is True; it must be a number such as 1.0e-4."),
+        ("lr: 1.0e-3", "lr: .nan", "head.lr is nan; it must be a number such as 1.0e-4."),
+        ("lr: 1.0e-3", "lr: .inf", "head.lr is inf; it must be a number such as 1.0e-4."),
+        ("lr: 1.0e-3", "lr: -.inf", "head.lr is -inf; it must be a number such as 1.0e-4."),
+        ("lr: 1.0e-3", "lr: 0", "head.lr is 0.0; it must be above 0."),
+        ("model: sample/data/clip", "model: 5", "clip.model is 5; it must be text."),
+        ("cell: 8", "cell: 9", "motion.cell is 9; it must be 8 or 16."),
+        ("cell: 8", "cell: 8.0", "motion.cell is 8.0; it must be 8 or 16."),
+        ("cell: 8", "cell: '8'", "motion.cell is '8'; it must be 8 or 16; the nearest is 8."),
+        ("device: auto", "device: cdua", f"compute.device is 'cdua'; {DEVICES}; the nearest is cuda."),
+        ("pick: middle", "pick: zzz", "clip.pick is 'zzz'; it must be middle or key."),
+        ("[plain, flip]   ", "plain #", "motion_net.views is 'plain'; it must be a list such as [plain, flip]."),
+        ("[plain, flip]   ", "[plain, flop] #", f"motion_net.views is 'flop'; {VIEWS}; the nearest is flip."),
+        ("[plain, flip]   ", "[flip] #", "motion_net.views is ['flip']; it must be [plain] or [plain, flip]."),
+        ("max_failed: 0.02", "max_failed: 1.01", "dataset.max_failed is 1.01; it must be from 0 to 1."),
+        ("test: 0.2 ", "test: 1 ", "dataset.test is 1.0; it must be above 0 and below 1."),
+        ("folds: null", "folds: 1", "dataset.folds is 1; it must be null or at least 2."),
+        ("root: sample/data/clips", "root: ''", f"dataset.root is ''; {ROOT}."),
+        ("workers: 2", "workers: 0", "compute.workers is 0; it must be at least 1."),
+        ("threads: 2", "threads: -1", "compute.threads is -1; it must be at least 0."),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_one_sentence(old, new, wanted):
+    assert said(old, new) == f"params.yaml: {wanted}"
+
+
+def test_a_key_like_no_other_is_refused_too():
+    assert said("hidden: 512", "7: 3").startswith("params.yaml: head.7 is not a setting; the nearest is head.")
+
+
+@pytest.mark.parametrize("group", ["'_g01'", r"'_(g\d+)_(c\d+)'", "'_(g'", "''"])
+def test_a_group_has_one_bracket(group):
+    sentence = said(r"""'_(g\d+)_c\d+'""", group)
+    value = yaml.safe_load(group)
+    assert (
+        sentence
+        == f"params.yaml: dataset.group is {value!r}; it must be null or a regular expression with one bracket."
+    )
+
+
+def test_a_group_may_have_brackets_that_take_nothing():
+    with_line(r"""'_(g\d+)_c\d+'""", r"""'_(?:g|G)(\d+)_'""")
+    assert params.load().dataset.group == r"_(?:g|G)(\d+)_"
+
+
+@pytest.mark.parametrize(("folds", "split", "allowed"), [("null", 2, "1 to 1"), ("3", 4, "1 to 3")])
+def test_without_lists_split_is_one_of_the_folds(folds, split, allowed):
+    put_params(lists=params.NOTHING, folds=yaml.safe_load(folds), split=split)
+    wanted = f"params.yaml: dataset.split is {split}; it must be {allowed}, the number of dataset.folds."
+    assert sentence_of(params.load) == wanted
+
+
+def test_a_folder_of_clip_is_watched():
+    put_params()
+    given = yaml.safe_load(Path("params.yaml").read_text())
+    given["clip"].update(model="my_clip", files=params.NOTHING)
+    Path("params.yaml").write_text(yaml.safe_dump(given))
+    params.load()  # a hub id, as far as one can see
+    Path("my_clip").mkdir()
+    wanted = "clip.files is 'configs/none'; it must be 'my_clip' as well, so that DVC watches the folder clip.model."
+    assert sentence_of(params.load) == f"params.yaml: {wanted}"
+
+
+def test_a_whole_number_will_do_for_a_number():
+    with_line("lr: 1.0e-3", "lr: 1")
+    assert (params.load().head.lr, type(params.load().head.lr)) == (1.0, float)
+
+
+# The file
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("", "params.yaml holds no settings; copy one from configs/."),
+        ("- 1\n", "params.yaml holds no settings; copy one from configs/."),
+    ],
+)
+def test_a_file_without_settings(text, wanted):
+    Path("params.yaml").write_text(text)
+    assert sentence_of(params.load) == wanted
+
+
+def test_a_section_that_is_no_mapping():
+    wanted = "params.yaml: motion is 8; it must hold the keys cell."
+    assert said("motion:\n  cell: 8 ", "motion: 8 ") == wanted
+
+
+@pytest.mark.parametrize("text", [b"head: [1\n", b"head:\n\thidden: 1\n", b"\xff\xfe\xfa", b"{[1]: 2}\n"])
+def test_a_file_that_is_not_yaml_is_one_line(text):
+    Path("params.yaml").write_bytes(text)
+    sentence = sentence_of(params.load)
+    assert sentence.startswith("params.yaml is not YAML: ")
+    assert "\n" not in sentence
+
+
+def test_no_file():
+    assert sentence_of(params.load) == "params.yaml is not here; run this in the project's folder."
+
+
+def test_a_stage_stops_at_a_mistyped_key_before_any_work():
+    with_line("hidden: 512", "hiden: 3")
+    result = run_python("-m", "stages.train_head")
+    wanted = "error: params.yaml: head.hiden is not a setting; the nearest is head.hidden.\n"
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", wanted)
+    assert [path.name for path in Path().iterdir()] == ["params.yaml"]
