@@ -18,8 +18,7 @@ from mocliplite import params
 from mocliplite.errors import UserError
 
 if TYPE_CHECKING:
-    from transformers import CLIPModel, CLIPTokenizer
-    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+    from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 # Raised whenever the embeddings would change: it is part of every clip's fingerprint.
 VERSION = 1
@@ -91,23 +90,38 @@ def cost(folder: Path) -> dict[str, int]:
 def load(folder: Path, compute: params.Compute) -> Clip:
     """Load a checkpoint from a folder, in eval mode, on the device that compute names."""
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+    from pickle import UnpicklingError
+
     import torch
-    from transformers import CLIPModel, CLIPTokenizer
-    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+    from safetensors import SafetensorError
+    from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
     from transformers.utils import logging
 
     from mocliplite.device import device
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+    for name in _NEEDED:
+        _read_json(folder / name)
+    where = {"pretrained_model_name_or_path": folder, "local_files_only": True}
     try:
-        model = CLIPModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval().to(device(compute))
-        processor = CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True)
-        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
+        model, report = CLIPModel.from_pretrained(**where, dtype=torch.float32, output_loading_info=True)
+        processor = CLIPImageProcessorPil.from_pretrained(**where)
+        tokenizer = CLIPTokenizer.from_pretrained(**where)
+    except (OSError, ValueError, RuntimeError, KeyError, EOFError, SafetensorError, UnpicklingError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{folder} does not load as a CLIP checkpoint ({reason}); get it again.") from None
-    return Clip(model, processor, tokenizer)
+    # transformers fills what the file lacks with random numbers, and says so only in its log.
+    lacking = sorted(report["missing_keys"])
+    if lacking:
+        raise UserError(f"{folder} lacks {len(lacking)} of a CLIP's weights, such as {lacking[0]}; get it again.")
+    size, cut = model.config.vision_config.image_size, processor.crop_size
+    if (cut["height"], cut["width"]) != (size, size):
+        raise UserError(
+            f"{folder}: preprocessor_config.json cuts {cut['width']}x{cut['height']} pixels, but config.json wants "
+            f"{size}x{size}; get it again."
+        )
+    return Clip(model.eval().to(device(compute)), processor, tokenizer)
 
 
 def preprocess(clip: Clip, images: Sequence[np.ndarray]) -> np.ndarray:
@@ -185,9 +199,12 @@ def spoken(name: str) -> str:
 def read_templates(path: str | Path) -> list[str]:
     """Prompt templates, one a line, each with one {} for the class name; lines that start with # are remarks."""
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        # -sig: editors on Windows put a mark before the first letter.
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"params.yaml: clip.prompts names {path}, which is not there; see prompts/.") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not text in UTF-8; save it so.") from None
     templates = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     for template in templates:
         if template.count("{}") != 1 or template.count("{") != 1 or template.count("}") != 1:
@@ -212,36 +229,49 @@ def _lacking(folder: Path) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path} is not JSON ({error}); get the checkpoint again.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no settings; get the checkpoint again.")
+    return content
 
 
 def _from_hub(model: str, revision: str | None) -> Path | None:
     """The snapshot's folder: from the local cache, else from the network, else None."""
     from httpx2 import HTTPError
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        HFValidationError,
+        IncompleteSnapshotError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     try:
-        folder = Path(snapshot_download(model, revision=revision, local_files_only=True))
-        if not _lacking(folder):
-            return folder
+        cached: Path | None = Path(snapshot_download(model, revision=revision, local_files_only=True))
     except HFValidationError:
         raise UserError(
             f"params.yaml: clip.model is {model!r}, which is neither a local folder nor a hub id such as "
             "openai/clip-vit-base-patch32."
         ) from None
+    except IncompleteSnapshotError as error:
+        # So the hub's client calls a folder that lacks any file of the hub's; only those needed are fetched below.
+        cached = Path(error.snapshot_path)
     except LocalEntryNotFoundError:
-        pass
+        cached = None
+    if cached and not _lacking(cached):
+        return cached
     try:
         # Asked once before the download, which would knock five times at a hub that cannot be reached.
         listed = HfApi().model_info(model, revision=revision, timeout=10).siblings or []
         weights = next((name for name in _WEIGHTS if name in {file.rfilename for file in listed}), _WEIGHTS[0])
         folder = Path(snapshot_download(model, revision=revision, allow_patterns=["*.json", "*.txt", weights]))
-    except RepositoryNotFoundError:
+    except (RepositoryNotFoundError, RevisionNotFoundError):
         raise UserError(f"params.yaml: the hub has no model {model!r} at this revision; check both.") from None
-    except (HTTPError, OSError):
+    # ValueError: what answered is no hub, such as a hotel's log-in page.
+    except (HTTPError, OSError, ValueError):
         return None
     lacking = _lacking(folder)
     if lacking:

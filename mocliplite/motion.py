@@ -15,6 +15,9 @@ VERSION = 1
 # Smallest block that libavcodec exports, in pixels.
 _BLOCK = 8
 
+# Of the other codecs, MPEG-4 Part 2 first, libavcodec exports zeros for B-frames, whatever moves.
+_B_VECTORS = ("h264", "mpeg1video", "mpeg2video")
+
 
 def motion_field(path: str | Path, settings: Motion) -> Field:
     """Motion field of a whole clip. Raises UserError for a clip that cannot be read or has no vectors."""
@@ -23,8 +26,7 @@ def motion_field(path: str | Path, settings: Motion) -> Field:
     if not frames:
         raise UserError(f"{path} has no frame that decodes; replace or remove it.")
     kinds = [kind for kind, _ in frames]
-    if head.codec != "h264":
-        # In MPEG-4 Part 2 libavcodec exports zeros for B-frames, whatever moves.
+    if head.codec not in _B_VECTORS:
         frames = [(kind, vectors[:0] if kind == "B" else vectors) for kind, vectors in frames]
     if not any(len(vectors) for _, vectors in frames):
         raise UserError(f"{path}: {why_none(head.codec, kinds)}")
@@ -52,6 +54,8 @@ def reference_distances(kinds: list[str]) -> np.ndarray:
     choose among several and libavcodec does not say which: the nearest is assumed there as well.
     """
     anchors = np.array([index for index, kind in enumerate(kinds) if kind != "B"], dtype=np.int64)
+    if not len(anchors):
+        return np.zeros((len(kinds), 2), dtype=np.int64)
     places = np.arange(len(kinds))
     before = np.searchsorted(anchors, places, side="left") - 1
     after = np.searchsorted(anchors, places, side="right")

@@ -64,6 +64,8 @@ def keyframes(path: str | Path, count: int, pick: str) -> list[Keyframe]:
     Raises UserError for a file that cannot be read or decoded, or has fewer frames than asked for.
     """
     kinds = [_kind(frame) for frame in _frames(path, _NO_PIXELS)]
+    if not kinds:
+        raise UserError(f"{path} has no frame that decodes; replace or remove it.")
     wanted = middles(len(kinds), count)
     if len(kinds) < count:
         raise UserError(f"{path} has {len(kinds)} frames, clip.frames asks for {count}; lower it or remove the clip.")
@@ -108,7 +110,8 @@ def _kind(frame: av.VideoFrame) -> str:
 def _info(stream: VideoStream) -> Info:
     context = stream.codec_context
     rate = stream.average_rate or Fraction(0)
-    return Info(context.name, context.width, context.height, float(rate))
+    # Not the decoder's name, which is libdav1d for AV1.
+    return Info(context.codec.canonical_name, context.width, context.height, float(rate))
 
 
 def _frames(path: str | Path, options: dict[str, str]) -> Iterator[av.VideoFrame]:
@@ -117,7 +120,15 @@ def _frames(path: str | Path, options: dict[str, str]) -> Iterator[av.VideoFrame
         # Frame threads make the vectors of B-frames differ from run to run; clips are decoded side by side instead.
         context.thread_type = "NONE"
         context.options = options
-        yield from container.decode(stream)
+        size = None
+        for frame in container.decode(stream):
+            size = size or (frame.width, frame.height)
+            if size != (frame.width, frame.height):
+                raise UserError(
+                    f"{path} changes from {size[0]}x{size[1]} to {frame.width}x{frame.height} pixels on the way; "
+                    "encode it again at one size or remove it."
+                )
+            yield frame
 
 
 @contextmanager
@@ -125,10 +136,15 @@ def _video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     if not Path(path).is_file():
         raise UserError(f"{path} is not a file; check the path.")
     try:
-        # A broken name in the metadata is no reason to refuse the clip.
-        with av.open(str(path), metadata_errors="replace") as container:
+        # A broken name in the metadata is no reason to refuse the clip. "file:", for FFmpeg takes what stands before a
+        # colon for a protocol.
+        with av.open(f"file:{path}", metadata_errors="replace") as container:
             if not container.streams.video:
                 raise UserError(f"{path} has no video stream; remove it or replace it by a video.")
+            if container.streams.video[0].codec_context is None:
+                raise UserError(
+                    f"{path} is in a codec that FFmpeg cannot decode here; encode it again as H.264 or MPEG-4."
+                )
             yield container, container.streams.video[0]
     except av.FFmpegError as error:
         reason = error.strerror or type(error).__name__
