@@ -1,5 +1,6 @@
 """The one exception meant for users, and the boundary that turns it into a line and an exit status."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -15,6 +16,9 @@ def run(main: Callable[[], None], status: int = 1) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(status)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, as `head` does. Else Python would complain of it on leaving.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("interrupted; what was finished is kept, run the same command again to go on.", file=sys.stderr)
         sys.exit(130)

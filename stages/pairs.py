@@ -33,6 +33,10 @@ def main() -> None:
     failed = keyframes.failures | motion.failures
     dataset.check_failed(failed, len(clips), settings.dataset.max_failed, "pairs")
     ids = sorted(clip_id for clip_id in clips if clip_id not in failed and splits[clip_id] != "unused")
+    left = {splits[clip_id] for clip_id in ids}
+    empty = [split for split in ("train", "val", "test") if split not in left]
+    if empty:
+        raise UserError(f"no usable clip is left for {empty[0]}; see failures.csv in features/keyframes and motion.")
     arrays = {
         "ids": np.array(ids, dtype=str),
         "label": np.array([clips[clip_id].index for clip_id in ids]),

@@ -1,4 +1,8 @@
+import subprocess
+import sys
+
 import pytest
+from imports import ROOT
 
 from mocliplite.errors import UserError, run
 
@@ -42,3 +46,13 @@ def test_an_interrupt_says_how_to_go_on_and_exits_as_shells_expect(capsys):
 def test_a_run_that_goes_well_says_nothing(capsys):
     run(lambda: None)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    code = "from mocliplite.errors import run; run(lambda: print('x' * 10_000_000))"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0

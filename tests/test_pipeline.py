@@ -1,0 +1,190 @@
+"""The whole graph on the embedded sample, from nothing, and what people do with it afterwards.
+
+One fresh copy of the project serves all tests of this file; they run in order.
+"""
+
+import json
+import re
+import shutil
+
+import pytest
+import yaml
+from imports import ROOT
+from project import copy_project, sh
+
+READY = "Data and pipelines are up to date."
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    sh(folder, "dvc repro")
+    return folder
+
+
+def ran(output):
+    """Names of the stages that a DVC command ran."""
+    return re.findall(r"Running stage '([^']+)'", output)
+
+
+def metrics(folder, name):
+    return json.loads((folder / f"metrics/{name}.json").read_text())
+
+
+def test_every_clip_of_the_sample_is_extracted_and_judged(project):
+    data = metrics(project, "data")
+    assert data["clips"] == data["usable"] == 384
+    assert data["frames"] == 384 * 40
+    assert data["splits"] == {"train": 240, "val": 48, "test": 96}
+    assert metrics(project, "eval")["clips"] == 96
+
+
+def test_fusion_solves_what_neither_stream_can_solve_alone(project):
+    top1 = metrics(project, "eval")["top1"]
+    assert top1["fusion"]["mean"] >= 0.95
+    assert top1["keyframe"]["mean"] <= 0.40
+    assert top1["motion"]["mean"] <= 0.40
+    assert all(row["low"] <= row["mean"] <= row["high"] for row in top1.values())
+
+
+def test_clips_and_motion_are_the_same_bytes_as_in_the_committed_lock(project):
+    for file, stage in (("sample/dvc.lock", "videos"), ("dvc.lock", "index"), ("dvc.lock", "motion")):
+        here, committed = (yaml.safe_load((place / file).read_text())["stages"] for place in (project, ROOT))
+        assert here[stage]["outs"] == committed[stage]["outs"]
+
+
+def test_a_second_repro_does_nothing(project):
+    sh(project, "git add -A && git commit -q -m run --allow-empty")
+    output = sh(project, "dvc repro")
+    assert ran(output) == []
+    assert READY in output
+
+
+def test_later_stages_forced_to_run_again_give_the_same_bytes(project):
+    sh(project, "dvc repro -f -s prompts embed_motion pairs train_head evaluate")
+    assert sh(project, "git status --short") == ""
+
+
+def test_another_head_reruns_head_and_evaluation_alone(project):
+    output = sh(project, "dvc exp run -S head.hidden=256")
+    assert ran(output) == ["train_head", "evaluate"]
+    assert "hidden: 512 " in sh(project, "git show HEAD:params.yaml")
+    assert "top1.keyframe.mean" in sh(project, "dvc metrics diff HEAD --all")
+    sh(project, "git checkout -q . && dvc checkout -q")
+
+
+def test_queued_heads_run_and_are_listed(project):
+    sh(project, "dvc exp run --queue -S head.hidden=16,32")
+    sh(project, "dvc exp run --run-all")
+    shown = json.loads(sh(project, "dvc exp show --json --only-changed"))
+    done = [point for row in shown for experiment in row["experiments"] or [] for point in experiment["revs"]]
+    hidden = {point["data"]["params"]["params.yaml"]["data"]["head"]["hidden"] for point in done}
+    assert {16, 32, 256} <= hidden
+    assert sh(project, "git status --short") == ""
+
+
+def test_another_split_does_not_touch_extraction(project):
+    sh(project, "sed -i 's/  split: 1/  split: 2/' params.yaml")
+    reproduced = ran(sh(project, "dvc repro --dry"))
+    sh(project, "git checkout -q params.yaml")
+    assert reproduced[0] == "split"
+    assert not {"index", "motion", "keyframes", "prompts"} & set(reproduced)
+
+
+def test_other_workers_threads_or_devices_are_no_change(project):
+    sh(project, "sed -i 's/  workers: 2/  workers: 1/; s/  device: auto/  device: cpu/' params.yaml")
+    output = sh(project, "dvc repro")
+    sh(project, "git checkout -q params.yaml")
+    assert ran(output) == []
+
+
+def test_plots_are_drawn(project):
+    assert "index.html" in sh(project, "dvc plots show")
+    page = (project / "dvc_plots/index.html").read_text()
+    shutil.rmtree(project / "dvc_plots")
+    for name in ("confusion", "classes", "motion_training", "head_training"):
+        assert name in page
+
+
+def test_a_new_clip_is_computed_alone_and_a_removed_one_leaves(project):
+    clips = project / "sample/data/clips/StarSpinning"
+    sh(project, "dvc unprotect sample/data/clips")
+    shutil.copy(clips / "v_StarSpinning_g01_c01.avi", clips / "v_StarSpinning_g01_c09.avi")
+    for expected, step in ((1, "first"), (0, "again")):
+        sh(project, "python -m stages.index")
+        output = sh(project, "python -m stages.motion") + sh(project, "python -m stages.keyframes")
+        assert re.findall(r"computed=(\d+)", output.replace("\r", "\n").splitlines()[-1]) == [str(expected)], step
+    (clips / "v_StarSpinning_g01_c09.avi").unlink()
+    sh(project, "dvc checkout -q --force && dvc repro")
+    assert sh(project, "git status --short") == ""
+
+
+def test_predict_names_the_right_class_and_says_so_in_json_too(project):
+    clip = "sample/data/clips/StarSpinning/v_StarSpinning_g01_c01.avi"
+    assert "StarSpinning" in sh(project, f"python -m mocliplite predict {clip} --top 1")
+    (answer,) = json.loads(sh(project, f"python -m mocliplite predict {clip} --top 3 --json"))
+    assert answer["clip"] == clip
+    assert answer["classes"][0]["class"] == "StarSpinning"
+    assert len(answer["classes"]) == 3
+
+
+def test_a_bad_clip_among_good_ones_gets_its_sentence_and_status_2(project):
+    (project / "text.mp4").write_text("this is not a video")
+    good = "sample/data/clips/BallSliding/v_BallSliding_g02_c01.avi"
+    output = sh(project, f"python -m mocliplite predict text.mp4 {good} --top 1", status=2)
+    (project / "text.mp4").unlink()
+    assert "error: text.mp4 cannot be decoded as video (Invalid data found when processing input)" in output
+    assert "BallSliding" in output
+    assert "Traceback" not in output
+
+
+def test_a_mistyped_setting_stops_a_run_before_any_work(project):
+    sh(project, "sed -i 's/  hidden: 512/  hiden: 3/' params.yaml")
+    output = sh(project, "python -m stages.train_head", status=1)
+    sh(project, "git checkout -q params.yaml")
+    assert output == "error: params.yaml: head.hiden is not a setting; the nearest is head.hidden.\n"
+
+
+def test_a_colleague_without_videos_and_clip_fits_heads_on_the_pulled_pairs(project, tmp_path):
+    sh(
+        project,
+        f"git clone -q . {tmp_path}/clone && dvc remote add -f --local team {tmp_path}/remote && dvc push -q -r team",
+    )
+    clone = tmp_path / "clone"
+    sh(
+        clone,
+        f"dvc remote add -d --local team {tmp_path}/remote && git config user.name b && git config user.email b@c.org",
+    )
+    output = sh(clone, "dvc exp run --pull --allow-missing -S head.hidden=64")
+    assert ran(output) == ["train_head", "evaluate"]
+    assert sorted(path.name for path in (clone / "features").iterdir()) == [".gitignore", "pairs.h5"]
+    assert not (clone / "sample/data/clips").exists()
+    assert metrics(clone, "eval")["top1"]["fusion"]["mean"] >= 0.95
+
+
+# What README.md shows and this file cannot run: set-up that is going on already, and data that is not here.
+NOT_RUN = {
+    "make run",
+    "make test",
+    "cp configs/folder.yaml params.yaml",
+    "cp configs/ucf101.yaml params.yaml",
+    "dvc repro",
+    "dvc exp run --queue -S dataset.split=1,2,3",
+    "dvc exp run --pull --allow-missing -S head.hidden=256",  # run above, in a clone
+}
+
+
+def test_every_command_of_the_readme_runs(project):
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    commands = [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    assert set(commands) >= NOT_RUN
+    for command in commands:
+        if command not in NOT_RUN:
+            sh(project, command)
+    shutil.rmtree(project / "dvc_plots")
+    sh(project, "git checkout -q . && dvc checkout -q")
+
+
+def test_make_run_and_make_test_do_what_the_readme_says():
+    assert sh(ROOT, "make --no-print-directory -n run").splitlines()[-1] == "dvc repro"
+    assert sh(ROOT, "make --no-print-directory -n test").splitlines()[-1].startswith("pytest")
