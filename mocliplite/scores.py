@@ -41,18 +41,31 @@ def interval(values: np.ndarray, groups: np.ndarray, seed: int = 0) -> tuple[flo
     return float(low), float(high)
 
 
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a share seen in `count` independent draws; sound near 0 and 1 too."""
+    z2 = 1.959964**2
+    middle = share + z2 / (2 * count)
+    half = (z2 * share * (1 - share) / count + z2**2 / (4 * count**2)) ** 0.5
+    return float((middle - half) / (1 + z2 / count)), float((middle + half) / (1 + z2 / count))
+
+
 def summary(correct: np.ndarray, groups: np.ndarray) -> dict[str, float]:
-    """Mean and 95 % interval of correctness [N], or [S, N] with the deviation over seeds as well."""
+    """Mean and 95 % interval of correctness [N], or [S, N] with the deviation over seeds as well.
+
+    Where fewer than 5 groups hold an error, or a right answer, drawing groups again shows too little spread, none at
+    all at 100 %: the interval is then Wilson's, each group counted as one draw.
+    """
     values = correct.mean(axis=0) if correct.ndim == 2 else correct.astype(float)
-    low, high = interval(values, groups)
-    # Where all are right, or all wrong, drawing again shows no spread: the exact binomial bound on that many groups.
-    bound = 0.025 ** (1 / len(np.unique(groups)))
-    low = bound if values.min() == 1 else low
-    high = 1 - bound if values.max() == 0 else high
+    low, high = interval(values, groups) if _varied(values, groups) else wilson(values.mean(), len(np.unique(groups)))
     row = {"mean": float(values.mean()), "low": low, "high": high}
     if correct.ndim == 2:
         row["std"] = float(correct.mean(axis=1).std(ddof=1)) if len(correct) > 1 else 0.0
     return row
+
+
+def _varied(values: np.ndarray, groups: np.ndarray) -> bool:
+    wrong, right = (len(np.unique(groups[chosen])) for chosen in (values < 1, values > 0))
+    return min(wrong, right) >= 5
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:

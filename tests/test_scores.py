@@ -186,9 +186,10 @@ def test_table_has_a_line_for_each_way_and_one_for_the_gain():
     assert gain.split(maxsplit=3)[3] == "+0.041 (-0.010 to +0.090), p = 0.032"
 
 
-def test_perfect_score_is_bounded_by_the_number_of_groups():
+@pytest.mark.parametrize("wrong", [0, 1, 4, 10])
+def test_near_the_ends_each_group_counts_as_one_draw(wrong):
     groups = np.repeat(np.arange(10), 3)
-    perfect, hopeless = (scores.summary(np.full(30, right), groups) for right in (True, False))
-    exact = binomtest(10, 10).proportion_ci(0.95, "exact")
-    assert (perfect["low"], perfect["high"]) == pytest.approx((exact.low, 1.0))
-    assert (hopeless["low"], hopeless["high"]) == pytest.approx((0.0, 1 - exact.low))
+    correct = np.repeat(np.arange(10) >= wrong, 3)
+    expected = binomtest(10 - wrong, 10).proportion_ci(0.95, "wilson")
+    row = scores.summary(correct, groups)
+    assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high), abs=1e-6)
