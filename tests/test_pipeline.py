@@ -12,6 +12,8 @@ import yaml
 from imports import ROOT
 from project import copy_project, sh
 
+from mocliplite import scores
+
 READY = "Data and pipelines are up to date."
 
 
@@ -183,6 +185,11 @@ def test_every_command_of_the_readme_runs(project):
             sh(project, command)
     shutil.rmtree(project / "dvc_plots")
     sh(project, "git checkout -q . && dvc checkout -q")
+
+
+def test_the_readme_shows_the_committed_figures():
+    lines = scores.table(json.loads((ROOT / "metrics/eval.json").read_text())).splitlines()[:-1]  # p is rounded there
+    assert "\n".join(lines) in (ROOT / "README.md").read_text()
 
 
 def test_make_run_and_make_test_do_what_the_readme_says():
