@@ -6,6 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 run: .venv/ready
 	dvc repro
+	python -m mocliplite results
 
 test: lint
 	pytest -n 2

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mocliplite import dataset
+from mocliplite import dataset, scores
 from mocliplite.errors import UserError, run
 
 
@@ -57,6 +57,14 @@ def probe(given: argparse.Namespace) -> None:
     _refuse(_each(paths, show), len(paths))
 
 
+def results(_: argparse.Namespace) -> None:
+    """Print the figures of metrics/eval.json as a table."""
+    path = Path("metrics/eval.json")
+    if not path.is_file():
+        raise UserError(f"{path} is not here; run `dvc repro`, in the project's folder.")
+    print(scores.table(json.loads(path.read_text(encoding="utf-8"))))
+
+
 def _each(paths: Sequence[str], work: Callable[[str], None]) -> int:
     """Call work for every path; a UserError is printed and counted."""
     bad = 0
@@ -99,6 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("paths", nargs="+", metavar="PATH", help="clips, or folders of clips")
     one.set_defaults(command=probe)
+
+    one = commands.add_parser("results", help="the last evaluation as a table")
+    one.set_defaults(command=results)
     return parser
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 DRAWS = 2000  # bootstrap resamples
+WAYS = ("zero_shot", "keyframe", "motion", "score_fusion", "fusion")  # of recognising, as tables list them
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -101,11 +102,13 @@ def by_class(first: dict[str, np.ndarray], labels: np.ndarray, classes: np.ndarr
 def table(metrics: dict[str, Any]) -> str:
     """The figures of metrics/eval.json as lines of text."""
     lines = [f"{metrics['clips']} test clips        top-1   95 % interval    top-5   mean class"]
-    for name, row in metrics["top1"].items():
+    for name in WAYS:
+        row = metrics["top1"][name]
         spread = f"{row['mean']:.3f}   {row['low']:.3f}-{row['high']:.3f}"
         others = f"{metrics['top5'][name]['mean']:.3f}   {metrics['mean_class'][name]['mean']:.3f}"
         lines.append(f"{name:<24}{spread}      {others}")
     gain = metrics["fusion_minus_keyframe"]
     bounds = f"{gain['low']:+.3f} to {gain['high']:+.3f}"
-    lines.append(f"fusion minus keyframe   {gain['mean']:+.3f} ({bounds}), p = {gain['p']:.2g}")
+    p = "p < 0.0001" if gain["p"] < 0.0001 else f"p = {gain['p']:.4f}"
+    lines.append(f"fusion minus keyframe   {gain['mean']:+.3f} ({bounds}), {p}")
     return "\n".join(lines)

@@ -33,7 +33,8 @@ def main() -> None:
         "fusion_minus_keyframe": scores.difference(first["fusion"], first["keyframe"], groups),
         "score_fusion_weight": weight,
     }
-    files.write_json("metrics/eval.json", files.rounded(metrics))
+    metrics = files.rounded(metrics)
+    files.write_json("metrics/eval.json", metrics)
     files.write_json("metrics/cost.json", head.cost(tensors, pairs.settings))
     guess = scores.softmax(judged["fusion"]).mean(axis=0).argmax(axis=1)
     confusion = [{"actual": classes[a], "predicted": classes[b]} for a, b in zip(labels, guess, strict=True)]
