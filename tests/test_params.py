@@ -87,12 +87,12 @@ ROOT = "it must be the folder that holds a folder a class"
         ("hidden: 512", "hidden: 2.0", "head.hidden is 2.0; it must be a whole number such as 256."),
         ("hidden: 512", "hidden:", "head.hidden is None; it must be a whole number such as 256."),
         ("flip: true", "flip: 1", "motion_net.flip is 1; it must be true or false."),
-        ("lr: 1.0e-3", "lr: 1e-3", "head.lr is '1e-3'; it must be a number such as 1.0e-4."),
-        ("lr: 1.0e-3", "lr: true", "head.lr is True; it must be a number such as 1.0e-4."),
-        ("lr: 1.0e-3", "lr: .nan", "head.lr is nan; it must be a number such as 1.0e-4."),
-        ("lr: 1.0e-3", "lr: .inf", "head.lr is inf; it must be a number such as 1.0e-4."),
-        ("lr: 1.0e-3", "lr: -.inf", "head.lr is -inf; it must be a number such as 1.0e-4."),
-        ("lr: 1.0e-3", "lr: 0", "head.lr is 0.0; it must be above 0."),
+        ("lr: 2.0e-3", "lr: 1e-3", "head.lr is '1e-3'; it must be a number such as 1.0e-4."),
+        ("lr: 2.0e-3", "lr: true", "head.lr is True; it must be a number such as 1.0e-4."),
+        ("lr: 2.0e-3", "lr: .nan", "head.lr is nan; it must be a number such as 1.0e-4."),
+        ("lr: 2.0e-3", "lr: .inf", "head.lr is inf; it must be a number such as 1.0e-4."),
+        ("lr: 2.0e-3", "lr: -.inf", "head.lr is -inf; it must be a number such as 1.0e-4."),
+        ("lr: 2.0e-3", "lr: 0", "head.lr is 0.0; it must be above 0."),
         ("model: sample/data/clip", "model: 5", "clip.model is 5; it must be text."),
         ("cell: 8", "cell: 9", "motion.cell is 9; it must be 8 or 16."),
         ("cell: 8", "cell: 8.0", "motion.cell is 8.0; it must be 8 or 16."),
@@ -152,7 +152,7 @@ def test_a_folder_of_clip_is_watched():
 
 
 def test_a_whole_number_will_do_for_a_number():
-    with_line("lr: 1.0e-3", "lr: 1")
+    with_line("lr: 2.0e-3", "lr: 1")
     assert (params.load().head.lr, type(params.load().head.lr)) == (1.0, float)
 
 
