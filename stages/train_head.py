@@ -9,7 +9,7 @@ from dataclasses import asdict
 import numpy as np
 import torch
 
-from mocliplite import checkpoint, files, fit, head, params, store
+from mocliplite import checkpoint, files, head, mlp, params, store
 from mocliplite.device import device
 from mocliplite.errors import run
 
@@ -24,7 +24,7 @@ def main() -> None:
     inputs = {"fusion": head.fuse(keyframe, data["motion"]), "keyframe": keyframe}
 
     tensors: dict[str, np.ndarray] = {}
-    curves: dict[str, fit.Curve] = {}
+    curves: dict[str, mlp.Curve] = {}
     judged: dict[str, dict[str, float]] = {}
     for name, features in inputs.items():
         rows = {part: data["split"] == part for part in ("train", "val")}
@@ -32,7 +32,7 @@ def main() -> None:
             (torch.from_numpy(features[chosen]).to(where), torch.from_numpy(data["label"][chosen]).to(where))
             for chosen in rows.values()
         )
-        heads, curves[name], judged[name] = fit.fit_heads(train, val, len(classes), settings.head, name)
+        heads, curves[name], judged[name] = mlp.fit_heads(train, val, len(classes), settings.head, name)
         tensors |= {f"{name}.{key}": value.cpu().numpy() for key, value in heads.state_dict().items()}
 
     config = {"head": asdict(settings.head), "classes": classes, "features": pairs.settings}

@@ -3,13 +3,13 @@ import pytest
 import torch
 from scipy.special import log_softmax
 
-from mocliplite import head, nets
+from mocliplite import head, mlp
 
 
 def heads_of(seeds=2, inputs=5, hidden=3, classes=2):
     """Heads as they start, and their tensors as models/head keeps them under the name "fusion"."""
     mean, std = torch.linspace(-1, 1, inputs), torch.linspace(0.5, 2, inputs)
-    heads = nets.Heads(mean, std, hidden, classes, dropout=0.5, seeds=seeds)
+    heads = mlp.Heads(mean, std, hidden, classes, dropout=0.5, seeds=seeds)
     return heads, {f"fusion.{key}": value.numpy() for key, value in heads.state_dict().items()}
 
 
