@@ -21,14 +21,14 @@ from mocliplite.errors import UserError
 from mocliplite.files import keep_only, replacing, undamaged, write_rows
 
 # The layout of all files written here; a reader refuses another.
-SCHEMA = 1
+SCHEMA = 2
 # Motion is three orders of magnitude larger, and a new clip should not cost a large file.
 SHARDS = {"motion": 64, "keyframes": 16, "motion_embeddings": 16}
 LEVEL = 3  # of compression: as fast as LZF, and half the size
 
 Arrays = dict[str, np.ndarray]
 Settings = Mapping[str, Any]
-Compute = Callable[[list[str]], "dict[str, Record | str]"]  # by id; a sentence for a clip that failed
+Compute = Callable[[list[str]], "dict[str, Record | Failure]"]  # by id
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,27 @@ class Record:
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Failure:
+    """Why a clip could not be used, in a sentence.
+
+    retry: the machine failed (memory, time limit), not the clip. The next run tries it again, whereas a clip's own
+    failure stays until the clip, the settings or the code change.
+    """
+
+    reason: str
+    retry: bool = False
+
+    def __str__(self) -> str:
+        return self.reason
+
+
 @dataclass
 class Shard:
-    """One shard's clips in memory, by id; failures are sentences."""
+    """One shard's clips in memory, by id."""
 
     records: dict[str, Record] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
 
 
@@ -80,23 +95,30 @@ def shard_path(folder: str | Path, number: int) -> Path:
 
 
 def update_shard(
-    path: Path, kind: str, settings: Settings, wanted: Mapping[str, str], compute: Compute
+    path: Path,
+    kind: str,
+    settings: Settings,
+    wanted: Mapping[str, str],
+    compute: Compute,
+    retry_failed: bool = False,
 ) -> tuple[int, int]:
     """Bring one shard to the wanted clips (id -> fingerprint); returns how many were computed, and how many failed.
 
-    `compute` gets the new or changed ids, in order. Clips no longer wanted go. A shard as wanted is not touched.
+    `compute` gets, in order, the ids that are new or changed, whose failure was the machine's, or, with retry_failed,
+    that failed for any reason. Clips no longer wanted go. A shard as wanted is not touched.
     """
     old = _reusable(path, kind, settings) if path.exists() else None
-    if old is not None and old.fingerprints == wanted:
-        return 0, len(old.failures)
-    old = old or Shard()
-    missing = sorted(clip_id for clip_id in wanted if old.fingerprints.get(clip_id) != wanted[clip_id])
-    known = old.records | old.failures
-    results = {clip_id: known[clip_id] for clip_id in wanted.keys() - set(missing)}
+    known = old or Shard()
+    again = {clip_id for clip_id, failure in known.failures.items() if failure.retry or retry_failed}
+    new = {clip_id for clip_id in wanted if known.fingerprints.get(clip_id) != wanted[clip_id]}
+    missing = sorted(new | again & wanted.keys())
+    held = known.records | known.failures
+    results = {clip_id: held[clip_id] for clip_id in wanted.keys() - set(missing)}
     results |= compute(missing) if missing else {}
     records = {clip_id: result for clip_id, result in results.items() if isinstance(result, Record)}
-    failures = {clip_id: result for clip_id, result in results.items() if isinstance(result, str)}
-    write_shard(path, kind, settings, Shard(records, failures, dict(wanted)))
+    failures = {clip_id: result for clip_id, result in results.items() if isinstance(result, Failure)}
+    if old is None or old.fingerprints != wanted or old.failures != failures:
+        write_shard(path, kind, settings, Shard(records, failures, dict(wanted)))
     return len(missing), len(failures)
 
 
@@ -113,7 +135,8 @@ def write_shard(path: Path, kind: str, settings: Settings, shard: Shard) -> None
         _put(file, "ids", ids)
         _put(file, "fingerprint", [shard.fingerprints[clip_id] for clip_id in ids])
         _put(file, "failures/ids", failed)
-        _put(file, "failures/reason", [shard.failures[clip_id] for clip_id in failed])
+        _put(file, "failures/reason", [shard.failures[clip_id].reason for clip_id in failed])
+        _put(file, "failures/retry", np.array([shard.failures[clip_id].retry for clip_id in failed], dtype=np.uint8))
         _put(file, "failures/fingerprint", [shard.fingerprints[clip_id] for clip_id in failed])
         if kind == "motion":
             _put(file, "frames", np.array([len(record.arrays["kind"]) for record in records], dtype=np.int64))
@@ -133,7 +156,7 @@ def finish(folder: str | Path, kind: str) -> None:
 
 
 class Store:
-    """A store opened for reading: `ids` (sorted), `kind`, `settings`, `failures` (id -> sentence), `path`.
+    """A store opened for reading: `ids` (sorted), `kind`, `settings`, `failures` (id -> Failure), `path`.
 
     `lengths` tells the frames of each clip of a motion store; `fingerprints` what each clip or failure was made of.
     """
@@ -147,7 +170,7 @@ class Store:
             self.kind, self.settings = str(file.attrs["kind"]), json.loads(file.attrs["settings"])
         if self.kind not in SHARDS:
             raise UserError(f"{first} holds {self.kind}, which is no sharded store.")
-        self.failures: dict[str, str] = {}
+        self.failures: dict[str, Failure] = {}
         self.fingerprints: dict[str, str] = {}
         self.lengths: dict[str, int] = {}
         for shard in (shard_path(path, number) for number in range(SHARDS[self.kind])):
@@ -309,9 +332,10 @@ def _reusable(path: Path, kind: str, settings: Settings) -> Shard | None:
         return Shard(records, failures, prints)
 
 
-def _index(file: h5py.File) -> tuple[list[str], dict[str, str], dict[str, str]]:
-    """A shard's ids, its failures (id -> sentence) and the fingerprints of both."""
+def _index(file: h5py.File) -> tuple[list[str], dict[str, Failure], dict[str, str]]:
+    """A shard's ids, its failures and the fingerprints of both."""
     ids, failed = _get(file, "ids").tolist(), _get(file, "failures/ids").tolist()
     prints = _get(file, "fingerprint").tolist() + _get(file, "failures/fingerprint").tolist()
-    reasons = zip(failed, _get(file, "failures/reason").tolist(), strict=True)
-    return ids, dict(reasons), dict(zip(ids + failed, prints, strict=True))
+    why = zip(_get(file, "failures/reason").tolist(), _get(file, "failures/retry").tolist(), strict=True)
+    failures = [Failure(reason, bool(retry)) for reason, retry in why]
+    return ids, dict(zip(failed, failures, strict=True)), dict(zip(ids + failed, prints, strict=True))

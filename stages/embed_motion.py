@@ -22,8 +22,10 @@ def main() -> None:
     shape = fit.field_shape(settings.motion_net)
     decided = {"motion": motion.settings, "net": config["net"], "classes": config["classes"], "cost": config["cost"]}
 
-    def compute(ids: list[str]) -> dict[str, store.Record | str]:
-        results: dict[str, store.Record | str] = {key: motion.failures[key] for key in ids if key in motion.failures}
+    def compute(ids: list[str]) -> dict[str, store.Record | store.Failure]:
+        results: dict[str, store.Record | store.Failure] = {
+            key: motion.failures[key] for key in ids if key in motion.failures
+        }
         usable = [clip_id for clip_id in ids if clip_id not in results]
         sampled = torch.from_numpy(fields.load_fields(motion, usable, shape)).to(where)
         views = [fit.embed_motion(net, sampled, settings.motion_net.batch, view) for view in settings.motion_net.views]

@@ -28,21 +28,21 @@ def main() -> None:
     }
     model = cache(lambda: clip.load(checkpoint, settings.compute))
 
-    def frames(clip_id: str) -> list[video.Keyframe] | str:
+    def frames(clip_id: str) -> list[video.Keyframe] | store.Failure:
         try:
             path = f"{settings.dataset.root}/{clips[clip_id].path}"
             return video.keyframes(path, settings.clip.frames, settings.clip.pick)
         except UserError as error:
-            return str(error)
+            return store.Failure(str(error))
 
-    def compute(ids: list[str]) -> dict[str, store.Record | str]:
-        results: dict[str, store.Record | str] = {}
+    def compute(ids: list[str]) -> dict[str, store.Record | store.Failure]:
+        results: dict[str, store.Record | store.Failure] = {}
         taken: list[tuple[str, int, float]] = []
 
         def images() -> Iterator[np.ndarray]:
             for clip_id, found in zip(ids, parallel.map_ahead(frames, ids, settings.compute.workers), strict=True):
                 bar.update()
-                if isinstance(found, str):
+                if isinstance(found, store.Failure):
                     results[clip_id] = found
                     continue
                 for keyframe in found:

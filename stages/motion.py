@@ -52,19 +52,19 @@ def extract(part: Part) -> tuple[Part, int, int]:
     paths = {clip.id: f"{part.root}/{clip.path}" for clip in part.clips}
     path = store.shard_path(FOLDER, part.number)
 
-    def compute(ids: list[str]) -> dict[str, store.Record | str]:
+    def compute(ids: list[str]) -> dict[str, store.Record | store.Failure]:
         return {clip_id: record(paths[clip_id], part.settings) for clip_id in ids}
 
     new, failed = store.update_shard(path, "motion", decided, wanted, compute)
     return part, new, failed
 
 
-def record(path: str, settings: params.Motion) -> store.Record | str:
+def record(path: str, settings: params.Motion) -> store.Record | store.Failure:
     """A clip's field as the store keeps it, or why there is none."""
     try:
         field = motion.motion_field(path, settings)
     except UserError as error:
-        return str(error)
+        return store.Failure(str(error))
     attributes = {key: value for key, value in asdict(field).items() if not isinstance(value, np.ndarray)}
     return store.Record({"vectors": field.vectors, "kind": field.kind}, attributes)
 
