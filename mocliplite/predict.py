@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mocliplite import checkpoint, clip, fields, fit, head, motion, nets, params, video
+from mocliplite import checkpoint, clip, fields, fit, head, motion, nets, params, video, views
 from mocliplite.device import device
 from mocliplite.errors import UserError
 from mocliplite.scores import softmax
@@ -59,8 +59,9 @@ class Recognizer:
     def _motion(self, path: str | Path) -> np.ndarray:
         """float32 [1, D2]"""
         field = motion.motion_field(path, params.Motion(cell=self.made_of["motion_embeddings"]["motion"]["cell"]))
-        shape = fit.field_shape(self.net_settings)
-        sampled = fields.sample_fields(field.vectors, field.kind, (field.height, field.width), shape)
+        net = self.net_settings
+        chosen = field.vectors[fields.frames_at(field.kind, views.places(net))]
+        sampled = fields.sample_fields(chosen, (field.height, field.width), (net.rows, net.cols), net.camera)
         device_of = next(self.net.parameters()).device
-        embedding, _ = fit.embed_motion(self.net, torch.from_numpy(sampled[None]).to(device_of), batch=1)
+        embedding, _ = fit.embed_motion(self.net, torch.from_numpy(sampled[None]).to(device_of), net)
         return embedding.cpu().numpy()
