@@ -1,7 +1,7 @@
 """Training of the motion network. Validation clips choose the epoch; test clips are never seen here."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,12 +65,11 @@ def fit_motion(
     torch.use_deterministic_algorithms(True)
     state = _start(task, settings, where)
     _restore(state, resume, key)
-    total = settings.epochs * _steps(task, settings)
     stream = batches(task.clips, _all_picks(task, settings, state.epoch), workers)
     with progress("train_motion", settings.epochs, "epoch") as bar:
         bar.update(state.epoch)
         while state.epoch < settings.epochs and not _is_stale(state, settings):
-            train_loss = _train_epoch(task, settings, state, stream, total)
+            train_loss = train_epoch(task, settings, state, stream)
             val_loss, val_top1 = _validate(task, settings, state.net, stream)
             state.curve.append({"train_loss": train_loss, "val_loss": val_loss, "val_top1": val_top1})
             if state.best_epoch == state.epoch - 1:
@@ -88,9 +87,8 @@ def optimiser_of(net: nn.Module, settings: MotionNet) -> torch.optim.Optimizer:
     """
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, value in net.named_parameters():
-        if value.requires_grad:
-            share = 1.0 if settings.arch == "grid" else _paper_share(name)
-            groups.setdefault((share, value.ndim > 1), []).append(value)
+        share = 1.0 if settings.arch == "grid" else _paper_share(name)
+        groups.setdefault((share, value.ndim > 1), []).append(value)
     parts = [
         {"params": values, "share": share, "weight_decay": settings.weight_decay * decays}
         for (share, decays), values in groups.items()
@@ -101,7 +99,7 @@ def optimiser_of(net: nn.Module, settings: MotionNet) -> torch.optim.Optimizer:
 
 
 def learn(
-    net: nets.GridNet | nets.EfficientNetB0,
+    net: Callable[[Tensor], Tensor],
     optimiser: torch.optim.Optimizer,
     seen: tuple[Tensor, Tensor],
     settings: MotionNet,
@@ -190,7 +188,7 @@ def _steps(task: Task, settings: MotionNet) -> int:
     return max(1, len(task.train) // settings.batch)
 
 
-def _epoch_picks(task: Task, settings: MotionNet, epoch: int) -> list[list[Pick]]:
+def epoch_picks(task: Task, settings: MotionNet, epoch: int) -> list[list[Pick]]:
     """The train clips in a new order, each with new places, in batches."""
     generator = np.random.default_rng([settings.seed, epoch])
     order = generator.permutation(len(task.train))
@@ -200,13 +198,11 @@ def _epoch_picks(task: Task, settings: MotionNet, epoch: int) -> list[list[Pick]
 
 def _all_picks(task: Task, settings: MotionNet, start: int) -> Iterator[list[Pick]]:
     for epoch in range(start, settings.epochs):
-        yield from _epoch_picks(task, settings, epoch)
+        yield from epoch_picks(task, settings, epoch)
         yield from picks_of(task.val, settings)
 
 
-def _train_epoch(
-    task: Task, settings: MotionNet, state: State, stream: Iterator[tuple[Tensor, Tensor]], total: int
-) -> float:
+def train_epoch(task: Task, settings: MotionNet, state: State, stream: Iterator[tuple[Tensor, Tensor]]) -> float:
     """One pass over the train clips; returns their mean loss."""
     # Dropout's numbers and those of the augmentation follow from the epoch, so that nothing needs to be remembered.
     seed = int(np.random.default_rng([settings.seed, state.epoch]).integers(2**62))
@@ -219,7 +215,7 @@ def _train_epoch(
     for step in range(state.epoch * steps, (state.epoch + 1) * steps):
         fields, rows = next(stream)
         seen = views.augment(fields.to(where), settings, generator), task.labels[rows].to(where)
-        loss += learn(state.net, state.optimiser, seen, settings, step / total) * len(rows)
+        loss += learn(state.net, state.optimiser, seen, settings, step / (steps * settings.epochs)) * len(rows)
     return loss / len(task.train)
 
 

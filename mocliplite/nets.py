@@ -32,9 +32,6 @@ class GridNet(nn.Module):
 
     def __init__(self, settings: MotionNet, classes: int) -> None:
         super().__init__()
-        self.project = nn.Conv2d(2, DIRECTIONS, 1, bias=False).requires_grad_(False)
-        angles = torch.arange(DIRECTIONS) * (2 * math.pi / DIRECTIONS)
-        self.project.weight.copy_(torch.stack([angles.cos(), angles.sin()], dim=1)[..., None, None])
         self.normalise = nn.BatchNorm3d(DIRECTIONS + 1)
         near, far = CHANNELS
         self.convolve = nn.Sequential(_convolution(DIRECTIONS + 1, near, (1, 2, 2)), _convolution(near, far, (2, 2, 2)))
@@ -48,14 +45,18 @@ class GridNet(nn.Module):
     @torch.no_grad()
     def histogram(self, fields: Tensor) -> Tensor:
         """float32 [B, DIRECTIONS + 1, *BINS] of fields [B, T, 3, rows, cols]; nothing in it is learned."""
-        moved = self.project(fields[:, :, :2].flatten(0, 1)).relu().unflatten(0, fields.shape[:2])
-        volume = torch.cat([moved, 1 - fields[:, :, 2:]], dim=2).transpose(1, 2)
-        return nn.functional.adaptive_avg_pool3d(volume, BINS)
+        forth = _along_axes(fields).relu()
+        means = nn.functional.adaptive_avg_pool3d(torch.cat([forth, fields], dim=2).transpose(1, 2), BINS)
+        forth, moved, known = means.split([DIRECTIONS // 2, 2, 1], dim=1)
+        # What goes back is what goes forth less what goes on balance: half of the work.
+        back = forth - _along_axes(moved.transpose(1, 2)).transpose(1, 2)
+        return torch.cat([forth, back.clamp(min=0), 1 - known], dim=1)
 
     def embed_histogram(self, histogram: Tensor) -> Tensor:
         """Embedding, float32 [B, width], of histograms [B, DIRECTIONS + 1, *BINS]."""
         # Resampling may leave a share a little above 1; the small number keeps rounding from being enlarged.
-        found = self.convolve(self.normalise((histogram.clamp(min=0) + 1e-4).sqrt()))
+        evened = self.normalise((histogram.clamp(min=0) + 1e-4).sqrt())
+        found = self.convolve(evened.contiguous(memory_format=torch.channels_last_3d))
         whole = torch.cat([found.mean(dim=(2, 3, 4)), found.amax(dim=(2, 3, 4))], dim=1)
         return self.hidden(torch.cat([found.flatten(1), whole], dim=1))
 
@@ -68,9 +69,16 @@ class GridNet(nn.Module):
         return self.classify(self.dropout(self.embed(fields)))
 
 
+def _along_axes(moved: Tensor) -> Tensor:
+    """Motion [B, T, 2 or more, rows, cols] along the axes at 0, 45, 90 and 135 degrees: [B, T, 4, rows, cols]."""
+    x, y = moved[:, :, 0], moved[:, :, 1]
+    return torch.stack([x, (x + y) * math.sqrt(0.5), y, (y - x) * math.sqrt(0.5)], dim=2)
+
+
 def _convolution(channels: int, out: int, stride: tuple[int, int, int]) -> nn.Sequential:
     convolution = nn.Conv3d(channels, out, 3, stride=stride, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm3d(out), nn.ReLU())
+    # A quarter faster in this layout, on a CPU.
+    return nn.Sequential(convolution, nn.BatchNorm3d(out), nn.ReLU()).to(memory_format=torch.channels_last_3d)
 
 
 class EfficientNetB0(nn.Module):
