@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mocliplite import dataset, scores
+from mocliplite import dataset, params, scores
 from mocliplite.errors import UserError, run
 
 
@@ -55,6 +55,19 @@ def probe(given: argparse.Namespace) -> None:
         print(f"{head.codec:8} {size:>9} {head.fps:6.2f} {counts} {vectors:13.1f}  {path}{why}")
 
     _refuse(_each(paths, show), len(paths))
+
+
+def init(given: argparse.Namespace) -> None:
+    """Look at a folder of own clips and write settings for it."""
+    from mocliplite import init as own
+
+    out = Path(given.out)
+    if out.exists() and not given.force:
+        raise UserError(f"{out} is here already; give --force to replace it, or --out another file.")
+    found = own.look(given.folder)
+    print(own.describe(found))
+    own.write(out, found, given.clip)
+    print(f"wrote {out}; `dvc repro` now does everything.")
 
 
 def results(_: argparse.Namespace) -> None:
@@ -107,6 +120,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("paths", nargs="+", metavar="PATH", help="clips, or folders of clips")
     one.set_defaults(command=probe)
+
+    one = commands.add_parser(
+        "init", help="settings for your own clips", epilog="example: python -m mocliplite init my_clips --force"
+    )
+    one.add_argument("folder", metavar="FOLDER", help="folder with one folder of clips a class")
+    one.add_argument("--clip", metavar="DIR", help="folder of a CLIP checkpoint (OpenAI's ViT-B/32 from the hub)")
+    one.add_argument("--out", default=params.FILE, metavar="FILE", help=f"file to write ({params.FILE})")
+    one.add_argument("--force", action="store_true", help="replace the file where it is here already")
+    one.set_defaults(command=init)
 
     one = commands.add_parser("results", help="the last evaluation as a table")
     one.set_defaults(command=results)
