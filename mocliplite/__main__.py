@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mocliplite import dataset, params, scores
+from mocliplite import __version__, dataset, params, scores
 from mocliplite.errors import UserError, run
 
 
@@ -106,6 +106,7 @@ def _videos(place: str) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mocliplite", description="Action recognition on your own clips.")
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     one = commands.add_parser("predict", help="classes of clips", epilog="example: python -m mocliplite predict my.mp4")
@@ -141,5 +142,10 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-if __name__ == "__main__":
+def cli() -> None:
+    """The installed command `mocliplite`, and python -m mocliplite."""
     run(main, status=2)
+
+
+if __name__ == "__main__":
+    cli()
