@@ -4,7 +4,8 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,35 @@ def probe(given: argparse.Namespace) -> None:
     _refuse(_each(paths, show), len(paths))
 
 
+def search(given: argparse.Namespace) -> None:
+    """Print the clips nearest to some words, or most like a clip; optionally a page with their keyframes."""
+    from mocliplite import search as finder
+    from mocliplite import store
+
+    if (given.text is None) == (given.like is None):
+        raise UserError("give either words to search for, or --like and a clip.")
+    settings = params.load()
+    clips = {clip.id: clip for clip in dataset.read_clips("features/clips.csv")}
+    keyframes = store.open_store("features/keyframes")
+    if given.like is None:
+        title, hits = f"Clips for {given.text!r}", finder.by_text(given.text, keyframes, given.top, settings.compute)
+    else:
+        wanted = _clip_id(given.like, settings.dataset.root, clips)
+        motion = store.open_store("features/motion_embeddings")
+        title, hits = f"Clips like {wanted}", finder.by_likeness(wanted, keyframes, motion, given.top)
+    found = [(hit, clips[hit.id], f"{settings.dataset.root}/{clips[hit.id].path}") for hit in hits if hit.id in clips]
+    for hit, clip, path in found:
+        print(f"{hit.score:6.3f}  {clip.label}  {hit.id}  {path}")
+    if given.html:
+        from mocliplite import page, video
+
+        def shown(path: str) -> str:
+            return page.picture(video.keyframes(path, 1, settings.clip.pick)[0].image)
+
+        rows = [{**asdict(hit), "label": clip.label, "path": path, "image": shown(path)} for hit, clip, path in found]
+        page.write(given.html, "search.html", title=title, hits=rows)
+
+
 def init(given: argparse.Namespace) -> None:
     """Look at a folder of own clips and write settings for it."""
     from mocliplite import init as own
@@ -76,6 +106,14 @@ def results(_: argparse.Namespace) -> None:
     if not path.is_file():
         raise UserError(f"{path} is not here; run `dvc repro`, in the project's folder.")
     print(scores.table(json.loads(path.read_text(encoding="utf-8"))))
+
+
+def _clip_id(named: str, root: str, clips: Mapping[str, dataset.Clip]) -> str:
+    """The id of a clip that is named by its id, its path below the root, or its whole path."""
+    for clip in clips.values():
+        if named in (clip.id, clip.path, f"{root}/{clip.path}"):
+            return clip.id
+    raise UserError(f"{named} is no clip of features/clips.csv; give its id or its path.")
 
 
 def _each(paths: Sequence[str], work: Callable[[str], None]) -> int:
@@ -121,6 +159,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("paths", nargs="+", metavar="PATH", help="clips, or folders of clips")
     one.set_defaults(command=probe)
+
+    one = commands.add_parser(
+        "search",
+        help="clips by words, or by likeness to a clip",
+        epilog='example: python -m mocliplite search "somebody shakes hands" --top 5',
+    )
+    one.add_argument("text", nargs="?", metavar="TEXT", help="what the keyframe should show")
+    one.add_argument("--like", metavar="CLIP", help="id or path of a clip of the data set")
+    one.add_argument("--top", type=_positive, default=10, help="clips to print (10)")
+    one.add_argument("--html", metavar="FILE", help="write a page with the keyframes as well")
+    one.set_defaults(command=search)
 
     one = commands.add_parser(
         "init", help="settings for your own clips", epilog="example: python -m mocliplite init my_clips --force"

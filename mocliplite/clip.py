@@ -72,6 +72,14 @@ def describe(model: str, revision: str | None, folder: Path) -> dict[str, Any]:
     }
 
 
+def locate_same(used: dict[str, Any]) -> Path:
+    """The folder of the CLIP that `describe` told of. Raises UserError where it is not here or another one."""
+    folder = locate(used["model"], used["revision"])
+    if describe(used["model"], used["revision"], folder)["weights"] != used["weights"]:
+        raise UserError(f"{folder} is not the CLIP that the features were made with; run `dvc repro`.")
+    return folder
+
+
 def cost(folder: Path) -> dict[str, int]:
     """Parameters of the image tower and multiply-accumulates of one image, from the checkpoint's configuration."""
     vision = _read_json(folder / "config.json").get("vision_config", {})

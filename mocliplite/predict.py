@@ -34,10 +34,7 @@ class Recognizer:
         made_of = config["features"]
         if any(made_of["motion_embeddings"][key] != motion_config[key] for key in ("net", "motion", "classes")):
             raise UserError(f"{folder}/head was fitted on another network than {folder}/motion; run `dvc repro`.")
-        used = made_of["keyframes"]
-        place = clip.locate(used["model"], used["revision"])
-        if clip.describe(used["model"], used["revision"], place)["weights"] != used["weights"]:
-            raise UserError(f"{place} is not the CLIP that {folder}/head was fitted on; run `dvc repro`.")
+        place = clip.locate_same(made_of["keyframes"])
         where = device(compute)
         net = nets.restore(tensors, motion_config).to(where)
         settings = nets.settings(motion_config)

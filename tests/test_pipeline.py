@@ -128,6 +128,18 @@ def test_predict_names_the_right_class_and_says_so_in_json_too(project):
     assert len(answer["classes"]) == 3
 
 
+def test_words_find_the_clips_that_show_the_thing_and_a_clip_finds_its_like(project):
+    found = sh(project, 'python -m mocliplite search "a star" --top 5 --html found.html')
+    assert re.findall(r"^ 0\.\d+  (\w+)", found, re.MULTILINE) == re.findall(r"  (Star\w+)  ", found)
+    assert len(found.splitlines()) == 5
+    assert (project / "found.html").read_text().count("data:image/jpeg") == 5
+    (project / "found.html").unlink()
+    like = "sample/data/clips/BallSliding/v_BallSliding_g02_c01.avi"
+    alike = sh(project, f"python -m mocliplite search --like {like} --top 1")
+    assert "  BallSliding  BallSliding__v_BallSliding_g02_c0" in alike
+    assert "is no clip of features/clips.csv" in sh(project, "python -m mocliplite search --like nothing", status=2)
+
+
 def test_a_bad_clip_among_good_ones_gets_its_sentence_and_status_2(project):
     (project / "text.mp4").write_text("this is not a video")
     good = "sample/data/clips/BallSliding/v_BallSliding_g02_c01.avi"
