@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: run test lint clean
+.PHONY: run test lint docs clean
 
 run: .venv/ready
 	dvc repro
@@ -16,6 +16,9 @@ lint: .venv/ready
 	ruff check
 	mypy
 	lint-imports
+
+docs: .venv/ready
+	python docs/reference.py
 
 .venv/ready: requirements.txt
 	$(PYTHON) -m venv .venv

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,13 @@ from mocliplite.errors import UserError, run
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the arguments and call the command; UserError leaves by errors.run."""
-    given = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    whole = parser()
+    known = list(commands_of(whole))
+    if words and not words[0].startswith("-") and words[0] not in known:
+        nearest = get_close_matches(words[0], known, n=1, cutoff=0)[0]
+        raise UserError(f"{words[0]} is not a command; the nearest is {nearest}, and --help lists all.")
+    given = whole.parse_args(words)
     given.command(given)
 
 
@@ -142,10 +149,11 @@ def _videos(place: str) -> list[str]:
     return found
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m mocliplite", description="Action recognition on your own clips.")
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    whole = argparse.ArgumentParser(prog="python -m mocliplite", description="Action recognition on your own clips.")
+    whole.add_argument("--version", action="version", version=__version__)
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
 
     one = commands.add_parser("predict", help="classes of clips", epilog="example: python -m mocliplite predict my.mp4")
     one.add_argument("clips", nargs="+", metavar="CLIP")
@@ -182,7 +190,13 @@ def _parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("results", help="the last evaluation as a table")
     one.set_defaults(command=results)
-    return parser
+    return whole
+
+
+def commands_of(whole: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command, by name."""
+    (found,) = (action for action in whole._actions if isinstance(action, argparse._SubParsersAction))
+    return dict(found.choices)
 
 
 def _positive(text: str) -> int:
