@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mocliplite import dataset, scores
+from mocliplite import dataset
 from mocliplite.errors import UserError, run
+from mocliplite.results import table
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -62,7 +63,7 @@ def results(_: argparse.Namespace) -> None:
     path = Path("metrics/eval.json")
     if not path.is_file():
         raise UserError(f"{path} is not here; run `dvc repro`, in the project's folder.")
-    print(scores.table(json.loads(path.read_text(encoding="utf-8"))))
+    print(table(json.loads(path.read_text(encoding="utf-8"))))
 
 
 def _each(paths: Sequence[str], work: Callable[[str], None]) -> int:
