@@ -10,8 +10,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from mocliplite import __version__, dataset, params, scores
+from mocliplite import __version__, dataset, params
 from mocliplite.errors import UserError, run
+from mocliplite.results import table
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -112,7 +113,7 @@ def results(_: argparse.Namespace) -> None:
     path = Path("metrics/eval.json")
     if not path.is_file():
         raise UserError(f"{path} is not here; run `dvc repro`, in the project's folder.")
-    print(scores.table(json.loads(path.read_text(encoding="utf-8"))))
+    print(table(json.loads(path.read_text(encoding="utf-8"))))
 
 
 def _clip_id(named: str, root: str, clips: Mapping[str, dataset.Clip]) -> str:

@@ -1,4 +1,4 @@
-"""The networks: motion fields to an embedding and class logits, and the fusion heads of all seeds at once."""
+"""The motion networks: fields to an embedding and class logits."""
 
 from typing import Any
 
@@ -94,37 +94,6 @@ def restore(tensors: dict[str, np.ndarray], config: dict[str, Any]) -> GridNet |
     net = motion_net(settings(config), len(config["classes"]))
     net.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
     return net.eval()
-
-
-class Heads(nn.Module):
-    """Linear -> ReLU -> Dropout -> Linear, for S seeds side by side; each starts as it would alone.
-
-    Inputs are standardised by `mean` and `std` (float32 [D]), which belong to the model.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: Tensor, std: Tensor, hidden: int, classes: int, dropout: float, seeds: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", mean)
-        self.register_buffer("std", std)
-        layers = []
-        for seed in range(seeds):
-            torch.manual_seed(seed)
-            layers.append((nn.Linear(len(mean), hidden), nn.Linear(hidden, classes)))
-        self.weight1 = nn.Parameter(torch.stack([first.weight.T for first, _ in layers]).detach())
-        self.bias1 = nn.Parameter(torch.stack([first.bias[None] for first, _ in layers]).detach())
-        self.weight2 = nn.Parameter(torch.stack([second.weight.T for _, second in layers]).detach())
-        self.bias2 = nn.Parameter(torch.stack([second.bias[None] for _, second in layers]).detach())
-        self.dropout = dropout
-
-    def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Logits [S, N, C] of features [S, N, D]; kept, bool [S, N, hidden], are the units that dropout leaves."""
-        hidden = torch.baddbmm(self.bias1, (x - self.mean) / self.std, self.weight1).relu()
-        if kept is not None:
-            hidden = hidden * kept / (1 - self.dropout)
-        return torch.baddbmm(self.bias2, hidden, self.weight2)
 
 
 def cost(net: nn.Module, example: Tensor) -> dict[str, int]:

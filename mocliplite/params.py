@@ -123,13 +123,16 @@ class Head:
     lr: float
     weight_decay: float
     epochs: int
+    patience: int  # epochs without a lower validation loss after which a seed stops
     batch: int
+    drop_stream: float  # share of clips a step that lack one of the streams
     seeds: int  # heads fitted, from as many random starts
 
     def __post_init__(self) -> None:
-        for key in ("hidden", "epochs", "batch", "seeds"):
+        for key in ("hidden", "epochs", "patience", "batch", "seeds"):
             require(getattr(self, key) >= 1, f"head.{key}", getattr(self, key), "at least 1")
         require(0 <= self.dropout < 1, "head.dropout", self.dropout, "at least 0 and below 1")
+        require(0 <= self.drop_stream <= 1, "head.drop_stream", self.drop_stream, "from 0 to 1")
         require(self.lr > 0, "head.lr", self.lr, "above 0")
         require(self.weight_decay >= 0, "head.weight_decay", self.weight_decay, "at least 0")
 

@@ -24,6 +24,7 @@ class Recognizer:
     net_settings: params.MotionNet
     heads: dict[str, np.ndarray]
     classes: list[str]
+    temperature: float  # that logits are divided by, so that probabilities can be believed
     made_of: dict[str, Any]  # settings of the features that the heads were fitted on
 
     @classmethod
@@ -38,12 +39,14 @@ class Recognizer:
         where = device(compute)
         net = nets.restore(tensors, motion_config).to(where)
         settings = nets.settings(motion_config)
-        return cls(clip.load(place, compute), net, settings, heads, config["classes"], made_of)
+        temperature = config["chosen"]["temperature"]["fusion"]
+        return cls(clip.load(place, compute), net, settings, heads, config["classes"], temperature, made_of)
 
     def __call__(self, path: str | Path) -> list[tuple[str, float]]:
         """(class, probability) of every class, the most probable first. Raises UserError for an unusable clip."""
-        features = head.fuse(self._keyframe(path), self._motion(path))
-        probabilities = softmax(head.head_logits(self.heads, "fusion", features)).mean(axis=0)[0]
+        features = np.concatenate([self._keyframe(path), self._motion(path)], axis=1)
+        logits = head.head_logits(self.heads, "fusion", features) / self.temperature
+        probabilities = softmax(logits).mean(axis=0)[0]
         order = np.argsort(-probabilities, kind="stable")
         return [(self.classes[index], float(probabilities[index])) for index in order]
 

@@ -1,7 +1,6 @@
 import json
 from dataclasses import asdict
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -163,38 +162,3 @@ def test_counting_leaves_the_network_as_it_was():
     assert net.training
     assert not any(layer._forward_hooks for layer in net.modules())
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
-
-
-# Heads
-
-
-def test_each_head_starts_as_it_would_alone():
-    heads = nets.Heads(torch.zeros(4), torch.ones(4), hidden=6, classes=3, dropout=0.0, seeds=3)
-    torch.manual_seed(2)
-    alone, x = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)), torch.randn(5, 4)
-    with torch.inference_mode():
-        assert torch.allclose(heads(x.expand(3, -1, -1))[2], alone(x), atol=1e-6)
-
-
-def test_dropout_keeps_the_mean_of_the_logits():
-    heads = nets.Heads(torch.zeros(4), torch.ones(4), hidden=6, classes=3, dropout=0.75, seeds=1)
-    x = torch.randn(1, 1, 4, generator=torch.Generator().manual_seed(0)).expand(1, 20000, 4)
-    kept = torch.rand(1, 20000, 6, generator=torch.Generator().manual_seed(1)) >= 0.75
-    with torch.inference_mode():
-        assert torch.allclose(heads(x, kept).mean(dim=1), heads(x)[:, 0], atol=0.02)
-
-
-def test_standardisation_travels_with_the_model():
-    heads = nets.Heads(torch.tensor([3.0, -1.0]), torch.tensor([2.0, 0.5]), hidden=4, classes=2, dropout=0.0, seeds=1)
-    plain = nets.Heads(torch.zeros(2), torch.ones(2), hidden=4, classes=2, dropout=0.0, seeds=1)
-    assert heads.state_dict()["mean"].tolist() == [3.0, -1.0]
-    with torch.inference_mode():
-        # (7 - 3) / 2 = 2 and (0 + 1) / 0.5 = 2.
-        assert torch.equal(heads(torch.tensor([[[7.0, 0.0]]])), plain(torch.tensor([[[2.0, 2.0]]])))
-
-
-def test_state_of_heads_is_what_the_head_module_reads():
-    state = nets.Heads(torch.zeros(4), torch.ones(4), hidden=6, classes=3, dropout=0.5, seeds=2).state_dict()
-    shapes = {"mean": (4,), "std": (4,), "weight1": (2, 4, 6), "bias1": (2, 1, 6), "weight2": (2, 6, 3)}
-    assert {name: tuple(value.shape) for name, value in state.items()} == shapes | {"bias2": (2, 1, 3)}
-    assert {np.dtype(value.numpy().dtype) for value in state.values()} == {np.dtype(np.float32)}

@@ -1,16 +1,19 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from builders import weights
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from mocliplite import fit, nets, params
+from mocliplite import mlp, params
 
 torch.set_num_threads(1)  # the machine is shared, and so small a network gains nothing from more
 
-HEAD = params.Head(hidden=8, dropout=0.5, lr=0.01, weight_decay=0.01, epochs=6, batch=16, seeds=2)
+HEAD = params.Head(
+    hidden=8, dropout=0.5, lr=0.01, weight_decay=0.01, epochs=6, patience=6, batch=16, drop_stream=0.0, seeds=2
+)
 
 
 def features_of(labels, classes, views=2, distance=4.0, seed=0):
@@ -25,7 +28,11 @@ def fit_toy(labels=None, val_labels=None, features=None, val=None, **changes):
     val_labels = torch.arange(30) % 3 if val_labels is None else val_labels
     features = features_of(labels, 3) if features is None else features
     val = features_of(val_labels, 3, seed=1) if val is None else val
-    return fit.fit_heads((features, labels), (val, val_labels), 3, replace(HEAD, **changes), "toy")
+    if "patience" not in changes:
+        changes["patience"] = changes.get("epochs", HEAD.epochs)
+    streams = [features] if torch.is_tensor(features) else features
+    val_streams = [val] if torch.is_tensor(val) else val
+    return mlp.fit_heads((streams, labels), (val_streams, val_labels), 3, replace(HEAD, **changes), "toy")
 
 
 def seed_of(heads, seed):
@@ -34,7 +41,10 @@ def seed_of(heads, seed):
 
 def losses_of(heads, val, labels):
     with torch.inference_mode():
-        return [cross_entropy(logits, labels).item() for logits in heads(val[:, 0].expand(len(heads.weight1), -1, -1))]
+        return [
+            cross_entropy(logits, labels).item()
+            for logits in heads(heads.standardise(val[:, 0]).expand(len(heads.weight1), -1, -1))
+        ]
 
 
 def test_seeds_fitted_together_are_what_each_is_alone():
@@ -160,6 +170,100 @@ def test_feature_that_never_changes_tells_nothing(constant):
 
 def test_heads_are_as_many_as_asked_for():
     heads, curve, _ = fit_toy(seeds=4, epochs=2)
-    assert isinstance(heads, nets.Heads)
+    assert isinstance(heads, mlp.Heads)
     assert len(heads.weight1) == 4
     assert [row.keys() for row in curve] == [{"train_loss", "val_loss", "val_top1"}] * 2
+
+
+def two_streams(labels, seed=0):
+    """The thing of three in the first stream, noise in the second."""
+    generator = torch.Generator().manual_seed(seed)
+    return [features_of(labels, 3, seed=seed), torch.randn(len(labels), 3, 4, generator=generator)]
+
+
+def test_streams_may_have_views_and_lengths_of_their_own():
+    labels, val_labels = torch.arange(60) % 3, torch.arange(30) % 3
+    heads, _, kept = fit_toy(labels, val_labels, two_streams(labels), two_streams(val_labels, 1), epochs=20)
+    assert heads.weight1.shape == (2, 10, 8)
+    assert kept["val_top1"] > 0.9
+
+
+def test_views_of_the_streams_are_drawn_apart():
+    stream = torch.arange(2.0).reshape(1, 2, 1).expand(50, 2, 1)
+    rows = torch.arange(50)[None]
+    views = [mlp._rows(stream), mlp._rows(stream)]
+    x, _ = mlp._step_input(views, rows, HEAD, [torch.Generator().manual_seed(0)])
+    assert {tuple(pair) for pair in x[0].tolist()} == {(0, 0), (0, 1), (1, 0), (1, 1)}
+
+
+def test_dropped_streams_are_at_the_mean_and_never_both_at_once():
+    ones = torch.ones(4000, 1, 2)
+    settings = replace(HEAD, drop_stream=0.5)
+    views = [mlp._rows(ones), mlp._rows(ones)]
+    x, _ = mlp._step_input(views, torch.arange(4000)[None], settings, [torch.Generator().manual_seed(0)])
+    first, second = x[0, :, :2], x[0, :, 2:]
+    assert torch.equal(first[:, 0], first[:, 1])
+    lost = [(part[:, 0] == 0).double().mean().item() for part in (first, second)]
+    assert lost == pytest.approx([0.25, 0.25], abs=0.03)
+    assert not ((first[:, 0] == 0) & (second[:, 0] == 0)).any()
+
+
+def test_a_head_that_lost_streams_in_training_can_do_without_one():
+    labels, val_labels = torch.arange(90) % 3, torch.arange(30) % 3
+    streams, val = (
+        [features_of(of, 3, distance=8.0, seed=seed + k) for k in (0, 5)] for seed, of in ((0, labels), (1, val_labels))
+    )
+    top1 = {}
+    for share in (0.0, 0.6):
+        heads, _, _ = fit_toy(labels, val_labels, streams, val, drop_stream=share, hidden=32, epochs=20)
+        x = heads.standardise(torch.cat([part[:, 0] for part in val], dim=1))
+        x[:, 6:] = 0
+        with torch.inference_mode():
+            loss = cross_entropy(heads(x.expand(2, -1, -1)).flatten(0, 1), val_labels.repeat(2))
+        top1[share] = loss.item()
+    assert top1[0.6] < top1[0.0]
+
+
+def test_seeds_stop_when_none_has_improved_and_each_by_its_own_patience():
+    labels = torch.randint(3, (30,), generator=torch.Generator().manual_seed(0))
+    val = features_of(torch.arange(30) % 3, 3, seed=1)
+    changes = {"val_labels": labels, "val": val, "epochs": 40, "patience": 2}
+    together, curve, _ = fit_toy(seeds=3, **changes)
+    alone, short, _ = fit_toy(seeds=1, **changes)
+    assert len(short) <= len(curve) < 40
+    assert torch.allclose(together.weight1[0], alone.weight1[0], atol=1e-5)
+
+
+# The network
+
+
+def test_each_head_starts_as_it_would_alone():
+    heads = mlp.Heads(torch.zeros(4), torch.ones(4), hidden=6, classes=3, dropout=0.0, seeds=3)
+    torch.manual_seed(2)
+    alone, x = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)), torch.randn(5, 4)
+    with torch.inference_mode():
+        assert torch.allclose(heads(x.expand(3, -1, -1))[2], alone(x), atol=1e-6)
+
+
+def test_dropout_keeps_the_mean_of_the_logits():
+    heads = mlp.Heads(torch.zeros(4), torch.ones(4), hidden=6, classes=3, dropout=0.75, seeds=1)
+    x = torch.randn(1, 1, 4, generator=torch.Generator().manual_seed(0)).expand(1, 20000, 4)
+    kept = torch.rand(1, 20000, 6, generator=torch.Generator().manual_seed(1)) >= 0.75
+    with torch.inference_mode():
+        assert torch.allclose(heads(x, kept).mean(dim=1), heads(x)[:, 0], atol=0.02)
+
+
+def test_standardisation_travels_with_the_model():
+    heads = mlp.Heads(torch.tensor([3.0, -1.0]), torch.tensor([2.0, 0.5]), hidden=4, classes=2, dropout=0.0, seeds=1)
+    plain = mlp.Heads(torch.zeros(2), torch.ones(2), hidden=4, classes=2, dropout=0.0, seeds=1)
+    assert heads.state_dict()["mean"].tolist() == [3.0, -1.0]
+    with torch.inference_mode():
+        # (7 - 3) / 2 = 2 and (0 + 1) / 0.5 = 2.
+        assert torch.equal(heads(heads.standardise(torch.tensor([[[7.0, 0.0]]]))), plain(torch.tensor([[[2.0, 2.0]]])))
+
+
+def test_state_of_heads_is_what_the_head_module_reads():
+    state = mlp.Heads(torch.zeros(4), torch.ones(4), hidden=6, classes=3, dropout=0.5, seeds=2).state_dict()
+    shapes = {"mean": (4,), "std": (4,), "weight1": (2, 4, 6), "bias1": (2, 1, 6), "weight2": (2, 6, 3)}
+    assert {name: tuple(value.shape) for name, value in state.items()} == shapes | {"bias2": (2, 1, 3)}
+    assert {np.dtype(value.numpy().dtype) for value in state.values()} == {np.dtype(np.float32)}

@@ -1,0 +1,1 @@
+"""Timings and experiments, each run by hand: `python -m benchmarks.NAME`."""
