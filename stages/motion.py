@@ -65,8 +65,9 @@ def record(path: str, settings: params.Motion) -> store.Record | store.Failure:
         field = motion.motion_field(path, settings)
     except UserError as error:
         return store.Failure(str(error))
-    attributes = {key: value for key, value in asdict(field).items() if not isinstance(value, np.ndarray)}
-    return store.Record({"vectors": field.vectors, "kind": field.kind}, attributes)
+    held = vars(field)
+    arrays = {key: value for key, value in held.items() if isinstance(value, np.ndarray)}
+    return store.Record(arrays, {key: value for key, value in held.items() if key not in arrays})
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def test_a_complete_file_has_the_declared_settings_in_their_order(file):
 
 
 def test_all_settings_are_counted():
-    assert len(params.keys()) == 10 + 1 + 7 + 14 + 7 + 4
+    assert len(params.keys()) == 10 + 5 + 7 + 14 + 7 + 5
 
 
 @complete
@@ -71,6 +71,10 @@ def test_what_the_schedule_is_told_is_a_number_not_text(file):
 # One key
 
 DEVICES = "it must be cpu or cuda or auto"
+RECIPE = "reencode: {codec: mpeg4, gop: 12, bframes: 0, size: [340, 256]}"
+NEAREST = "is not a setting; the nearest is motion.reencode."
+CODEC = "it must be mpeg4 or h264; the nearest is mpeg4"
+SIZE = "it must be null or [width, height], even and from 16 to 8190, such as [340, 256]"
 VIEWS = "it must be plain or flip"
 ROOT = "it must be the folder that holds a folder a class"
 
@@ -97,6 +101,15 @@ ROOT = "it must be the folder that holds a folder a class"
         ("cell: 8", "cell: 9", "motion.cell is 9; it must be 8 or 16."),
         ("cell: 8", "cell: 8.0", "motion.cell is 8.0; it must be 8 or 16."),
         ("cell: 8", "cell: '8'", "motion.cell is '8'; it must be 8 or 16; the nearest is 8."),
+        ("reencode: null", "reencode: yes", "motion.reencode is True; it must be auto."),
+        ("reencode: null", "reencode: {codec: mpeg4}", "motion.reencode.gop is missing; add it."),
+        ("reencode: null", RECIPE.replace("gop", "gap"), f"motion.reencode.gap {NEAREST}gop."),
+        ("reencode: null", RECIPE.replace("mpeg4", "mpeg"), f"motion.reencode.codec is 'mpeg'; {CODEC}."),
+        ("reencode: null", RECIPE.replace("12", "1"), "motion.reencode.gop is 1; it must be at least 2."),
+        ("reencode: null", RECIPE.replace("340", "341"), f"motion.reencode.size is [341, 256]; {SIZE}."),
+        ("interpolate: false", "interpolate: 0", "motion.interpolate is 0; it must be true or false."),
+        ("max_damaged: 0.1", "max_damaged: 1", "motion.max_damaged is 1.0; it must be at least 0 and below 1."),
+        ("time_limit: 300", "time_limit: 0", "compute.time_limit is 0; it must be at least 1."),
         ("device: auto", "device: cdua", f"compute.device is 'cdua'; {DEVICES}; the nearest is cuda."),
         ("pick: middle", "pick: zzz", "clip.pick is 'zzz'; it must be middle or key."),
         ("[plain, flip]   ", "plain #", "motion_net.views is 'plain'; it must be a list such as [plain, flip]."),
@@ -112,6 +125,20 @@ ROOT = "it must be the folder that holds a folder a class"
 )  # fmt: skip
 def test_a_wrong_setting_is_one_sentence(old, new, wanted):
     assert said(old, new) == f"params.yaml: {wanted}"
+
+
+def test_between_gops_there_is_nothing_to_interpolate():
+    text = (CHECKOUT / "params.yaml").read_text(encoding="utf-8")
+    changed = text.replace("accumulate: none", "accumulate: gop").replace("interpolate: false", "interpolate: true")
+    Path("params.yaml").write_text(changed, encoding="utf-8")
+    wanted = "motion.interpolate is True; it must be false where motion.accumulate is gop."
+    assert sentence_of(params.load) == f"params.yaml: {wanted}"
+
+
+def test_a_section_in_a_section():
+    with_line("reencode: null", RECIPE)
+    recipe = params.load().motion.reencode
+    assert recipe == params.Reencode(codec="mpeg4", gop=12, bframes=0, size=(340, 256))
 
 
 def test_a_key_like_no_other_is_refused_too():
@@ -172,8 +199,11 @@ def test_a_file_without_settings(text, wanted):
 
 
 def test_a_section_that_is_no_mapping():
-    wanted = "params.yaml: motion is 8; it must hold the keys cell."
-    assert said("motion:\n  cell: 8 ", "motion: 8 ") == wanted
+    put_params()
+    given = yaml.safe_load(Path("params.yaml").read_text())
+    Path("params.yaml").write_text(yaml.safe_dump({**given, "motion": 8}))
+    wanted = "params.yaml: motion is 8; it must hold the keys cell, accumulate, reencode, interpolate, max_damaged."
+    assert sentence_of(params.load) == wanted
 
 
 @pytest.mark.parametrize("text", [b"head: [1\n", b"head:\n\thidden: 1\n", b"\xff\xfe\xfa", b"{[1]: 2}\n"])
