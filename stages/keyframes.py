@@ -28,10 +28,12 @@ def main() -> None:
     }
     model = cache(lambda: clip.load(checkpoint, settings.compute))
 
+    decode = parallel.guarded(video.keyframes, settings.compute)
+
     def frames(clip_id: str) -> list[video.Keyframe] | store.Failure:
         try:
             path = f"{settings.dataset.root}/{clips[clip_id].path}"
-            return video.keyframes(path, settings.clip.frames, settings.clip.pick)
+            return decode(path, settings.clip.frames, settings.clip.pick)
         except UserError as error:
             return store.Failure(str(error))
 

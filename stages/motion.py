@@ -24,13 +24,14 @@ class Part:
     clips: Sequence[Clip]
     root: str
     settings: params.Motion
+    compute: params.Compute
 
 
 def main() -> None:
     settings = params.load()
     clips = {clip.id: clip for clip in dataset.read_clips("features/clips.csv")}
     parts = [
-        Part(number, [clips[clip_id] for clip_id in ids], settings.dataset.root, settings.motion)
+        Part(number, [clips[clip_id] for clip_id in ids], settings.dataset.root, settings.motion, settings.compute)
         for number, ids in enumerate(store.by_shard(clips, "motion"))
     ]
 
@@ -52,8 +53,10 @@ def extract(part: Part) -> tuple[Part, int, int]:
     paths = {clip.id: f"{part.root}/{clip.path}" for clip in part.clips}
     path = store.shard_path(FOLDER, part.number)
 
+    guarded = parallel.guarded(record, part.compute)
+
     def compute(ids: list[str]) -> dict[str, store.Record | store.Failure]:
-        return {clip_id: record(paths[clip_id], part.settings) for clip_id in ids}
+        return {clip_id: guarded(paths[clip_id], part.settings) for clip_id in ids}
 
     new, failed = store.update_shard(path, "motion", decided, wanted, compute)
     return part, new, failed
