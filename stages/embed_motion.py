@@ -36,10 +36,10 @@ def main() -> None:
             results[clip_id] = store.Record(arrays)
         return results
 
-    for number, ids in enumerate(store.by_shard(motion.fingerprints, "motion_embeddings")):
-        wanted = {clip_id: motion.fingerprints[clip_id] for clip_id in ids}
-        store.update_shard(store.shard_path(FOLDER, number), "motion_embeddings", decided, wanted, compute)
-    store.finish(FOLDER, "motion_embeddings")
+    with store.renewing(FOLDER, "motion_embeddings"):
+        for number, ids in enumerate(store.by_shard(motion.fingerprints, "motion_embeddings")):
+            wanted = {clip_id: motion.fingerprints[clip_id] for clip_id in ids}
+            store.update_shard(store.shard_path(FOLDER, number), "motion_embeddings", decided, wanted, compute)
 
 
 if __name__ == "__main__":

@@ -59,12 +59,13 @@ def main() -> None:
                     "embedding": np.stack([rows[place] for place in own]),
                     "frame": np.array([taken[place][1] for place in own]),
                     "time": np.array([taken[place][2] for place in own]),
+                    "source": np.array(clips[clip_id].sha256),
                 }
             )
         return results
 
     computed = failed = 0
-    with progress("keyframes", len(clips), "clip") as bar:
+    with store.renewing(FOLDER, "keyframes"), progress("keyframes", len(clips), "clip") as bar:
         for number, ids in enumerate(store.by_shard(clips, "keyframes")):
             wanted = {clip_id: store.fingerprint(clips[clip_id].sha256, decided) for clip_id in ids}
             path = store.shard_path(FOLDER, number)
@@ -72,7 +73,6 @@ def main() -> None:
             computed, failed = computed + new, failed + lost
             bar.set_postfix(computed=computed, failed=failed, refresh=False)
             bar.update(len(ids) - new)
-    store.finish(FOLDER, "keyframes")
     failures = store.open_store(FOLDER).failures
     dataset.check_failed(failures, len(clips), settings.dataset.max_failed, "keyframes")
 

@@ -19,6 +19,7 @@ SHIPPED = dict(store.SHARDS)
 every_kind = pytest.mark.parametrize("kind", KINDS)
 of_rows = pytest.mark.parametrize("kind", KINDS[1:])
 SETTINGS = {"cell": 8, "views": ["plain"]}
+SIZE = {"width": 64, "height": 48}
 IDS = [f"clip{number:02d}" for number in range(30)]
 
 
@@ -115,10 +116,10 @@ def test_motion_is_the_same_bytes_on_every_machine():
     for frame in range(300):
         vectors[frame, 3:9, frame % 20 : frame % 20 + 4] = (8, frame % 7 - 3)
     shard = store.Shard(fingerprints={"a": "f"})
-    shard.records["a"] = store.Record({"vectors": vectors, "kind": np.ones(300, np.uint8)}, {"fps": 25.0})
+    shard.records["a"] = store.Record({"vectors": vectors, "kind": np.ones(300, np.uint8)}, SIZE)
     store.write_shard(Path("0000.h5"), "motion", SETTINGS, shard)
     assert hashlib.sha256(Path("0000.h5").read_bytes()).hexdigest() == (
-        "b6369d0fa04c48e7f1d8707f4eb5c21689ac1ce1d038ea9cfa0b28cabe06e77b"
+        "b0b552bcb7373b050d0cc8dc6bbaccd17f255713bfb57883559aa8ecd96db1fc"
     )
 
 
@@ -127,7 +128,7 @@ def test_every_shard_is_there_even_if_empty(kind, monkeypatch):
     monkeypatch.setattr(store, "SHARDS", SHIPPED)
     build("s", kind, ["one"])
     names = [f"{number:04d}.h5" for number in range(64 if kind == "motion" else 16)]
-    assert sorted(bytes_of("s")) == [*names, "failures.csv"]
+    assert sorted(bytes_of("s")) == [*names, "README.md", "failures.csv"]
 
 
 @every_kind
@@ -355,8 +356,60 @@ def test_a_motion_clip_has_its_attributes_as_plain_values():
 def test_a_motion_store_tells_the_frames_of_each_clip():
     build("s", "motion", IDS, failed=["clip03"])
     wanted = {key: len(record("motion", key).arrays["kind"]) for key in IDS if key != "clip03"}
-    assert store.open_store("s").lengths == wanted
+    opened = store.open_store("s")
+    assert opened.lengths == wanted
     assert len(set(wanted.values())) > 1
+    assert opened.sizes == dict.fromkeys(wanted, (48, 64))
+
+
+def long_clip(frames=200):
+    """A store of one clip that takes several chunks; returns its vectors."""
+    vectors = np.random.default_rng(0).integers(-128, 128, (frames, 30, 40, 2), dtype=np.int8)
+    kind = np.array([0, *[1] * (frames - 1)], np.uint8)
+    parts = {"vectors": vectors, "kind": kind, "time": np.arange(frames) / 25}
+    number = store.shard_of("long", 5)
+    build("s", "motion", [])
+    write = store.Record(parts, SIZE)
+    store.update_shard(store.shard_path("s", number), "motion", SETTINGS, {"long": "1"}, lambda _: {"long": write})
+    return vectors
+
+
+@pytest.mark.parametrize("rows", [[199, 0, 57, 57, 58], range(200), [], np.array([12, 13, 14])])
+def test_chosen_frames_of_a_motion_clip_are_read_in_the_order_chosen(rows):
+    vectors = long_clip()
+    seen = []
+    found = store.open_store("s").read_frames("long", lambda kind: seen.append(kind) or rows)
+    assert np.array_equal(found.arrays["vectors"], vectors[np.asarray(rows, dtype=int)])
+    assert found.arrays["kind"].tolist() == seen[0].tolist() == [0, *[1] * 199]
+    assert (len(found.arrays["time"]), found.attributes) == (200, SIZE)
+
+
+def test_only_the_chunks_of_chosen_frames_are_read():
+    vectors = long_clip()
+    with h5py.File(shard_of("long", "motion")) as file:
+        dataset = file["long/vectors"]
+        frames = dataset.chunks[0]
+        last = dataset.id.get_chunk_info(dataset.id.get_num_chunks() - 1)
+    assert frames < 20
+    whole = bytearray(shard_of("long", "motion").read_bytes())
+    whole[last.byte_offset + last.size // 2] ^= 1
+    shard_of("long", "motion").write_bytes(whole)
+    opened = store.open_store("s")
+    assert np.array_equal(opened.read_frames("long", lambda _: [5, 150]).arrays["vectors"], vectors[[5, 150]])
+    assert damaged(shard_of("long", "motion"), opened.read_frames, "long", lambda _: [5, 199])
+
+
+@pytest.mark.parametrize("row", [200, -1])
+def test_a_frame_that_a_clip_has_not_is_our_own_mistake(row):
+    long_clip()
+    with pytest.raises(IndexError, match="of 200"):
+        store.open_store("s").read_frames("long", lambda _: [row])
+
+
+def test_plain_h5py_reads_what_is_packed():
+    vectors = long_clip()
+    with h5py.File(shard_of("long", "motion")) as file:
+        assert np.array_equal(file["long/vectors"][()], vectors)
 
 
 def test_motion_keeps_its_types():
@@ -367,7 +420,7 @@ def test_motion_keeps_its_types():
 
 def test_a_motion_clip_may_have_no_frames():
     path = Path("0000.h5")
-    none = store.Record({"vectors": np.zeros((0, 3, 4, 2), np.int8), "kind": np.zeros(0, np.uint8)}, {"fps": 25.0})
+    none = store.Record({"vectors": np.zeros((0, 3, 4, 2), np.int8), "kind": np.zeros(0, np.uint8)}, SIZE)
     store.update_shard(path, "motion", {}, {"a": "1"}, lambda _: {"a": none})
     assert store.update_shard(path, "motion", {}, {"a": "1", "b": "1"}, lambda _: {"b": broken("b")}) == (1, 1)
 
