@@ -196,7 +196,7 @@ def _content(path: Path) -> tuple[int, str]:
         raise UserError(f"{path} cannot be read ({error.strerror}); mend or remove it.") from None
 
 
-def check_failed(failed: Mapping[str, str], total: int, max_failed: float, what: str) -> None:
+def check_failed(failed: Mapping[str, object], total: int, max_failed: float, what: str) -> None:
     """Raise UserError with a table of clips, `id: reason`, where more than the share max_failed of total failed."""
     if total and len(failed) / total > max_failed:
         rows = [f"  {id_}: {reason}" for id_, reason in sorted(failed.items())]

@@ -6,29 +6,68 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from mocliplite.errors import UserError
+
+# How the names of files end that are being written.
+_PARTIAL = ".partial"
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a partial name in the same folder; on leaving well it is flushed and takes the place of path.
 
-    The old file is never written to: DVC may have linked it, read-only, from a cache that a team shares.
+    The old file is never written to: DVC may have linked it, read-only, from a cache that a team shares. Raises
+    UserError where the disk is full or the folder may not be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
-    except BaseException:  # an interrupt too
-        partial.unlink(missing_ok=True)
+    except BaseException as error:  # an interrupt too
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise UserError(
+                f"{path} cannot be written ({error.strerror or error}); make room or mend the permissions and run "
+                "again: what was finished is kept."
+            ) from None
         raise
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed runs left half written in a folder."""
+    for path in folder.glob(f".*{_PARTIAL}"):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold path for this process, by a lock file beside it. Raises UserError where another process holds it.
+
+    A killed process holds nothing: the system lets go of its lock, and where a file system knows none, filelock looks
+    whether the process still lives.
+    """
+    import filelock
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+        lock.acquire()
+    except filelock.Timeout:
+        raise UserError(f"another run is writing {path}; wait for it, or end it, and run again.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror or error}); mend the permissions.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -61,13 +100,18 @@ def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
 
 def write_rows(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Replace path by a CSV of the rows, each as long as the header."""
+    write_text(path, rows_text(header, rows))
+
+
+def rows_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A CSV of the rows, each as long as the header."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerow(header)
     for row in rows:
         # csv quotes "\n" by itself but, with this line end, not "\r", which its reader then takes for one.
         returns = any("\r" in str(value) for value in row)
         csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL).writerow(row)
-    write_text(path, text.getvalue())
+    return text.getvalue()
 
 
 def read_rows(path: str | Path, header: Sequence[str]) -> list[list[str]]:

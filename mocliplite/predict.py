@@ -12,7 +12,7 @@ from mocliplite.device import device
 from mocliplite.errors import UserError
 from mocliplite.scores import softmax
 
-COMPUTE = params.Compute(workers=1, threads=0, device="auto", engine="inline")
+COMPUTE = params.Compute(workers=1, threads=0, device="auto", engine="inline", time_limit=300)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Recognizer:
 
     def _motion(self, path: str | Path) -> np.ndarray:
         """float32 [1, D2]"""
-        field = motion.motion_field(path, params.Motion(cell=self.made_of["motion_embeddings"]["motion"]["cell"]))
+        field = motion.motion_field(path, motion.settings_of(self.made_of["motion_embeddings"]["motion"]))
         shape = fit.field_shape(self.net_settings)
         sampled = fields.sample_fields(field.vectors, field.kind, (field.height, field.width), shape)
         device_of = next(self.net.parameters()).device

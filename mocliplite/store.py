@@ -1,51 +1,46 @@
-"""Feature stores in HDF5: what is computed once and shared. The only module that imports h5py.
+"""Feature stores: what is computed once and shared.
 
-A store is a folder of shards; a clip's shard follows from a hash of its id. A shard is written whole, in order of id,
-under a partial name, and takes its place by a rename: equal content gives equal bytes, and no file is ever
-modified. Each clip carries a fingerprint of what decided its values, so that only new or changed clips are computed.
+A store is a folder of shards; a clip's shard follows from a hash of its id, so that a new clip changes one file. A
+shard is written under a partial name and takes its place by a rename. One run at a time brings a store up to date.
 """
 
 import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
-from deflate import zlib_compress
 
+from mocliplite import files, hdf5, layout, shards
 from mocliplite.errors import UserError
-from mocliplite.files import keep_only, replacing, undamaged, write_rows
+from mocliplite.hdf5 import Arrays, Settings
+from mocliplite.layout import SHARDS
+from mocliplite.shards import Choose, Failure, Record, Shard, fingerprint, update_shard, write_shard
 
-# The layout of all files written here; a reader refuses another.
-SCHEMA = 1
-# Motion is three orders of magnitude larger, and a new clip should not cost a large file.
-SHARDS = {"motion": 64, "keyframes": 16, "motion_embeddings": 16}
-LEVEL = 3  # of compression: as fast as LZF, and half the size
+__all__ = [
+    "Failure",
+    "Record",
+    "Shard",
+    "Store",
+    "Table",
+    "by_shard",
+    "fingerprint",
+    "finish",
+    "open_store",
+    "read_table",
+    "renewing",
+    "shard_of",
+    "shard_path",
+    "update_shard",
+    "verify",
+    "write_shard",
+    "write_table",
+]
 
-Arrays = dict[str, np.ndarray]
-Settings = Mapping[str, Any]
-Compute = Callable[[list[str]], "dict[str, Record | str]"]  # by id; a sentence for a clip that failed
-
-
-@dataclass(frozen=True)
-class Record:
-    """What a store keeps of one clip: arrays, and for motion also attributes of the clip."""
-
-    arrays: Arrays
-    attributes: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class Shard:
-    """One shard's clips in memory, by id; failures are sentences."""
-
-    records: dict[str, Record] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
-    fingerprints: dict[str, str] = field(default_factory=dict)
+# What lies beside the shards.
+_BESIDE = ("README.md", "failures.csv")
 
 
 @dataclass(frozen=True)
@@ -54,11 +49,6 @@ class Table:
 
     arrays: Arrays
     settings: dict[str, Any]
-
-
-def fingerprint(content: str, settings: Settings) -> str:
-    """Hex digest of a source's content hash and the settings that decide its features."""
-    return hashlib.sha256(_json([content, settings]).encode()).hexdigest()[:32]
 
 
 def shard_of(clip_id: str, shards: int) -> int:
@@ -79,63 +69,40 @@ def shard_path(folder: str | Path, number: int) -> Path:
     return Path(folder, f"{number:04d}.h5")
 
 
-def update_shard(
-    path: Path, kind: str, settings: Settings, wanted: Mapping[str, str], compute: Compute
-) -> tuple[int, int]:
-    """Bring one shard to the wanted clips (id -> fingerprint); returns how many were computed, and how many failed.
+@contextmanager
+def renewing(folder: str | Path, kind: str) -> Iterator[None]:
+    """Hold a store for one run that brings its shards up to date, and finish it.
 
-    `compute` gets the new or changed ids, in order. Clips no longer wanted go. A shard as wanted is not touched.
+    Raises UserError where another run holds it. What killed runs left half written is removed.
     """
-    old = _reusable(path, kind, settings) if path.exists() else None
-    if old is not None and old.fingerprints == wanted:
-        return 0, len(old.failures)
-    old = old or Shard()
-    missing = sorted(clip_id for clip_id in wanted if old.fingerprints.get(clip_id) != wanted[clip_id])
-    known = old.records | old.failures
-    results = {clip_id: known[clip_id] for clip_id in wanted.keys() - set(missing)}
-    results |= compute(missing) if missing else {}
-    records = {clip_id: result for clip_id, result in results.items() if isinstance(result, Record)}
-    failures = {clip_id: result for clip_id, result in results.items() if isinstance(result, str)}
-    write_shard(path, kind, settings, Shard(records, failures, dict(wanted)))
-    return len(missing), len(failures)
-
-
-def write_shard(path: Path, kind: str, settings: Settings, shard: Shard) -> None:
-    """Replace one shard: one group a motion clip, else one array a name, row i of clip ids[i].
-
-    Raises ValueError unless every clip of `fingerprints` has a record or a failure.
-    """
-    if shard.records.keys() | shard.failures.keys() != shard.fingerprints.keys():
-        raise ValueError(f"{path}: records, failures and fingerprints disagree")
-    ids, failed = sorted(shard.records), sorted(shard.failures)
-    records = [shard.records[clip_id] for clip_id in ids]
-    with replacing(path) as partial, _create(partial, kind, settings) as file:
-        _put(file, "ids", ids)
-        _put(file, "fingerprint", [shard.fingerprints[clip_id] for clip_id in ids])
-        _put(file, "failures/ids", failed)
-        _put(file, "failures/reason", [shard.failures[clip_id] for clip_id in failed])
-        _put(file, "failures/fingerprint", [shard.fingerprints[clip_id] for clip_id in failed])
-        if kind == "motion":
-            _put(file, "frames", np.array([len(record.arrays["kind"]) for record in records], dtype=np.int64))
-            for clip_id, record in zip(ids, records, strict=True):
-                group = file.create_group(clip_id)
-                group.attrs.update(sorted(record.attributes.items()))
-                _put_all(group, record.arrays)
-        elif records:
-            _put_all(file, {name: np.stack([record.arrays[name] for record in records]) for name in records[0].arrays})
+    with files.held(Path(folder)):
+        files.sweep(Path(folder))
+        yield
+        finish(folder, kind)
 
 
 def finish(folder: str | Path, kind: str) -> None:
-    """Write failures.csv beside the shards, and remove what belongs to no store of today's layout."""
-    keep_only(Path(folder), {shard_path(folder, number).name for number in range(SHARDS[kind])} | {"failures.csv"})
-    store = open_store(folder)
-    write_rows(Path(folder, "failures.csv"), ["id", "reason"], sorted(store.failures.items()))
+    """Write README.md and failures.csv beside the shards, and remove what belongs to no store of today's layout."""
+    files.keep_only(Path(folder), {path.name for path in _shards(folder, kind)} | set(_BESIDE))
+    for name, text in _beside(open_store(folder)).items():
+        files.write_text(Path(folder, name), text)
+
+
+def _beside(opened: "Store") -> dict[str, str]:
+    """The text of the files beside the shards."""
+    failures = files.rows_text(["id", "reason"], sorted(opened.failures.items()))
+    return {"README.md": layout.readme(opened.kind, opened.settings), "failures.csv": failures}
+
+
+def _shards(folder: str | Path, kind: str) -> list[Path]:
+    return [shard_path(folder, number) for number in range(SHARDS[kind])]
 
 
 class Store:
-    """A store opened for reading: `ids` (sorted), `kind`, `settings`, `failures` (id -> sentence), `path`.
+    """A store opened for reading: `ids` (sorted), `kind`, `settings`, `failures` (id -> Failure), `path`.
 
-    `lengths` tells the frames of each clip of a motion store; `fingerprints` what each clip or failure was made of.
+    `fingerprints` tells what each clip or failure was made of; of a motion store, `lengths` the frames of each clip
+    and `sizes` its (height, width) in pixels.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -143,24 +110,23 @@ class Store:
         first = shard_path(path, 0)
         if not first.is_file():
             raise UserError(f"{path} is not a feature store, or not pulled yet; run `dvc pull {path}` or `dvc repro`.")
-        with _open(first) as file:
-            self.kind, self.settings = str(file.attrs["kind"]), json.loads(file.attrs["settings"])
+        with hdf5.opened(first) as file:
+            self.kind, self.settings = str(file.attrs["kind"]), hdf5.settings_of(file)
         if self.kind not in SHARDS:
             raise UserError(f"{first} holds {self.kind}, which is no sharded store.")
-        self.failures: dict[str, str] = {}
+        self.failures: dict[str, Failure] = {}
         self.fingerprints: dict[str, str] = {}
         self.lengths: dict[str, int] = {}
-        for shard in (shard_path(path, number) for number in range(SHARDS[self.kind])):
-            if not shard.is_file():
-                raise UserError(f"{shard} is missing; run `dvc pull {path}` or `dvc repro`.")
-            with _open(shard, self.kind) as file:
-                if json.loads(file.attrs["settings"]) != self.settings:
-                    raise UserError(f"{shard} was made with other settings than {first}; run `dvc repro`.")
-                here, failed, prints = _index(file)
+        self.sizes: dict[str, tuple[int, int]] = {}
+        for shard in _shards(path, self.kind):
+            with _shard(shard, self.kind, self.settings, first) as file:
+                here, failed, prints = shards.index(file)
                 self.failures |= failed
                 self.fingerprints |= prints
                 if self.kind == "motion":
-                    self.lengths.update(zip(here, _get(file, "frames").tolist(), strict=True))
+                    lengths, sizes = shards.lengths_and_sizes(file, len(here))
+                    self.lengths.update(zip(here, lengths, strict=True))
+                    self.sizes.update(zip(here, sizes, strict=True))
         self.ids = sorted(self.fingerprints.keys() - self.failures.keys())
 
     def read(self, ids: Sequence[str], name: str = "embedding") -> np.ndarray:
@@ -168,23 +134,39 @@ class Store:
 
         Raises UserError naming a clip that the store lacks. Not for motion, whose clips differ in length.
         """
-        rows: dict[int, np.ndarray] = {}
+        parts, order = [], []
         for shard, places in self._places(ids):
-            with _open(shard, self.kind) as file:
-                array, at = _get(file, name), {key: row for row, key in enumerate(_get(file, "ids").tolist())}
-                rows |= {place: array[at[ids[place]]] for place in places}
-        return np.stack([rows[place] for place in range(len(ids))])
+            with hdf5.opened(shard, self.kind) as file:
+                here = {key: row for row, key in enumerate(hdf5.get(file, "ids", "U", None).tolist())}
+                parts.append(shards.column(file, self.kind, name, len(here))[[here[ids[place]] for place in places]])
+                order += places
+        return np.concatenate(parts)[np.argsort(order)]
 
     def records(self, ids: Sequence[str]) -> Iterator[tuple[str, Record]]:
         """Yield (id, Record) of motion clips, shard by shard, so that each file is opened once."""
         for shard, places in self._places(ids):
-            with _open(shard, self.kind) as file:
+            with hdf5.opened(shard, self.kind) as file:
                 for place in places:
-                    yield ids[place], _record(file[ids[place]])
+                    yield ids[place], shards.record(file, ids[place])
+
+    def read_frames(self, clip_id: str, choose: Choose) -> Record:
+        """A motion clip of which `vectors` has only some frames: int8 [K, rows, cols, 2], in the order chosen.
+
+        `choose` gets `kind`, uint8 [T], of all frames and returns K indices, each as often as wanted. All other arrays
+        and the attributes come whole. Only the chunks that hold those frames are read. Safe in forked workers: no file
+        stays open.
+        """
+        ((shard, _),) = self._places([clip_id])
+        with hdf5.opened(shard, self.kind) as file:
+            return shards.some_frames(file, clip_id, choose)
+
+    def verify(self) -> list[str]:
+        """Read every byte; a sentence for each damage, none where all is well."""
+        return verify(self.path)
 
     def _places(self, ids: Sequence[str]) -> list[tuple[Path, list[int]]]:
         """The shards that hold the ids, each with the places of its own in ids."""
-        unknown = sorted(set(ids) - set(self.ids))
+        unknown = sorted({clip_id for clip_id in ids if clip_id not in self.fingerprints or clip_id in self.failures})
         if unknown:
             raise UserError(f"{self.path} lacks clip {unknown[0]} ({len(unknown)} in all); run `dvc repro`.")
         places: dict[Path, list[int]] = {}
@@ -198,120 +180,83 @@ def open_store(path: str | Path) -> Store:
     return Store(path)
 
 
+def verify(path: str | Path) -> list[str]:
+    """Read all of a store or single file; a sentence for each damage, naming file and clip, none where all is well.
+
+    Raises UserError where there is neither.
+    """
+    if Path(path).is_file():
+        try:
+            read_table(path)
+        except UserError as error:
+            return [str(error)]
+        return []
+    heads = [head for head in map(_head, sorted(Path(path).glob("[0-9]*.h5"))) if head]
+    if not heads:
+        raise UserError(f"{path} is not a feature store, or not pulled yet; run `dvc pull {path}` or `dvc repro`.")
+    kind, settings = heads[0]
+    found = [sentence for number in range(SHARDS[kind]) for sentence in _damages(path, number, kind, settings)]
+    names = {shard.name for shard in _shards(path, kind)} | set(_BESIDE)
+    strange = sorted(name.name for name in Path(path).iterdir() if name.name not in names)
+    found += [f"{path}/{name} is no part of the store; remove it." for name in strange]
+    return found or _wrong_beside(open_store(path))
+
+
+def _head(shard: Path) -> tuple[str, dict[str, Any]] | None:
+    """Kind and settings of a shard, None where it does not even tell these."""
+    try:
+        with hdf5.opened(shard) as file:
+            kind = str(file.attrs["kind"])
+            return (kind, hdf5.settings_of(file)) if kind in SHARDS else None
+    except UserError:
+        return None
+
+
+def _damages(folder: str | Path, number: int, kind: str, settings: Settings) -> list[str]:
+    """A sentence for each damage in one shard."""
+    path = shard_path(folder, number)
+    found: list[str] = []
+    try:
+        with _shard(path, kind, settings, shard_path(folder, 0)) as file:
+            for clip_id in shards.index(file)[2]:
+                if shard_of(clip_id, SHARDS[kind]) != number:
+                    raise ValueError(f"clip {clip_id} belongs to another shard")
+            found.extend(shards.damages(path, file, kind))
+    except UserError as error:
+        found.append(str(error))
+    return found
+
+
+def _wrong_beside(opened: Store) -> list[str]:
+    """A sentence for each file beside the shards that does not say what they hold."""
+    wrong = []
+    for name, text in _beside(opened).items():
+        path = opened.path / name
+        if not path.is_file() or path.read_bytes() != text.encode():
+            wrong.append(f"{path} does not say what the shards hold; restore it with `dvc checkout` or delete it.")
+    return wrong
+
+
 def write_table(path: str | Path, kind: str, arrays: Arrays, settings: Settings) -> None:
     """Replace one HDF5 file of named arrays; text arrays are of numpy's str."""
-    with replacing(Path(path)) as partial, _create(partial, kind, settings) as file:
-        _put_all(file, arrays)
+    with hdf5.create(Path(path), kind, settings) as file:
+        hdf5.put_all(file, arrays)
 
 
-def read_table(path: str | Path, kind: str) -> Table:
+def read_table(path: str | Path, kind: str | None = None) -> Table:
     """Read a file that write_table wrote. Raises UserError for another kind or schema."""
     if not Path(path).is_file():
         raise UserError(f"{path} is not here; run `dvc pull {path}` or `dvc repro`.")
-    with _open(Path(path), kind) as file:
-        return Table({name: _get(file, name) for name in file}, json.loads(file.attrs["settings"]))
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
-
-
-def _head(kind: str, settings: Settings) -> dict[str, Any]:
-    return {"schema": SCHEMA, "kind": kind, "settings": _json(settings)}
+    with hdf5.opened(Path(path), kind) as file:
+        return Table({name: hdf5.get(file, name) for name in file}, hdf5.settings_of(file))
 
 
 @contextmanager
-def _create(path: Path, kind: str, settings: Settings) -> Iterator[h5py.File]:
-    # Pinned, or the bytes would depend on the library. From v110 on the format's own structures have checksums.
-    with h5py.File(path, "w", locking=False, libver=("v110", "v110")) as file:
-        file.attrs.update(_head(kind, settings))
+def _shard(path: Path, kind: str, settings: Settings, first: Path) -> Iterator[hdf5.Group]:
+    """Yield one shard of a store whose first shard has these settings."""
+    if not path.is_file():
+        raise UserError(f"{path} is missing; run `dvc pull {path.parent}` or `dvc repro`.")
+    with hdf5.opened(path, kind) as file:
+        if hdf5.settings_of(file) != settings:
+            raise UserError(f"{path} was made with other settings than {first}; run `dvc repro`.")
         yield file
-
-
-@contextmanager
-def _open(path: Path, kind: str | None = None) -> Iterator[h5py.File]:
-    with _file(path) as file:
-        schema, held = file.attrs.get("schema"), file.attrs.get("kind")
-        if schema != SCHEMA:
-            raise UserError(f"{path} has schema {schema}, this version reads {SCHEMA}; make it again: dvc repro -f.")
-        if held != (kind or held):
-            raise UserError(f"{path} holds {held}, not {kind}; check the path.")
-        yield file
-
-
-@contextmanager
-def _file(path: Path) -> Iterator[h5py.File]:
-    # A shared cache may lie on a file system without locks, in files that nobody may write.
-    with undamaged(path, OSError, KeyError, ValueError, RuntimeError), h5py.File(path, "r", locking=False) as file:
-        yield file
-
-
-def _put_all(group: h5py.Group, arrays: Arrays) -> None:
-    for name in sorted(arrays):
-        _put(group, name, arrays[name])
-
-
-def _put(group: h5py.Group, name: str, values: np.ndarray | list[str]) -> None:
-    array = values if isinstance(values, np.ndarray) else np.array(values, dtype=str)
-    if array.dtype.kind == "U":
-        # Of one length: texts of any length lie in a heap, which has no checksum.
-        encoded = np.strings.encode(array, "utf-8")
-        array = encoded.astype(h5py.string_dtype("utf-8", max(1, encoded.dtype.itemsize)))
-    if array.size == 0 or array.ndim == 0:
-        group.create_dataset(name, data=array)
-        return
-    # Some 256 kB a chunk: whole clips for short fields, batches of rows for embeddings.
-    chunks = (max(1, min(len(array), (1 << 18) // max(1, array[:1].nbytes))), *array.shape[1:])
-    if array.dtype == np.int8:
-        _put_deflated(group, name, array, chunks)
-    else:
-        group.create_dataset(name, data=array, chunks=chunks, fletcher32=True)
-
-
-def _put_deflated(group: h5py.Group, name: str, array: np.ndarray, chunks: tuple[int, ...]) -> None:
-    """A dataset that any HDF5 reader takes for gzip's; the checksum is the stream's own.
-
-    HDF5's filters will not do. LZF reads memory that it never wrote, so that equal data differ in size now and then,
-    and gzip is whatever zlib the system has.
-    """
-    packing = {"compression": "gzip", "compression_opts": LEVEL}
-    dataset = group.create_dataset(name, array.shape, array.dtype, chunks=chunks, **packing)
-    for start in range(0, len(array), chunks[0]):
-        chunk = np.zeros(chunks, array.dtype)
-        part = array[start : start + chunks[0]]
-        chunk[: len(part)] = part
-        dataset.id.write_direct_chunk((start, *(0 for _ in chunks[1:])), zlib_compress(chunk.tobytes(), LEVEL))
-
-
-def _get(group: h5py.Group, name: str) -> np.ndarray:
-    dataset = group[name]
-    if h5py.check_string_dtype(dataset.dtype):
-        return np.array(dataset.asstr()[()], dtype=str).reshape(dataset.shape)
-    return dataset[()]
-
-
-def _record(group: h5py.Group) -> Record:
-    attributes = {key: np.asarray(value).item() for key, value in group.attrs.items()}
-    return Record({name: _get(group, name) for name in group}, attributes)
-
-
-def _reusable(path: Path, kind: str, settings: Settings) -> Shard | None:
-    """What a shard holds; None where it is of another layout or kind, or was made with other settings."""
-    with _file(path) as file:
-        if dict(file.attrs) != _head(kind, settings):
-            return None
-        ids, failures, prints = _index(file)
-        if kind == "motion":
-            records = {clip_id: _record(file[clip_id]) for clip_id in ids}
-        else:
-            columns = {name: _get(file, name) for name in file if name not in ("ids", "fingerprint", "failures")}
-            records = {key: Record({name: columns[name][row] for name in columns}) for row, key in enumerate(ids)}
-        return Shard(records, failures, prints)
-
-
-def _index(file: h5py.File) -> tuple[list[str], dict[str, str], dict[str, str]]:
-    """A shard's ids, its failures (id -> sentence) and the fingerprints of both."""
-    ids, failed = _get(file, "ids").tolist(), _get(file, "failures/ids").tolist()
-    prints = _get(file, "fingerprint").tolist() + _get(file, "failures/fingerprint").tolist()
-    reasons = zip(failed, _get(file, "failures/reason").tolist(), strict=True)
-    return ids, dict(reasons), dict(zip(ids + failed, prints, strict=True))

@@ -22,8 +22,10 @@ def main() -> None:
     shape = fit.field_shape(settings.motion_net)
     decided = {"motion": motion.settings, "net": config["net"], "classes": config["classes"], "cost": config["cost"]}
 
-    def compute(ids: list[str]) -> dict[str, store.Record | str]:
-        results: dict[str, store.Record | str] = {key: motion.failures[key] for key in ids if key in motion.failures}
+    def compute(ids: list[str]) -> dict[str, store.Record | store.Failure]:
+        results: dict[str, store.Record | store.Failure] = {
+            key: motion.failures[key] for key in ids if key in motion.failures
+        }
         usable = [clip_id for clip_id in ids if clip_id not in results]
         sampled = torch.from_numpy(fields.load_fields(motion, usable, shape)).to(where)
         views = [fit.embed_motion(net, sampled, settings.motion_net.batch, view) for view in settings.motion_net.views]
@@ -34,10 +36,10 @@ def main() -> None:
             results[clip_id] = store.Record(arrays)
         return results
 
-    for number, ids in enumerate(store.by_shard(motion.fingerprints, "motion_embeddings")):
-        wanted = {clip_id: motion.fingerprints[clip_id] for clip_id in ids}
-        store.update_shard(store.shard_path(FOLDER, number), "motion_embeddings", decided, wanted, compute)
-    store.finish(FOLDER, "motion_embeddings")
+    with store.renewing(FOLDER, "motion_embeddings"):
+        for number, ids in enumerate(store.by_shard(motion.fingerprints, "motion_embeddings")):
+            wanted = {clip_id: motion.fingerprints[clip_id] for clip_id in ids}
+            store.update_shard(store.shard_path(FOLDER, number), "motion_embeddings", decided, wanted, compute)
 
 
 if __name__ == "__main__":

@@ -28,21 +28,23 @@ def main() -> None:
     }
     model = cache(lambda: clip.load(checkpoint, settings.compute))
 
-    def frames(clip_id: str) -> list[video.Keyframe] | str:
+    decode = parallel.guarded(video.keyframes, settings.compute)
+
+    def frames(clip_id: str) -> list[video.Keyframe] | store.Failure:
         try:
             path = f"{settings.dataset.root}/{clips[clip_id].path}"
-            return video.keyframes(path, settings.clip.frames, settings.clip.pick)
+            return decode(path, settings.clip.frames, settings.clip.pick)
         except UserError as error:
-            return str(error)
+            return store.Failure(str(error))
 
-    def compute(ids: list[str]) -> dict[str, store.Record | str]:
-        results: dict[str, store.Record | str] = {}
+    def compute(ids: list[str]) -> dict[str, store.Record | store.Failure]:
+        results: dict[str, store.Record | store.Failure] = {}
         taken: list[tuple[str, int, float]] = []
 
         def images() -> Iterator[np.ndarray]:
             for clip_id, found in zip(ids, parallel.map_ahead(frames, ids, settings.compute.workers), strict=True):
                 bar.update()
-                if isinstance(found, str):
+                if isinstance(found, store.Failure):
                     results[clip_id] = found
                     continue
                 for keyframe in found:
@@ -57,12 +59,13 @@ def main() -> None:
                     "embedding": np.stack([rows[place] for place in own]),
                     "frame": np.array([taken[place][1] for place in own]),
                     "time": np.array([taken[place][2] for place in own]),
+                    "source": np.array(clips[clip_id].sha256),
                 }
             )
         return results
 
     computed = failed = 0
-    with progress("keyframes", len(clips), "clip") as bar:
+    with store.renewing(FOLDER, "keyframes"), progress("keyframes", len(clips), "clip") as bar:
         for number, ids in enumerate(store.by_shard(clips, "keyframes")):
             wanted = {clip_id: store.fingerprint(clips[clip_id].sha256, decided) for clip_id in ids}
             path = store.shard_path(FOLDER, number)
@@ -70,7 +73,6 @@ def main() -> None:
             computed, failed = computed + new, failed + lost
             bar.set_postfix(computed=computed, failed=failed, refresh=False)
             bar.update(len(ids) - new)
-    store.finish(FOLDER, "keyframes")
     failures = store.open_store(FOLDER).failures
     dataset.check_failed(failures, len(clips), settings.dataset.max_failed, "keyframes")
 

@@ -24,23 +24,23 @@ class Part:
     clips: Sequence[Clip]
     root: str
     settings: params.Motion
+    compute: params.Compute
 
 
 def main() -> None:
     settings = params.load()
     clips = {clip.id: clip for clip in dataset.read_clips("features/clips.csv")}
     parts = [
-        Part(number, [clips[clip_id] for clip_id in ids], settings.dataset.root, settings.motion)
+        Part(number, [clips[clip_id] for clip_id in ids], settings.dataset.root, settings.motion, settings.compute)
         for number, ids in enumerate(store.by_shard(clips, "motion"))
     ]
 
     failed = computed = 0
-    with progress("motion", len(clips), "clip") as bar:
+    with store.renewing(FOLDER, "motion"), progress("motion", len(clips), "clip") as bar:
         for part, new, lost in parallel.map_shards(extract, parts, settings.compute):
             computed, failed = computed + new, failed + lost
             bar.set_postfix(computed=computed, failed=failed, refresh=False)
             bar.update(len(part.clips))
-    store.finish(FOLDER, "motion")
     failures = store.open_store(FOLDER).failures
     dataset.check_failed(failures, len(clips), settings.dataset.max_failed, "motion")
 
@@ -50,23 +50,26 @@ def extract(part: Part) -> tuple[Part, int, int]:
     decided = {**asdict(part.settings), "version": motion.VERSION}
     wanted = {clip.id: store.fingerprint(clip.sha256, decided) for clip in part.clips}
     paths = {clip.id: f"{part.root}/{clip.path}" for clip in part.clips}
+    sources = {clip.id: clip.sha256 for clip in part.clips}
     path = store.shard_path(FOLDER, part.number)
+    guarded = parallel.guarded(record, part.compute)
 
-    def compute(ids: list[str]) -> dict[str, store.Record | str]:
-        return {clip_id: record(paths[clip_id], part.settings) for clip_id in ids}
+    def compute(ids: list[str]) -> dict[str, store.Record | store.Failure]:
+        return {clip_id: guarded(paths[clip_id], sources[clip_id], part.settings) for clip_id in ids}
 
     new, failed = store.update_shard(path, "motion", decided, wanted, compute)
     return part, new, failed
 
 
-def record(path: str, settings: params.Motion) -> store.Record | str:
+def record(path: str, source: str, settings: params.Motion) -> store.Record | store.Failure:
     """A clip's field as the store keeps it, or why there is none."""
     try:
         field = motion.motion_field(path, settings)
     except UserError as error:
-        return str(error)
-    attributes = {key: value for key, value in asdict(field).items() if not isinstance(value, np.ndarray)}
-    return store.Record({"vectors": field.vectors, "kind": field.kind}, attributes)
+        return store.Failure(str(error))
+    held = {**vars(field), "source": source}
+    arrays = {key: value for key, value in held.items() if isinstance(value, np.ndarray)}
+    return store.Record(arrays, {key: value for key, value in held.items() if key not in arrays})
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from builders import PLAIN
 from footage import encode, moving
 
 from mocliplite import motion, store
 from mocliplite.fields import MISSING, load_fields, sample_fields
-from mocliplite.params import Motion
 
 I, P, B, GONE = 0, 1, 2, 3  # noqa: E741
 
@@ -81,7 +81,7 @@ def test_twins_that_went_through_a_codec_look_the_same(tmp_path):
     means = []
     for times, (name, size) in enumerate(sizes.items(), start=1):
         path = encode(tmp_path / name, moving(right=3 * times, down=2 * times, frames=12, size=size))
-        field = motion.motion_field(path, Motion(cell=8))
+        field = motion.motion_field(path, PLAIN)
         fields = sample_fields(field.vectors, field.kind, (field.height, field.width), (4, 12, 16)).astype(float)
         means.append(np.median(fields[:, :2, 2:-2, 2:-2], axis=(0, 2, 3)))
     # 3 of 128 pixels are 0.375 of 16 cells.

@@ -19,6 +19,7 @@ SHIPPED = dict(store.SHARDS)
 every_kind = pytest.mark.parametrize("kind", KINDS)
 of_rows = pytest.mark.parametrize("kind", KINDS[1:])
 SETTINGS = {"cell": 8, "views": ["plain"]}
+SIZE = {"width": 64, "height": 48}
 IDS = [f"clip{number:02d}" for number in range(30)]
 
 
@@ -40,13 +41,17 @@ def record(kind, clip_id):
     return store.Record(arrays)
 
 
+def broken(clip_id):
+    return store.Failure(f"{clip_id} has no frames.")
+
+
 def build(folder, kind, ids, settings=SETTINGS, content="v1", failed=()):
     """Bring a store to the ids as a stage does; returns what had to be computed. content decides the fingerprints."""
     asked = []
 
     def compute(missing):
         asked.extend(missing)
-        return {key: f"{key} has no frames." if key in failed else record(kind, key) for key in reversed(missing)}
+        return {key: broken(key) if key in failed else record(kind, key) for key in reversed(missing)}
 
     for number, part in enumerate(store.by_shard(ids, kind)):
         wanted = {key: store.fingerprint(content, {}) for key in part}
@@ -91,7 +96,7 @@ def test_an_open_store_tells_what_it_holds(kind):
     build("s", kind, reversed(IDS), failed=["clip03"])
     opened = store.open_store("s")
     assert opened.ids == [key for key in IDS if key != "clip03"]
-    assert opened.failures == {"clip03": "clip03 has no frames."}
+    assert opened.failures == {"clip03": broken("clip03")}
     assert (opened.kind, opened.settings, opened.path) == (kind, SETTINGS, Path("s"))
     assert opened.fingerprints == dict.fromkeys(IDS, store.fingerprint("v1", {}))
 
@@ -111,10 +116,10 @@ def test_motion_is_the_same_bytes_on_every_machine():
     for frame in range(300):
         vectors[frame, 3:9, frame % 20 : frame % 20 + 4] = (8, frame % 7 - 3)
     shard = store.Shard(fingerprints={"a": "f"})
-    shard.records["a"] = store.Record({"vectors": vectors, "kind": np.ones(300, np.uint8)}, {"fps": 25.0})
+    shard.records["a"] = store.Record({"vectors": vectors, "kind": np.ones(300, np.uint8)}, SIZE)
     store.write_shard(Path("0000.h5"), "motion", SETTINGS, shard)
     assert hashlib.sha256(Path("0000.h5").read_bytes()).hexdigest() == (
-        "7230f66c8ef71bb033a369d69fd096b19d47b0692b4a4ffab72762eab2aea2c5"
+        "b0b552bcb7373b050d0cc8dc6bbaccd17f255713bfb57883559aa8ecd96db1fc"
     )
 
 
@@ -123,7 +128,7 @@ def test_every_shard_is_there_even_if_empty(kind, monkeypatch):
     monkeypatch.setattr(store, "SHARDS", SHIPPED)
     build("s", kind, ["one"])
     names = [f"{number:04d}.h5" for number in range(64 if kind == "motion" else 16)]
-    assert sorted(bytes_of("s")) == [*names, "failures.csv"]
+    assert sorted(bytes_of("s")) == [*names, "README.md", "failures.csv"]
 
 
 @every_kind
@@ -177,9 +182,45 @@ def test_failures_are_kept_and_not_tried_again(kind):
 
 
 @every_kind
+def test_a_failure_of_the_machine_is_tried_again_by_the_next_run(kind):
+    path, wanted = Path("0000.h5"), {"a": "1", "b": "1"}
+    results = {"a": broken("a"), "b": store.Failure("memory ran out.", retry=True)}
+    store.update_shard(path, kind, {}, wanted, lambda ids: {key: results[key] for key in ids})
+    asked = []
+
+    def compute(ids):
+        asked.append(ids)
+        return {key: record(kind, key) for key in ids}
+
+    assert store.update_shard(path, kind, {}, wanted, compute) == (1, 1)
+    assert store.update_shard(path, kind, {}, wanted, compute) == (0, 1)
+    assert asked == [["b"]]
+
+
+@every_kind
+def test_every_failure_is_tried_again_where_asked_for_and_nothing_is_written_where_it_stays(kind):
+    path, wanted = Path("0000.h5"), {"a": "1", "b": "1", "c": "1"}
+    results = {"a": broken("a"), "b": store.Failure("memory ran out.", retry=True), "c": record(kind, "c")}
+    store.update_shard(path, kind, {}, wanted, lambda ids: {key: results[key] for key in ids})
+    before = path.stat().st_ino
+    again = {key: results[key] for key in ("a", "b")}
+    assert store.update_shard(path, kind, {}, wanted, lambda _: again, retry_failed=True) == (2, 2)
+    assert path.stat().st_ino == before
+    again["a"] = record(kind, "a")
+    assert store.update_shard(path, kind, {}, wanted, lambda _: again, retry_failed=True) == (2, 1)
+    store.write_shard(Path("twin.h5"), kind, {}, store.Shard(*sorted_results(again | {"c": results["c"]}), wanted))
+    assert path.read_bytes() == Path("twin.h5").read_bytes()
+
+
+def sorted_results(results):
+    """Records and failures apart."""
+    return [{key: x for key, x in results.items() if isinstance(x, part)} for part in (store.Record, store.Failure)]
+
+
+@every_kind
 def test_the_numbers_computed_and_failed_are_told(kind):
     path, wanted = Path("0000.h5"), {"a": "1", "b": "1", "c": "1"}
-    results = {"a": record(kind, "a"), "b": "no frames.", "c": record(kind, "c")}
+    results = {"a": record(kind, "a"), "b": broken("b"), "c": record(kind, "c")}
     assert store.update_shard(path, kind, {}, wanted, lambda ids: {key: results[key] for key in ids}) == (3, 1)
     assert store.update_shard(path, kind, {}, wanted, lambda ids: {}) == (0, 1)
 
@@ -258,7 +299,7 @@ def test_any_name_of_a_clip_will_do(kind, name):
     ids = ["broken", name]
     build("s", kind, ids, failed=["broken"])
     opened = store.open_store("s")
-    assert (opened.ids, opened.failures) == ([name], {"broken": "broken has no frames."})
+    assert (opened.ids, opened.failures) == ([name], {"broken": broken("broken")})
     assert values(opened, [name]) == plain(kind, [name])
     assert build("s", kind, ids, failed=["broken"]) == []
 
@@ -268,7 +309,7 @@ def test_any_name_of_a_failed_clip_will_do(kind):
     names = ["Ελλ ё 跳", "two\nlines", 'say "hi", now']
     build("s", kind, names, failed=names)
     assert read_rows("s/failures.csv", ["id", "reason"]) == [[key, f"{key} has no frames."] for key in sorted(names)]
-    assert store.open_store("s").failures == {key: f"{key} has no frames." for key in names}
+    assert store.open_store("s").failures == {key: broken(key) for key in names}
 
 
 @every_kind
@@ -315,8 +356,60 @@ def test_a_motion_clip_has_its_attributes_as_plain_values():
 def test_a_motion_store_tells_the_frames_of_each_clip():
     build("s", "motion", IDS, failed=["clip03"])
     wanted = {key: len(record("motion", key).arrays["kind"]) for key in IDS if key != "clip03"}
-    assert store.open_store("s").lengths == wanted
+    opened = store.open_store("s")
+    assert opened.lengths == wanted
     assert len(set(wanted.values())) > 1
+    assert opened.sizes == dict.fromkeys(wanted, (48, 64))
+
+
+def long_clip(frames=200):
+    """A store of one clip that takes several chunks; returns its vectors."""
+    vectors = np.random.default_rng(0).integers(-128, 128, (frames, 30, 40, 2), dtype=np.int8)
+    kind = np.array([0, *[1] * (frames - 1)], np.uint8)
+    parts = {"vectors": vectors, "kind": kind, "time": np.arange(frames) / 25}
+    number = store.shard_of("long", 5)
+    build("s", "motion", [])
+    write = store.Record(parts, SIZE)
+    store.update_shard(store.shard_path("s", number), "motion", SETTINGS, {"long": "1"}, lambda _: {"long": write})
+    return vectors
+
+
+@pytest.mark.parametrize("rows", [[199, 0, 57, 57, 58], range(200), [], np.array([12, 13, 14])])
+def test_chosen_frames_of_a_motion_clip_are_read_in_the_order_chosen(rows):
+    vectors = long_clip()
+    seen = []
+    found = store.open_store("s").read_frames("long", lambda kind: seen.append(kind) or rows)
+    assert np.array_equal(found.arrays["vectors"], vectors[np.asarray(rows, dtype=int)])
+    assert found.arrays["kind"].tolist() == seen[0].tolist() == [0, *[1] * 199]
+    assert (len(found.arrays["time"]), found.attributes) == (200, SIZE)
+
+
+def test_only_the_chunks_of_chosen_frames_are_read():
+    vectors = long_clip()
+    with h5py.File(shard_of("long", "motion")) as file:
+        dataset = file["long/vectors"]
+        frames = dataset.chunks[0]
+        last = dataset.id.get_chunk_info(dataset.id.get_num_chunks() - 1)
+    assert frames < 20
+    whole = bytearray(shard_of("long", "motion").read_bytes())
+    whole[last.byte_offset + last.size // 2] ^= 1
+    shard_of("long", "motion").write_bytes(whole)
+    opened = store.open_store("s")
+    assert np.array_equal(opened.read_frames("long", lambda _: [5, 150]).arrays["vectors"], vectors[[5, 150]])
+    assert damaged(shard_of("long", "motion"), opened.read_frames, "long", lambda _: [5, 199])
+
+
+@pytest.mark.parametrize("row", [200, -1])
+def test_a_frame_that_a_clip_has_not_is_our_own_mistake(row):
+    long_clip()
+    with pytest.raises(IndexError, match="of 200"):
+        store.open_store("s").read_frames("long", lambda _: [row])
+
+
+def test_plain_h5py_reads_what_is_packed():
+    vectors = long_clip()
+    with h5py.File(shard_of("long", "motion")) as file:
+        assert np.array_equal(file["long/vectors"][()], vectors)
 
 
 def test_motion_keeps_its_types():
@@ -327,15 +420,15 @@ def test_motion_keeps_its_types():
 
 def test_a_motion_clip_may_have_no_frames():
     path = Path("0000.h5")
-    none = store.Record({"vectors": np.zeros((0, 3, 4, 2), np.int8), "kind": np.zeros(0, np.uint8)}, {"fps": 25.0})
+    none = store.Record({"vectors": np.zeros((0, 3, 4, 2), np.int8), "kind": np.zeros(0, np.uint8)}, SIZE)
     store.update_shard(path, "motion", {}, {"a": "1"}, lambda _: {"a": none})
-    assert store.update_shard(path, "motion", {}, {"a": "1", "b": "1"}, lambda _: {"b": "broken."}) == (1, 1)
+    assert store.update_shard(path, "motion", {}, {"a": "1", "b": "1"}, lambda _: {"b": broken("b")}) == (1, 1)
 
 
 def test_a_group_of_motion_is_what_other_readers_find():
     build("s", "motion", ["a"])
     with h5py.File(shard_of("a", "motion"), "r") as file:
-        assert (file.attrs["schema"], file.attrs["kind"]) == (1, "motion")
+        assert (file.attrs["schema"], file.attrs["kind"]) == (2, "motion")
         assert json.loads(file.attrs["settings"]) == SETTINGS
         assert file["a/vectors"][:].tolist() == record("motion", "a").arrays["vectors"].tolist()
         assert file["ids"].asstr()[:].tolist() == ["a"]
@@ -395,8 +488,8 @@ def alter(path, **attributes):
 @pytest.mark.parametrize("shard", ["0000", "0002"])
 def test_a_shard_of_another_schema(kind, shard):
     build("s", kind, IDS)
-    alter(f"s/{shard}.h5", schema=2)
-    wanted = f"s/{shard}.h5 has schema 2, this version reads 1; make it again: dvc repro -f."
+    alter(f"s/{shard}.h5", schema=3)
+    wanted = f"s/{shard}.h5 has schema 3, this version reads 2; make it again: dvc repro -f."
     assert sentence_of(store.open_store, "s") == wanted
 
 
@@ -485,7 +578,7 @@ def test_a_flipped_bit_in_motion(name):
 def test_a_flipped_bit_in_a_text(kind, text):
     path, wanted = store.shard_path("s", 0), {"clip05": "a fingerprint", "bad": "other"}
     build("s", kind, [])
-    results = {"clip05": record(kind, "clip05"), "bad": "clip03 has no frames."}
+    results = {"clip05": record(kind, "clip05"), "bad": broken("clip03")}
     store.update_shard(path, kind, SETTINGS, wanted, lambda _: results)
     whole = path.read_bytes()
     # Motion names its groups too; the list of ids is the earlier.
@@ -550,7 +643,7 @@ def test_a_table_of_another_kind():
 def test_a_table_of_another_schema():
     store.write_table("t.h5", "pairs", ARRAYS, {})
     alter("t.h5", schema=3)
-    wanted = "t.h5 has schema 3, this version reads 1; make it again: dvc repro -f."
+    wanted = "t.h5 has schema 3, this version reads 2; make it again: dvc repro -f."
     assert sentence_of(store.read_table, "t.h5", "pairs") == wanted
 
 
