@@ -5,14 +5,18 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mocliplite import __version__, dataset, params
 from mocliplite.errors import UserError, run
+from mocliplite.progress import progress
 from mocliplite.results import table
+
+if TYPE_CHECKING:
+    from mocliplite.predict import Answer
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -29,21 +33,44 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def predict(given: argparse.Namespace) -> None:
     """Print the classes of each clip; a bad clip gets its sentence and does not stop the others."""
-    from mocliplite.predict import Recognizer
+    from mocliplite.predict import COMPUTE, Answer, Recognizer
 
-    recognizer = Recognizer.load(given.model)
-    answers: list[dict[str, Any]] = []
+    paths = [line.rstrip("\n") for line in sys.stdin] if given.clips == ["-"] else given.clips
+    recognizer = Recognizer.load(given.model, replace(COMPUTE, device=given.device))
+    rows: list[dict[str, Any]] = []
+    bad = 0
+    # Without --json the answers themselves show how far it is.
+    bar = progress("predict", len(paths), "clip") if given.json else None
+    for answer in recognizer.answers(paths):
+        if bar is not None:
+            bar.update()
+        if isinstance(answer, Answer):
+            rows.append(_row(answer, given.top))
+            if not given.json:
+                print("\n".join(_lines(rows[-1])), flush=True)
+        else:
+            bad += 1
+            print(f"error: {answer}", file=sys.stderr)
+    if bar is not None:
+        bar.close()
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    _refuse(bad, len(paths))
 
-    def answer(path: str) -> None:
-        top = recognizer(path)[: given.top]
-        answers.append({"clip": path, "classes": [{"class": name, "probability": round(p, 4)} for name, p in top]})
-        if not given.json:
-            print(path, *(f"  {p:6.1%}  {name}" for name, p in top), sep="\n")
 
-    bad = _each(given.clips, answer)
-    if given.json:
-        print(json.dumps(answers, indent=2, ensure_ascii=False))
-    _refuse(bad, len(given.clips))
+def _row(answer: "Answer", top: int) -> dict[str, Any]:
+    return {
+        "clip": answer.path,
+        "classes": [{"class": name, "probability": round(p, 4)} for name, p in answer.classes[:top]],
+        "shares": {stream: round(share, 3) for stream, share in answer.shares.items()},
+        "milliseconds": {phase: round(spent, 2) for phase, spent in answer.milliseconds.items()},
+    }
+
+
+def _lines(row: dict[str, Any]) -> list[str]:
+    shares = ", ".join(f"{stream} {share:+.2f}" for stream, share in row["shares"].items())
+    spent = ", ".join(f"{phase} {value:.1f}" for phase, value in row["milliseconds"].items())
+    first, *rest = [f"  {one['probability']:6.1%}  {one['class']}" for one in row["classes"]]
+    return [row["clip"], f"{first}  ({shares})", *rest, f"  ms: {spent}"]
 
 
 def probe(given: argparse.Namespace) -> None:
@@ -116,6 +143,16 @@ def results(_: argparse.Namespace) -> None:
     print(table(json.loads(path.read_text(encoding="utf-8"))))
 
 
+def report(given: argparse.Namespace) -> None:
+    """Write the report, and name the clips whose picture it lacks."""
+    from mocliplite import report as page
+
+    missing = page.write(given.out)
+    for sentence in missing:
+        print(f"without a picture: {sentence}", file=sys.stderr)
+    print(f"wrote {given.out}")
+
+
 def _clip_id(named: str, root: str, clips: Mapping[str, dataset.Clip]) -> str:
     """The id of a clip that is named by its id, its path below the root, or its whole path."""
     for clip in clips.values():
@@ -156,11 +193,16 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=__version__)
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
 
-    one = commands.add_parser("predict", help="classes of clips", epilog="example: python -m mocliplite predict my.mp4")
-    one.add_argument("clips", nargs="+", metavar="CLIP")
+    one = commands.add_parser(
+        "predict",
+        help="classes of clips",
+        epilog="examples: python -m mocliplite predict my.mp4; ls clips/*.mp4 | python -m mocliplite predict -",
+    )
+    one.add_argument("clips", nargs="+", metavar="CLIP", help="video files, or - for a list of them on standard input")
     one.add_argument("--top", type=_positive, default=5, help="classes to print (5)")
     one.add_argument("--json", action="store_true", help="print one JSON list")
     one.add_argument("--model", default="models", metavar="DIR", help="folder of the trained models (models)")
+    one.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where networks run (auto)")
     one.set_defaults(command=predict)
 
     one = commands.add_parser(
@@ -188,6 +230,12 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--out", default=params.FILE, metavar="FILE", help=f"file to write ({params.FILE})")
     one.add_argument("--force", action="store_true", help="replace the file where it is here already")
     one.set_defaults(command=init)
+
+    one = commands.add_parser(
+        "report", help="a page on how good it is and where it fails", epilog="example: python -m mocliplite report"
+    )
+    one.add_argument("--out", default="report.html", metavar="FILE", help="page to write (report.html)")
+    one.set_defaults(command=report)
 
     one = commands.add_parser("results", help="the last evaluation as a table")
     one.set_defaults(command=results)

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 _INK = "#010203"
 # Told apart by who cannot tell red from green, on light and dark (Okabe and Ito).
 COLOURS = ("#3a8fd0", "#e08a1e", "#2a9d78", "#cc6fa5", "#8a8f98")
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "mocliplite",
     "font.family": "sans-serif",

@@ -72,9 +72,12 @@ def describe(model: str, revision: str | None, folder: Path) -> dict[str, Any]:
     }
 
 
-def locate_same(used: dict[str, Any]) -> Path:
-    """The folder of the CLIP that `describe` told of. Raises UserError where it is not here or another one."""
-    folder = locate(used["model"], used["revision"])
+def locate_same(used: dict[str, Any], beside: Path | None = None) -> Path:
+    """The folder of the CLIP that `describe` told of: `beside` where it is there, else wherever `locate` finds it.
+
+    Raises UserError where it is not here, or is another one.
+    """
+    folder = beside if beside is not None and beside.is_dir() else locate(used["model"], used["revision"])
     if describe(used["model"], used["revision"], folder)["weights"] != used["weights"]:
         raise UserError(f"{folder} is not the CLIP that the features were made with; run `dvc repro`.")
     return folder

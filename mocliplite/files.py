@@ -116,16 +116,28 @@ def rows_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def read_rows(path: str | Path, header: Sequence[str]) -> list[list[str]]:
     """Read what write_rows wrote under this header. Raises UserError where the file is absent or another one."""
+    rows = _read(path)
+    if rows[:1] != [list(header)] or any(len(row) != len(header) for row in rows):
+        raise UserError(f"{path} has not the columns {','.join(header)} throughout; run `dvc repro` to renew it.")
+    return rows[1:]
+
+
+def read_csv(path: str | Path) -> list[dict[str, str]]:
+    """Read what write_rows or write_csv wrote, rows by column. Raises UserError where it is absent or no table."""
+    header, *rows = _read(path) or [[]]
+    if any(len(row) != len(header) for row in rows):
+        raise UserError(f"{path} has rows of different lengths; run `dvc repro` to renew it.")
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def _read(path: str | Path) -> list[list[str]]:
     try:
         with Path(path).open(encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(file))
+            return list(csv.reader(file))
     except FileNotFoundError:
         raise UserError(f"{path} is not here; run `dvc repro`.") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a CSV ({error}); run `dvc repro` to renew it.") from None
-    if rows[:1] != [list(header)] or any(len(row) != len(header) for row in rows):
-        raise UserError(f"{path} has not the columns {','.join(header)} throughout; run `dvc repro` to renew it.")
-    return rows[1:]
 
 
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
