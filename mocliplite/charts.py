@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 # Stands for the colour of the page's text until the SVG is written; no chart uses it otherwise.
@@ -29,6 +30,7 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+@mpl.rc_context(_STYLE)
 def curves(series: Mapping[str, Sequence[float]], x: Sequence[float], x_name: str, y_name: str) -> str:
     """Lines by name over common x."""
     figure, axes = _new()
@@ -39,6 +41,7 @@ def curves(series: Mapping[str, Sequence[float]], x: Sequence[float], x_name: st
     return _svg(figure)
 
 
+@mpl.rc_context(_STYLE)
 def bars(values: Mapping[str, float], x_name: str) -> str:
     """A horizontal bar for each name, in the order given, from above."""
     figure, axes = _new(height=max(1.6, 0.28 * len(values) + 0.8))
@@ -50,10 +53,13 @@ def bars(values: Mapping[str, float], x_name: str) -> str:
     return _svg(figure)
 
 
+@mpl.rc_context(_STYLE)
 def heatmap(shares: np.ndarray, names: Sequence[str]) -> str:
     """A square table of shares, 0 to 1: rows what it was, columns what was answered."""
     figure, axes = _new(width=6.4, height=5.6)
-    axes.imshow(np.ma.masked_equal(shares, 0), cmap="viridis_r", vmin=0, vmax=1, interpolation="nearest")
+    # One colour that the page shows through: it reads on light and on dark.
+    colour = np.broadcast_to(to_rgb(COLOURS[0]), (*shares.shape, 3))
+    axes.imshow(np.dstack([colour, shares]), interpolation="nearest")
     axes.set(xlabel="answered", ylabel="was")
     if len(names) <= 30:
         axes.set_xticks(range(len(names)), names, rotation=90)
@@ -61,6 +67,7 @@ def heatmap(shares: np.ndarray, names: Sequence[str]) -> str:
     return _svg(figure)
 
 
+@mpl.rc_context(_STYLE)
 def reliability(confidence: Sequence[float], accuracy: Sequence[float], answers: Sequence[int]) -> str:
     """Accuracy over confidence, with the diagonal on which both agree; the area of a dot is its share of answers."""
     figure, axes = _new(width=4.6, height=4.2)
@@ -71,9 +78,8 @@ def reliability(confidence: Sequence[float], accuracy: Sequence[float], answers:
 
 
 def _new(width: float = 6.4, height: float = 3.2) -> tuple[Figure, Axes]:
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="tight")
-        axes = figure.add_subplot()
+    figure = Figure(figsize=(width, height), layout="tight")
+    axes = figure.add_subplot()
     figure.patch.set_alpha(0)
     axes.patch.set_alpha(0)
     return figure, axes
@@ -81,8 +87,7 @@ def _new(width: float = 6.4, height: float = 3.2) -> tuple[Figure, Axes]:
 
 def _svg(figure: Figure) -> str:
     text = io.StringIO()
-    with mpl.rc_context(_STYLE):
-        figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     # What comes before is for files of their own: an XML head and a document type on another machine.
     svg = text.getvalue()[text.getvalue().index("<svg") :]
     # Groups have the same names in every chart, and a page may hold a name once.
