@@ -159,8 +159,8 @@ def group_of(group: Group, name: str) -> Group:
 def get(group: Group, name: str, dtype: str | None = None, *shape: int | None) -> np.ndarray:
     """One array, text as numpy's str. Raises ValueError unless it is such as `put` stores.
 
-    dtype is numpy's name of the expected type, "U" for text. None stands for any length in shape; without a dtype, shape
-    is only the first lengths.
+    dtype is numpy's name of the expected type, "U" for text. None stands for any length in shape; without a dtype,
+    shape is only the first lengths.
     """
     dataset = _dataset(group, name, dtype, shape)
     if h5py.check_string_dtype(dataset.dtype):

@@ -142,6 +142,16 @@ class Store:
                 order += places
         return np.concatenate(parts)[np.argsort(order)]
 
+    def sample(self) -> Arrays:
+        """The arrays of the first clip, by name; none where there is no clip. For their names, types and shapes."""
+        for shard, _ in self._places(self.ids[:1]):
+            with hdf5.opened(shard, self.kind) as file:
+                if self.kind == "motion":
+                    return dict(sorted(shards.record(file, self.ids[0]).arrays.items()))
+                names = shards.columns_of(file)
+            return {name: self.read(self.ids[:1], name)[0] for name in names}
+        return {}
+
     def records(self, ids: Sequence[str]) -> Iterator[tuple[str, Record]]:
         """Yield (id, Record) of motion clips, shard by shard, so that each file is opened once."""
         for shard, places in self._places(ids):

@@ -1,0 +1,1 @@
+"""What the pipeline costs, beside what one would use instead: `python -m benchmarks.NAME`."""
