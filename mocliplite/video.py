@@ -395,3 +395,9 @@ def _video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     except av.FFmpegError as error:
         reason = error.strerror or type(error).__name__
         raise UserError(f"{path} cannot be decoded as video ({reason}); replace or remove it.") from None
+
+
+def decoders() -> tuple[str, list[str]]:
+    """libavcodec's version, and which of the codecs with vectors it cannot decode."""
+    version = ".".join(map(str, av.library_versions["libavcodec"]))
+    return version, [name for name in ("h264", "mpeg4") if name not in av.codecs_available]

@@ -1,6 +1,7 @@
 """Extract the motion vectors of every clip into motion fields.
 
-Reads features/clips.csv and the videos; writes features/motion/. Only clips that are new or changed are decoded.
+Reads features/clips.csv and the videos; writes features/motion/. Only clips that are new or changed are decoded,
+with --retry-failed also those that failed.
 """
 
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from mocliplite import dataset, motion, parallel, params, store
+from mocliplite import dataset, motion, options, parallel, params, store
 from mocliplite.dataset import Clip
 from mocliplite.errors import UserError, run
 from mocliplite.progress import progress
@@ -22,16 +23,16 @@ class Part:
 
     number: int
     clips: Sequence[Clip]
-    root: str
-    settings: params.Motion
-    compute: params.Compute
+    settings: params.Params
+    retry_failed: bool
 
 
 def main() -> None:
+    retry_failed = options.retry_failed("motion")
     settings = params.load()
     clips = {clip.id: clip for clip in dataset.read_clips("features/clips.csv")}
     parts = [
-        Part(number, [clips[clip_id] for clip_id in ids], settings.dataset.root, settings.motion, settings.compute)
+        Part(number, [clips[clip_id] for clip_id in ids], settings, retry_failed)
         for number, ids in enumerate(store.by_shard(clips, "motion"))
     ]
 
@@ -47,17 +48,17 @@ def main() -> None:
 
 def extract(part: Part) -> tuple[Part, int, int]:
     """Bring one shard up to date; returns the part, and how many clips were computed and how many are failures."""
-    decided = {**asdict(part.settings), "version": motion.VERSION}
+    decided = {**asdict(part.settings.motion), "version": motion.VERSION}
     wanted = {clip.id: store.fingerprint(clip.sha256, decided) for clip in part.clips}
-    paths = {clip.id: f"{part.root}/{clip.path}" for clip in part.clips}
+    paths = {clip.id: f"{part.settings.dataset.root}/{clip.path}" for clip in part.clips}
     sources = {clip.id: clip.sha256 for clip in part.clips}
     path = store.shard_path(FOLDER, part.number)
-    guarded = parallel.guarded(record, part.compute)
+    guarded = parallel.guarded(record, part.settings.compute)
 
     def compute(ids: list[str]) -> dict[str, store.Record | store.Failure]:
-        return {clip_id: guarded(paths[clip_id], sources[clip_id], part.settings) for clip_id in ids}
+        return {clip_id: guarded(paths[clip_id], sources[clip_id], part.settings.motion) for clip_id in ids}
 
-    new, failed = store.update_shard(path, "motion", decided, wanted, compute)
+    new, failed = store.update_shard(path, "motion", decided, wanted, compute, part.retry_failed)
     return part, new, failed
 
 

@@ -3,13 +3,19 @@
 import pytest
 from builders import UCF101_LISTS, put, settings_of
 
-from mocliplite import dataset
+from mocliplite import dataset, store
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """An empty folder as the working directory."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def few_shards(monkeypatch):
+    """Fewer files a store, so that the tests are quick."""
+    monkeypatch.setattr(store, "SHARDS", {"motion": 5, "keyframes": 4, "motion_embeddings": 3})
 
 
 @pytest.fixture(scope="session")

@@ -19,14 +19,14 @@ def test_the_version_is_said_once_and_repeated_rightly():
 
 def test_the_package_needs_what_the_pipeline_pins_and_no_newer():
     lines = (CHECKOUT / "requirements.txt").read_text().splitlines()
-    pinned = dict(line.split("==") for line in lines if "==" in line)
+    pinned = dict(line.split("#")[0].split(";")[0].strip().split("==") for line in lines if "==" in line)
     for need in PROJECT["project"]["dependencies"]:
         name, _, least = need.partition(">=")
         assert [*map(int, least.split("."))] <= [*map(int, pinned[name].split("."))], name
 
 
 def test_notice_names_every_package_that_the_library_needs():
-    known = {"av": "PyAV", "torch": "PyTorch", "numpy": "NumPy", "pillow": "Pillow"}
+    known = {"av": "PyAV", "torch": "PyTorch", "numpy": "NumPy", "pillow": "Pillow", "scipy": "SciPy"}
     notice = (CHECKOUT / "NOTICE").read_text()
     for need in PROJECT["project"]["dependencies"]:
         name = need.partition(">=")[0]
