@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mocliplite import __version__, dataset, params
 from mocliplite.errors import UserError, run
+from mocliplite.files import read_json
 from mocliplite.progress import progress
 from mocliplite.results import table
 
@@ -137,10 +138,15 @@ def init(given: argparse.Namespace) -> None:
 
 def results(_: argparse.Namespace) -> None:
     """Print the figures of metrics/eval.json as a table."""
-    path = Path("metrics/eval.json")
-    if not path.is_file():
-        raise UserError(f"{path} is not here; run `dvc repro`, in the project's folder.")
-    print(table(json.loads(path.read_text(encoding="utf-8"))))
+    print(table(read_json("metrics/eval.json")))
+
+
+def export(given: argparse.Namespace) -> None:
+    """Write all that prediction needs into one folder."""
+    from mocliplite.export import export as write
+
+    write(given.folder, given.with_clip)
+    print(f"wrote {given.folder}; try: python -m mocliplite predict --model {given.folder} CLIP")
 
 
 def report(given: argparse.Namespace) -> None:
@@ -275,6 +281,15 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--out", default="report.html", metavar="FILE", help="page to write (report.html)")
     one.set_defaults(command=report)
+
+    one = commands.add_parser(
+        "export",
+        help="all that prediction needs, in one folder",
+        epilog="example: python -m mocliplite export recogniser",
+    )
+    one.add_argument("folder", metavar="DIR", help="folder to make")
+    one.add_argument("--with-clip", action="store_true", help="copy the CLIP as well, also where the hub has it")
+    one.set_defaults(command=export)
 
     one = commands.add_parser("results", help="the last evaluation as a table")
     one.set_defaults(command=results)

@@ -93,6 +93,13 @@ def locate_same(used: dict[str, Any], beside: Path | None = None) -> Path:
     return folder
 
 
+def files_of(folder: Path) -> list[Path]:
+    """The files of a checkpoint that loading needs."""
+    weights = next(folder / name for name in _WEIGHTS if (folder / name).is_file())
+    texts = [path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".txt")]
+    return [weights, *texts]
+
+
 def cost(folder: Path) -> dict[str, int]:
     """Parameters of the image tower and multiply-accumulates of one image, from the checkpoint's configuration."""
     vision = _read_json(folder / "config.json").get("vision_config", {})

@@ -98,6 +98,16 @@ def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read what write_json wrote. Raises UserError where the file is absent or holds no object."""
+    try:
+        return dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise UserError(f"{path} is not here; run `dvc repro`, in the project's folder.") from None
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}); run `dvc repro` to renew it.") from None
+
+
 def write_rows(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Replace path by a CSV of the rows, each as long as the header."""
     write_text(path, rows_text(header, rows))

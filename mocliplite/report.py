@@ -1,6 +1,5 @@
 """The report: one self-contained page that shows how good the recogniser is, where it fails, and why."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import numpy as np
 
 from mocliplite import charts, checkpoint, dataset, head, page, params, store
 from mocliplite.errors import UserError
-from mocliplite.files import read_csv
+from mocliplite.files import read_csv, read_json
 from mocliplite.results import WAYS
 from mocliplite.scores import softmax
 
@@ -48,7 +47,7 @@ def write(out: str | Path) -> list[str]:
 
     Raises UserError where metrics, plots or features are missing.
     """
-    metrics = {name: _json(f"metrics/{name}.json") for name in ("eval", "cost", "data", "motion")}
+    metrics = {name: read_json(f"metrics/{name}.json") for name in ("eval", "cost", "data", "motion")}
     clips = {clip.id: clip for clip in dataset.read_clips("features/clips.csv")}
     judged = judge()
     pictures, missing = gallery(judged, clips, params.load())
@@ -219,9 +218,3 @@ def _failures() -> list[dict[str, str]]:
         failed = store.open_store(f"features/{name}").failures
         found += [{"store": name, "id": clip_id, "reason": str(why)} for clip_id, why in sorted(failed.items())]
     return found
-
-
-def _json(path: str) -> dict[str, Any]:
-    if not Path(path).is_file():
-        raise UserError(f"{path} is not here; run `dvc repro`, in the project's folder.")
-    return dict(json.loads(Path(path).read_text(encoding="utf-8")))
