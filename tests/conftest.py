@@ -2,6 +2,7 @@
 
 import pytest
 from builders import UCF101_LISTS, put, settings_of
+from project import copy_project, sh
 
 from mocliplite import dataset, store
 
@@ -16,6 +17,14 @@ def folder(tmp_path, monkeypatch):
 def few_shards(monkeypatch):
     """Fewer files a store, so that the tests are quick."""
     monkeypatch.setattr(store, "SHARDS", {"motion": 5, "keyframes": 4, "motion_embeddings": 3})
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    """A fresh copy of the project after `dvc repro`; its tests are of one xdist_group, so that one copy is made."""
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    sh(folder, "dvc repro")
+    return folder
 
 
 @pytest.fixture(scope="session")
