@@ -1,4 +1,4 @@
-"""Extraction from damaged clips: bit flips, noise, cuts and splices of real footage. No traceback, hang or silent skip.
+"""Extraction from damaged clips: bit flips, noise, cuts and splices of real footage. No traceback, no hang.
 
 Prints a table of outcomes; the last line is JSON. Exits 1 where a clip raised what is no sentence.
 """
