@@ -99,6 +99,7 @@ class Clip:
     revision: str | None  # commit of the hub id; null for a local folder
     files: str  # what DVC watches of the model: its folder, or NOTHING for a hub id
     prompts: str  # text file of templates, one a line, {} for the class name
+    names: str  # text file of what classes are called: folder: name, other name
     frames: int  # keyframes a clip: the middles of this many equal spans
     pick: Literal["middle", "key"]  # exactly the middle, or the nearest I-frame
     batch: int  # images a forward pass; part of the values, in their last bits
