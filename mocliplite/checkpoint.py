@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from mocliplite.errors import UserError
@@ -28,3 +28,19 @@ def load(folder: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         config: dict[str, Any] = dict(json.loads(described.read_text(encoding="utf-8")))
     with undamaged(weights, SafetensorError):
         return load_file(weights), config
+
+
+def save_state(path: Path, tensors: dict[str, np.ndarray], state: dict[str, Any]) -> None:
+    """Replace one file by tensors and a state of JSON's types: a training to be gone on with."""
+    with replacing(path) as partial:
+        save_file(tensors, partial, metadata={"state": json.dumps(state)})
+
+
+def load_state(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """(tensors, state) of what save_state wrote; None where there is none. Raises UserError where it is damaged."""
+    if not path.is_file():
+        return None
+    with undamaged(path, SafetensorError, ValueError, KeyError, TypeError):
+        with safe_open(path, framework="np") as file:
+            state: dict[str, Any] = dict(json.loads(file.metadata()["state"]))
+        return load_file(path), state

@@ -1,11 +1,9 @@
 """Motion fields: what they hold, and what a network sees of them. numpy only."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mocliplite.spans import middles
 from mocliplite.store import Store
 
 KIND_CODES = {"I": 0, "P": 1, "B": 2, "missing": 3}
@@ -40,35 +38,52 @@ class Field:
     reencoded: bool  # whether the vectors are of the clip encoded anew
 
 
-def load_fields(store: Store, ids: Sequence[str], shape: tuple[int, int, int]) -> np.ndarray:
-    """sample_fields of many clips of a motion store: float16 [N, S, 3, rows, cols], in the order of ids."""
-    out = np.empty((len(ids), shape[0], 3, *shape[1:]), dtype=np.float16)
-    place = {clip_id: row for row, clip_id in enumerate(ids)}
-    for clip_id, record in store.records(ids):
-        size = (record.attributes["height"], record.attributes["width"])
-        out[place[clip_id]] = sample_fields(record.arrays["vectors"], record.arrays["kind"], size, shape)
-    return out
+def even_places(count: int) -> np.ndarray:
+    """The middles of `count` equal spans of a clip: float64 [count], from 0 to 1."""
+    return (np.arange(count) + 0.5) / count
 
 
-def sample_fields(
-    vectors: np.ndarray, kind: np.ndarray, size: tuple[int, int], shape: tuple[int, int, int]
-) -> np.ndarray:
-    """Fields at S places spread over a clip, brought to one size: float16 [S, 3, rows, cols] for shape (S, rows, cols).
-
-    size is the video's (height, width) in pixels. Channels are x and y, in cells of the new grid per frame interval,
-    and the share of the cell that is known. Only frames with vectors are taken. The clip is seen as if it had been
-    scaled to the new grid, displacements with it, so that the size of a video does not tell its class.
-    """
-    count, rows, cols = shape
+def frames_at(kind: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Indices of a clip's frames with vectors at places from 0 to 1, of those frames alone: int64 [S]."""
     informed = np.flatnonzero((kind == KIND_CODES["P"]) | (kind == KIND_CODES["B"]))
-    chosen = vectors[informed[middles(len(informed), count)]]
-    known = (chosen[..., :1] != MISSING).astype(np.float32)
-    moved = np.where(known > 0, chosen, 0).astype(np.float32)
+    return informed[np.minimum((places * len(informed)).astype(np.int64), len(informed) - 1)]
+
+
+def load_fields(store: Store, clip_id: str, places: np.ndarray, grid: tuple[int, int], camera: bool) -> np.ndarray:
+    """sample_fields of one clip of a motion store at places from 0 to 1; no other frames are read."""
+    record = store.read_frames(clip_id, lambda kind: frames_at(kind, places))
+    return sample_fields(record.arrays["vectors"], store.sizes[clip_id], grid, camera)
+
+
+def sample_fields(vectors: np.ndarray, size: tuple[int, int], grid: tuple[int, int], camera: bool) -> np.ndarray:
+    """Some fields of a clip, int8 [S, ...] of its vectors, brought to one grid: float16 [S, 3, rows, cols].
+
+    size is the video's (height, width) in pixels, grid (rows, cols). Channels are x and y, in cells of the new grid per
+    frame interval, and the share of the cell that is known. The clip is seen as if it had been scaled to the new grid,
+    displacements with it, so that the size of a video does not tell its class. With camera, each field's median motion
+    is taken from it first: what moves with most of the picture is the camera.
+    """
+    rows, cols = grid
+    known = vectors[..., :1] != MISSING
+    moved = np.where(known, vectors, 0).astype(np.float32)
+    if camera:
+        moved -= np.where(known, _median(vectors), 0)
     down, across = _area_weights(vectors.shape[1], rows), _area_weights(vectors.shape[2], cols)
-    moved, share = (np.einsum("ir,trcd,jc->tdij", down, part, across, optimize=True) for part in (moved, known))
+    both = np.concatenate([moved, known], axis=3).transpose(0, 3, 1, 2)
+    both = down @ (both @ across.T)
     cells_a_quarter = np.array([cols / size[1], rows / size[0]], dtype=np.float32).reshape(2, 1, 1) / 4
-    mean = moved / np.maximum(share, 1e-6) * cells_a_quarter
-    return np.concatenate([mean, share], axis=1).astype(np.float16)
+    mean = both[:, :2] / np.maximum(both[:, 2:], 1e-6) * cells_a_quarter
+    return np.concatenate([mean, both[:, 2:]], axis=1).astype(np.float16)
+
+
+def _median(vectors: np.ndarray) -> np.ndarray:
+    """The lower median of the known vectors of each field, by component: int8 [S, 1, 1, 2]; 0 where none is known."""
+    values = np.sort(vectors.reshape(len(vectors), -1, 2).transpose(0, 2, 1), axis=2, kind="stable")
+    # MISSING is the lowest value there is, so the known ones are the last.
+    missing = (values[:, 0] == MISSING).sum(axis=1)
+    middle = np.minimum((missing + values.shape[2] - 1) // 2, values.shape[2] - 1)
+    median = values[np.arange(len(values)), :, middle]
+    return np.where(median == MISSING, 0, median)[:, None, None]
 
 
 def _area_weights(size: int, wanted: int) -> np.ndarray:

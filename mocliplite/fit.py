@@ -1,103 +1,271 @@
 """Training of the motion network. Validation clips choose the epoch; test clips are never seen here."""
 
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mocliplite import nets, params
-from mocliplite.progress import counted
+from mocliplite import checkpoint, nets, views
+from mocliplite.loader import MotionClips, Pick, batches
+from mocliplite.params import MotionNet
+from mocliplite.progress import progress
 
-# Places sampled in each of a clip's spans: training takes one at random, all else the second.
-JITTER = 4
-PLAIN = 1
+# Share of the steps in which the learning rate of arch grid rises to its full height.
+WARM_UP = 0.1
+# The paper's learning rate falls to a tenth at these shares of the epochs: 80 and 160 of 200.
+FALLS = (0.4, 0.8)
 
 Curve = list[dict[str, float]]
 
 
-def fit_motion(
-    fields: Tensor, labels: Tensor, train: Tensor, val: Tensor, classes: int, settings: params.MotionNet
-) -> tuple[nets.GridNet | nets.EfficientNetB0, Curve, int]:
-    """Train the motion network on the clips `train`; returns (network of the best epoch, curve, that epoch from 0).
+@dataclass
+class State:
+    """A training between two epochs."""
 
-    fields: float16 [N, JITTER * T, 3, rows, cols]; labels: int64 [N]; train and val: int64 indices into N.
-    The best epoch is that of the lowest validation loss.
+    net: nets.GridNet | nets.EfficientNetB0
+    optimiser: torch.optim.Optimizer
+    best: dict[str, Tensor]  # the network's state at the epoch of the lowest validation loss
+    curve: Curve = field(default_factory=list)
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs are done."""
+        return len(self.curve)
+
+    @property
+    def best_epoch(self) -> int:
+        """Of the lowest validation loss, the first of equals."""
+        return min(range(len(self.curve)), key=lambda epoch: self.curve[epoch]["val_loss"])
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be learned: clips, their classes as int64 [N], and which of them are for training and validation."""
+
+    clips: MotionClips
+    labels: Tensor
+    train: Sequence[int]
+    val: Sequence[int]
+    classes: int
+
+
+def fit_motion(
+    task: Task, settings: MotionNet, where: torch.device, workers: int, resume: Path, key: str
+) -> tuple[nets.GridNet | nets.EfficientNetB0, Curve, int]:
+    """Train the motion network; returns (network of the best epoch, curve, that epoch from 0).
+
+    The best epoch is that of the lowest validation loss. After each epoch the training is kept in the file `resume`;
+    one that was ended goes on from there, to the same bytes, where `key` is still the same. Each epoch's random
+    numbers follow from settings.seed and its number alone.
     """
     torch.use_deterministic_algorithms(True)
-    torch.manual_seed(settings.seed)
-    net = nets.motion_net(settings, classes).to(fields.device)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
-    steps = settings.epochs * len(_batches(len(train), settings.batch))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=settings.lr, total_steps=steps)
-    loss_of = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
-    generator = torch.Generator().manual_seed(settings.seed)
-
-    curve: Curve = []
-    lowest, best_epoch = torch.inf, 0
-    best = {name: value.clone() for name, value in net.state_dict().items()}
-    for epoch in counted("train_motion", settings.epochs, "epoch"):
-        net.train()
-        total = 0.0
-        order = train[torch.randperm(len(train), generator=generator).to(train.device)]
-        for rows in _batches(len(order), settings.batch):
-            chosen = order[rows]
-            loss = loss_of(net(augment(fields[chosen], settings, generator)), labels[chosen])
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            total += loss.item() * len(chosen)
-        _, logits = embed_motion(net, fields[val], settings.batch)
-        val_loss = nn.functional.cross_entropy(logits, labels[val]).item()
-        top1 = (logits.argmax(dim=1) == labels[val]).double().mean().item()
-        curve.append({"train_loss": total / len(train), "val_loss": val_loss, "val_top1": top1})
-        if val_loss < lowest:
-            lowest, best_epoch = val_loss, epoch
-            best = {name: value.clone() for name, value in net.state_dict().items()}
-    net.load_state_dict(best)
-    return net.eval(), curve, best_epoch
+    state = _start(task, settings, where)
+    _restore(state, resume, key)
+    total = settings.epochs * _steps(task, settings)
+    stream = batches(task.clips, _all_picks(task, settings, state.epoch), workers)
+    with progress("train_motion", settings.epochs, "epoch") as bar:
+        bar.update(state.epoch)
+        while state.epoch < settings.epochs and not _is_stale(state, settings):
+            train_loss = _train_epoch(task, settings, state, stream, total)
+            val_loss, val_top1 = _validate(task, settings, state.net, stream)
+            state.curve.append({"train_loss": train_loss, "val_loss": val_loss, "val_top1": val_top1})
+            if state.best_epoch == state.epoch - 1:
+                state.best = _copy(state.net)
+            _keep(state, resume, key)
+            bar.update()
+    state.net.load_state_dict(state.best)
+    return state.net.eval(), state.curve, state.best_epoch
 
 
-def field_shape(settings: params.MotionNet) -> tuple[int, int, int]:
-    """(places, rows, cols) of a clip's sampled fields, the shape that fields.sample_fields takes."""
-    return JITTER * settings.frames, settings.rows, settings.cols
+def optimiser_of(net: nn.Module, settings: MotionNet) -> torch.optim.Optimizer:
+    """AdamW, or for efficientnet_b0 the paper's Adam; the groups' `share` is of the learning rate.
+
+    Biases and BatchNorm's weights do not decay.
+    """
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, value in net.named_parameters():
+        if value.requires_grad:
+            share = 1.0 if settings.arch == "grid" else _paper_share(name)
+            groups.setdefault((share, value.ndim > 1), []).append(value)
+    parts = [
+        {"params": values, "share": share, "weight_decay": settings.weight_decay * decays}
+        for (share, decays), values in groups.items()
+    ]
+    if settings.arch == "grid":
+        return torch.optim.AdamW(parts, lr=settings.lr)
+    return torch.optim.Adam(parts, lr=settings.lr, eps=1e-3)
 
 
-def augment(fields: Tensor, settings: params.MotionNet, generator: torch.Generator) -> Tensor:
-    """One random place of each span, and half of the clips mirrored: float32 [B, T, 3, rows, cols]."""
-    clips, places = fields.shape[:2]
-    spans = torch.arange(places // JITTER) * JITTER
-    picks = spans + torch.randint(JITTER, (clips, len(spans)), generator=generator)
-    out = fields[torch.arange(clips)[:, None], picks].float()
-    if settings.flip:
-        mirrored = (torch.rand(clips, generator=generator) < 0.5).to(out.device)
-        out = torch.where(mirrored[:, None, None, None, None], flip(out), out)
-    return out
-
-
-def plain(fields: Tensor) -> Tensor:
-    """The fields that everything but training sees: float32 [B, T, 3, rows, cols]."""
-    return fields[:, PLAIN::JITTER].float()
-
-
-def flip(fields: Tensor) -> Tensor:
-    """The mirrored clip: columns in reverse, and what moved right moves left. [..., 3, rows, cols]."""
-    sign = torch.tensor([-1.0, 1.0, 1.0], device=fields.device).reshape(3, 1, 1)
-    return fields.flip(-1) * sign
+def learn(
+    net: nets.GridNet | nets.EfficientNetB0,
+    optimiser: torch.optim.Optimizer,
+    seen: tuple[Tensor, Tensor],
+    settings: MotionNet,
+    progressed: float,
+) -> float:
+    """One step on (inputs, labels) at the share `progressed` of the training; returns the loss."""
+    for group in optimiser.param_groups:
+        group["lr"] = settings.lr * group["share"] * _height(progressed, settings)
+    inputs, labels = seen
+    with torch.autocast("cuda", torch.bfloat16, enabled=inputs.is_cuda):
+        logits = net(inputs)
+    loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
 
 
 @torch.inference_mode()
 def embed_motion(
-    net: nets.GridNet | nets.EfficientNetB0, fields: Tensor, batch: int, view: str = "plain"
+    net: nets.GridNet | nets.EfficientNetB0, fields: Tensor, settings: MotionNet, view: str = "plain"
 ) -> tuple[Tensor, Tensor]:
-    """(embeddings float32 [N, D], logits float32 [N, C]) of one view, the network in eval mode."""
+    """(embeddings float32 [B, D], logits float32 [B, C]) of one view of fields [B, T, 3, rows, cols].
+
+    The network is put into eval mode: nothing in it changes.
+    """
     net.eval()
-    parts = []
-    for rows in _batches(len(fields), batch):
-        seen = plain(fields[rows])
-        embedding = net.embed(flip(seen) if view == "flip" else seen)
-        parts.append((embedding, net.classify(embedding)))
-    embeddings, logits = zip(*parts, strict=True)
-    return torch.cat(embeddings), torch.cat(logits)
+    embedding = torch.stack([net.embed(seen) for seen in views.shown(fields, settings, view)]).mean(dim=0)
+    return embedding, net.classify(embedding)
 
 
-def _batches(length: int, batch: int) -> list[slice]:
-    return [slice(start, start + batch) for start in range(0, length, batch)]
+def embed_clips(
+    net: nets.GridNet | nets.EfficientNetB0, clips: MotionClips, settings: MotionNet, view: str, workers: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """embed_motion of all clips, read from their store: numpy float32 [N, D] and [N, C]."""
+    where = next(net.parameters()).device
+    picks = list(picks_of(range(len(clips)), settings, view))
+    # Processes take longer to start than one batch to read.
+    stream = batches(clips, picks, workers if len(picks) > 1 else 0)
+    parts = [embed_motion(net, fields.to(where), settings, view) for fields, _ in stream]
+    embedding, logits = (torch.cat(values).cpu().numpy() for values in zip(*parts, strict=True))
+    return embedding, logits
+
+
+def picks_of(rows: Sequence[int], settings: MotionNet, view: str = "plain") -> Iterator[list[Pick]]:
+    """The batches in which clips are embedded."""
+    places = views.places(settings, view)
+    for part in range(0, len(rows), settings.batch):
+        yield [Pick(row, places) for row in rows[part : part + settings.batch]]
+
+
+def _start(task: Task, settings: MotionNet, where: torch.device) -> State:
+    torch.manual_seed(settings.seed)
+    net = nets.motion_net(settings, task.classes)
+    if settings.pretrained is not None and isinstance(net, nets.EfficientNetB0):
+        net.start_from(settings.pretrained)
+    net = net.to(where)
+    return State(net, optimiser_of(net, settings), _copy(net))
+
+
+def _copy(net: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in net.state_dict().items()}
+
+
+def _paper_share(name: str) -> float:
+    if name.startswith("classify."):
+        return 1.0
+    return 0.1 if name.startswith("normalise.") or name == f"backbone.{nets.STEM}" else 0.01
+
+
+def _height(progressed: float, settings: MotionNet) -> float:
+    """The learning rate as a share of its full height: warm-up and cosine, or the paper's steps."""
+    if settings.arch == "efficientnet_b0":
+        return float(0.1 ** sum(progressed >= fall for fall in FALLS))
+    if progressed < WARM_UP:
+        return progressed / WARM_UP
+    return 0.5 + 0.5 * math.cos(math.pi * (progressed - WARM_UP) / (1 - WARM_UP))
+
+
+def _is_stale(state: State, settings: MotionNet) -> bool:
+    return state.epoch > 0 and state.epoch - 1 - state.best_epoch >= settings.patience
+
+
+def _steps(task: Task, settings: MotionNet) -> int:
+    """Batches an epoch, of nearly equal length: BatchNorm cannot learn from a last one of one clip."""
+    return max(1, len(task.train) // settings.batch)
+
+
+def _epoch_picks(task: Task, settings: MotionNet, epoch: int) -> list[list[Pick]]:
+    """The train clips in a new order, each with new places, in batches."""
+    generator = np.random.default_rng([settings.seed, epoch])
+    order = generator.permutation(len(task.train))
+    parts = np.array_split(order, _steps(task, settings))
+    return [[Pick(task.train[index], views.random_places(settings, generator)) for index in part] for part in parts]
+
+
+def _all_picks(task: Task, settings: MotionNet, start: int) -> Iterator[list[Pick]]:
+    for epoch in range(start, settings.epochs):
+        yield from _epoch_picks(task, settings, epoch)
+        yield from picks_of(task.val, settings)
+
+
+def _train_epoch(
+    task: Task, settings: MotionNet, state: State, stream: Iterator[tuple[Tensor, Tensor]], total: int
+) -> float:
+    """One pass over the train clips; returns their mean loss."""
+    # Dropout's numbers and those of the augmentation follow from the epoch, so that nothing needs to be remembered.
+    seed = int(np.random.default_rng([settings.seed, state.epoch]).integers(2**62))
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    state.net.train()
+    where = next(state.net.parameters()).device
+    steps = _steps(task, settings)
+    loss = 0.0
+    for step in range(state.epoch * steps, (state.epoch + 1) * steps):
+        fields, rows = next(stream)
+        seen = views.augment(fields.to(where), settings, generator), task.labels[rows].to(where)
+        loss += learn(state.net, state.optimiser, seen, settings, step / total) * len(rows)
+    return loss / len(task.train)
+
+
+def _validate(
+    task: Task, settings: MotionNet, net: nets.GridNet | nets.EfficientNetB0, stream: Iterator[tuple[Tensor, Tensor]]
+) -> tuple[float, float]:
+    """Mean loss and accuracy of the validation clips, plainly seen."""
+    where = next(net.parameters()).device
+    loss = correct = 0.0
+    for _ in picks_of(task.val, settings):
+        fields, rows = next(stream)
+        _, logits = embed_motion(net, fields.to(where), settings)
+        labels = task.labels[rows].to(where)
+        loss += nn.functional.cross_entropy(logits, labels, reduction="sum").item()
+        correct += (logits.argmax(dim=1) == labels).sum().item()
+    return loss / len(task.val), correct / len(task.val)
+
+
+def _keep(state: State, path: Path, key: str) -> None:
+    """Write a training so that _restore finds it."""
+    moments = {
+        f"optimiser/{name}/{what}": value
+        for name, parameter in state.net.named_parameters()
+        for what, value in state.optimiser.state.get(parameter, {}).items()
+    }
+    tensors = {f"net/{name}": value for name, value in state.net.state_dict().items()}
+    tensors |= {f"best/{name}": value for name, value in state.best.items()} | moments
+    kept = {name: value.detach().cpu().numpy() for name, value in tensors.items()}
+    checkpoint.save_state(path, kept, {"key": key, "curve": state.curve})
+
+
+def _restore(state: State, path: Path, key: str) -> None:
+    """Go on where a training of the same key was ended; any other is left alone."""
+    found = checkpoint.load_state(path)
+    if found is None or found[1].get("key") != key:
+        return
+    where = next(state.net.parameters()).device
+    tensors = {name: torch.from_numpy(value).to(where) for name, value in found[0].items()}
+    part: dict[str, dict[str, Tensor]] = {"net": {}, "best": {}, "optimiser": {}}
+    for name, value in tensors.items():
+        what, _, rest = name.partition("/")
+        part[what][rest] = value
+    state.net.load_state_dict(part["net"])
+    state.best, state.curve = part["best"], found[1]["curve"]
+    parameters = dict(state.net.named_parameters())
+    for name, value in part["optimiser"].items():
+        owner, _, what = name.rpartition("/")
+        # Adam counts its steps on the CPU.
+        state.optimiser.state[parameters[owner]][what] = value.cpu() if what == "step" else value

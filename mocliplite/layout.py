@@ -38,7 +38,7 @@ ARRAYS = {
     },
     "motion_embeddings": {
         "embedding": Array("float32", ("K", "D"), "pooled features of the motion network, one row a view, plain first"),
-        "logits": Array("float32", ("C",), "what the motion network says of the plain view"),
+        "logits": Array("float32", ("C",), "what the motion network says, the mean over views"),
         "frames": Array("int64", (), "frames of the clip"),
     },
 }

@@ -1,49 +1,83 @@
 """The motion networks: fields to an embedding and class logits."""
 
+import math
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mocliplite.errors import UserError
 from mocliplite.params import MotionNet
 
-PAPER_SIZE = 224  # pixels, the side that EfficientNet-B0 was made for
+# Of GridNet: the histogram's directions, the bins of time, rows and columns that it is taken in, and the channels of
+# its two convolutions.
+DIRECTIONS = 8
+BINS = (8, 12, 16)
+CHANNELS = (24, 48)
+
+# Enlarged fields that EfficientNet-B0 embeds at once: more would not fit a small machine.
+IMAGES = 64
+STEM = "embeddings.convolution.weight"
 
 
 class GridNet(nn.Module):
-    """A small network that works on the block grid itself.
+    """Histograms of motion in bins of time and space, and a small 3-D network on them.
 
-    Input float32 [B, T, 3, rows, cols]: x, y, share known. Convolutions over space within each field alternate with
-    convolutions over time at each place; mean and maximum over both are projected to the embedding [B, width].
+    Input float32 [B, T, 3, rows, cols]: x, y, share known. Each field's motion is projected on DIRECTIONS directions
+    and rectified, so that opposite motions within a bin do not cancel; with the share unknown these are averaged over
+    BINS. The square root evens out slow and fast clips. What two convolutions find is kept where and when it is, and
+    pooled by mean and maximum as well; from both comes the embedding, the hidden layer.
     """
 
     def __init__(self, settings: MotionNet, classes: int) -> None:
         super().__init__()
-        self.space = nn.ModuleList([_space(3, 24, 1), _space(24, 48, 2), _space(48, 96, 2)])
-        self.time = nn.ModuleList([nn.Identity(), _time(48), _time(96)])
-        self.project = nn.Sequential(nn.Linear(2 * 96, settings.width), nn.ReLU())
-        self.dropout = nn.Dropout(settings.dropout)
+        self.project = nn.Conv2d(2, DIRECTIONS, 1, bias=False).requires_grad_(False)
+        angles = torch.arange(DIRECTIONS) * (2 * math.pi / DIRECTIONS)
+        self.project.weight.copy_(torch.stack([angles.cos(), angles.sin()], dim=1)[..., None, None])
+        self.normalise = nn.BatchNorm3d(DIRECTIONS + 1)
+        near, far = CHANNELS
+        self.convolve = nn.Sequential(_convolution(DIRECTIONS + 1, near, (1, 2, 2)), _convolution(near, far, (2, 2, 2)))
+        places = math.prod(math.ceil(bins / stride) for bins, stride in zip(BINS, (2, 4, 4), strict=True))
+        self.hidden = nn.Sequential(
+            nn.Dropout(settings.dropout), nn.Linear(far * (places + 2), settings.width), nn.ReLU()
+        )
+        self.dropout = nn.Dropout(settings.dropout / 2)
         self.classify = nn.Linear(settings.width, classes)
 
+    @torch.no_grad()
+    def histogram(self, fields: Tensor) -> Tensor:
+        """float32 [B, DIRECTIONS + 1, *BINS] of fields [B, T, 3, rows, cols]; nothing in it is learned."""
+        moved = self.project(fields[:, :, :2].flatten(0, 1)).relu().unflatten(0, fields.shape[:2])
+        volume = torch.cat([moved, 1 - fields[:, :, 2:]], dim=2).transpose(1, 2)
+        return nn.functional.adaptive_avg_pool3d(volume, BINS)
+
+    def embed_histogram(self, histogram: Tensor) -> Tensor:
+        """Embedding, float32 [B, width], of histograms [B, DIRECTIONS + 1, *BINS]."""
+        # Resampling may leave a share a little above 1; the small number keeps rounding from being enlarged.
+        found = self.convolve(self.normalise((histogram.clamp(min=0) + 1e-4).sqrt()))
+        whole = torch.cat([found.mean(dim=(2, 3, 4)), found.amax(dim=(2, 3, 4))], dim=1)
+        return self.hidden(torch.cat([found.flatten(1), whole], dim=1))
+
     def embed(self, fields: Tensor) -> Tensor:
-        """Pooled embedding, float32 [B, width], of fields [B, T, 3, rows, cols]."""
-        clips, frames = fields.shape[:2]
-        x = fields
-        for space, time in zip(self.space, self.time, strict=True):
-            x = space(x.flatten(0, 1)).unflatten(0, (clips, frames))
-            # Time goes last but one: [B, C, T, places], which a 2-D convolution of height 3 takes as it is.
-            x = time(x.flatten(3).transpose(1, 2)).transpose(1, 2).reshape(x.shape)
-        x = x.transpose(1, 2).flatten(2)
-        return self.project(torch.cat([x.mean(dim=2), x.amax(dim=2)], dim=1))
+        """Embedding, float32 [B, width], of fields [B, T, 3, rows, cols]."""
+        return self.embed_histogram(self.histogram(fields))
 
     def forward(self, fields: Tensor) -> Tensor:
         """Class logits, float32 [B, C]."""
         return self.classify(self.dropout(self.embed(fields)))
 
 
+def _convolution(channels: int, out: int, stride: tuple[int, int, int]) -> nn.Sequential:
+    convolution = nn.Conv3d(channels, out, 3, stride=stride, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm3d(out), nn.ReLU())
+
+
 class EfficientNetB0(nn.Module):
-    """EfficientNet-B0 on each field, enlarged to 224 x 224; the mean over fields is the consensus (the paper's)."""
+    """EfficientNet-B0 on each enlarged field; the mean over fields is the consensus (the paper's).
+
+    Input float32 [B, T, 3, height, width]: x, y, share known, of which it sees x and y behind BatchNorm2d(2).
+    """
 
     def __init__(self, settings: MotionNet, classes: int) -> None:
         super().__init__()
@@ -52,9 +86,10 @@ class EfficientNetB0(nn.Module):
         config = EfficientNetConfig(
             width_coefficient=1.0,
             depth_coefficient=1.0,
-            image_size=PAPER_SIZE,
+            image_size=224,
             hidden_dim=1280,
             num_channels=2,
+            drop_connect_rate=0.0,
             # transformers' own 0.99 is TensorFlow's; to torch it means that the last batch decides.
             batch_norm_momentum=0.1,
         )
@@ -68,15 +103,41 @@ class EfficientNetB0(nn.Module):
         self.classify = nn.Linear(config.hidden_dim, classes)
 
     def embed(self, fields: Tensor) -> Tensor:
-        """Pooled embedding, float32 [B, 1280], of fields [B, T, 3, rows, cols]."""
-        clips, frames = fields.shape[:2]
-        large = nn.functional.interpolate(fields[:, :, :2].flatten(0, 1), size=(PAPER_SIZE, PAPER_SIZE))
-        pooled = self.backbone(self.normalise(large)).pooler_output
-        return pooled.unflatten(0, (clips, frames)).mean(dim=1)
+        """Pooled embedding, float32 [B, 1280], of fields [B, T, 3, height, width]."""
+        images = self.normalise(fields[:, :, :2].flatten(0, 1)).contiguous(memory_format=torch.channels_last)
+        # BatchNorm in training needs the whole batch at once.
+        parts = (images,) if self.training else images.split(IMAGES)
+        pooled = torch.cat([self.backbone(part).pooler_output for part in parts])
+        return pooled.unflatten(0, fields.shape[:2]).mean(dim=1)
 
     def forward(self, fields: Tensor) -> Tensor:
         """Class logits, float32 [B, C]."""
         return self.classify(self.dropout(self.embed(fields)))
+
+    def start_from(self, pretrained: str) -> None:
+        """Take the backbone's weights of a hub id or a local folder; the stem's are their mean over the colours.
+
+        Raises UserError where they cannot be had or are of another network.
+        """
+        from transformers import EfficientNetModel
+
+        try:
+            source = EfficientNetModel.from_pretrained(pretrained, use_safetensors=True)
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"params.yaml: motion_net.pretrained is {pretrained!r}, of which no EfficientNet can be "
+                f"loaded ({reason}); name a hub id or a folder, or null."
+            ) from None
+        weights = source.state_dict()
+        weights[STEM] = weights[STEM].mean(dim=1, keepdim=True).expand(-1, 2, -1, -1)
+        own = self.backbone.state_dict()
+        if {name: value.shape for name, value in weights.items()} != {name: value.shape for name, value in own.items()}:
+            raise UserError(
+                f"params.yaml: motion_net.pretrained is {pretrained!r}, which is no EfficientNet-B0; "
+                "google/efficientnet-b0 is."
+            )
+        self.backbone.load_state_dict(weights)
 
 
 def motion_net(settings: MotionNet, classes: int) -> GridNet | EfficientNetB0:
@@ -85,8 +146,8 @@ def motion_net(settings: MotionNet, classes: int) -> GridNet | EfficientNetB0:
 
 
 def settings(config: dict[str, Any]) -> MotionNet:
-    """The settings that a checkpoint's network was built with."""
-    return MotionNet(**{**config["net"], "views": tuple(config["net"]["views"])})
+    """The settings that a checkpoint's network was made with; `views` is no matter of the network's."""
+    return MotionNet(**config["net"], views=("plain",))
 
 
 def restore(tensors: dict[str, np.ndarray], config: dict[str, Any]) -> GridNet | EfficientNetB0:
@@ -102,12 +163,16 @@ def cost(net: nn.Module, example: Tensor) -> dict[str, int]:
 
     def count(layer: nn.Module, _: object, out: Tensor) -> None:
         nonlocal macs
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, nn.Conv2d | nn.Conv3d):
             macs += out.numel() * layer.weight[0].numel()
         elif isinstance(layer, nn.Linear):
             macs += out.numel() * layer.in_features
 
-    hooks = [layer.register_forward_hook(count) for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    hooks = [
+        layer.register_forward_hook(count)
+        for layer in net.modules()
+        if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.Linear)
+    ]
     training = net.training
     with torch.inference_mode():
         net.eval()(example)
@@ -115,13 +180,3 @@ def cost(net: nn.Module, example: Tensor) -> dict[str, int]:
     for hook in hooks:
         hook.remove()
     return {"parameters": sum(weight.numel() for weight in net.parameters()), "macs": macs}
-
-
-def _space(channels: int, out: int, stride: int) -> nn.Sequential:
-    convolution = nn.Conv2d(channels, out, 3, stride=stride, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(out), nn.ReLU())
-
-
-def _time(channels: int) -> nn.Sequential:
-    convolution = nn.Conv2d(channels, channels, (3, 1), padding=(1, 0), bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(channels), nn.ReLU())

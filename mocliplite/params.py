@@ -118,30 +118,46 @@ class MotionNet:
     """The network on motion fields, and how it is trained."""
 
     arch: Literal["grid", "efficientnet_b0"]
-    frames: int  # fields sampled from a clip, one from each of as many equal spans
+    pretrained: str | None  # hub id or folder of an EfficientNet-B0 that efficientnet_b0 starts from
+    frames: int  # fields seen of a clip, one from each of as many equal spans
+    segments: int  # the same, in training
+    crops: Literal[1, 10]  # of efficientnet_b0: windows of a field whose mean is taken, outside training
     rows: int  # every field is brought to rows x cols cells
     cols: int
-    width: int  # length of the pooled embedding of arch grid
+    camera: bool  # take each field's median motion from it
+    width: int  # length of the embedding of arch grid
     dropout: float
     lr: float
     weight_decay: float
     label_smoothing: float
     epochs: int
+    patience: int  # epochs without a lower validation loss after which training ends
     batch: int
     flip: bool  # mirror half of the train clips; false where left and right are classes
-    views: tuple[Literal["plain", "flip"], ...]  # embeddings cached for each clip; the first is plain
+    zoom: float  # arch grid, in training: scale by up to e**zoom
+    shift: float  # by up to this share of the picture
+    pace: float  # motion faster or slower by up to e**pace
+    trim: float  # leave out up to this share of the clip at either end
+    views: tuple[Literal["plain", "flip", "shift"], ...]  # embeddings cached for each clip; the first is plain
     seed: int
 
     def __post_init__(self) -> None:
-        for key in ("frames", "rows", "cols", "width", "epochs", "batch"):
+        for key in ("frames", "segments", "rows", "cols", "width", "epochs", "patience"):
             require(getattr(self, key) >= 1, f"motion_net.{key}", getattr(self, key), "at least 1")
+        # BatchNorm needs two clips to normalise by.
+        require(self.batch >= 2, "motion_net.batch", self.batch, "at least 2")
         for key in ("dropout", "label_smoothing"):
             value = getattr(self, key)
             require(0 <= value < 1, f"motion_net.{key}", value, "at least 0 and below 1")
+        for key in ("zoom", "shift", "pace"):
+            require(0 <= getattr(self, key) <= 1, f"motion_net.{key}", getattr(self, key), "from 0 to 1")
+        require(0 <= self.trim < 0.5, "motion_net.trim", self.trim, "at least 0 and below 0.5")
         require(self.lr > 0, "motion_net.lr", self.lr, "above 0")
         require(self.weight_decay >= 0, "motion_net.weight_decay", self.weight_decay, "at least 0")
-        wanted = "[plain] or [plain, flip]"
-        require(self.views in (("plain",), ("plain", "flip")), "motion_net.views", list(self.views), wanted)
+        first = self.views[:1] == ("plain",) and len(set(self.views)) == len(self.views)
+        require(first, "motion_net.views", list(self.views), "plain, and after it flip or shift or both")
+        mirrors = self.flip or "flip" not in self.views
+        require(mirrors, "motion_net.views", list(self.views), "without flip where motion_net.flip is false")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mocliplite import checkpoint, clip, decode, fields, fit, head, motion, nets, parallel, params
+from mocliplite import checkpoint, clip, decode, fields, fit, head, motion, nets, parallel, params, views
 from mocliplite.decode import Decoded
 from mocliplite.device import device
 from mocliplite.errors import UserError
@@ -99,7 +99,7 @@ class Recognizer:
         middle = time.perf_counter()
         shown = torch.from_numpy(np.stack([self._sampled(found) for found in clips]))
         where = next(self.net.parameters()).device
-        embedding, _ = fit.embed_motion(self.net, shown.to(where), len(clips))
+        embedding, _ = fit.embed_motion(self.net, shown.to(where), self.net_settings)
         end = time.perf_counter()
         keyframe = rows.reshape(len(clips), -1, rows.shape[1]).mean(axis=1, keepdims=True)
         streams = {"keyframe": keyframe, "motion": embedding.cpu().numpy()[:, None]}
@@ -122,5 +122,6 @@ class Recognizer:
         return answers
 
     def _sampled(self, found: Decoded) -> np.ndarray:
-        field, shape = found.field, fit.field_shape(self.net_settings)
-        return fields.sample_fields(field.vectors, field.kind, (field.height, field.width), shape)
+        field, net = found.field, self.net_settings
+        chosen = field.vectors[fields.frames_at(field.kind, views.places(net))]
+        return fields.sample_fields(chosen, (field.height, field.width), (net.rows, net.cols), net.camera)

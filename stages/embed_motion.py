@@ -4,9 +4,8 @@ Reads features/motion/ and models/motion/; writes features/motion_embeddings/.
 """
 
 import numpy as np
-import torch
 
-from mocliplite import checkpoint, fields, fit, nets, params, store
+from mocliplite import checkpoint, fit, loader, nets, params, store
 from mocliplite.device import device
 from mocliplite.errors import run
 
@@ -17,20 +16,21 @@ def main() -> None:
     settings = params.load()
     where = device(settings.compute)
     tensors, config = checkpoint.load("models/motion")
-    net = nets.restore(tensors, config).to(where)
+    net, net_settings = nets.restore(tensors, config).to(where), nets.settings(config)
     motion = store.open_store("features/motion")
-    shape = fit.field_shape(settings.motion_net)
-    decided = {"motion": motion.settings, "net": config["net"], "classes": config["classes"], "cost": config["cost"]}
+    workers = settings.compute.workers if settings.compute.engine == "processes" else 0
+    views = settings.motion_net.views
+    decided = {"motion": motion.settings, **{key: config[key] for key in ("net", "classes", "cost")}, "views": views}
 
     def compute(ids: list[str]) -> dict[str, store.Record | store.Failure]:
         results: dict[str, store.Record | store.Failure] = {
             key: motion.failures[key] for key in ids if key in motion.failures
         }
         usable = [clip_id for clip_id in ids if clip_id not in results]
-        sampled = torch.from_numpy(fields.load_fields(motion, usable, shape)).to(where)
-        views = [fit.embed_motion(net, sampled, settings.motion_net.batch, view) for view in settings.motion_net.views]
-        embedding = torch.stack([embeddings for embeddings, _ in views], dim=1).cpu().numpy()
-        logits = views[0][1].cpu().numpy()
+        clips = loader.MotionClips(motion, usable, net_settings)
+        seen = [fit.embed_clips(net, clips, net_settings, view, workers) for view in views]
+        embedding = np.stack([embeddings for embeddings, _ in seen], axis=1)
+        logits = np.mean([scores for _, scores in seen], axis=0)
         for row, clip_id in enumerate(usable):
             arrays = {"embedding": embedding[row], "logits": logits[row], "frames": np.array(motion.lengths[clip_id])}
             results[clip_id] = store.Record(arrays)

@@ -1,17 +1,24 @@
 """Train the motion network on the train clips.
 
 Reads features/motion/, features/clips.csv, features/splits.csv; writes models/motion/, metrics/motion.json and
-plots/motion_training.csv. The epoch is chosen on the validation clips.
+plots/motion_training.csv. The epoch is chosen on the validation clips. A run that was ended goes on after its last
+whole epoch, which is kept in a file beside models/motion/ until the end.
 """
 
+import hashlib
+import json
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 
-from mocliplite import checkpoint, dataset, fields, files, fit, nets, params, store
+from mocliplite import checkpoint, dataset, fields, files, fit, loader, nets, params, store, views
 from mocliplite.device import device
-from mocliplite.errors import run
+from mocliplite.errors import UserError, run
 from mocliplite.splits import read_splits
+
+# Not within models/motion, which DVC deletes before the stage starts.
+RESUME = Path("models/.motion.resume")
 
 
 def main() -> None:
@@ -25,21 +32,37 @@ def main() -> None:
 
     # Test clips are not even read.
     ids = [clip_id for clip_id in motion.ids if splits[clip_id] in ("train", "val")]
-    sampled = torch.from_numpy(fields.load_fields(motion, ids, fit.field_shape(net_settings))).to(where)
-    labels = torch.tensor([clips[clip_id].index for clip_id in ids], device=where)
-    train, val = (
-        torch.tensor([row for row, clip_id in enumerate(ids) if splits[clip_id] == part], device=where)
-        for part in ("train", "val")
-    )
-    net, curve, epoch = fit.fit_motion(sampled, labels, train, val, len(classes), net_settings)
+    train, val = ([row for row, clip_id in enumerate(ids) if splits[clip_id] == part] for part in ("train", "val"))
+    if len(train) < 2 or not val:
+        raise UserError("fewer than 2 train clips or no validation clip is left; see features/motion/failures.csv.")
+    labels = torch.tensor([clips[clip_id].index for clip_id in ids])
+    seen = loader.MotionClips(motion, ids, net_settings)
+    task = fit.Task(seen, labels, train, val, len(classes))
+    net_config = {key: value for key, value in asdict(net_settings).items() if key != "views"}
+    made_of = [net_config, classes, [(key, motion.fingerprints[key], splits[key], clips[key].index) for key in ids]]
+    key = _key([made_of, where.type])
+    workers = settings.compute.workers if settings.compute.engine == "processes" else 0
+    net, curve, epoch = fit.fit_motion(task, net_settings, where, workers, RESUME, key)
 
-    cost = nets.cost(net, fit.plain(sampled[:1]))
-    config = {"net": asdict(net_settings), "motion": motion.settings, "classes": classes, "cost": cost}
+    example = torch.zeros(1, net_settings.frames, 3, net_settings.rows, net_settings.cols, device=where)
+    shown = list(views.shown(example, net_settings))
+    cost = nets.cost(net, shown[0])
+    cost["macs"] *= len(shown)
+    config = {"net": net_config, "motion": motion.settings, "classes": classes, "cost": cost}
     tensors = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
     checkpoint.save("models/motion", tensors, config)
     files.write_csv("plots/motion_training.csv", [{"epoch": row, **values} for row, values in enumerate(curve)])
     metrics = {"epoch": epoch, "train": len(train), "val": {"clips": len(val), **curve[epoch]}}
     files.write_json("metrics/motion.json", files.rounded(metrics))
+    RESUME.unlink(missing_ok=True)
+
+
+def _key(made_of: object) -> str:
+    """What a training that goes on must have in common with the one that was ended: data, settings, and the code."""
+    digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode())
+    for module in (fields, fit, loader, nets, views):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return digest.hexdigest()
 
 
 if __name__ == "__main__":

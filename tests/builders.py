@@ -6,16 +6,44 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
-from mocliplite import params
+from mocliplite import params, store
 from mocliplite.dataset import Clip
 from mocliplite.errors import UserError
 
 PLAIN = params.Motion(cell=8, accumulate="none", reencode=None, interpolate=False, max_damaged=0.1)
 CHECKOUT = Path(__file__).parents[1]
 UCF101_LISTS = CHECKOUT.parent / "shared/data/ucf101_splits"
+
+# A motion network as small as it gets, and a short training of it.
+NET = params.MotionNet(
+    arch="grid",
+    pretrained=None,
+    frames=4,
+    segments=4,
+    crops=1,
+    rows=6,
+    cols=8,
+    camera=False,
+    width=6,
+    dropout=0.5,
+    lr=0.01,
+    weight_decay=0.01,
+    label_smoothing=0.1,
+    epochs=4,
+    patience=4,
+    batch=8,
+    flip=True,
+    zoom=0.1,
+    shift=0.1,
+    pace=0.1,
+    trim=0.1,
+    views=("plain",),
+    seed=0,
+)
 
 
 def settings_of(**changes):
@@ -97,3 +125,21 @@ def run_python(*arguments):
 def weights(module):
     """The bytes of every tensor of a torch module, by name."""
     return {name: value.numpy().tobytes() for name, value in module.state_dict().items()}
+
+
+def write_motion(folder, clips):
+    """A motion store of P-frames: id -> int8 [T, rows, cols, 2]."""
+    for number, ids in enumerate(store.by_shard(clips, "motion")):
+        records = {
+            clip_id: store.Record(
+                {
+                    "vectors": clips[clip_id],
+                    "kind": np.ones(len(clips[clip_id]), dtype=np.uint8),
+                    "time": np.arange(len(clips[clip_id])) / 25,
+                },
+                {"height": 8 * clips[clip_id].shape[1], "width": 8 * clips[clip_id].shape[2]},
+            )
+            for clip_id in ids
+        }
+        shard = store.Shard(records, {}, dict.fromkeys(ids, "f"))
+        store.write_shard(store.shard_path(folder, number), "motion", {}, shard)

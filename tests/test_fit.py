@@ -1,220 +1,280 @@
+"""Training the motion network, ending and going on, and embedding."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
 from copy import deepcopy
 from dataclasses import replace
 
+import numpy as np
+import pytest
 import torch
-from builders import weights
+from builders import CHECKOUT, NET, weights, write_motion
+from safetensors import safe_open
 from torch.nn.functional import cross_entropy
 
-from mocliplite import fields as motion_fields
-from mocliplite import fit, nets, params
+from mocliplite import fit, loader, nets, store, views
 
 torch.set_num_threads(1)  # the machine is shared, and so small a network gains nothing from more
 
-NET = params.MotionNet(
-    arch="grid",
-    frames=2,
-    rows=3,
-    cols=4,
-    width=6,
-    dropout=0.5,
-    lr=0.01,
-    weight_decay=0.01,
-    label_smoothing=0.1,
-    epochs=4,
-    batch=8,
-    flip=True,
-    views=("plain", "flip"),
-    seed=0,
-)
-
+CPU = torch.device("cpu")
+IDS = [f"clip{row:02d}" for row in range(32)]
 # Of 32 clips the last eight are in neither part, as test clips are.
-TRAIN, VAL = torch.arange(16), torch.arange(16, 24)
+TRAIN, VAL = range(16), range(16, 24)
 LABELS = torch.arange(32) % 2
 
 
-def fields_of(clips=32, seed=0, shape=(8, 3, 3, 4)):
-    """Random fields in which class 1 moves down and class 0 up."""
-    out = torch.randn(clips, *shape, generator=torch.Generator().manual_seed(seed)) * 0.5
-    out[:, :, 1] += (2 * LABELS[:clips] - 1)[:, None, None, None]
-    return out.half()
+@pytest.fixture(scope="module")
+def motion(tmp_path_factory):
+    """Clips in which class 1 moves down and class 0 up."""
+    folder = tmp_path_factory.mktemp("motion")
+    rng = np.random.default_rng(0)
+    clips = {
+        key: rng.integers(-20, 21, (6, 6, 8, 2)) + np.array([0, 40 * (row % 2) - 20]) for row, key in enumerate(IDS)
+    }
+    write_motion(folder, {key: vectors.astype(np.int8) for key, vectors in clips.items()})
+    return store.open_store(folder)
 
 
-def train(fields=None, labels=LABELS, val=VAL, **changes):
-    return fit.fit_motion(fields_of() if fields is None else fields, labels, TRAIN, val, 2, replace(NET, **changes))
+@pytest.fixture
+def train(motion, tmp_path):
+    """fit_motion on the clips above; a file to go on from that is new each time, unless one is given."""
+    numbers = itertools.count()
+
+    def call(labels=LABELS, resume=None, workers=0, key="key", **changes):
+        settings = replace(NET, **changes)
+        task = fit.Task(loader.MotionClips(motion, IDS, settings), labels, TRAIN, VAL, 2)
+        return fit.fit_motion(task, settings, CPU, workers, resume or tmp_path / f"{next(numbers)}", key)
+
+    return call
 
 
-# Training the motion network
+# Same input, same bytes
 
 
-def test_training_twice_gives_the_same_bytes():
-    (first, *figures), (second, *same) = train(), train()
+def test_training_twice_gives_the_same_bytes_whatever_the_workers(train):
+    (first, *figures), (second, *same) = train(), train(workers=2)
     assert weights(first) == weights(second)
     assert figures == same
 
 
-def test_another_seed_gives_other_weights():
+def test_another_seed_gives_other_weights(train):
     assert weights(train(seed=1)[0]) != weights(train(seed=0)[0])
 
 
-def test_seed_decides_on_order_and_augmentation_as_well(monkeypatch):
+def test_seed_decides_on_order_and_augmentation_as_well(train, monkeypatch):
     start = nets.motion_net(replace(NET, dropout=0.0), 2)
     monkeypatch.setattr(nets, "motion_net", lambda *_: deepcopy(start))
     first, second = (train(seed=seed, epochs=1)[0] for seed in (0, 1))
     assert weights(first) != weights(second)
 
 
-def test_state_of_the_random_numbers_does_not_matter():
+def test_state_of_the_random_numbers_does_not_matter(train):
     torch.manual_seed(5)
     first = weights(train()[0])
     torch.manual_seed(6)
     assert weights(train()[0]) == first
 
 
-def test_motion_that_differs_is_learned():
-    _, curve, epoch = train(epochs=8)
+# What is learned, from whom
+
+
+def test_motion_that_differs_is_learned(train):
+    _, curve, epoch = train(epochs=20, patience=20, dropout=0.2)
     assert curve[epoch]["val_top1"] == 1.0
     assert curve[-1]["train_loss"] < curve[0]["train_loss"]
 
 
-def test_clips_of_neither_part_leave_no_trace():
-    spoilt, labels = fields_of(), LABELS.clone()
-    spoilt[24:], labels[24:] = torch.nan, 1 - labels[24:]
-    (net, *figures), (other, *same) = train(), train(spoilt, labels)
+def test_labels_of_test_clips_leave_no_trace(train):
+    shuffled = LABELS.clone()
+    shuffled[24:] = 1 - shuffled[24:]
+    (net, *figures), (other, *same) = train(), train(shuffled)
     assert weights(other) == weights(net)
     assert same == figures
 
 
-def test_validation_clips_are_judged_and_never_learned_from():
+def test_clips_of_neither_part_are_not_read(train, monkeypatch):
+    read = set()
+    whole = store.Store.read_frames
+    monkeypatch.setattr(store.Store, "read_frames", lambda self, *given: read.add(given[0]) or whole(self, *given))
+    train(epochs=1)
+    assert read == set(IDS[:24])
+
+
+def test_validation_clips_are_judged_and_never_learned_from(train):
     labels = LABELS.clone()
-    labels[VAL] = 1 - labels[VAL]
-    (net, curve, _), (other, turned, _) = train(epochs=1), train(labels=labels, epochs=1)
+    labels[16:24] = 1 - labels[16:24]
+    (net, curve, _), (other, turned, _) = train(epochs=1), train(labels, epochs=1)
     assert weights(other) == weights(net)
     assert turned[0]["train_loss"] == curve[0]["train_loss"]
     assert turned[0]["val_top1"] == 1 - curve[0]["val_top1"]
 
 
-def test_validation_chooses_the_epoch():
+def test_validation_chooses_the_epoch(train, motion):
     labels = LABELS.clone()
-    labels[VAL] = 1 - labels[VAL]
+    labels[16:24] = 1 - labels[16:24]
     # The more is learned, the worse for clips with the wrong label: an early epoch is the best.
-    net, curve, epoch = train(labels=labels, epochs=6)
+    net, curve, epoch = train(labels, epochs=6, patience=6)
     losses = [row["val_loss"] for row in curve]
-    logits = fit.embed_motion(net, fields_of()[VAL], batch=8)[1]
+    clips = loader.MotionClips(motion, IDS[16:24], NET)
+    logits = torch.from_numpy(fit.embed_clips(net, clips, NET, "plain", 0)[1])
     assert losses[epoch] == min(losses) < losses[-1]
-    assert cross_entropy(logits, labels[VAL]).item() == losses[epoch]
+    assert cross_entropy(logits, labels[16:24]).item() == pytest.approx(losses[epoch], rel=1e-6)
 
 
-def test_of_equal_epochs_the_first_is_returned():
-    # With one class every loss is 0.
-    net, curve, epoch = fit.fit_motion(fields_of(), torch.zeros_like(LABELS), TRAIN, VAL, 1, NET)
-    assert [row["val_loss"] for row in curve] == [0.0] * 4
-    assert epoch == 0
-    # 16 clips in batches of 8: BatchNorm counts two in the first epoch.
-    assert net.space[0][1].num_batches_tracked == 2
+def test_training_ends_where_validation_has_not_improved_for_a_while(train):
+    labels = LABELS.clone()
+    labels[16:24] = 1 - labels[16:24]
+    _, curve, epoch = train(labels, epochs=30, patience=3)
+    assert len(curve) == epoch + 1 + 3 < 30
 
 
-def test_curve_has_a_row_an_epoch():
-    _, curve, epoch = train(epochs=3)
-    assert [row.keys() for row in curve] == [{"train_loss", "val_loss", "val_top1"}] * 3
-    assert 0 <= epoch < 3
-    assert curve[epoch]["val_loss"] == min(row["val_loss"] for row in curve)
+def test_of_equal_epochs_the_first_is_returned(train):
+    # Nothing is learned, so all epochs are equal but for BatchNorm's count of batches.
+    net, curve, epoch = train(lr=1e-30, dropout=0.0, flip=False, zoom=0.0, shift=0.0, pace=0.0, trim=0.0, frames=4)
+    assert len(curve) == 4
+    assert epoch == min(range(4), key=lambda row: (curve[row]["val_loss"], row))
+    assert next(value for name, value in net.state_dict().items() if "num_batches" in name) == 2 * (epoch + 1)
 
 
-# What the network sees
+def test_no_batch_is_of_one_clip(motion):
+    settings = replace(NET, batch=8)
+    task = fit.Task(loader.MotionClips(motion, IDS, settings), LABELS, range(17), VAL, 2)
+    batches = fit._epoch_picks(task, settings, 0)
+    assert [len(batch) for batch in batches] == [9, 8]
+    assert sorted(pick.row for batch in batches for pick in batch) == list(range(17))
 
 
-def numbered(clips=200, frames=3):
-    """float16 [clips, JITTER x frames, 3, 1, 2] of which every value tells its place in time."""
-    places = torch.arange(fit.JITTER * frames).half()
-    return places[None, :, None, None, None].expand(clips, -1, 3, 1, 2)
+# The optimisers
 
 
-def augmented(fields, flip=False, seed=0):
-    return fit.augment(fields, replace(NET, flip=flip), torch.Generator().manual_seed(seed))
+def test_biases_and_batchnorm_do_not_decay_and_fixed_weights_are_not_learned():
+    settings = replace(NET, weight_decay=0.3)
+    net = nets.motion_net(settings, 3)
+    optimiser = fit.optimiser_of(net, settings)
+    assert isinstance(optimiser, torch.optim.AdamW)
+    decays = {id(value): group["weight_decay"] for group in optimiser.param_groups for value in group["params"]}
+    learned = {name: value for name, value in net.named_parameters() if value.requires_grad}
+    assert len(decays) == len(learned) < len(list(net.parameters()))
+    assert {decays[id(value)] for value in learned.values() if value.ndim == 1} == {0.0}
+    assert {decays[id(value)] for value in learned.values() if value.ndim > 1} == {0.3}
 
 
-def test_augment_takes_any_one_place_of_each_span():
-    out = augmented(numbered())
-    assert out.shape == (200, 3, 3, 1, 2)
-    assert out.dtype == torch.float32
-    for span in range(3):
-        assert set(out[:, span].flatten().tolist()) == {4.0 * span + place for place in range(4)}
+def test_the_papers_optimiser_has_its_shares_of_the_learning_rate():
+    settings = replace(NET, arch="efficientnet_b0", weight_decay=1e-4)
+    net = nets.motion_net(settings, 3)
+    optimiser = fit.optimiser_of(net, settings)
+    assert type(optimiser) is torch.optim.Adam
+    assert {group["eps"] for group in optimiser.param_groups} == {1e-3}
+    share = {id(value): group["share"] for group in optimiser.param_groups for value in group["params"]}
+    shares = {name: share[id(value)] for name, value in net.named_parameters()}
+    stem = {"normalise.weight", "normalise.bias", f"backbone.{nets.STEM}"}
+    assert {name for name, value in shares.items() if value == 1.0} == {"classify.weight", "classify.bias"}
+    assert {name for name, value in shares.items() if value == 0.1} == stem
+    assert set(shares.values()) == {1.0, 0.1, 0.01}
 
 
-def test_augment_keeps_a_field_whole():
-    out = augmented(numbered())
-    assert torch.equal(out, out[:, :, :1, :, :1].expand_as(out))
+@pytest.mark.parametrize(
+    ("arch", "heights"),
+    [
+        ("grid", {0.0: 0, 0.05: 0.5, 0.1: 1, 0.55: 0.5, 1.0: 0}),
+        # Epochs 79, 80, 159 and 160 of 200.
+        ("efficientnet_b0", {0.0: 1, 79 / 200: 1, 80 / 200: 0.1, 159 / 200: 0.1, 160 / 200: 0.01}),
+    ],
+)
+def test_learning_rates_follow_their_schedule(arch, heights):
+    settings = replace(NET, arch=arch)
+    assert [fit._height(at, settings) for at in heights] == pytest.approx(list(heights.values()))
 
 
-def test_augment_follows_its_seed():
-    assert torch.equal(augmented(numbered(), seed=3), augmented(numbered(), seed=3))
-    assert not torch.equal(augmented(numbered(), seed=4), augmented(numbered(), seed=3))
+# Ending and going on
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path[:0] = [{tests!r}]
+from test_fit import CPU, IDS, LABELS, NET, TRAIN, VAL, fit, loader, store
+keep = fit._keep
+def keep_and_die(state, path, key):
+    keep(state, path, key)
+    if state.epoch == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+fit._keep = keep_and_die
+clips = loader.MotionClips(store.open_store({folder!r}), IDS, NET)
+fit.fit_motion(fit.Task(clips, LABELS, TRAIN, VAL, 2), NET, CPU, 0, Path({resume!r}), "key")
+"""
 
 
-def test_augment_mirrors_half_of_the_clips_and_each_of_them_throughout():
-    right = torch.ones(400, 8, 3, 3, 4).half()
-    out = augmented(right, flip=True)[:, :, 0].flatten(1)
-    assert torch.equal(out, out[:, :1].expand_as(out))
-    assert 160 <= int((out[:, 0] == -1).sum()) <= 240
-    assert torch.equal(augmented(right, flip=False), torch.ones(400, 2, 3, 3, 4))
+def test_a_killed_training_goes_on_to_the_same_bytes(train, motion, tmp_path):
+    resume = tmp_path / "resume"
+    code = KILLED.format(tests=str(CHECKOUT / "tests"), folder=str(motion.path), resume=str(resume))
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
+
+    with safe_open(resume, framework="np") as file:
+        assert any(name.startswith("optimiser/") for name in file.keys())  # noqa: SIM118
+    (whole, *figures), (gone_on, *same) = train(), train(resume=resume)
+    assert weights(gone_on) == weights(whole)
+    assert same == figures
 
 
-def test_plain_is_the_second_place_of_each_span():
-    out = fit.plain(numbered(clips=2))
-    assert out[:, :, 0, 0, 0].tolist() == [[1.0, 5.0, 9.0]] * 2
-    assert out.dtype == torch.float32
+def test_going_on_does_only_what_is_left(train, tmp_path, monkeypatch):
+    resume = tmp_path / "resume"
+    (net, *figures) = train(resume=resume)
+    monkeypatch.setattr(fit, "_train_epoch", None)
+    (again, *same) = train(resume=resume)
+    assert weights(again) == weights(net)
+    assert same == figures
 
 
-def test_clips_are_sampled_at_as_many_places_as_are_seen():
-    assert fit.field_shape(NET) == (8, 3, 4)
-    assert fit.plain(torch.zeros(1, *fit.field_shape(NET)[:1], 3, 3, 4)).shape[1] == NET.frames
-
-
-def test_flip_reverses_columns_and_the_sign_of_x():
-    x, y, known = [[1.0, 2.0]], [[3.0, 4.0]], [[0.5, 1.0]]
-    wanted = [[[-2.0, -1.0]], [[4.0, 3.0]], [[1.0, 0.5]]]
-    assert fit.flip(torch.tensor([x, y, known])).tolist() == wanted
-
-
-def test_flip_twice_is_nothing():
-    fields = fields_of(4)
-    assert torch.equal(fit.flip(fit.flip(fields)), fields)
-    assert not torch.equal(fit.flip(fields), fields)
-
-
-def test_flip_is_what_the_mirrored_video_would_give():
-    vectors = torch.randint(-90, 90, (3, 6, 10, 2), generator=torch.Generator().manual_seed(0)).to(torch.int8)
-    kind = torch.ones(3, dtype=torch.uint8).numpy()
-    mirrored = vectors.flip(2) * torch.tensor([-1, 1], dtype=torch.int8)
-    seen, wanted = (
-        torch.from_numpy(motion_fields.sample_fields(video.numpy(), kind, (96, 160), (4, 3, 5)))
-        for video in (vectors, mirrored)
-    )
-    assert torch.allclose(fit.flip(seen.float()), wanted.float(), atol=1e-2)
+def test_a_training_of_other_data_or_settings_is_not_gone_on_with(train, tmp_path):
+    resume = tmp_path / "resume"
+    train(resume=resume, key="other", seed=3)
+    assert weights(train(resume=resume)[0]) == weights(train()[0])
 
 
 # Embedding
 
 
-def test_embedding_leaves_the_network_to_the_byte():
+def test_embedding_leaves_the_network_to_the_byte(train, motion):
     net = train(epochs=1)[0].train()
     before = weights(net)
-    fit.embed_motion(net, fields_of(), batch=5)
+    fit.embed_clips(net, loader.MotionClips(motion, IDS, NET), NET, "flip", 0)
     assert weights(net) == before
+    assert all(value.grad is None or not value.grad.any() for value in deepcopy(net).parameters())
 
 
-def test_embedding_drops_nothing_out_and_forgets_the_last_batch():
-    net, fields = train(epochs=1)[0].train(), fields_of()
-    first = fit.embed_motion(net.train(), fields, batch=32)
-    second = fit.embed_motion(net.train(), fields, batch=5)
-    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(first, second, strict=True))
+def test_embedding_drops_nothing_out_and_hardly_depends_on_the_batch(train, motion):
+    net = train(epochs=1)[0]
+    clips = loader.MotionClips(motion, IDS, NET)
+    first = fit.embed_clips(net.train(), clips, replace(NET, batch=32), "plain", 0)
+    second = fit.embed_clips(net.train(), clips, replace(NET, batch=5), "plain", 2)
+    assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(first, second, strict=True))
 
 
-def test_views_are_the_plain_fields_and_their_mirror_image():
-    net, fields = train()[0], fields_of()
-    plain, _ = fit.embed_motion(net, fields, batch=8)
-    mirrored, logits = fit.embed_motion(net, fields, batch=8, view="flip")
+def test_views_are_the_plain_clip_its_mirror_image_and_its_later_part(train, motion):
+    net, clips = train()[0], loader.MotionClips(motion, IDS[:3], NET)
+    embeddings = {}
+    for view in ("plain", "flip", "shift"):
+        embeddings[view], logits = fit.embed_clips(net, clips, NET, view, 0)
+        fields = torch.stack([clips[loader.Pick(row, views.places(NET, view))][0] for row in range(3)]).float()
+        with torch.inference_mode():
+            seen = views.flip(fields) if view == "flip" else fields
+            assert np.allclose(embeddings[view], net.embed(seen).numpy(), atol=1e-6)
+            assert np.allclose(logits, net(seen).numpy(), atol=1e-6)
+    assert np.abs(embeddings["plain"] - embeddings["flip"]).max() > 1e-3
+    assert np.abs(embeddings["plain"] - embeddings["shift"]).max() > 1e-3
+
+
+def test_ten_crops_are_the_mean_of_ten_embeddings():
+    settings = replace(NET, arch="efficientnet_b0", frames=1, crops=10)
+    torch.manual_seed(0)
+    net, fields = nets.motion_net(settings, 2).eval(), torch.randn(1, 1, 3, 6, 8)
+    embedding, logits = fit.embed_motion(net, fields, settings)
     with torch.inference_mode():
-        assert torch.allclose(plain, net.embed(fields[:, 1::4].float()), atol=1e-6)
-        assert torch.allclose(logits, net(fit.flip(fields[:, 1::4].float())), atol=1e-6)
-    assert (plain - mirrored).abs().max() > 1e-3
+        crops = torch.cat(list(views.shown(fields, settings)))
+        assert torch.allclose(embedding, net.embed(crops).mean(dim=0, keepdim=True), atol=1e-5)
+        assert torch.allclose(logits, net(crops).mean(dim=0, keepdim=True), atol=1e-5)

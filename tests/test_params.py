@@ -50,7 +50,7 @@ def test_a_complete_file_has_the_declared_settings_in_their_order(file):
 
 
 def test_all_settings_are_counted():
-    assert len(params.keys()) == 10 + 5 + 8 + 14 + 9 + 5
+    assert len(params.keys()) == 10 + 5 + 8 + 23 + 9 + 5
 
 
 @complete
@@ -70,8 +70,10 @@ def test_what_the_schedule_is_told_is_a_number_not_text(file):
 
 # One key
 
+UNFLIPPED = "it must be without flip where motion_net.flip is false"
 DEVICES = "it must be cpu or cuda or auto"
-VIEWS = "it must be plain or flip"
+VIEWS = "it must be plain or flip or shift"
+ORDER = "it must be plain, and after it flip or shift or both"
 ROOT = "it must be the folder that holds a folder a class"
 
 
@@ -99,9 +101,15 @@ ROOT = "it must be the folder that holds a folder a class"
         ("cell: 8", "cell: '8'", "motion.cell is '8'; it must be 8 or 16; the nearest is 8."),
         ("device: auto", "device: cdua", f"compute.device is 'cdua'; {DEVICES}; the nearest is cuda."),
         ("pick: middle", "pick: zzz", "clip.pick is 'zzz'; it must be middle or key."),
-        ("[plain, flip]   ", "plain #", "motion_net.views is 'plain'; it must be a list such as [plain, flip]."),
-        ("[plain, flip]   ", "[plain, flop] #", f"motion_net.views is 'flop'; {VIEWS}; the nearest is flip."),
-        ("[plain, flip]   ", "[flip] #", "motion_net.views is ['flip']; it must be [plain] or [plain, flip]."),
+        ("[plain, flip, shift]", "plain", "motion_net.views is 'plain'; it must be a list such as [plain, flip]."),
+        ("[plain, flip, shift]", "[plain, flop]", f"motion_net.views is 'flop'; {VIEWS}; the nearest is flip."),
+        ("[plain, flip, shift]", "[flip]", f"motion_net.views is ['flip']; {ORDER}."),
+        ("[plain, flip, shift]", "[plain, plain]", f"motion_net.views is ['plain', 'plain']; {ORDER}."),
+        ("flip: true", "flip: false", f"motion_net.views is ['plain', 'flip', 'shift']; {UNFLIPPED}."),
+        ("  trim: 0.08", "  trim: 0.5", "motion_net.trim is 0.5; it must be at least 0 and below 0.5."),
+        ("  shift: 0.06", "  shift: 1.5", "motion_net.shift is 1.5; it must be from 0 to 1."),
+        ("crops: 1 ", "crops: 5 ", "motion_net.crops is 5; it must be 1 or 10."),
+        ("batch: 16", "batch: 1", "motion_net.batch is 1; it must be at least 2."),
         ("max_failed: 0.02", "max_failed: 1.01", "dataset.max_failed is 1.01; it must be from 0 to 1."),
         ("test: 0.2 ", "test: 1 ", "dataset.test is 1.0; it must be above 0 and below 1."),
         ("folds: null", "folds: 1", "dataset.folds is 1; it must be null or at least 2."),
