@@ -2,20 +2,23 @@
 PYTHON ?= python3.11
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: run test lint clean
+.PHONY: run test lint docs clean
 
 run: .venv/ready
 	dvc repro
 	python -m mocliplite results
 
 test: lint
-	pytest -n 2
+	pytest -n 2 --dist loadgroup
 
 lint: .venv/ready
 	ruff format --check
 	ruff check
 	mypy
 	lint-imports
+
+docs: .venv/ready
+	python docs/reference.py
 
 .venv/ready: requirements.txt
 	$(PYTHON) -m venv .venv

@@ -2,6 +2,8 @@
 
 import os
 
+__version__ = "0.1.0"
+
 # Before torch is imported, or it does not count: threads that wait spin by default, and where another process wants
 # the core too, a training step was measured to take 5 to 8 times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

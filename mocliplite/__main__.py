@@ -4,37 +4,74 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mocliplite import dataset, scores
+from mocliplite import __version__, dataset, params
 from mocliplite.errors import UserError, run
+from mocliplite.files import read_json
+from mocliplite.progress import progress
+from mocliplite.results import table
+
+if TYPE_CHECKING:
+    from mocliplite.predict import Answer
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the arguments and call the command; UserError leaves by errors.run."""
-    given = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    whole = parser()
+    known = list(commands_of(whole))
+    if words and not words[0].startswith("-") and words[0] not in known:
+        nearest = get_close_matches(words[0], known, n=1, cutoff=0)[0]
+        raise UserError(f"{words[0]} is not a command; the nearest is {nearest}, and --help lists all.")
+    given = whole.parse_args(words)
     given.command(given)
 
 
 def predict(given: argparse.Namespace) -> None:
     """Print the classes of each clip; a bad clip gets its sentence and does not stop the others."""
-    from mocliplite.predict import Recognizer
+    from mocliplite.predict import COMPUTE, Answer, Recognizer
 
-    recognizer = Recognizer.load(given.model)
-    answers: list[dict[str, Any]] = []
+    paths = [line.rstrip("\n") for line in sys.stdin] if given.clips == ["-"] else given.clips
+    recognizer = Recognizer.load(given.model, replace(COMPUTE, device=given.device))
+    rows: list[dict[str, Any]] = []
+    bad = 0
+    # Without --json the answers themselves show how far it is.
+    bar = progress("predict", len(paths), "clip") if given.json else None
+    for answer in recognizer.answers(paths):
+        if bar is not None:
+            bar.update()
+        if isinstance(answer, Answer):
+            rows.append(_row(answer, given.top))
+            if not given.json:
+                print("\n".join(_lines(rows[-1])), flush=True)
+        else:
+            bad += 1
+            print(f"error: {answer}", file=sys.stderr)
+    if bar is not None:
+        bar.close()
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    _refuse(bad, len(paths))
 
-    def answer(path: str) -> None:
-        top = recognizer(path)[: given.top]
-        answers.append({"clip": path, "classes": [{"class": name, "probability": round(p, 4)} for name, p in top]})
-        if not given.json:
-            print(path, *(f"  {p:6.1%}  {name}" for name, p in top), sep="\n")
 
-    bad = _each(given.clips, answer)
-    if given.json:
-        print(json.dumps(answers, indent=2, ensure_ascii=False))
-    _refuse(bad, len(given.clips))
+def _row(answer: "Answer", top: int) -> dict[str, Any]:
+    return {
+        "clip": answer.path,
+        "classes": [{"class": name, "probability": round(p, 4)} for name, p in answer.classes[:top]],
+        "shares": {stream: round(share, 3) for stream, share in answer.shares.items()},
+        "milliseconds": {phase: round(spent, 2) for phase, spent in answer.milliseconds.items()},
+    }
+
+
+def _lines(row: dict[str, Any]) -> list[str]:
+    shares = ", ".join(f"{stream} {share:+.2f}" for stream, share in row["shares"].items())
+    spent = ", ".join(f"{phase} {value:.1f}" for phase, value in row["milliseconds"].items())
+    first, *rest = [f"  {one['probability']:6.1%}  {one['class']}" for one in row["classes"]]
+    return [row["clip"], f"{first}  ({shares})", *rest, f"  ms: {spent}"]
 
 
 def probe(given: argparse.Namespace) -> None:
@@ -57,12 +94,116 @@ def probe(given: argparse.Namespace) -> None:
     _refuse(_each(paths, show), len(paths))
 
 
+def search(given: argparse.Namespace) -> None:
+    """Print the clips nearest to some words, or most like a clip; optionally a page with their keyframes."""
+    from mocliplite import search as finder
+    from mocliplite import store
+
+    if (given.text is None) == (given.like is None):
+        raise UserError("give either words to search for, or --like and a clip.")
+    settings = params.load()
+    clips = {clip.id: clip for clip in dataset.read_clips("features/clips.csv")}
+    keyframes = store.open_store("features/keyframes")
+    if given.like is None:
+        title, hits = f"Clips for {given.text!r}", finder.by_text(given.text, keyframes, given.top, settings.compute)
+    else:
+        wanted = _clip_id(given.like, settings.dataset.root, clips)
+        motion = store.open_store("features/motion_embeddings")
+        title, hits = f"Clips like {wanted}", finder.by_likeness(wanted, keyframes, motion, given.top)
+    found = [(hit, clips[hit.id], f"{settings.dataset.root}/{clips[hit.id].path}") for hit in hits if hit.id in clips]
+    for hit, clip, path in found:
+        print(f"{hit.score:6.3f}  {clip.label}  {hit.id}  {path}")
+    if given.html:
+        from mocliplite import page, video
+
+        def shown(path: str) -> str:
+            return page.picture(video.keyframes(path, 1, settings.clip.pick)[0].image)
+
+        rows = [{**asdict(hit), "label": clip.label, "path": path, "image": shown(path)} for hit, clip, path in found]
+        page.write(given.html, "search.html", title=title, hits=rows)
+
+
+def init(given: argparse.Namespace) -> None:
+    """Look at a folder of own clips and write settings for it."""
+    from mocliplite import init as own
+
+    out = Path(given.out)
+    if out.exists() and not given.force:
+        raise UserError(f"{out} is here already; give --force to replace it, or --out another file.")
+    found = own.look(given.folder)
+    print(own.describe(found))
+    own.write(out, found, given.clip)
+    print(f"wrote {out}; `dvc repro` now does everything.")
+
+
 def results(_: argparse.Namespace) -> None:
     """Print the figures of metrics/eval.json as a table."""
-    path = Path("metrics/eval.json")
-    if not path.is_file():
-        raise UserError(f"{path} is not here; run `dvc repro`, in the project's folder.")
-    print(scores.table(json.loads(path.read_text(encoding="utf-8"))))
+    print(table(read_json("metrics/eval.json")))
+
+
+def export(given: argparse.Namespace) -> None:
+    """Write all that prediction needs into one folder."""
+    from mocliplite.export import export as write
+
+    write(given.folder, given.with_clip)
+    print(f"wrote {given.folder}; try: python -m mocliplite predict --model {given.folder} CLIP")
+
+
+def report(given: argparse.Namespace) -> None:
+    """Write the report, and name the clips whose picture it lacks."""
+    from mocliplite import report as page
+
+    missing = page.write(given.out)
+    for sentence in missing:
+        print(f"without a picture: {sentence}", file=sys.stderr)
+    print(f"wrote {given.out}")
+
+
+def _clip_id(named: str, root: str, clips: Mapping[str, dataset.Clip]) -> str:
+    """The id of a clip that is named by its id, its path below the root, or its whole path."""
+    for clip in clips.values():
+        if named in (clip.id, clip.path, f"{root}/{clip.path}"):
+            return clip.id
+    raise UserError(f"{named} is no clip of features/clips.csv; give its id or its path.")
+
+
+def info(given: argparse.Namespace) -> None:
+    """Print what each store is."""
+    from mocliplite.info import describe
+
+    _refuse(_each(given.stores, lambda path: print(describe(path))), len(given.stores), "stores")
+
+
+def verify(given: argparse.Namespace) -> None:
+    """Read every byte of each store; print what is damaged."""
+    from mocliplite import store
+
+    damaged = 0
+    for path in given.stores:
+        found = store.verify(path)
+        print(*found or [f"{path}: all is as it was written"], sep="\n")
+        damaged += bool(found)
+    if damaged:
+        print(f"error: {damaged} of {len(given.stores)} stores are damaged; see above.", file=sys.stderr)
+        sys.exit(1)
+
+
+def export_store(given: argparse.Namespace) -> None:
+    """Write a store into one file of another format in the working folder."""
+    from mocliplite.exporting import export_store
+
+    print(export_store(given.store, given.to))
+
+
+def doctor(_: argparse.Namespace) -> None:
+    """Print what is well, and what would spoil the day and how to mend it."""
+    from mocliplite.doctor import findings
+
+    found = list(findings())
+    for finding in found:
+        print(f"{finding.mark:5} {finding.sentence}")
+    if any(finding.mark == "BAD" for finding in found):
+        sys.exit(1)
 
 
 def _each(paths: Sequence[str], work: Callable[[str], None]) -> int:
@@ -77,9 +218,9 @@ def _each(paths: Sequence[str], work: Callable[[str], None]) -> int:
     return bad
 
 
-def _refuse(bad: int, total: int) -> None:
+def _refuse(bad: int, total: int, what: str = "clips") -> None:
     if bad:
-        raise UserError(f"{bad} of {total} clips could not be used; see above.")
+        raise UserError(f"{bad} of {total} {what} could not be used; see above.")
 
 
 def _videos(place: str) -> list[str]:
@@ -91,15 +232,22 @@ def _videos(place: str) -> list[str]:
     return found
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m mocliplite", description="Action recognition on your own clips.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    whole = argparse.ArgumentParser(prog="python -m mocliplite", description="Action recognition on your own clips.")
+    whole.add_argument("--version", action="version", version=__version__)
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
 
-    one = commands.add_parser("predict", help="classes of clips", epilog="example: python -m mocliplite predict my.mp4")
-    one.add_argument("clips", nargs="+", metavar="CLIP")
+    one = commands.add_parser(
+        "predict",
+        help="classes of clips",
+        epilog="examples: python -m mocliplite predict my.mp4; ls clips/*.mp4 | python -m mocliplite predict -",
+    )
+    one.add_argument("clips", nargs="+", metavar="CLIP", help="video files, or - for a list of them on standard input")
     one.add_argument("--top", type=_positive, default=5, help="classes to print (5)")
     one.add_argument("--json", action="store_true", help="print one JSON list")
     one.add_argument("--model", default="models", metavar="DIR", help="folder of the trained models (models)")
+    one.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where networks run (auto)")
     one.set_defaults(command=predict)
 
     one = commands.add_parser(
@@ -108,9 +256,76 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("paths", nargs="+", metavar="PATH", help="clips, or folders of clips")
     one.set_defaults(command=probe)
 
+    one = commands.add_parser(
+        "search",
+        help="clips by words, or by likeness to a clip",
+        epilog='example: python -m mocliplite search "somebody shakes hands" --top 5',
+    )
+    one.add_argument("text", nargs="?", metavar="TEXT", help="what the keyframe should show")
+    one.add_argument("--like", metavar="CLIP", help="id or path of a clip of the data set")
+    one.add_argument("--top", type=_positive, default=10, help="clips to print (10)")
+    one.add_argument("--html", metavar="FILE", help="write a page with the keyframes as well")
+    one.set_defaults(command=search)
+
+    one = commands.add_parser(
+        "init", help="settings for your own clips", epilog="example: python -m mocliplite init my_clips --force"
+    )
+    one.add_argument("folder", metavar="FOLDER", help="folder with one folder of clips a class")
+    one.add_argument("--clip", metavar="DIR", help="folder of a CLIP checkpoint (OpenAI's ViT-B/32 from the hub)")
+    one.add_argument("--out", default=params.FILE, metavar="FILE", help=f"file to write ({params.FILE})")
+    one.add_argument("--force", action="store_true", help="replace the file where it is here already")
+    one.set_defaults(command=init)
+
+    one = commands.add_parser(
+        "report", help="a page on how good it is and where it fails", epilog="example: python -m mocliplite report"
+    )
+    one.add_argument("--out", default="report.html", metavar="FILE", help="page to write (report.html)")
+    one.set_defaults(command=report)
+
+    one = commands.add_parser(
+        "export",
+        help="all that prediction needs, in one folder",
+        epilog="example: python -m mocliplite export recogniser",
+    )
+    one.add_argument("folder", metavar="DIR", help="folder to make")
+    one.add_argument("--with-clip", action="store_true", help="copy the CLIP as well, also where the hub has it")
+    one.set_defaults(command=export)
+
     one = commands.add_parser("results", help="the last evaluation as a table")
     one.set_defaults(command=results)
-    return parser
+
+    one = commands.add_parser(
+        "info", help="what a store is", epilog="example: python -m mocliplite info features/motion"
+    )
+    one.add_argument("stores", nargs="+", metavar="STORE", help="folders of shards")
+    one.set_defaults(command=info)
+
+    one = commands.add_parser(
+        "verify", help="read every byte of a store", epilog="example: python -m mocliplite verify features/motion"
+    )
+    one.add_argument("stores", nargs="+", metavar="STORE", help="folders of shards, or single HDF5 files")
+    one.set_defaults(command=verify)
+
+    one = commands.add_parser(
+        "export-store",
+        help="a store as one file of another format",
+        epilog="example: python -m mocliplite export-store features/keyframes --to parquet",
+    )
+    one.add_argument("store", metavar="STORE", help="a folder of shards")
+    one.add_argument("--to", required=True, choices=("npz", "parquet"))
+    one.set_defaults(command=export_store)
+
+    one = commands.add_parser(
+        "doctor", help="what would spoil the day: links, locks, ignored metrics, CLIP not at hand"
+    )
+    one.set_defaults(command=doctor)
+    return whole
+
+
+def commands_of(whole: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command, by name."""
+    (found,) = (action for action in whole._actions if isinstance(action, argparse._SubParsersAction))
+    return dict(found.choices)
 
 
 def _positive(text: str) -> int:
@@ -119,5 +334,10 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-if __name__ == "__main__":
+def cli() -> None:
+    """The installed command `mocliplite`, and python -m mocliplite."""
     run(main, status=2)
+
+
+if __name__ == "__main__":
+    cli()

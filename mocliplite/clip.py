@@ -58,6 +58,16 @@ def locate(model: str, revision: str | None) -> Path:
     return found
 
 
+def at_hand(model: str, revision: str | None) -> bool:
+    """Whether a checkpoint is a local folder, or whole in the local hub cache; asks no network."""
+    if Path(model).is_dir():
+        return not _lacking(Path(model))
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(model, _NEEDED[0], revision=revision)
+    return isinstance(found, str) and not _lacking(Path(found).parent)
+
+
 def describe(model: str, revision: str | None, folder: Path) -> dict[str, Any]:
     """What decides the embeddings, for fingerprints and provenance. Reads files only, imports nothing heavy."""
     weights = next(folder / name for name in _WEIGHTS if (folder / name).is_file())
@@ -70,6 +80,24 @@ def describe(model: str, revision: str | None, folder: Path) -> dict[str, Any]:
         "preprocessing": _read_json(folder / "preprocessor_config.json"),
         "version": VERSION,
     }
+
+
+def locate_same(used: dict[str, Any], beside: Path | None = None) -> Path:
+    """The folder of the CLIP that `describe` told of: `beside` where it is there, else wherever `locate` finds it.
+
+    Raises UserError where it is not here, or is another one.
+    """
+    folder = beside if beside is not None and beside.is_dir() else locate(used["model"], used["revision"])
+    if describe(used["model"], used["revision"], folder)["weights"] != used["weights"]:
+        raise UserError(f"{folder} is not the CLIP that the features were made with; run `dvc repro`.")
+    return folder
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files of a checkpoint that loading needs."""
+    weights = next(folder / name for name in _WEIGHTS if (folder / name).is_file())
+    texts = [path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".txt")]
+    return [weights, *texts]
 
 
 def cost(folder: Path) -> dict[str, int]:

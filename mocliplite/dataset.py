@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
@@ -59,7 +59,16 @@ def class_names(clips: Iterable[Clip]) -> list[str]:
 
 
 def find_clips(settings: params.Dataset) -> list[Clip]:
-    """All clips below dataset.root in order of id.
+    """What `name_clips` finds, each with its size and content hash. Raises UserError for a file that cannot be read."""
+    clips = {clip.path: clip for clip in name_clips(settings)}
+    return [
+        replace(clips[path], bytes=size, sha256=digest)
+        for path, (size, digest) in _contents(Path(settings.root), list(clips))
+    ]
+
+
+def name_clips(settings: params.Dataset) -> list[Clip]:
+    """All clips below dataset.root in order of id, by their names alone: bytes is 0 and sha256 empty.
 
     A clip is a file in a class folder, at any depth, with one of ENDINGS in any case, which dataset.include takes (see
     `included`). Names that begin with a dot are passed over; links are followed. Raises UserError for a root, class
@@ -71,8 +80,8 @@ def find_clips(settings: params.Dataset) -> list[Clip]:
     ids = _ids(root, paths)
     groups = {path: _group(path, settings.group) or ids[path] for path in paths}
     return [
-        Clip(ids[path], path, labels[paths[path]], paths[path], groups[path], size, digest)
-        for path, (size, digest) in _contents(root, sorted(paths, key=ids.__getitem__))
+        Clip(ids[path], path, labels[paths[path]], paths[path], groups[path], bytes=0, sha256="")
+        for path in sorted(paths, key=ids.__getitem__)
     ]
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for old in path.parent.glob(f".{escape(path.name)}.*{_PARTIAL}"):
+            if not _lives(old):
+                old.unlink(missing_ok=True)
         yield partial
         with partial.open("rb") as file:
             os.fsync(file.fileno())
@@ -39,6 +43,17 @@ def replacing(path: Path) -> Iterator[Path]:
                 "again: what was finished is kept."
             ) from None
         raise
+
+
+def _lives(partial: Path) -> bool:
+    """Whether the process that writes a partial file may still be at work."""
+    try:
+        os.kill(int(partial.name.split(".")[-2]), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def sweep(folder: Path) -> None:
@@ -98,6 +113,16 @@ def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read what write_json wrote. Raises UserError where the file is absent or holds no object."""
+    try:
+        return dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise UserError(f"{path} is not here; run `dvc repro`, in the project's folder.") from None
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}); run `dvc repro` to renew it.") from None
+
+
 def write_rows(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Replace path by a CSV of the rows, each as long as the header."""
     write_text(path, rows_text(header, rows))
@@ -116,16 +141,28 @@ def rows_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def read_rows(path: str | Path, header: Sequence[str]) -> list[list[str]]:
     """Read what write_rows wrote under this header. Raises UserError where the file is absent or another one."""
+    rows = _read(path)
+    if rows[:1] != [list(header)] or any(len(row) != len(header) for row in rows):
+        raise UserError(f"{path} has not the columns {','.join(header)} throughout; run `dvc repro` to renew it.")
+    return rows[1:]
+
+
+def read_csv(path: str | Path) -> list[dict[str, str]]:
+    """Read what write_rows or write_csv wrote, rows by column. Raises UserError where it is absent or no table."""
+    header, *rows = _read(path) or [[]]
+    if any(len(row) != len(header) for row in rows):
+        raise UserError(f"{path} has rows of different lengths; run `dvc repro` to renew it.")
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def _read(path: str | Path) -> list[list[str]]:
     try:
         with Path(path).open(encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(file))
+            return list(csv.reader(file))
     except FileNotFoundError:
         raise UserError(f"{path} is not here; run `dvc repro`.") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a CSV ({error}); run `dvc repro` to renew it.") from None
-    if rows[:1] != [list(header)] or any(len(row) != len(header) for row in rows):
-        raise UserError(f"{path} has not the columns {','.join(header)} throughout; run `dvc repro` to renew it.")
-    return rows[1:]
 
 
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -1,24 +1,45 @@
 """The fitted heads and what they are compared with, in numpy alone: two matrix products need no torch."""
 
+from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
 
-from mocliplite.scores import softmax
+from mocliplite import calibration, ridge
+from mocliplite.errors import UserError
+from mocliplite.scores import softmax, within_top
 
-WEIGHTS = np.linspace(0, 1, 21)  # of the keyframe's scores, tried on validation
+Arrays = Mapping[str, np.ndarray]
+STREAMS = {"fusion": ("keyframe", "motion"), "keyframe": ("keyframe",)}  # what each head sees
+PROBES = {"ridge": ("keyframe", "motion"), "keyframe_probe": ("keyframe",), "motion_probe": ("motion",)}
+SINGLE = ("keyframe", "keyframe_probe", "motion", "motion_probe")  # ways that see one stream and were trained
+MIXED = {"score_fusion": ("keyframe", "motion"), "blend": ("keyframe", "motion", "fusion")}
+STEPS = {2: 20, 3: 10}  # of a weight from 0 to 1, by number of ways that are mixed
 
 
-def fuse(keyframe: np.ndarray, motion: np.ndarray) -> np.ndarray:
-    """The fusion head's input, float32 [..., D1 + D2], from keyframe [..., D1] and one motion view [..., D2]."""
-    return np.concatenate([keyframe, motion], axis=-1)
+def rows_of(arrays: Arrays, part: str) -> dict[str, np.ndarray]:
+    """The arrays of pairs.h5 with the clips of one split alone; what is no clip's stays whole."""
+    chosen = arrays["split"] == part
+    whole = ("prompts", "classes", "logit_scale")
+    return {name: values if name in whole else values[chosen] for name, values in arrays.items()}
 
 
-def head_logits(tensors: dict[str, np.ndarray], name: str, features: np.ndarray) -> np.ndarray:
+def features(data: Arrays, streams: tuple[str, ...]) -> np.ndarray:
+    """What a head or probe sees of the clips: the plain views of the streams side by side, float32 [N, D]."""
+    return np.concatenate([data[stream][:, 0] for stream in streams], axis=1)
+
+
+def head_logits(tensors: Arrays, name: str, x: np.ndarray) -> np.ndarray:
     """Logits float32 [S, N, C] of all seeds of the head `name`, for features float32 [N, D]."""
-    part = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
-    hidden = np.maximum((features - part["mean"]) / part["std"] @ part["weight1"] + part["bias1"], 0)
+    part = named(tensors, name)
+    hidden = np.maximum((x - part["mean"]) / part["std"] @ part["weight1"] + part["bias1"], 0)
     return hidden @ part["weight2"] + part["bias2"]
+
+
+def named(tensors: Arrays, name: str) -> dict[str, np.ndarray]:
+    """The tensors of one head or probe by their own names."""
+    return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
 
 
 def zero_shot_logits(keyframe: np.ndarray, prompts: np.ndarray, scale: float) -> np.ndarray:
@@ -27,39 +48,97 @@ def zero_shot_logits(keyframe: np.ndarray, prompts: np.ndarray, scale: float) ->
     return scale * (keyframe / length) @ prompts.T
 
 
-def all_logits(tensors: dict[str, np.ndarray], data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Logits of each way of recognising, [S, N, C] where there are seeds, else [N, C], from the arrays of pairs.h5."""
-    keyframe, motion = data["keyframe"], data["motion"][:, 0]
+def probe_logits(probes: Arrays, data: Arrays) -> dict[str, np.ndarray]:
+    """Scores [N, C] of each closed-form probe, for the arrays of pairs.h5."""
+    return {name: ridge.probe_logits(named(probes, name), features(data, seen)) for name, seen in PROBES.items()}
+
+
+def trained_logits(tensors: Arrays, data: Arrays) -> dict[str, np.ndarray]:
+    """Logits of the heads [S, N, C], and of what came before them [N, C], for the arrays of pairs.h5."""
     return {
-        "zero_shot": zero_shot_logits(keyframe, data["prompts"], float(data["logit_scale"])),
-        "keyframe": head_logits(tensors, "keyframe", keyframe),
+        "zero_shot": zero_shot_logits(data["keyframe"][:, 0], data["prompts"], float(data["logit_scale"])),
         "motion": data["motion_logits"],
-        "fusion": head_logits(tensors, "fusion", fuse(keyframe, motion)),
+        **{name: head_logits(tensors, name, features(data, seen)) for name, seen in STREAMS.items()},
     }
 
 
-def score_fusion(
-    keyframe: np.ndarray, motion: np.ndarray, labels: np.ndarray, val: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """Weighted sum of log probabilities [S, N, C], and the keyframe's weight: the best log likelihood on `val`."""
-    parts = [np.log(softmax(logits) + 1e-12) for logits in (keyframe, np.broadcast_to(motion, keyframe.shape))]
-    mixed = {weight: weight * parts[0] + (1 - weight) * parts[1] for weight in WEIGHTS.tolist()}
-    likelihood = {
-        weight: np.log(softmax(values)[:, val][:, np.arange(val.sum()), labels[val]] + 1e-12).mean()
-        for weight, values in mixed.items()
-    }
-    weight = max(mixed, key=likelihood.__getitem__)
-    return mixed[weight], weight
+def choose(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dict[str, Any]:
+    """All that validation clips decide once the heads are fitted: see `settle`. Also the best single stream."""
+    temperature = {name: calibration.fit_temperature(values, labels) for name, values in logits.items()}
+    calm = {name: values / temperature[name] for name, values in logits.items()}
+    weights = {name: _choose_weights([calm[part] for part in parts], labels) for name, parts in MIXED.items()}
+    for name, parts in MIXED.items():
+        calm[name] = mix([calm[part] for part in parts], weights[name])
+        temperature[name] = calibration.fit_temperature(calm[name], labels)
+    top1 = {name: float(within_top(logits[name], labels, 1).mean()) for name in SINGLE}
+    return {"temperature": temperature, "weights": weights, "best_single": max(SINGLE, key=top1.__getitem__)}
 
 
-def cost(tensors: dict[str, np.ndarray], features: dict[str, Any]) -> dict[str, dict[str, int]]:
+def settle(logits: Mapping[str, np.ndarray], chosen: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Logits of every way whose softmax are calibrated probabilities; mixed ways are added."""
+    calm = {name: values / chosen["temperature"][name] for name, values in logits.items()}
+    for name, parts in MIXED.items():
+        mixed = mix([calm[part] for part in parts], chosen["weights"][name])
+        calm[name] = mixed / chosen["temperature"][name]
+    return calm
+
+
+def mix(parts: list[np.ndarray], weights: list[float]) -> np.ndarray:
+    """Weighted sum of the log probabilities of several ways, [S, N, C]; those without seeds count for each seed."""
+    logs = np.broadcast_arrays(*[np.log(softmax(part) + 1e-12) for part in parts])
+    return np.sum([weight * values for weight, values in zip(weights, logs, strict=True)], axis=0)
+
+
+def _choose_weights(parts: list[np.ndarray], labels: np.ndarray) -> list[float]:
+    """Weights that add up to 1, by the best log likelihood over a grid."""
+    steps = STEPS[len(parts)]
+    grid = [one for one in product(range(steps + 1), repeat=len(parts)) if sum(one) == steps]
+    tried = {one: calibration.log_loss(mix(parts, [weight / steps for weight in one]), labels) for one in grid}
+    return [weight / steps for weight in min(grid, key=tried.__getitem__)]
+
+
+def shares(tensors: Arrays, data: Arrays, guess: np.ndarray) -> dict[str, np.ndarray]:
+    """What each stream adds to the fusion head's logit of the guessed class [N]: float [N] each, mean over seeds.
+
+    Exact Shapley values of two players: the mean of what a stream adds alone and what it adds to the other. A stream
+    that does not play is at the mean of the train clips. Their sum is the logit above that of the mean clip.
+    """
+
+    def logit(*players: str) -> np.ndarray:
+        return np.take_along_axis(with_only(tensors, data, players).mean(axis=0), guess[:, None], axis=1)[:, 0]
+
+    together = logit("keyframe", "motion") - logit()
+    apart = logit("keyframe") - logit("motion")
+    return {"keyframe": (together + apart) / 2, "motion": (together - apart) / 2}
+
+
+def with_only(tensors: Arrays, data: Arrays, players: tuple[str, ...]) -> np.ndarray:
+    """Logits [S, N, C] of the fusion head that gets some streams; one it lacks is at the mean of the train clips."""
+    x, mean = features(data, STREAMS["fusion"]), named(tensors, "fusion")["mean"]
+    lengths = [data[stream].shape[2] for stream in STREAMS["fusion"]]
+    plays = np.repeat([stream in players for stream in STREAMS["fusion"]], lengths)
+    return head_logits(tensors, "fusion", np.where(plays, x, mean))
+
+
+def check_features(config: Mapping[str, Any], settings: Mapping[str, Any], folder: str) -> None:
+    """Raise UserError unless the model in `folder` was fitted on features of these settings, naming what differs."""
+    fitted = config["features"]
+    for part in sorted(settings.keys() | fitted.keys()):
+        mine, theirs = fitted.get(part, {}), settings.get(part, {})
+        for key in sorted(mine.keys() | theirs.keys()):
+            if mine.get(key) != theirs.get(key):
+                differs = f"{folder} was fitted on other features than features/pairs.h5 holds ({part}: {key} differs)"
+                raise UserError(f"{differs}; run `dvc repro`.")
+
+
+def cost(tensors: Arrays, made_of: dict[str, Any]) -> dict[str, dict[str, int]]:
     """Parameters and multiply-accumulates of one clip by part; the head's are one seed's."""
-    clip, frames = features["keyframes"]["cost"], features["keyframes"]["frames"]
+    clip, frames = made_of["keyframes"]["cost"], made_of["keyframes"]["frames"]
     layers = [tensors[f"fusion.{name}"][0] for name in ("weight1", "bias1", "weight2", "bias2")]
     head = {"parameters": sum(layer.size for layer in layers), "macs": layers[0].size + layers[2].size}
     parts = {
         "clip": {"parameters": clip["parameters"], "macs": clip["macs"] * frames},
-        "motion": features["motion_embeddings"]["cost"],
+        "motion": made_of["motion_embeddings"]["cost"],
         "head": head,
     }
     total = {key: sum(part[key] for part in parts.values()) for key in ("parameters", "macs")}

@@ -1,6 +1,6 @@
 """The MLP heads of all seeds at once, and how they are fitted. Validation chooses the epoch; no test clip is seen."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ Curve = list[dict[str, float]]
 class Heads(nn.Module):
     """Linear -> ReLU -> Dropout -> Linear, for S seeds side by side; each starts as it would alone.
 
-    Inputs are standardised by `mean` and `std` (float32 [D]), which belong to the model.
+    `mean` and `std` (float32 [D]), by which inputs are standardised, belong to the model.
     """
 
     mean: Tensor
@@ -34,82 +34,121 @@ class Heads(nn.Module):
         self.bias2 = nn.Parameter(torch.stack([second.bias[None] for _, second in layers]).detach())
         self.dropout = dropout
 
+    def standardise(self, features: Tensor) -> Tensor:
+        """Features [..., D] as `forward` takes them."""
+        return (features - self.mean) / self.std
+
     def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Logits [S, N, C] of features [S, N, D]; kept, bool [S, N, hidden], are the units that dropout leaves."""
-        hidden = torch.baddbmm(self.bias1, (x - self.mean) / self.std, self.weight1).relu()
+        """Logits [S, N, C] of standardised x [S, N, D]; kept, bool [S, N, hidden]: the units that dropout leaves."""
+        hidden = torch.baddbmm(self.bias1, x, self.weight1).relu()
         if kept is not None:
             hidden = hidden * kept / (1 - self.dropout)
         return torch.baddbmm(self.bias2, hidden, self.weight2)
 
 
 def fit_heads(
-    train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], classes: int, settings: params.Head, name: str
+    train: tuple[Sequence[Tensor], Tensor],
+    val: tuple[Sequence[Tensor], Tensor],
+    classes: int,
+    settings: params.Head,
+    name: str,
 ) -> tuple[Heads, Curve, dict[str, float]]:
-    """Fit the heads of all seeds at once; each seed keeps the epoch of its lowest validation loss.
+    """Fit the heads of all seeds at once, in one tensor a layer.
 
-    train: features float32 [N, K, D] of K views and labels int64 [N]; a step sees one random view of each clip.
-    val: the same, of which view 0 is judged. Returns the heads, the curve, and the
-    validation figures of the heads as kept; both are means over seeds.
+    train: streams, each float32 [N, K, D] of its own K views and length, and labels int64 [N]. A step sees one random
+    view of each stream of a clip. With settings.drop_stream, that share of clips lacks one stream: all its features
+    are at the mean. val: the same, of which view 0 is judged. A seed keeps the epoch of its lowest validation loss, and
+    stops after settings.patience epochs without a lower one. Returns the heads, the curve, and the validation figures
+    of the heads as kept; both are means over seeds.
     """
     torch.use_deterministic_algorithms(True)
-    features, labels = train
-    everything = features.flatten(0, 1)
-    mean, std = everything.mean(dim=0), everything.std(dim=0, correction=0)
-    # A feature that never changes tells nothing; divided by 1 it stays the constant that it is.
-    std = torch.where(std > 1e-6, std, torch.ones_like(std))
-    heads = Heads(mean, std, settings.hidden, classes, settings.dropout, settings.seeds).to(features.device)
-    optimiser = torch.optim.AdamW(heads.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
-    steps = settings.epochs * len(_batches(len(features), settings.batch))
+    heads = _start(train[0], classes, settings)
+    lengths = [stream.shape[2] for stream in train[0]]
+    views = [_rows(part) for part in _standardised(heads, train[0], lengths)]
+    judged = torch.cat(_standardised(heads, [stream[:, :1] for stream in val[0]], lengths), dim=2)[:, 0]
+    labels, device = train[1], train[1].device
+    optimiser = torch.optim.AdamW(heads.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+    steps = settings.epochs * -(-len(labels) // settings.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=settings.lr, total_steps=steps)
-    generators = [torch.Generator().manual_seed(seed) for seed in range(settings.seeds)]
+    generators = [torch.Generator(device).manual_seed(seed) for seed in range(settings.seeds)]
 
     curve: Curve = []
-    lowest = torch.full((settings.seeds,), torch.inf, device=features.device)
     best = [value.detach().clone() for value in heads.parameters()]
+    lowest = torch.full((settings.seeds,), torch.inf, device=device)
+    since = torch.zeros(settings.seeds, dtype=torch.int64, device=device)
     for _ in counted(f"train_head {name}", settings.epochs, "epoch"):
-        total = 0.0
-        for rows, views, kept in _head_batches(features, settings, generators):
-            logits = heads(features[rows, views], kept)
+        total = torch.zeros((), device=device)
+        orders = torch.stack([torch.randperm(len(labels), generator=one, device=device) for one in generators])
+        for rows in orders.split(settings.batch, dim=1):
+            x, kept = _step_input(views, rows, settings, generators)
             # The sum over seeds: each gets the gradient that it would have alone.
-            loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels[rows].flatten()) * settings.seeds
+            loss = nn.functional.cross_entropy(heads(x, kept).flatten(0, 1), labels[rows].flatten()) * settings.seeds
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
-            total += loss.item() / settings.seeds * rows.shape[1]
-        losses, top1 = _judge(heads, val[0][:, 0], val[1])
-        better = losses < lowest
-        lowest = torch.where(better, losses, lowest)
+            total += loss.detach() / settings.seeds * rows.shape[1]
+        losses, top1 = _judge(heads, judged, val[1])
+        better = (losses < lowest) & (since < settings.patience)
+        lowest, since = torch.where(better, losses, lowest), torch.where(better, 0, since + 1)
         for kept_value, value in zip(best, heads.parameters(), strict=True):
             kept_value[better] = value.detach()[better]
-        curve.append({"train_loss": total / len(features), "val_loss": losses.mean().item(), "val_top1": top1})
+        curve.append(
+            {"train_loss": total.item() / len(labels), "val_loss": losses.mean().item(), "val_top1": top1.mean().item()}
+        )
+        if bool((since >= settings.patience).all()):
+            break
     with torch.no_grad():
         for value, kept_value in zip(heads.parameters(), best, strict=True):
             value.copy_(kept_value)
-    losses, top1 = _judge(heads, val[0][:, 0], val[1])
-    return heads, curve, {"val_loss": losses.mean().item(), "val_top1": top1}
+    losses, top1 = _judge(heads, judged, val[1])
+    return heads, curve, {"val_loss": losses.mean().item(), "val_top1": top1.mean().item()}
 
 
-def _batches(length: int, batch: int) -> list[slice]:
-    return [slice(start, start + batch) for start in range(0, length, batch)]
+def _start(streams: Sequence[Tensor], classes: int, settings: params.Head) -> Heads:
+    moments = [(rows.mean(dim=0), rows.std(dim=0, correction=0)) for rows in (part.flatten(0, 1) for part in streams)]
+    mean, std = (torch.cat(parts) for parts in zip(*moments, strict=True))
+    # A feature that never changes tells nothing; divided by 1 it stays the constant that it is.
+    std = torch.where(std > 1e-6, std, torch.ones_like(std))
+    return Heads(mean, std, settings.hidden, classes, settings.dropout, settings.seeds).to(mean.device)
 
 
-def _head_batches(
-    features: Tensor, settings: params.Head, generators: list[torch.Generator]
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Rows [S, B], views [S, B] and units kept [S, B, hidden] of one epoch, each seed from its own generator."""
-    length, views = features.shape[:2]
-    orders = torch.stack([torch.randperm(length, generator=generator) for generator in generators])
-    for part in _batches(length, settings.batch):
-        rows = orders[:, part]
-        shape = (rows.shape[1], settings.hidden)
-        view = torch.stack([torch.randint(views, shape[:1], generator=generator) for generator in generators])
-        kept = torch.stack([torch.rand(shape, generator=generator) >= settings.dropout for generator in generators])
-        yield rows.to(features.device), view.to(features.device), kept.to(features.device)
+def _standardised(heads: Heads, streams: Sequence[Tensor], lengths: list[int]) -> list[Tensor]:
+    bounds = zip(streams, heads.mean.split(lengths), heads.std.split(lengths), strict=True)
+    return [(stream - mean) / std for stream, mean, std in bounds]
+
+
+def _rows(stream: Tensor) -> tuple[Tensor, int]:
+    """A stream [N, K, D] as [N * K, D], so that a step is one look-up of rows; and K."""
+    return stream.flatten(0, 1), stream.shape[1]
+
+
+def _step_input(
+    views: list[tuple[Tensor, int]], rows: Tensor, settings: params.Head, generators: list[torch.Generator]
+) -> tuple[Tensor, Tensor]:
+    """Features [S, B, D] of the clips `rows` [S, B], and hidden units kept [S, B, hidden].
+
+    Each seed draws from its own generator, in an order that does not depend on the other seeds.
+    """
+    size = rows.shape[1]
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.stack([torch.rand(shape, generator=one, device=one.device) for one in generators])
+
+    parts = []
+    for stream, count in views:
+        view = (uniform(size) * count).long() if count > 1 else torch.zeros_like(rows)
+        parts.append(stream[rows * count + view])
+    if settings.drop_stream and len(views) > 1:
+        draw = uniform(size)[..., None] / settings.drop_stream * len(views)
+        # 0 to 1 drops the first stream, 1 to 2 the second; above that, none.
+        parts = [part * ((draw < lost) | (draw >= lost + 1)) for lost, part in enumerate(parts)]
+    return torch.cat(parts, dim=2), uniform(size, settings.hidden) >= settings.dropout
 
 
 @torch.inference_mode()
-def _judge(heads: Heads, features: Tensor, labels: Tensor) -> tuple[Tensor, float]:
-    logits = heads(features.expand(len(heads.weight1), -1, -1))
+def _judge(heads: Heads, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Validation loss and top-1 of each seed."""
+    logits = heads(x.expand(len(heads.weight1), -1, -1))
     losses = torch.stack([nn.functional.cross_entropy(one, labels) for one in logits])
-    return losses, (logits.argmax(dim=2) == labels).double().mean().item()
+    return losses, (logits.argmax(dim=2) == labels).double().mean(dim=1)

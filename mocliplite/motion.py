@@ -1,115 +1,138 @@
 """From a codec's motion vectors to a motion field."""
 
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from mocliplite import video
+from mocliplite import params, video
+from mocliplite.accumulate import since_intra
 from mocliplite.errors import UserError
-from mocliplite.fields import KIND_CODES, LIMIT, MISSING, Field
-from mocliplite.params import Motion
+from mocliplite.fields import CELL, KIND_CODES, MISSING, Field
+from mocliplite.grid import per_interval
+from mocliplite.params import Motion, Reencode
+from mocliplite.video import Vectors
 
 # Raised whenever the values of a field would change: it is part of every clip's fingerprint.
-VERSION = 1
+VERSION = 2
 
-# Smallest block that libavcodec exports, in pixels.
-_BLOCK = 8
-
-# Of the other codecs, MPEG-4 Part 2 first, libavcodec exports zeros for B-frames, whatever moves.
-_B_VECTORS = ("h264", "mpeg1video", "mpeg2video")
+# What motion.reencode: auto makes of a clip without vectors: of the clip's size, and every distance known.
+AUTO = Reencode(codec="mpeg4", gop=12, bframes=0, size=None)
 
 
 def motion_field(path: str | Path, settings: Motion) -> Field:
-    """Motion field of a whole clip. Raises UserError for a clip that cannot be read or has no vectors."""
-    head = video.info(path)
-    frames = list(video.motion_vectors(path))
-    if not frames:
-        raise UserError(f"{path} has no frame that decodes; replace or remove it.")
-    kinds = [kind for kind, _ in frames]
-    if head.codec not in _B_VECTORS:
-        frames = [(kind, vectors[:0] if kind == "B" else vectors) for kind, vectors in frames]
-    if not any(len(vectors) for _, vectors in frames):
-        raise UserError(f"{path}: {why_none(head.codec, kinds)}")
+    """Motion field of a whole clip.
 
-    vectors = np.concatenate([vectors for _, vectors in frames])
-    frame = np.repeat(np.arange(len(frames)), [len(vectors) for _, vectors in frames])
-    quarters, known = _quarter_pixels(vectors, reference_distances(kinds), frame)
-    shape = (len(frames), -(-head.height // _BLOCK), -(-head.width // _BLOCK))
-    clipped = np.clip(quarters, -LIMIT, LIMIT)
-    grid = _scatter(vectors[known], frame[known], clipped[known].astype(np.int8), shape)
+    Raises UserError for a clip that cannot be read, has no vectors, or is damaged beyond motion.max_damaged.
+    """
+    return field_of(path, _read(path, settings), settings)
 
-    informed = np.bincount(frame[known], minlength=len(frames)) > 0
+
+def field_of(path: str | Path, read: Vectors, settings: Motion) -> Field:
+    """motion_field of vectors that were read from path."""
+    share = damaged_share(read)
+    if share > settings.max_damaged:
+        raise UserError(
+            f"{path} is damaged: {share:.0%} of its frames do not decode, motion.max_damaged allows "
+            f"{settings.max_damaged:.0%}; replace or remove it, or raise that."
+        )
+    distances = reference_distances(read.order, read.reference)
+    if settings.accumulate == "gop":
+        grid, saturated = since_intra(read, distances[:, 0])
+    else:
+        grid, saturated = per_interval(read, distances)
+    informed = (grid[..., 0] != MISSING).any(axis=(1, 2))
     if not informed.any():
         raise UserError(f"{path} has vectors to frames that are not in it; it is cut off, replace or remove it.")
-    codes = [KIND_CODES[kind if has or kind == "I" else "missing"] for kind, has in zip(kinds, informed, strict=True)]
-    saturated = int((clipped != quarters)[known].sum())
-    kind = np.array(codes, dtype=np.uint8)
-    return Field(_coarser(grid, settings.cell), kind, head.fps, head.width, head.height, head.codec, saturated)
+    kinds = [kind if has or kind == "I" else "missing" for kind, has in zip(read.kinds, informed, strict=True)]
+    if settings.interpolate:
+        grid = _interpolated(grid, np.array(kinds))
+        kinds = read.kinds
+    grid = _turned(_coarser(grid, settings.cell), read.turns)
+    width, height = (read.info.width, read.info.height)[:: -1 if read.turns % 2 else 1]
+    return Field(
+        vectors=grid,
+        kind=np.array([KIND_CODES[kind] for kind in kinds], dtype=np.uint8),
+        time=read.time,
+        fps=read.info.fps,
+        width=width,
+        height=height,
+        codec=read.info.codec,
+        saturated=saturated,
+        damaged=share,
+        reencoded=read.reencoded,
+    )
 
 
-def reference_distances(kinds: list[str]) -> np.ndarray:
+def settings_of(stored: Mapping[str, Any]) -> Motion:
+    """The settings with which a store's fields were made, from the store's own record of them."""
+    return params.section(Motion, "motion", {key: value for key, value in stored.items() if key != "version"})
+
+
+def damaged_share(read: Vectors) -> float:
+    """Share of a clip's frames that do not decode, or of which the decoder made up a part."""
+    return (read.lost + int(read.damaged.sum())) / (read.lost + len(read.kinds))
+
+
+def reference_distances(order: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Frame intervals from each frame to its references: int64 [T, 2], (past, future), 0 where there is none.
 
-    MPEG-4 Part 2 has one past and one future reference, the nearest I- or P-frames in display order. H.264 may
-    choose among several and libavcodec does not say which: the nearest is assumed there as well.
+    order is each frame's place in the order of decoding, reference whether others may refer to it. The nearest
+    reference on either side that was decoded before is taken. MPEG-4 Part 2 has no other; H.264 may choose among
+    several and libavcodec does not say which, but its encoders take the nearest for most blocks.
     """
-    anchors = np.array([index for index, kind in enumerate(kinds) if kind != "B"], dtype=np.int64)
-    if not len(anchors):
-        return np.zeros((len(kinds), 2), dtype=np.int64)
-    places = np.arange(len(kinds))
-    before = np.searchsorted(anchors, places, side="left") - 1
-    after = np.searchsorted(anchors, places, side="right")
-    past = np.where(before >= 0, places - anchors[np.maximum(before, 0)], 0)
-    last = len(anchors) - 1
-    future = np.where(after <= last, anchors[np.minimum(after, last)] - places, 0)
-    return np.stack([past, future], axis=1)
+    distances = np.zeros((len(order), 2), dtype=np.int64)
+    decoded: list[int] = []
+    for place in np.argsort(order, kind="stable").tolist():
+        after = bisect_left(decoded, place)
+        if after > 0:
+            distances[place, 0] = place - decoded[after - 1]
+        if after < len(decoded):
+            distances[place, 1] = decoded[after] - place
+        if reference[place]:
+            decoded.insert(after, place)
+    return distances
 
 
-def why_none(codec: str, kinds: list[str]) -> str:
-    """Why a clip whose frames decode has no vectors, and what to do about it."""
-    if set(kinds) == {"I"} and codec in ("h264", "mpeg4"):
-        return "it has I-frames only, so there is no motion to read; encode it again with P-frames."
-    return f"codec {codec} exports no motion vectors; encode it again as H.264 or MPEG-4."
+def why_none(codec: str, kinds: Sequence[str]) -> str:
+    """Why a clip has no vectors, and what to do about it."""
+    if codec not in video.EXPORTING:
+        return (
+            f"codec {codec} exports no motion vectors; set motion.reencode: auto, which encodes such clips in memory, "
+            "or encode it again as H.264 or MPEG-4."
+        )
+    if len(kinds) == 1:
+        return "it has one frame only, and motion needs two; remove it or replace it by a video."
+    return (
+        "it has I-frames only, so there is no motion to read; set motion.reencode: auto, which encodes such clips in "
+        "memory, or encode it again with P-frames."
+    )
 
 
-def _quarter_pixels(vectors: np.ndarray, distances: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Content motion in quarter pixels per interval, int64 [V, 2], and whether its reference is known, bool [V]."""
-    future = vectors["source"] > 0
-    distance = distances[frame, future.astype(int)]
-    known = distance > 0
-    displacement = np.stack([vectors["motion_x"], vectors["motion_y"]], axis=1) / vectors["motion_scale"][:, None]
-    # A vector leads from the block to its source: backwards in time to a past one, forwards to a future one.
-    sign = np.where(future, 1, -1)
-    return np.rint(4 * displacement * (sign / np.maximum(distance, 1))[:, None]).astype(np.int64), known
-
-
-def _scatter(vectors: np.ndarray, frame: np.ndarray, values: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Spread the blocks over cells of 8 pixels: int8 [T, rows, cols, 2].
-
-    Where a block of a B-frame has two vectors, the one to the past stays: it is written last.
-    """
-    _, rows, cols = shape
-    grid = np.full((*shape, 2), MISSING, dtype=np.int8)
-    left = (vectors["dst_x"] - vectors["w"].astype(np.int64) // 2) // _BLOCK
-    top = (vectors["dst_y"] - vectors["h"].astype(np.int64) // 2) // _BLOCK
-    for past in (False, True):
-        for height, width in ((16, 16), (16, 8), (8, 16), (8, 8)):
-            chosen = (vectors["source"] < 0) == past
-            chosen &= (vectors["w"] == width) & (vectors["h"] == height)
-            for down in range(height // _BLOCK):
-                for right in range(width // _BLOCK):
-                    row, col = top[chosen] + down, left[chosen] + right
-                    # Blocks at the right and lower border may reach past the picture.
-                    inside = (row >= 0) & (row < rows) & (col >= 0) & (col < cols)
-                    grid[frame[chosen][inside], row[inside], col[inside]] = values[chosen][inside]
-    return grid
+def _read(path: str | Path, settings: Motion) -> Vectors:
+    """Vectors of the clip itself, or of the clip encoded anew where the settings want it."""
+    if isinstance(settings.reencode, Reencode):
+        read = video.read_vectors(path, settings.reencode)
+    else:
+        codec = video.info(path).codec
+        exports, auto = codec in video.EXPORTING, settings.reencode == "auto"
+        if not exports and not auto:
+            raise UserError(f"{path}: {why_none(codec, [])}")
+        read = video.read_vectors(path, None if exports else AUTO)
+        if auto and len(read.kinds) > 1 and not len(read.blocks):
+            read = video.read_vectors(path, AUTO)
+    if not len(read.blocks) and damaged_share(read) <= settings.max_damaged:
+        raise UserError(f"{path}: {why_none('mpeg4' if read.reencoded else read.info.codec, read.kinds)}")
+    return read
 
 
 def _coarser(grid: np.ndarray, cell: int) -> np.ndarray:
     """Join cells of 8 pixels to larger ones by the mean of those known."""
-    if cell == _BLOCK:
+    if cell == CELL:
         return grid
-    times = cell // _BLOCK
+    times = cell // CELL
     frames, rows, cols, _ = grid.shape
     pad = ((0, 0), (0, -rows % times), (0, -cols % times), (0, 0))
     padded = np.pad(grid, pad, constant_values=MISSING).reshape(frames, -(-rows // times), times, -1, times, 2)
@@ -117,3 +140,29 @@ def _coarser(grid: np.ndarray, cell: int) -> np.ndarray:
     count = known.sum(axis=(2, 4))
     total = np.where(known, padded, 0).sum(axis=(2, 4), dtype=np.int64)
     return np.where(count > 0, np.rint(total / np.maximum(count, 1)), MISSING).astype(np.int8)
+
+
+def _turned(grid: np.ndarray, turns: int) -> np.ndarray:
+    """The field of the picture as shown, turned by as many quarters counterclockwise."""
+    for _ in range(turns):
+        grid = np.rot90(grid, axes=(1, 2))
+        # What moves right moves up then, and what moves down moves right.
+        right, down = grid[..., 0], grid[..., 1]
+        grid = np.stack([down, np.where(right == MISSING, MISSING, -right)], axis=-1)
+    return np.ascontiguousarray(grid)
+
+
+def _interpolated(grid: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """Frames of kind "missing" filled in, cell by cell, on a line between the frames before and after that are not."""
+    informed = np.flatnonzero((kinds == "P") | (kinds == "B"))
+    gaps = np.flatnonzero(kinds == "missing")
+    after = np.searchsorted(informed, gaps)
+    before, after = informed[np.maximum(after - 1, 0)], informed[np.minimum(after, len(informed) - 1)]
+    share = np.clip((gaps - before) / np.maximum(after - before, 1), 0, 1)[:, None, None, None]
+    first, last = grid[before], grid[after]
+    line = np.rint(first * (1 - share) + last * share)
+    # Where one side says nothing, the other stands alone.
+    line = np.where(first == MISSING, last, np.where(last == MISSING, first, line))
+    filled = grid.copy()
+    filled[gaps] = line
+    return filled

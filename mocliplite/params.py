@@ -4,11 +4,11 @@ A key that is unknown, missing, mistyped or out of range stops the run before an
 """
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -56,10 +56,39 @@ class Dataset:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reencode:
+    """How a clip is encoded in memory before its vectors are read."""
+
+    codec: Literal["mpeg4", "h264"]
+    gop: int  # frames from one I-frame to the next
+    bframes: int  # B-frames in a row
+    size: tuple[int, ...] | None  # [width, height] in pixels; null keeps the clip's
+
+    def __post_init__(self) -> None:
+        require(self.gop >= 2, "motion.reencode.gop", self.gop, "at least 2")
+        require(0 <= self.bframes <= 16, "motion.reencode.bframes", self.bframes, "from 0 to 16")
+        if self.size is not None:
+            # MPEG-4 Part 2 has 13 bits for each.
+            allowed = len(self.size) == 2 and all(16 <= edge <= 8190 and edge % 2 == 0 for edge in self.size)
+            wanted = "null or [width, height], even and from 16 to 8190, such as [340, 256]"
+            require(allowed, "motion.reencode.size", list(self.size), wanted)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Motion:
     """How motion vectors become a field."""
 
     cell: Literal[8, 16]  # edge of a cell of the field, in pixels
+    accumulate: Literal["none", "gop"]  # gop: displacement since the last I-frame instead of a frame interval's
+    reencode: Literal["auto"] | Reencode | None  # auto: only clips whose codec has no vectors
+    interpolate: bool  # fill in frames without vectors from those before and after
+    max_damaged: float  # share of a clip's frames that may be damaged before the clip fails
+
+    def __post_init__(self) -> None:
+        require(0 <= self.max_damaged < 1, "motion.max_damaged", self.max_damaged, "at least 0 and below 1")
+        # Between the last frame of one GOP and the first of the next there is nothing to interpolate.
+        holds = not (self.interpolate and self.accumulate == "gop")
+        require(holds, "motion.interpolate", self.interpolate, "false where motion.accumulate is gop")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +99,7 @@ class Clip:
     revision: str | None  # commit of the hub id; null for a local folder
     files: str  # what DVC watches of the model: its folder, or NOTHING for a hub id
     prompts: str  # text file of templates, one a line, {} for the class name
+    names: str  # text file of what classes are called: folder: name, other name
     frames: int  # keyframes a clip: the middles of this many equal spans
     pick: Literal["middle", "key"]  # exactly the middle, or the nearest I-frame
     batch: int  # images a forward pass; part of the values, in their last bits
@@ -139,13 +169,16 @@ class Head:
     lr: float
     weight_decay: float
     epochs: int
+    patience: int  # epochs without a lower validation loss after which a seed stops
     batch: int
+    drop_stream: float  # share of clips a step that lack one of the streams
     seeds: int  # heads fitted, from as many random starts
 
     def __post_init__(self) -> None:
-        for key in ("hidden", "epochs", "batch", "seeds"):
+        for key in ("hidden", "epochs", "patience", "batch", "seeds"):
             require(getattr(self, key) >= 1, f"head.{key}", getattr(self, key), "at least 1")
         require(0 <= self.dropout < 1, "head.dropout", self.dropout, "at least 0 and below 1")
+        require(0 <= self.drop_stream <= 1, "head.drop_stream", self.drop_stream, "from 0 to 1")
         require(self.lr > 0, "head.lr", self.lr, "above 0")
         require(self.weight_decay >= 0, "head.weight_decay", self.weight_decay, "at least 0")
 
@@ -158,10 +191,12 @@ class Compute:
     threads: int  # threads of a forward or training pass; 0: one a core
     device: Literal["cpu", "cuda", "auto"]
     engine: Literal["processes", "inline"]  # inline: in the stage's own process, for debugging
+    time_limit: int  # seconds that decoding one clip may take before it is given up
 
     def __post_init__(self) -> None:
         require(self.workers >= 1, "compute.workers", self.workers, "at least 1")
         require(self.threads >= 0, "compute.threads", self.threads, "at least 0")
+        require(self.time_limit >= 1, "compute.time_limit", self.time_limit, "at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,11 +257,15 @@ _WANTED = {int: "a whole number such as 256", float: "a number such as 1.0e-4", 
 
 
 def _convert(kind: Any, key: str, value: Any) -> Any:
-    """The value in its declared type: int, float, bool, str, Literal, `X | None` or `tuple[X, ...]`."""
-    if get_origin(kind) is UnionType:
-        if value is None:
+    """The value in its declared type: int, float, bool, str, Literal, a section, `X | Y | None` or `tuple[X, ...]`."""
+    if get_origin(kind) in (UnionType, Union):
+        if value is None and NoneType in get_args(kind):
             return None
-        (kind,) = (part for part in get_args(kind) if part is not NoneType)
+        # Of what is left, a mapping is meant for the one that is a section of its own.
+        parts = [part for part in get_args(kind) if part is not NoneType]
+        kind = next((part for part in parts if is_dataclass(part) == isinstance(value, dict)), parts[0])
+    if isinstance(kind, type) and is_dataclass(kind):
+        return section(kind, key, value)
     if get_origin(kind) is Literal:
         choices = get_args(kind)
         near = get_close_matches(str(value), map(str, choices), n=1)

@@ -1,18 +1,34 @@
 """Recognise own clips with the trained models."""
 
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from mocliplite import checkpoint, clip, fields, fit, head, motion, nets, params, video, views
+from mocliplite import checkpoint, clip, decode, fields, fit, head, motion, nets, parallel, params, views
+from mocliplite.decode import Decoded
 from mocliplite.device import device
 from mocliplite.errors import UserError
 from mocliplite.scores import softmax
+from mocliplite.store import Failure
 
-COMPUTE = params.Compute(workers=1, threads=0, device="auto", engine="inline")
+COMPUTE = params.Compute(workers=2, threads=0, device="auto", engine="processes", time_limit=300)
+BATCH = 16  # clips that go through the networks together
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the models say of one clip."""
+
+    path: str
+    classes: list[tuple[str, float]]  # every class with its probability, the most probable first
+    shares: dict[str, float]  # what each stream adds to the logit of the first class (Shapley; see head.shares)
+    milliseconds: dict[str, float]  # by phase; of networks the batch's, shared out
 
 
 @dataclass(frozen=True)
@@ -24,44 +40,88 @@ class Recognizer:
     net_settings: params.MotionNet
     heads: dict[str, np.ndarray]
     classes: list[str]
+    temperature: float  # that logits are divided by, so that probabilities can be believed
     made_of: dict[str, Any]  # settings of the features that the heads were fitted on
+    compute: params.Compute
 
     @classmethod
     def load(cls, folder: str | Path = "models", compute: params.Compute = COMPUTE) -> "Recognizer":
-        """Load FOLDER/motion, FOLDER/head, and the CLIP that their features came from. Raises UserError."""
+        """Load FOLDER/motion, FOLDER/head, and the CLIP that their features came from; FOLDER/clip where it is there.
+
+        Raises UserError where one is missing, damaged, or not what the others were made with.
+        """
         heads, config = checkpoint.load(Path(folder, "head"))
         tensors, motion_config = checkpoint.load(Path(folder, "motion"))
         made_of = config["features"]
         if any(made_of["motion_embeddings"][key] != motion_config[key] for key in ("net", "motion", "classes")):
             raise UserError(f"{folder}/head was fitted on another network than {folder}/motion; run `dvc repro`.")
-        used = made_of["keyframes"]
-        place = clip.locate(used["model"], used["revision"])
-        if clip.describe(used["model"], used["revision"], place)["weights"] != used["weights"]:
-            raise UserError(f"{place} is not the CLIP that {folder}/head was fitted on; run `dvc repro`.")
-        where = device(compute)
-        net = nets.restore(tensors, motion_config).to(where)
+        place = clip.locate_same(made_of["keyframes"], Path(folder, "clip"))
+        net = nets.restore(tensors, motion_config).to(device(compute))
         settings = nets.settings(motion_config)
-        return cls(clip.load(place, compute), net, settings, heads, config["classes"], made_of)
+        temperature = config["chosen"]["temperature"]["fusion"]
+        model = clip.load(place, compute)
+        return cls(model, net, settings, heads, config["classes"], temperature, made_of, compute)
 
     def __call__(self, path: str | Path) -> list[tuple[str, float]]:
         """(class, probability) of every class, the most probable first. Raises UserError for an unusable clip."""
-        features = head.fuse(self._keyframe(path), self._motion(path))
-        probabilities = softmax(head.head_logits(self.heads, "fusion", features)).mean(axis=0)[0]
-        order = np.argsort(-probabilities, kind="stable")
-        return [(self.classes[index], float(probabilities[index])) for index in order]
+        (answer,) = self.answers([str(path)])
+        if isinstance(answer, UserError):
+            raise answer
+        return answer.classes
 
-    def _keyframe(self, path: str | Path) -> np.ndarray:
-        """float32 [1, D1]"""
-        used = self.made_of["keyframes"]
-        images = [keyframe.image for keyframe in video.keyframes(path, used["frames"], used["pick"])]
-        return np.mean(list(clip.embed_images(self.clip, images, len(images))), axis=0, keepdims=True)
+    def answers(self, paths: Iterable[str]) -> Iterator[Answer | UserError]:
+        """An answer for each path in order, or the sentence that says why there is none; the others go on.
 
-    def _motion(self, path: str | Path) -> np.ndarray:
-        """float32 [1, D2]"""
-        field = motion.motion_field(path, params.Motion(cell=self.made_of["motion_embeddings"]["motion"]["cell"]))
-        net = self.net_settings
+        Clips are decoded ahead in processes of their own, so that one that crashes the decoder harms no other.
+        """
+        read = parallel.guarded(decode.decode, self.compute)
+        used, wanted = self.made_of["keyframes"], motion.settings_of(self.made_of["motion_embeddings"]["motion"])
+
+        def one(path: str) -> tuple[str, Decoded | UserError]:
+            try:
+                found = read(path, used["frames"], used["pick"], wanted)
+            except UserError as error:
+                return path, error
+            return path, UserError(found.reason) if isinstance(found, Failure) else found
+
+        decoded = parallel.map_ahead(one, paths, self.compute.workers)
+        while part := list(islice(decoded, BATCH)):
+            good = [(path, found) for path, found in part if isinstance(found, Decoded)]
+            told = iter(self._recognise(good) if good else [])
+            for _, found in part:
+                yield found if isinstance(found, UserError) else next(told)
+
+    def features(self, clips: list[Decoded]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        """keyframe [N, 1, D1] and motion [N, 1, D2] as pairs.h5 has them, and the milliseconds that each took."""
+        start = time.perf_counter()
+        images = [keyframe.image for found in clips for keyframe in found.keyframes]
+        rows = np.stack(list(clip.embed_images(self.clip, images, self.made_of["keyframes"]["batch"])))
+        middle = time.perf_counter()
+        shown = torch.from_numpy(np.stack([self._sampled(found) for found in clips]))
+        where = next(self.net.parameters()).device
+        embedding, _ = fit.embed_motion(self.net, shown.to(where), self.net_settings)
+        end = time.perf_counter()
+        keyframe = rows.reshape(len(clips), -1, rows.shape[1]).mean(axis=1, keepdims=True)
+        streams = {"keyframe": keyframe, "motion": embedding.cpu().numpy()[:, None]}
+        return streams, {"CLIP": 1000 * (middle - start), "motion network": 1000 * (end - middle)}
+
+    def _recognise(self, good: list[tuple[str, Decoded]]) -> list[Answer]:
+        streams, spent = self.features([found for _, found in good])
+        start = time.perf_counter()
+        logits = head.head_logits(self.heads, "fusion", head.features(streams, head.STREAMS["fusion"]))
+        probabilities = softmax(logits / self.temperature).mean(axis=0)
+        shares = head.shares(self.heads, streams, probabilities.argmax(axis=1))
+        spent["head"] = 1000 * (time.perf_counter() - start)
+        each = {phase: total / len(good) for phase, total in spent.items()}
+        answers = []
+        for row, (path, found) in enumerate(good):
+            order = np.argsort(-probabilities[row], kind="stable")
+            classes = [(self.classes[index], float(probabilities[row, index])) for index in order]
+            own = {stream: float(values[row]) for stream, values in shares.items()}
+            answers.append(Answer(path, classes, own, found.milliseconds | each))
+        return answers
+
+    def _sampled(self, found: Decoded) -> np.ndarray:
+        field, net = found.field, self.net_settings
         chosen = field.vectors[fields.frames_at(field.kind, views.places(net))]
-        sampled = fields.sample_fields(chosen, (field.height, field.width), (net.rows, net.cols), net.camera)
-        device_of = next(self.net.parameters()).device
-        embedding, _ = fit.embed_motion(self.net, torch.from_numpy(sampled[None]).to(device_of), net)
-        return embedding.cpu().numpy()
+        return fields.sample_fields(chosen, (field.height, field.width), (net.rows, net.cols), net.camera)

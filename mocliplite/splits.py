@@ -59,11 +59,11 @@ def check_splits(
     for clip in sorted(clips, key=lambda clip: clip.id):
         if splits[clip.id] == "unused":
             continue
-        other = first.setdefault(_cell(clip, settings), clip)
+        other = first.setdefault(group_of(clip, settings), clip)
         here, there = splits[clip.id], splits[other.id]
         if here != there:
             both = f"{other.path} is for {there} and {clip.path} for {here}"
-            raise UserError(f"group {_cell(clip, settings)} straddles: {both}; correct dataset.group or the lists.")
+            raise UserError(f"group {group_of(clip, settings)} straddles: {both}; correct dataset.group or the lists.")
     for label in sorted({clip.label for clip in clips}):
         own = Counter(splits[clip.id] for clip in clips if clip.label == label)
         if not own["train"]:
@@ -77,7 +77,8 @@ def _remedy(settings: params.Dataset) -> str:
     return f"change dataset.{'split, seed' if settings.folds else 'seed, test'} or val"
 
 
-def _cell(clip: Clip, settings: params.Dataset) -> str:
+def group_of(clip: Clip, settings: params.Dataset) -> str:
+    """The name of a clip's group among all clips: with official lists, groups are numbered class by class."""
     return clip.group if settings.lists == params.NOTHING else f"{clip.label}/{clip.group}"
 
 
@@ -160,7 +161,7 @@ def _nearest_share(share: float, most: int) -> float:
 
 
 def _too_few(clips: Sequence[Clip], settings: params.Dataset, key: str, parts: int, advice: str) -> UserError:
-    groups = len({_cell(clip, settings) for clip in clips})
+    groups = len({group_of(clip, settings) for clip in clips})
     there = f"{'train has' if key == 'val' else 'there are'} {groups} groups and at most {_largest_class(clips)} clips"
     advice = advice if _most_folds(clips, settings) > 1 else "add clips, or groups by dataset.group"
     needs = f"dataset.{key} is {getattr(settings, key)}, which takes {parts} groups and {parts} clips in a class"
@@ -169,7 +170,7 @@ def _too_few(clips: Sequence[Clip], settings: params.Dataset, key: str, parts: i
 
 def _most_folds(clips: Sequence[Clip], settings: params.Dataset) -> int:
     # The second limit is scikit-learn's: more folds than any class has clips cannot be stratified at all.
-    return min(len({_cell(clip, settings) for clip in clips}), _largest_class(clips))
+    return min(len({group_of(clip, settings) for clip in clips}), _largest_class(clips))
 
 
 def _largest_class(clips: Sequence[Clip]) -> int:
@@ -182,7 +183,7 @@ def _folds(clips: Sequence[Clip], settings: params.Dataset, count: int) -> list[
 
     ordered = sorted(clips, key=lambda clip: clip.id)
     kfold = StratifiedGroupKFold(n_splits=count, shuffle=True, random_state=settings.seed)
-    labels, groups = [clip.index for clip in ordered], [_cell(clip, settings) for clip in ordered]
+    labels, groups = [clip.index for clip in ordered], [group_of(clip, settings) for clip in ordered]
     with warnings.catch_warnings():
         # It warns of classes with fewer clips than folds; what matters of that, check_splits refuses.
         warnings.simplefilter("ignore", UserWarning)

@@ -142,6 +142,16 @@ class Store:
                 order += places
         return np.concatenate(parts)[np.argsort(order)]
 
+    def sample(self) -> Arrays:
+        """The arrays of the first clip, by name; none where there is no clip. For their names, types and shapes."""
+        for shard, _ in self._places(self.ids[:1]):
+            with hdf5.opened(shard, self.kind) as file:
+                if self.kind == "motion":
+                    return dict(sorted(shards.record(file, self.ids[0]).arrays.items()))
+                names = shards.columns_of(file)
+            return {name: self.read(self.ids[:1], name)[0] for name in names}
+        return {}
+
     def records(self, ids: Sequence[str]) -> Iterator[tuple[str, Record]]:
         """Yield (id, Record) of motion clips, shard by shard, so that each file is opened once."""
         for shard, places in self._places(ids):
@@ -190,7 +200,7 @@ def verify(path: str | Path) -> list[str]:
             read_table(path)
         except UserError as error:
             return [str(error)]
-        return []
+        return _changed(Path(path))
     heads = [head for head in map(_head, sorted(Path(path).glob("[0-9]*.h5"))) if head]
     if not heads:
         raise UserError(f"{path} is not a feature store, or not pulled yet; run `dvc pull {path}` or `dvc repro`.")
@@ -224,7 +234,16 @@ def _damages(folder: str | Path, number: int, kind: str, settings: Settings) -> 
             found.extend(shards.damages(path, file, kind))
     except UserError as error:
         found.append(str(error))
-    return found
+    return found or _changed(path)
+
+
+def _changed(path: Path) -> list[str]:
+    """A sentence where a file whose values can all be read is not what was written."""
+    if hdf5.intact(path):
+        return []
+    return [
+        f"{path} is damaged (its digest differs, though all can be read); restore it with `dvc checkout` or delete it."
+    ]
 
 
 def _wrong_beside(opened: Store) -> list[str]:

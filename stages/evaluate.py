@@ -1,46 +1,64 @@
-"""Judge every way of recognising on the test clips, once; nothing is chosen here but on validation clips.
+"""Judge every way of recognising on the test clips, once; nothing is chosen here.
 
-Reads features/pairs.h5 and models/head/; writes metrics/eval.json, metrics/cost.json, plots/confusion.csv and
-plots/classes.csv.
+Reads features/pairs.h5, models/probes/ and models/head/; writes metrics/eval.json, metrics/cost.json,
+plots/confusion.csv, plots/classes.csv, plots/reliability.csv and features/test_clips.csv.
 """
 
-import numpy as np
-
-from mocliplite import checkpoint, files, head, scores, store
-from mocliplite.errors import UserError, run
+from mocliplite import checkpoint, files, head, pairs, results, scores, store
+from mocliplite.calibration import ece, reliability
+from mocliplite.errors import run
 
 
 def main() -> None:
-    pairs = store.read_table("features/pairs.h5", "pairs")
+    table = store.read_table("features/pairs.h5", "pairs")
+    probes, fitted = checkpoint.load("models/probes")
     tensors, config = checkpoint.load("models/head")
-    if config["features"] != pairs.settings:
-        raise UserError("models/head was fitted on other features than features/pairs.h5; run `dvc repro`.")
-    data, classes = pairs.arrays, pairs.arrays["classes"]
-    logits = head.all_logits(tensors, data)
-    val, test = (data["split"] == part for part in ("val", "test"))
-    logits["score_fusion"], weight = head.score_fusion(logits["keyframe"], logits["motion"], data["label"], val)
+    head.check_features(fitted, table.settings, "models/probes")
+    head.check_features(config, table.settings, "models/head")
+    data = head.rows_of(table.arrays, "test")
+    labels, groups, classes, chosen = data["label"], data["group"], data["classes"], config["chosen"]
 
-    labels = data["label"][test]
-    # A group's name says something within its class only where data sets number groups class by class, as UCF101 does.
-    groups = np.char.add(np.char.add(data["group"][test], "/"), classes[labels])
-    judged = {name: values[..., test, :] for name, values in logits.items()}
-    first = {name: scores.within_top(values, labels, 1) for name, values in judged.items()}
+    logits = head.settle(head.trained_logits(tensors, data) | head.probe_logits(probes, data), chosen)
+    first = {name: scores.within_top(values, labels, 1) for name, values in logits.items()}
+    probabilities = {name: scores.softmax(values) for name, values in logits.items()}
+    guess = probabilities["fusion"].mean(axis=0).argmax(axis=1)
+    new = data["likeness"] < pairs.ALIKE
+    single = chosen["best_single"]
     metrics = {
-        "clips": int(test.sum()),
+        "clips": len(labels),
         "top1": {name: scores.summary(correct, groups) for name, correct in first.items()},
-        "top5": {name: scores.summary(scores.within_top(out, labels, 5), groups) for name, out in judged.items()},
-        "mean_class": {name: {"mean": scores.mean_class(correct, labels)} for name, correct in first.items()},
+        "top5": {name: scores.summary(scores.within_top(out, labels, 5), groups) for name, out in logits.items()},
+        "mean_class": {name: scores.mean_class(correct, labels, groups) for name, correct in first.items()},
+        "macro_f1": {name: scores.macro_f1(values, labels, groups) for name, values in logits.items()},
+        "calibration": {
+            name: {"ece": ece(values, labels), "temperature": chosen["temperature"][name]}
+            for name, values in probabilities.items()
+        },
+        "best_single": single,
         "fusion_minus_keyframe": scores.difference(first["fusion"], first["keyframe"], groups),
-        "score_fusion_weight": weight,
+        "fusion_minus_best_single": scores.difference(first["fusion"], first[single], groups),
+        "fusion_without": {
+            stream: float(scores.within_top(head.with_only(tensors, data, (other,)), labels, 1).mean())
+            for stream, other in (("keyframe", "motion"), ("motion", "keyframe"))
+        },
+        "near_duplicates": {
+            "clips": int((~new).sum()),
+            "fusion_without": float(first["fusion"][:, new].mean()) if new.any() else 0.0,
+        },
     }
+    share = head.shares(tensors, data, guess)
+    metrics["share"] = {stream: float(values.mean()) for stream, values in share.items()}
     metrics = files.rounded(metrics)
     files.write_json("metrics/eval.json", metrics)
-    files.write_json("metrics/cost.json", head.cost(tensors, pairs.settings))
-    guess = scores.softmax(judged["fusion"]).mean(axis=0).argmax(axis=1)
+    files.write_json("metrics/cost.json", head.cost(tensors, table.settings))
+
     confusion = [{"actual": classes[a], "predicted": classes[b]} for a, b in zip(labels, guess, strict=True)]
     files.write_csv("plots/confusion.csv", confusion)
-    files.write_csv("plots/classes.csv", scores.by_class(first, labels, classes))
-    print(scores.table(metrics))
+    files.write_csv("plots/classes.csv", results.by_class(first, labels, classes))
+    ways = [{"way": name, **row} for name, values in probabilities.items() for row in reliability(values, labels)]
+    files.write_csv("plots/reliability.csv", ways)
+    files.write_csv("features/test_clips.csv", results.by_clip(data, guess, probabilities["fusion"], share))
+    print(results.table(metrics))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Extract the motion vectors of every clip into motion fields.
 
-Reads features/clips.csv and the videos; writes features/motion/. Only clips that are new or changed are decoded.
+Reads features/clips.csv and the videos; writes features/motion/. Only clips that are new or changed are decoded,
+with --retry-failed also those that failed.
 """
 
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from mocliplite import dataset, motion, parallel, params, store
+from mocliplite import dataset, motion, options, parallel, params, store
 from mocliplite.dataset import Clip
 from mocliplite.errors import UserError, run
 from mocliplite.progress import progress
@@ -22,15 +23,16 @@ class Part:
 
     number: int
     clips: Sequence[Clip]
-    root: str
-    settings: params.Motion
+    settings: params.Params
+    retry_failed: bool
 
 
 def main() -> None:
+    retry_failed = options.retry_failed("motion")
     settings = params.load()
     clips = {clip.id: clip for clip in dataset.read_clips("features/clips.csv")}
     parts = [
-        Part(number, [clips[clip_id] for clip_id in ids], settings.dataset.root, settings.motion)
+        Part(number, [clips[clip_id] for clip_id in ids], settings, retry_failed)
         for number, ids in enumerate(store.by_shard(clips, "motion"))
     ]
 
@@ -46,16 +48,17 @@ def main() -> None:
 
 def extract(part: Part) -> tuple[Part, int, int]:
     """Bring one shard up to date; returns the part, and how many clips were computed and how many are failures."""
-    decided = {**asdict(part.settings), "version": motion.VERSION}
+    decided = {**asdict(part.settings.motion), "version": motion.VERSION}
     wanted = {clip.id: store.fingerprint(clip.sha256, decided) for clip in part.clips}
-    paths = {clip.id: f"{part.root}/{clip.path}" for clip in part.clips}
+    paths = {clip.id: f"{part.settings.dataset.root}/{clip.path}" for clip in part.clips}
     sources = {clip.id: clip.sha256 for clip in part.clips}
     path = store.shard_path(FOLDER, part.number)
+    guarded = parallel.guarded(record, part.settings.compute)
 
     def compute(ids: list[str]) -> dict[str, store.Record | store.Failure]:
-        return {clip_id: record(paths[clip_id], sources[clip_id], part.settings) for clip_id in ids}
+        return {clip_id: guarded(paths[clip_id], sources[clip_id], part.settings.motion) for clip_id in ids}
 
-    new, failed = store.update_shard(path, "motion", decided, wanted, compute)
+    new, failed = store.update_shard(path, "motion", decided, wanted, compute, part.retry_failed)
     return part, new, failed
 
 
@@ -65,8 +68,9 @@ def record(path: str, source: str, settings: params.Motion) -> store.Record | st
         field = motion.motion_field(path, settings)
     except UserError as error:
         return store.Failure(str(error))
-    attributes = {key: value for key, value in asdict(field).items() if not isinstance(value, np.ndarray)}
-    return store.Record({"vectors": field.vectors, "kind": field.kind}, {**attributes, "source": source})
+    held = {**vars(field), "source": source}
+    arrays = {key: value for key, value in held.items() if isinstance(value, np.ndarray)}
+    return store.Record(arrays, {key: value for key, value in held.items() if key not in arrays})
 
 
 if __name__ == "__main__":

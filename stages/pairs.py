@@ -1,16 +1,16 @@
 """Join the embeddings of every clip by id into the one file that heads are fitted on.
 
 Reads features/clips.csv, features/splits.csv, features/keyframes/, features/motion_embeddings/ and
-features/prompts.h5; writes features/pairs.h5 and metrics/data.json.
+features/prompts.h5; writes features/pairs.h5, features/near_duplicates.csv and metrics/data.json.
 """
 
 from collections import Counter
 
 import numpy as np
 
-from mocliplite import dataset, files, params, store
+from mocliplite import dataset, files, pairs, params, store
 from mocliplite.errors import UserError, run
-from mocliplite.splits import read_splits
+from mocliplite.splits import group_of, read_splits
 
 
 def main() -> None:
@@ -33,29 +33,31 @@ def main() -> None:
     failed = keyframes.failures | motion.failures
     dataset.check_failed(failed, len(clips), settings.dataset.max_failed, "pairs")
     ids = sorted(clip_id for clip_id in clips if clip_id not in failed and splits[clip_id] != "unused")
-    left = {splits[clip_id] for clip_id in ids}
-    empty = [split for split in ("train", "val", "test") if split not in left]
-    if empty:
-        raise UserError(f"no usable clip is left for {empty[0]}; see failures.csv in features/keyframes and motion.")
+    frames = keyframes.read(ids)
+    # As of motion, view 0 is the one that is judged: the mean of the frames. Training draws from the others too.
+    views = np.concatenate([frames.mean(axis=1, keepdims=True), frames], axis=1) if frames.shape[1] > 1 else frames
     arrays = {
         "ids": np.array(ids, dtype=str),
         "label": np.array([clips[clip_id].index for clip_id in ids]),
         "split": np.array([splits[clip_id] for clip_id in ids], dtype=str),
-        "group": np.array([clips[clip_id].group for clip_id in ids], dtype=str),
-        "keyframe": keyframes.read(ids).mean(axis=1),
+        "group": np.array([group_of(clips[clip_id], settings.dataset) for clip_id in ids], dtype=str),
+        "keyframe": views,
         "motion": motion.read(ids),
         "motion_logits": motion.read(ids, "logits"),
         "prompts": prompts.arrays["embedding"],
         "classes": np.array(classes, dtype=str),
-        "logit_scale": prompts.arrays["logit_scale"],
+        "logit_scale": np.asarray(prompts.arrays["logit_scale"]),
     }
-    for name in ("keyframe", "motion", "motion_logits"):
-        odd = [clip_id for clip_id, row in zip(ids, arrays[name], strict=True) if not np.isfinite(row).all()]
-        if odd:
-            cause = "lower motion_net.lr, or get the CLIP again"
-            raise UserError(f"the {name} features of {odd[0]} ({len(odd)} clips in all) are not finite; {cause}.")
+    pairs.check(arrays)
+    twin, arrays["likeness"] = pairs.likeness(arrays)
     made_of = {"keyframes": keyframes.settings, "motion_embeddings": motion.settings, "prompts": prompts.settings}
     store.write_table("features/pairs.h5", "pairs", arrays, made_of)
+
+    alike = np.flatnonzero(arrays["likeness"] >= pairs.ALIKE)
+    rows = [[ids[row], splits[ids[row]], ids[twin[row]], f"{arrays['likeness'][row]:.4f}"] for row in alike]
+    files.write_rows("features/near_duplicates.csv", ["id", "split", "train_clip", "likeness"], rows)
+    if rows:
+        print(f"warning: {len(rows)} clips for val or test are nearly a train clip; see features/near_duplicates.csv")
 
     metrics = {
         "clips": len(clips),
@@ -63,6 +65,7 @@ def main() -> None:
         "frames": int(motion.read(motion.ids, "frames").sum()),
         "failures": {"keyframes": len(keyframes.failures), "motion": len(motion.failures)},
         "splits": dict(Counter(splits.values())),
+        "near_duplicates": len(rows),
     }
     files.write_json("metrics/data.json", metrics)
 

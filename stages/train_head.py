@@ -1,7 +1,8 @@
 """Fit the fusion head, and a head on keyframes alone beside it as its baseline.
 
-Reads features/pairs.h5; writes models/head/, metrics/head.json and plots/head_training.csv. Each seed's epoch is chosen
-on the validation clips; rows of test clips are left out as soon as the file is open.
+Reads features/pairs.h5 and models/probes/; writes models/head/, metrics/head.json and plots/head_training.csv. Each
+seed's epoch, the temperatures and the weights of mixed ways are chosen on the validation clips; rows of test clips are
+left out as soon as the file is open.
 """
 
 from dataclasses import asdict
@@ -18,32 +19,33 @@ def main() -> None:
     settings = params.load()
     where = device(settings.compute)
     pairs = store.read_table("features/pairs.h5", "pairs")
-    data = pairs.arrays
-    classes = data["classes"].tolist()
-    keyframe = np.repeat(data["keyframe"][:, None], data["motion"].shape[1], axis=1)
-    inputs = {"fusion": head.fuse(keyframe, data["motion"]), "keyframe": keyframe}
+    probes, made_of = checkpoint.load("models/probes")
+    head.check_features(made_of, pairs.settings, "models/probes")
+    classes = pairs.arrays["classes"].tolist()
+    train, val = (head.rows_of(pairs.arrays, part) for part in ("train", "val"))
 
     tensors: dict[str, np.ndarray] = {}
     curves: dict[str, mlp.Curve] = {}
     judged: dict[str, dict[str, float]] = {}
-    for name, features in inputs.items():
-        rows = {part: data["split"] == part for part in ("train", "val")}
-        train, val = (
-            (torch.from_numpy(features[chosen]).to(where), torch.from_numpy(data["label"][chosen]).to(where))
-            for chosen in rows.values()
+    for name, seen in head.STREAMS.items():
+        given, judge = (
+            ([torch.from_numpy(data[stream]).to(where) for stream in seen], torch.from_numpy(data["label"]).to(where))
+            for data in (train, val)
         )
-        heads, curves[name], judged[name] = mlp.fit_heads(train, val, len(classes), settings.head, name)
+        heads, curves[name], judged[name] = mlp.fit_heads(given, judge, len(classes), settings.head, name)
         tensors |= {f"{name}.{key}": value.cpu().numpy() for key, value in heads.state_dict().items()}
 
-    config = {"head": asdict(settings.head), "classes": classes, "features": pairs.settings}
-    checkpoint.save("models/head", tensors, config)
-    together = zip(*curves.values(), strict=True)
-    points = [
-        {f"{name}_{key}": row[key] for name, row in zip(curves, rows, strict=True) for key in row} for rows in together
-    ]
-    files.write_csv("plots/head_training.csv", [{"epoch": epoch, **point} for epoch, point in enumerate(points)])
-    metrics = {"seeds": settings.head.seeds, "val": judged}
-    files.write_json("metrics/head.json", files.rounded(metrics))
+    logits = head.trained_logits(tensors, val) | head.probe_logits(probes, val)
+    chosen = head.choose(logits, val["label"])
+    lengths = {stream: train[stream].shape[2] for stream in head.STREAMS["fusion"]}
+    config = {"head": asdict(settings.head), "classes": classes, "lengths": lengths, "features": pairs.settings}
+    checkpoint.save("models/head", tensors, config | {"chosen": chosen})
+    files.write_csv("plots/head_training.csv", [row for name, curve in curves.items() for row in _points(name, curve)])
+    files.write_json("metrics/head.json", files.rounded({"seeds": settings.head.seeds, "val": judged, **chosen}))
+
+
+def _points(name: str, curve: mlp.Curve) -> list[dict[str, object]]:
+    return [{"head": name, "epoch": epoch, **values} for epoch, values in enumerate(curve)]
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from mocliplite import params, store
 from mocliplite.dataset import Clip
 from mocliplite.errors import UserError
 
+PLAIN = params.Motion(cell=8, accumulate="none", reencode=None, interpolate=False, max_damaged=0.1)
 CHECKOUT = Path(__file__).parents[1]
 UCF101_LISTS = CHECKOUT.parent / "shared/data/ucf101_splits"
 

@@ -38,7 +38,7 @@ HUB_PREPROCESSING = {
     "resample": 3,
     "size": 224,
 }
-COMPUTE = Compute(workers=1, threads=0, device="cpu", engine="inline")
+COMPUTE = Compute(workers=1, threads=0, device="cpu", engine="inline", time_limit=60)
 
 
 def reference(name):
@@ -531,7 +531,10 @@ def test_preprocessing_for_another_size(copy):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there(tiny):
     wanted = "params.yaml: compute.device is 'cuda', but torch finds no GPU here; set it to cpu or auto."
-    assert sentence_of(clip.load, tiny, Compute(workers=1, threads=0, device="cuda", engine="inline")) == wanted
+    assert (
+        sentence_of(clip.load, tiny, Compute(workers=1, threads=0, device="cuda", engine="inline", time_limit=60))
+        == wanted
+    )
 
 
 def test_describing_a_checkpoint_follows_weights_and_preprocessing(copy):

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from builders import write_motion
+from builders import PLAIN, write_motion
 from footage import encode, moving
 
 from mocliplite import motion, store
 from mocliplite.fields import MISSING, even_places, frames_at, load_fields, sample_fields
-from mocliplite.params import Motion
 
 I, P, B, GONE = 0, 1, 2, 3  # noqa: E741
 
@@ -80,7 +79,7 @@ def test_twins_that_went_through_a_codec_look_the_same(tmp_path):
     means = []
     for times, (name, size) in enumerate(sizes.items(), start=1):
         path = encode(tmp_path / name, moving(right=3 * times, down=2 * times, frames=12, size=size))
-        field = motion.motion_field(path, Motion(cell=8))
+        field = motion.motion_field(path, PLAIN)
         chosen = field.vectors[frames_at(field.kind, even_places(4))]
         fields = sample_fields(chosen, (field.height, field.width), (12, 16), camera=False).astype(float)
         means.append(np.median(fields[:, :2, 2:-2, 2:-2], axis=(0, 2, 3)))

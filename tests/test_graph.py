@@ -24,9 +24,9 @@ def locked(file):
     return yaml.safe_load((ROOT / file).read_text())["stages"]
 
 
-def test_the_graph_has_the_ten_stages():
+def test_the_graph_has_its_stages_in_order():
     extraction = ["index", "split", "motion", "keyframes", "prompts"]
-    assert [*extraction, "train_motion", "embed_motion", "pairs", "train_head", "evaluate"] == ORDER
+    assert [*extraction, "train_motion", "embed_motion", "pairs", "train_probes", "train_head", "evaluate"] == ORDER
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -83,9 +83,10 @@ def test_nothing_that_git_should_keep_is_ignored():
         ("keyframes", {"torch", "transformers", "sklearn"}),
         ("train_motion", {"transformers", "av", "sklearn"}),
         ("embed_motion", {"transformers", "av", "sklearn"}),
-        ("pairs", {"torch", "transformers", "av", "sklearn"}),
+        ("pairs", {"torch", "transformers", "av", "sklearn", "scipy"}),
+        ("train_probes", {"torch", "transformers", "av", "sklearn", "scipy"}),
         ("train_head", {"transformers", "av", "sklearn"}),
-        ("evaluate", {"torch", "transformers", "av", "sklearn"}),
+        ("evaluate", {"torch", "transformers", "av", "sklearn", "scipy"}),
     ],
 )
 def test_a_stage_does_not_load_libraries_that_it_can_do_without(stage, absent):

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from scipy.special import log_softmax
+from builders import sentence_of
+from scipy.special import log_softmax, softmax
 
 from mocliplite import head, mlp
 
@@ -23,14 +24,13 @@ def noise(labels, classes):
 
 
 LABELS = np.arange(60) % 4
-VAL = np.arange(60) < 30
 
 
 def test_numpy_computes_what_torch_fitted():
     heads, tensors = heads_of(seeds=3)
     features = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
     with torch.inference_mode():
-        wanted = heads(torch.from_numpy(features).expand(3, -1, -1)).numpy()
+        wanted = heads(heads.standardise(torch.from_numpy(features)).expand(3, -1, -1)).numpy()
     out = head.head_logits(tensors, "fusion", features)
     assert out.shape == (3, 7, 2)
     assert out.dtype == np.float32
@@ -46,7 +46,8 @@ def test_head_standardises_then_multiplies_clips_and_multiplies():
 
 
 def test_fusion_puts_the_keyframe_before_the_motion():
-    assert head.fuse(np.array([[1.0, 2.0]]), np.array([[3.0]])).tolist() == [[1.0, 2.0, 3.0]]
+    data = {"keyframe": np.array([[[1.0, 2.0]]]), "motion": np.array([[[3.0], [9.0]]])}
+    assert head.features(data, head.STREAMS["fusion"]).tolist() == [[1.0, 2.0, 3.0]]
 
 
 def test_zero_shot_is_the_scaled_cosine():
@@ -59,30 +60,39 @@ def test_zero_shot_of_an_empty_embedding_prefers_no_class():
     assert head.zero_shot_logits(np.zeros((1, 2)), np.eye(2), scale=100.0).tolist() == [[0.0, 0.0]]
 
 
-def test_clips_are_judged_by_their_plain_view_alone():
-    _, tensors = heads_of()
-    tensors |= {key.replace("fusion", "keyframe"): value for key, value in heads_of(inputs=2)[1].items()}
+def toy_pairs(clips=8, classes=2):
+    """Arrays as pairs.h5 has them, and heads for them."""
     rng = np.random.default_rng(0)
-    data = {"keyframe": rng.normal(size=(4, 2)), "prompts": np.eye(2), "logit_scale": np.array(50.0)}
-    data |= {"motion": rng.normal(size=(4, 2, 3)), "motion_logits": rng.normal(size=(4, 2))}
-    out = head.all_logits(tensors, data)
-    other = head.all_logits(tensors, data | {"motion": data["motion"] + [[[0], [5]]]})
-    assert list(out) == ["zero_shot", "keyframe", "motion", "fusion"]
-    assert {name: values.shape for name, values in out.items()}["fusion"] == (2, 4, 2)
+    _, tensors = heads_of(inputs=5, classes=classes)
+    tensors |= {
+        key.replace("fusion", "keyframe"): value for key, value in heads_of(inputs=2, classes=classes)[1].items()
+    }
+    data = {"keyframe": rng.normal(size=(clips, 2, 2)), "motion": rng.normal(size=(clips, 2, 3))}
+    data |= {"motion_logits": rng.normal(size=(clips, classes)), "prompts": np.eye(2), "logit_scale": np.array(50.0)}
+    data |= {"label": np.arange(clips) % classes, "split": np.array(["train", "val"] * (clips // 2))}
+    return tensors, data | {"classes": np.array(["Run", "Hop"])}
+
+
+def test_clips_are_judged_by_their_plain_view_alone():
+    tensors, data = toy_pairs()
+    out = head.trained_logits(tensors, data)
+    moved = {name: data[name] + [[[0], [5]]] for name in ("keyframe", "motion")}
+    other = head.trained_logits(tensors, data | moved)
+    assert set(out) == {"zero_shot", "keyframe", "motion", "fusion"}
+    assert out["fusion"].shape == (2, 8, 2)
     assert all(np.array_equal(out[name], other[name]) for name in out)
 
 
-# Fusion of scores
+def test_rows_of_a_split_leave_what_is_no_clips_whole():
+    _, data = toy_pairs()
+    val = head.rows_of(data, "val")
+    assert val["label"].tolist() == data["label"][1::2].tolist()
+    assert len(val["keyframe"]) == 4
+    assert val["prompts"].shape == (2, 2)
+    assert val["classes"].tolist() == ["Run", "Hop"]
 
 
-def test_noisy_motion_gets_no_weight():
-    keyframe = known(LABELS, 4, strength=3.0)[None]
-    assert head.score_fusion(keyframe, noise(LABELS, 4), LABELS, VAL)[1] == 1.0
-
-
-def test_noisy_keyframes_get_no_weight():
-    motion = known(LABELS, 4, strength=3.0)
-    assert head.score_fusion(noise(LABELS, 4)[None], motion, LABELS, VAL)[1] == 0.0
+# What validation chooses
 
 
 def half_noise():
@@ -90,37 +100,91 @@ def half_noise():
     return known(LABELS, 4, 6.0) + noise(LABELS, 4), known(LABELS, 4, 6.0) + noise(LABELS, 4)[::-1]
 
 
+def chosen(keyframe, motion):
+    """All choices where the fusion head knows nothing."""
+    logits = {"keyframe": keyframe[None], "motion": motion, "fusion": np.zeros((1, 60, 4))}
+    logits |= {"keyframe_probe": np.zeros((60, 4)), "motion_probe": np.zeros((60, 4))}
+    return logits, head.choose(logits, LABELS)
+
+
+def test_noise_gets_no_weight_and_what_is_right_gets_it_all():
+    _, choice = chosen(known(LABELS, 4, strength=3.0), noise(LABELS, 4))
+    assert choice["weights"]["score_fusion"][0] >= 0.9
+    assert choice["best_single"] == "keyframe"
+    _, choice = chosen(noise(LABELS, 4), known(LABELS, 4, strength=3.0))
+    assert choice["weights"]["score_fusion"][1] >= 0.9
+    assert choice["best_single"] == "motion"
+
+
 def test_two_that_err_on_different_clips_are_better_together():
+    logits, choice = chosen(*half_noise())
+    settled = head.settle(logits, choice)
+    top1 = {name: (values.argmax(axis=-1) == LABELS).mean() for name, values in settled.items()}
+    assert 0.2 < choice["weights"]["score_fusion"][0] < 0.8
+    assert top1["score_fusion"] > max(top1["keyframe"], top1["motion"])
+
+
+def test_weights_add_up_to_one():
+    _, choice = chosen(*half_noise())
+    assert sum(choice["weights"]["score_fusion"]) == pytest.approx(1)
+    assert sum(choice["weights"]["blend"]) == pytest.approx(1)
+    assert len(choice["weights"]["blend"]) == 3
+
+
+def test_mixed_scores_are_the_weighted_log_probabilities():
     keyframe, motion = half_noise()
-    fused, weight = head.score_fusion(keyframe[None], motion, LABELS, VAL)
-    top1 = [(logits.argmax(axis=-1) == LABELS)[VAL].mean() for logits in (keyframe, motion, fused[0])]
-    assert 0.2 < weight < 0.8
-    assert top1[2] > max(top1[:2])
+    wanted = 0.3 * log_softmax(keyframe, axis=1) + 0.7 * log_softmax(motion, axis=1)
+    assert head.mix([keyframe[None], motion], [0.3, 0.7])[0] == pytest.approx(wanted, rel=1e-3)
 
 
-def test_fused_scores_are_the_weighted_log_probabilities():
-    keyframe, motion = half_noise()
-    fused, weight = head.score_fusion(keyframe[None], motion, LABELS, VAL)
-    wanted = weight * log_softmax(keyframe, axis=1) + (1 - weight) * log_softmax(motion, axis=1)
-    assert fused[0] == pytest.approx(wanted, rel=1e-3)
+def test_settled_logits_are_probabilities_that_can_be_believed():
+    # Right in three of four, and far too sure of it.
+    keyframe = known(np.where(np.arange(60) % 5 == 0, (LABELS + 1) % 4, LABELS), 4, strength=30.0)
+    logits, choice = chosen(keyframe, noise(LABELS, 4))
+    sure = softmax(head.settle(logits, choice)["keyframe"][0], axis=1).max(axis=1).mean()
+    assert sure == pytest.approx(0.8, abs=0.02)
 
 
-def test_one_weight_serves_all_seeds():
-    good, bad = known(LABELS, 4, strength=9.0), -known(LABELS, 4, strength=9.0)
-    fused, weight = head.score_fusion(np.stack([good, bad]), known(LABELS, 4, strength=1.0), LABELS, VAL)
-    assert fused.shape == (2, 60, 4)
-    assert weight == 0.0
+# Without a stream, and what each adds
 
 
-def test_weight_is_chosen_without_the_test_clips():
-    keyframe, motion = known(LABELS, 4, strength=3.0)[None], noise(LABELS, 4)
-    fused, weight = head.score_fusion(keyframe, motion, LABELS, VAL)
-    spoilt = np.where(VAL, LABELS, (LABELS + 1) % 4)
-    # Of the test clips the keyframe is now always wrong, and motion always right.
-    motion = np.where(VAL[:, None], motion, known(spoilt, 4, strength=9.0))
-    again, same = head.score_fusion(keyframe, motion, spoilt, VAL)
-    assert (weight, same) == (1.0, 1.0)
-    assert np.array_equal(again[:, VAL], fused[:, VAL])
+def test_a_stream_that_is_missing_is_at_the_mean():
+    tensors, data = toy_pairs()
+    at_mean = data | {"motion": np.broadcast_to(tensors["fusion.mean"][2:], (8, 1, 3))}
+    wanted = head.trained_logits(tensors, at_mean)["fusion"]
+    assert head.with_only(tensors, data, ("keyframe",)) == pytest.approx(wanted)
+
+
+def test_shares_add_up_to_the_logit_above_that_of_the_mean_clip():
+    tensors, data = toy_pairs()
+    guess = np.arange(8) % 2
+    share = head.shares(tensors, data, guess)
+    logit = head.trained_logits(tensors, data)["fusion"].mean(axis=0)[np.arange(8), guess]
+    empty = head.head_logits(tensors, "fusion", tensors["fusion.mean"][None]).mean(axis=0)[0, guess]
+    assert share["keyframe"] + share["motion"] == pytest.approx(logit - empty, abs=1e-5)
+
+
+def test_a_stream_without_weight_has_no_share():
+    tensors, data = toy_pairs()
+    tensors["fusion.weight1"] = tensors["fusion.weight1"].copy()
+    tensors["fusion.weight1"][:, 2:] = 0
+    share = head.shares(tensors, data, np.zeros(8, dtype=int))
+    assert share["motion"] == pytest.approx(np.zeros(8), abs=1e-6)
+    assert np.abs(share["keyframe"]).max() > 0.01
+
+
+# Refusal
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"), [("keyframes", "weights", "f00"), ("motion_embeddings", "net", {"width": 9})]
+)
+def test_a_head_is_refused_on_features_that_it_was_not_made_for(part, key, value):
+    settings = {"keyframes": {"weights": "abc"}, "motion_embeddings": {"net": {"width": 8}}}
+    head.check_features({"features": settings}, settings, "models/head")
+    other = {**settings, part: {**settings[part], key: value}}
+    wanted = f"models/head was fitted on other features than features/pairs.h5 holds ({part}: {key} differs)"
+    assert sentence_of(head.check_features, {"features": settings}, other, "models/head").startswith(wanted)
 
 
 # Cost

@@ -11,7 +11,9 @@ from mocliplite import mlp, params
 
 torch.set_num_threads(1)  # the machine is shared, and so small a network gains nothing from more
 
-HEAD = params.Head(hidden=8, dropout=0.5, lr=0.01, weight_decay=0.01, epochs=6, batch=16, seeds=2)
+HEAD = params.Head(
+    hidden=8, dropout=0.5, lr=0.01, weight_decay=0.01, epochs=6, patience=6, batch=16, drop_stream=0.0, seeds=2
+)
 
 
 def features_of(labels, classes, views=2, distance=4.0, seed=0):
@@ -26,7 +28,11 @@ def fit_toy(labels=None, val_labels=None, features=None, val=None, **changes):
     val_labels = torch.arange(30) % 3 if val_labels is None else val_labels
     features = features_of(labels, 3) if features is None else features
     val = features_of(val_labels, 3, seed=1) if val is None else val
-    return mlp.fit_heads((features, labels), (val, val_labels), 3, replace(HEAD, **changes), "toy")
+    if "patience" not in changes:
+        changes["patience"] = changes.get("epochs", HEAD.epochs)
+    streams = [features] if torch.is_tensor(features) else features
+    val_streams = [val] if torch.is_tensor(val) else val
+    return mlp.fit_heads((streams, labels), (val_streams, val_labels), 3, replace(HEAD, **changes), "toy")
 
 
 def seed_of(heads, seed):
@@ -35,7 +41,10 @@ def seed_of(heads, seed):
 
 def losses_of(heads, val, labels):
     with torch.inference_mode():
-        return [cross_entropy(logits, labels).item() for logits in heads(val[:, 0].expand(len(heads.weight1), -1, -1))]
+        return [
+            cross_entropy(logits, labels).item()
+            for logits in heads(heads.standardise(val[:, 0]).expand(len(heads.weight1), -1, -1))
+        ]
 
 
 def test_seeds_fitted_together_are_what_each_is_alone():
@@ -166,6 +175,65 @@ def test_heads_are_as_many_as_asked_for():
     assert [row.keys() for row in curve] == [{"train_loss", "val_loss", "val_top1"}] * 2
 
 
+def two_streams(labels, seed=0):
+    """The thing of three in the first stream, noise in the second."""
+    generator = torch.Generator().manual_seed(seed)
+    return [features_of(labels, 3, seed=seed), torch.randn(len(labels), 3, 4, generator=generator)]
+
+
+def test_streams_may_have_views_and_lengths_of_their_own():
+    labels, val_labels = torch.arange(60) % 3, torch.arange(30) % 3
+    heads, _, kept = fit_toy(labels, val_labels, two_streams(labels), two_streams(val_labels, 1), epochs=20)
+    assert heads.weight1.shape == (2, 10, 8)
+    assert kept["val_top1"] > 0.9
+
+
+def test_views_of_the_streams_are_drawn_apart():
+    stream = torch.arange(2.0).reshape(1, 2, 1).expand(50, 2, 1)
+    rows = torch.arange(50)[None]
+    views = [mlp._rows(stream), mlp._rows(stream)]
+    x, _ = mlp._step_input(views, rows, HEAD, [torch.Generator().manual_seed(0)])
+    assert {tuple(pair) for pair in x[0].tolist()} == {(0, 0), (0, 1), (1, 0), (1, 1)}
+
+
+def test_dropped_streams_are_at_the_mean_and_never_both_at_once():
+    ones = torch.ones(4000, 1, 2)
+    settings = replace(HEAD, drop_stream=0.5)
+    views = [mlp._rows(ones), mlp._rows(ones)]
+    x, _ = mlp._step_input(views, torch.arange(4000)[None], settings, [torch.Generator().manual_seed(0)])
+    first, second = x[0, :, :2], x[0, :, 2:]
+    assert torch.equal(first[:, 0], first[:, 1])
+    lost = [(part[:, 0] == 0).double().mean().item() for part in (first, second)]
+    assert lost == pytest.approx([0.25, 0.25], abs=0.03)
+    assert not ((first[:, 0] == 0) & (second[:, 0] == 0)).any()
+
+
+def test_a_head_that_lost_streams_in_training_can_do_without_one():
+    labels, val_labels = torch.arange(90) % 3, torch.arange(30) % 3
+    streams, val = (
+        [features_of(of, 3, distance=8.0, seed=seed + k) for k in (0, 5)] for seed, of in ((0, labels), (1, val_labels))
+    )
+    top1 = {}
+    for share in (0.0, 0.6):
+        heads, _, _ = fit_toy(labels, val_labels, streams, val, drop_stream=share, hidden=32, epochs=20)
+        x = heads.standardise(torch.cat([part[:, 0] for part in val], dim=1))
+        x[:, 6:] = 0
+        with torch.inference_mode():
+            loss = cross_entropy(heads(x.expand(2, -1, -1)).flatten(0, 1), val_labels.repeat(2))
+        top1[share] = loss.item()
+    assert top1[0.6] < top1[0.0]
+
+
+def test_seeds_stop_when_none_has_improved_and_each_by_its_own_patience():
+    labels = torch.randint(3, (30,), generator=torch.Generator().manual_seed(0))
+    val = features_of(torch.arange(30) % 3, 3, seed=1)
+    changes = {"val_labels": labels, "val": val, "epochs": 40, "patience": 2}
+    together, curve, _ = fit_toy(seeds=3, **changes)
+    alone, short, _ = fit_toy(seeds=1, **changes)
+    assert len(short) <= len(curve) < 40
+    assert torch.allclose(together.weight1[0], alone.weight1[0], atol=1e-5)
+
+
 # The network
 
 
@@ -191,7 +259,7 @@ def test_standardisation_travels_with_the_model():
     assert heads.state_dict()["mean"].tolist() == [3.0, -1.0]
     with torch.inference_mode():
         # (7 - 3) / 2 = 2 and (0 + 1) / 0.5 = 2.
-        assert torch.equal(heads(torch.tensor([[[7.0, 0.0]]])), plain(torch.tensor([[[2.0, 2.0]]])))
+        assert torch.equal(heads(heads.standardise(torch.tensor([[[7.0, 0.0]]]))), plain(torch.tensor([[[2.0, 2.0]]])))
 
 
 def test_state_of_heads_is_what_the_head_module_reads():

@@ -16,8 +16,8 @@ from mocliplite.parallel import map_ahead, map_shards
 PROCESSES = replace(params.load(CHECKOUT / "params.yaml").compute, workers=2, engine="processes")
 INLINE = replace(PROCESSES, engine="inline")
 DIED = (
-    "a worker process was ended from outside (out of memory, or a crash in the decoder); finished shards are kept:"
-    " run the stage again, with compute.workers: 1 to see which clip it is."
+    "a worker process was ended from outside, most likely for lack of memory; finished shards are kept: run the stage"
+    " again, with fewer compute.workers."
 )
 
 

@@ -1,6 +1,6 @@
 """The whole graph on the embedded sample, from nothing, and what people do with it afterwards.
 
-One fresh copy of the project serves all tests of this file; they run in order.
+One fresh copy of the project serves all tests of this file and of test_sharing.py; they run in order.
 """
 
 import json
@@ -10,16 +10,11 @@ import shutil
 import pytest
 import yaml
 from imports import ROOT
-from project import copy_project, sh
+from pages import Page
+from project import sh
 
+pytestmark = pytest.mark.xdist_group("project")
 READY = "Data and pipelines are up to date."
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    folder = copy_project(tmp_path_factory.mktemp("project"))
-    sh(folder, "dvc repro")
-    return folder
 
 
 def ran(output):
@@ -119,13 +114,68 @@ def test_a_new_clip_is_computed_alone_and_a_removed_one_leaves(project):
     assert sh(project, "git status --short") == ""
 
 
-def test_predict_names_the_right_class_and_says_so_in_json_too(project):
-    clip = "sample/data/clips/StarSpinning/v_StarSpinning_g01_c01.avi"
-    assert "StarSpinning" in sh(project, f"python -m mocliplite predict {clip} --top 1")
-    (answer,) = json.loads(sh(project, f"python -m mocliplite predict {clip} --top 3 --json"))
-    assert answer["clip"] == clip
+CLIP = "sample/data/clips/StarSpinning/v_StarSpinning_g01_c01.avi"
+
+
+def test_predict_names_the_right_class_with_shares_and_times(project):
+    assert "StarSpinning  (keyframe +" in sh(project, f"python -m mocliplite predict {CLIP} --top 1")
+    (answer,) = json.loads(sh(project, f"python -m mocliplite predict {CLIP} --top 3 --json 2>/dev/null"))
+    assert answer["clip"] == CLIP
     assert answer["classes"][0]["class"] == "StarSpinning"
     assert len(answer["classes"]) == 3
+    assert set(answer["shares"]) == {"keyframe", "motion"}
+    assert set(answer["milliseconds"]) == {"keyframes", "vectors", "CLIP", "motion network", "head"}
+
+
+def test_many_clips_from_a_list_are_answered_in_its_order_and_mostly_rightly(project):
+    paths = sorted(str(path.relative_to(project)) for path in (project / "sample/data/clips").rglob("*_g01_c0[12].avi"))
+    (project / "list.txt").write_text("\n".join(paths) + "\n")
+    answers = json.loads(sh(project, "python -m mocliplite predict - --json 2>/dev/null < list.txt"))
+    (project / "list.txt").unlink()
+    assert [answer["clip"] for answer in answers] == paths
+    right = sum(answer["classes"][0]["class"] in answer["clip"] for answer in answers)
+    assert right >= 0.9 * len(paths) == 0.9 * 32
+
+
+def test_an_exported_recogniser_says_the_same_from_another_place(project, tmp_path):
+    sh(project, f"python -m mocliplite export {tmp_path}/recogniser")
+    assert (tmp_path / "recogniser/clip/model.safetensors").is_file()
+    shutil.copy(project / CLIP, tmp_path / "one.avi")
+    here = json.loads(sh(project, f"python -m mocliplite predict {CLIP} --json 2>/dev/null"))
+    command = f"PYTHONPATH={project} python -m mocliplite predict --model recogniser one.avi --json 2>/dev/null"
+    there = json.loads(sh(tmp_path, command))
+    assert there[0]["classes"] == here[0]["classes"]
+    card = (tmp_path / "recogniser/README.md").read_text()
+    assert sh(project, "python -m mocliplite results") in card
+    again = sh(project, f"python -m mocliplite export {tmp_path}/recogniser", status=2)
+    assert again == f"error: {tmp_path}/recogniser is not empty; name a new folder.\n"
+
+
+def test_the_report_is_one_page_that_asks_for_nothing_and_reads_without_eyes(project):
+    sh(project, "python -m mocliplite report --out report.html")
+    page = Page.of(project / "report.html")
+    (project / "report.html").unlink()
+    assert not {"script", "link", "iframe", "base"} & set(page.tags)
+    assert page.addresses
+    assert all(address.startswith(("data:", "#")) for address in page.addresses)
+    assert page.images_without_text == 0
+    assert page.tags.count("h1") == 1
+    assert page.tags.count("table") == page.tags.count("thead") >= 3
+    assert page.tags.count("img") >= 6
+    for name in ("zero_shot", "fusion", "blend", "StarSpinning", "1.0"):
+        assert name in page.text
+
+
+def test_words_find_the_clips_that_show_the_thing_and_a_clip_finds_its_like(project):
+    found = sh(project, 'python -m mocliplite search "a star" --top 5 --html found.html')
+    assert re.findall(r"^ 0\.\d+  (\w+)", found, re.MULTILINE) == re.findall(r"  (Star\w+)  ", found)
+    assert len(found.splitlines()) == 5
+    assert (project / "found.html").read_text().count("data:image/jpeg") == 5
+    (project / "found.html").unlink()
+    like = "sample/data/clips/BallSliding/v_BallSliding_g02_c01.avi"
+    alike = sh(project, f"python -m mocliplite search --like {like} --top 1")
+    assert "  BallSliding  BallSliding__v_BallSliding_g02_c0" in alike
+    assert "is no clip of features/clips.csv" in sh(project, "python -m mocliplite search --like nothing", status=2)
 
 
 def test_a_bad_clip_among_good_ones_gets_its_sentence_and_status_2(project):

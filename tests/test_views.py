@@ -5,12 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import NET
+from builders import NET, PLAIN
 from footage import encode, moving
 
 from mocliplite import motion, views
 from mocliplite.fields import frames_at, sample_fields
-from mocliplite.params import Motion
 
 PAPER = replace(NET, arch="efficientnet_b0", rows=6, cols=8, frames=2, segments=2)
 STILL = replace(NET, flip=False, zoom=0.0, shift=0.0, pace=0.0)
@@ -59,7 +58,7 @@ def test_a_clip_that_moves_right_flipped_is_the_clip_that_moves_left(tmp_path):
     for name, right in (("right.avi", 4), ("left.avi", -4)):
         frames = moving(right=4, down=0, frames=12)
         path = encode(tmp_path / name, frames if right > 0 else [np.ascontiguousarray(one[:, ::-1]) for one in frames])
-        field = motion.motion_field(path, Motion(cell=8))
+        field = motion.motion_field(path, PLAIN)
         chosen = field.vectors[frames_at(field.kind, np.array([0.2, 0.6]))]
         pair.append(torch.from_numpy(sample_fields(chosen, (field.height, field.width), (6, 8), camera=False)).float())
     right, left = (fields[:, 0, 1:-1, 1:-1].median().item() for fields in pair)

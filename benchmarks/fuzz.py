@@ -1,0 +1,146 @@
+"""Extraction from damaged clips: bit flips, noise, cuts and splices of real footage. No traceback, no hang.
+
+Prints a table of outcomes; the last line is JSON. Exits 1 where a clip raised what is no sentence.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.scenes import SCENES, encode
+from mocliplite import motion, parallel, video
+from mocliplite.errors import UserError
+from mocliplite.params import Compute, Motion
+from mocliplite.progress import progress
+from mocliplite.store import Failure
+
+SETTINGS = Motion(cell=8, accumulate="none", reencode=None, interpolate=False, max_damaged=0.1)
+FOOTAGE = Path(__file__).parents[2] / "shared/data"
+WAYS = ("bits", "noise", "zeros", "cut", "hole", "splice")
+
+
+def mutated(content: bytes, other: bytes, rng: np.random.Generator) -> tuple[str, bytes]:
+    """A way of damage, and the content damaged so; some leave the head of the file alone, so that it opens."""
+    way = WAYS[rng.integers(len(WAYS))]
+    size = len(content)
+    start = int(rng.integers(0 if rng.random() < 0.3 else min(4096, size // 2), size))
+    length = int(min(size - start, 1 + rng.exponential(size / 50)))
+    damaged = bytearray(content)
+    if way == "bits":
+        for at in rng.integers(start, size, 1 + int(rng.exponential(20))):
+            damaged[at] ^= 1 << int(rng.integers(8))
+    elif way == "noise":
+        damaged[start : start + length] = rng.bytes(length)
+    elif way == "zeros":
+        damaged[start : start + length] = bytes(length)
+    elif way == "cut":
+        del damaged[start:]
+    elif way == "hole":
+        del damaged[start : start + length]
+    else:
+        damaged[start:] = other[min(start, len(other) - 1) :]
+    return way, bytes(damaged)
+
+
+def read(path: str) -> str:
+    """What becomes of a clip, as a class of outcomes; a mistake of ours is named by its kind."""
+    try:
+        video.keyframes(path, 1, "middle")
+    except UserError:
+        pass
+    except Exception as error:  # noqa: BLE001  that is what is looked for
+        return f"keyframes: {type(error).__name__}: {error}"
+    try:
+        field = motion.motion_field(path, SETTINGS)
+    except UserError as error:
+        return _class_of(str(error), path)
+    except Exception as error:  # noqa: BLE001
+        return f"motion: {type(error).__name__}: {error}"
+    return "a field of all frames" if field.damaged == 0 else "a field, damaged frames counted"
+
+
+def _class_of(sentence: str, path: str) -> str:
+    for words in ("is damaged", "cannot be decoded", "no frame that decodes", "no video stream", "changes from"):
+        if sentence.startswith(path) and words in sentence:
+            return f"refused: {words}"
+    other = (
+        "in a codec that FFmpeg cannot",
+        "vectors to frames",
+        "exports no motion",
+        "I-frames only",
+        "one frame only",
+    )
+    return next((f"refused: {words}" for words in other if words in sentence), f"odd sentence: {sentence}")
+
+
+def outcomes(files: list[Path], count: int, seed: int, compute: Compute) -> Iterator[tuple[str, str]]:
+    """(way, outcome) of each mutated clip, in order."""
+    guarded = parallel.guarded(read, compute)
+    contents = [file.read_bytes() for file in files]
+
+    def one(number: int) -> tuple[str, str]:
+        rng = np.random.default_rng([seed, number])
+        first, second = rng.integers(len(files), size=2)
+        way, content = mutated(contents[first], contents[second], rng)
+        path = Path(folder, f"{number}{files[first].suffix}")
+        path.write_bytes(content)
+        answer = guarded(str(path))
+        path.unlink()
+        return way, f"failure: {answer.reason.partition(' ')[2]}" if isinstance(answer, Failure) else answer
+
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(compute.workers) as pool:
+        yield from pool.map(one, range(count))
+
+
+def table(found: Iterable[tuple[str, str]]) -> str:
+    """Outcomes by way of damage, the most frequent first."""
+    counts = Counter(found)
+    lines = [f"{'outcome':60}" + "".join(f"{way:>8}" for way in WAYS)]
+    for outcome, _ in Counter(outcome for _, outcome in counts.elements()).most_common():
+        lines.append(f"{outcome[:60]:60}" + "".join(f"{counts[way, outcome]:8}" for way in WAYS))
+    return "\n".join(lines)
+
+
+def is_answer(outcome: str) -> bool:
+    """Whether an outcome is a field, a sentence, or a failure that the run survives."""
+    return outcome.startswith(("a field", "refused: ", "failure: "))
+
+
+def rendered(folder: str | Path) -> list[Path]:
+    """Small clips of both codecs, for where there is no footage."""
+    pictures = SCENES["rotation"]().pictures
+    kinds = [("mpeg4", 0, "avi"), ("mpeg4", 2, "avi"), ("libx264", 2, "mp4"), ("libx264", 0, "mkv")]
+    return [Path(encode(Path(folder, f"{c}{b}.{end}"), pictures, c, 12, b)) for c, b, end in kinds]
+
+
+def main() -> None:
+    """Mutate, read, count."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=int, default=2000, help="mutated clips (2000)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--footage", type=Path, default=FOOTAGE, help=f"folder of clips ({FOOTAGE})")
+    given = parser.parse_args()
+    compute = Compute(workers=given.workers, threads=1, device="cpu", engine="processes", time_limit=30)
+    with tempfile.TemporaryDirectory() as folder:
+        files = sorted(path for path in given.footage.rglob("*") if path.suffix in (".avi", ".mp4")) or rendered(folder)
+        found = []
+        with progress("fuzz", given.clips, "clip") as bar:
+            for outcome in outcomes(files, given.clips, given.seed, compute):
+                found.append(outcome)
+                bar.update()
+    print(table(found))
+    wrong = [outcome for _, outcome in found if not is_answer(outcome)]
+    print(json.dumps({"clips": len(found), "of_files": len(files), "without_an_answer": len(wrong)}))
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""What the motion network's memory of its train clips does to the fusion, and what helps against it.
+
+Run it in the project's folder after `dvc repro`: `python -m benchmarks.memory --folds 1 2 3 --net trained memorised`.
+For each fold of the data set it fits the motion network anew, and two more kinds of it: three networks that each leave
+out a third of the train groups (cross-fitted), and one that stops after a quarter of its epochs. Then it fits heads on
+these embeddings in each of several ways. What is best is read off the validation columns; test columns are a check.
+
+`memorised` is the network as the paper trains it: no dropout, no smoothing, no weight decay, no mirrored clips, the
+last epoch kept. What is computed is kept in --cache, so that a run that ended goes on.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.model_selection import StratifiedGroupKFold
+
+from mocliplite import dataset, fields, fit, mlp, params, scores, splits, store
+from mocliplite.errors import run
+
+PARTS = 3  # networks of the cross-fit
+Arrays = dict[str, np.ndarray]
+
+
+def main() -> None:
+    given = _arguments()
+    settings = params.load()
+    torch.set_num_threads(settings.compute.threads or torch.get_num_threads())
+    for kind in given.net:
+        folds = [_cached(given.cache, settings, kind, fold) for fold in given.folds]
+        print(f"\n{kind} network, folds {given.folds}")
+        _show_memory(folds)
+        rows = {name: _judge(folds, way, settings.head) for name, way in WAYS.items()}
+        for name, row in rows.items():
+            print(f"{name:34} val {row['val']:.3f} loss {row['val_loss']:.3f}   test {row['test']:.3f}", flush=True)
+        print(json.dumps({"net": kind, "folds": given.folds, "ways": rows}))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folds", type=int, nargs="+", default=[1], help="values of dataset.split (1)")
+    parser.add_argument("--net", nargs="+", choices=["trained", "memorised"], default=["trained", "memorised"])
+    parser.add_argument("--cache", type=Path, default=Path("features/memory"), help="folder (features/memory)")
+    return parser.parse_args()
+
+
+# Embeddings
+
+
+def _cached(cache: Path, settings: params.Params, kind: str, fold: int) -> Arrays:
+    path = cache / f"{kind}_{fold}.npz"
+    if not path.is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **_fold(settings, kind, fold))
+    with np.load(path) as file:
+        return dict(file)
+
+
+def _fold(settings: params.Params, kind: str, fold: int) -> Arrays:
+    """Features of one fold as pairs.h5 has them, and the motion logits of the cross-fitted and the early networks."""
+    pairs = store.read_table("features/pairs.h5", "pairs").arrays
+    clips = dataset.read_clips("features/clips.csv")
+    cut = splits.split_clips(clips, replace(settings.dataset, split=fold))
+    ids, labels, groups = pairs["ids"].tolist(), pairs["label"], pairs["group"]
+    split = np.array([cut[clip_id] for clip_id in ids])
+    net = settings.motion_net
+    sampled = torch.from_numpy(fields.load_fields(store.open_store("features/motion"), ids, fit.field_shape(net)))
+    train, val = (np.flatnonzero(split == part) for part in ("train", "val"))
+
+    def embed(rows: np.ndarray, used: params.MotionNet) -> tuple[np.ndarray, np.ndarray]:
+        judged_on = rows if kind == "memorised" else val
+        if kind == "memorised":
+            used = replace(used, dropout=0.0, label_smoothing=0.0, weight_decay=0.0, flip=False)
+        given = (sampled, torch.from_numpy(labels), torch.from_numpy(rows), torch.from_numpy(judged_on))
+        fitted, _, _ = fit.fit_motion(*given, len(pairs["classes"]), used)
+        views = [fit.embed_motion(fitted, sampled, used.batch, view) for view in used.views]
+        return torch.stack([view for view, _ in views], dim=1).numpy(), views[0][1].numpy()
+
+    motion, logits = embed(train, net)
+    early, _ = embed(train, replace(net, epochs=max(1, net.epochs // 4)))
+    crossed = np.zeros((PARTS, *logits.shape), dtype=np.float32)
+    kfold = StratifiedGroupKFold(PARTS, shuffle=True, random_state=0)
+    left_out = np.full(len(ids), -1)
+    for part, (kept, held) in enumerate(kfold.split(train, labels[train], groups[train])):
+        crossed[part] = embed(train[kept], net)[1]
+        left_out[train[held]] = part
+    # A train clip from the one network that has not seen it, any other clip from the mean of all.
+    cross = np.log(scores.softmax(crossed)).mean(axis=0)
+    for part in range(PARTS):
+        cross[left_out == part] = np.log(scores.softmax(crossed[part][left_out == part]))
+    kept_arrays = {name: pairs[name] for name in ("label", "group", "keyframe", "prompts")}
+    return kept_arrays | {"split": split, "motion": motion, "logits": logits, "early": early, "cross": cross}
+
+
+def _show_memory(folds: list[Arrays]) -> None:
+    for part in ("train", "val", "test"):
+        chosen = [(d["logits"][d["split"] == part], d["label"][d["split"] == part]) for d in folds]
+        top1 = np.mean([(logits.argmax(axis=1) == labels).mean() for logits, labels in chosen])
+        sure = np.mean([scores.softmax(logits).max(axis=1).mean() for logits, _ in chosen])
+        print(f"  motion network alone on {part:5}: top-1 {top1:.3f}, mean confidence {sure:.3f}")
+
+
+# Ways of fitting. Each gives the streams of a fold, float32 [N, K, D] each, and settings that differ.
+
+
+def _plain(fold: Arrays) -> list[np.ndarray]:
+    return [fold["keyframe"], fold["motion"][:, :1]]
+
+
+def _views(fold: Arrays) -> list[np.ndarray]:
+    return [fold["keyframe"], fold["motion"]]
+
+
+def _early(fold: Arrays) -> list[np.ndarray]:
+    return [fold["keyframe"], fold["early"]]
+
+
+def _cross(fold: Arrays) -> list[np.ndarray]:
+    return [fold["keyframe"], fold["cross"][:, None]]
+
+
+def _noisy(strength: float) -> Callable[[Arrays], list[np.ndarray]]:
+    def streams(fold: Arrays) -> list[np.ndarray]:
+        """Eight noisy copies of the motion as views of the train clips; what is judged stays as it is."""
+        motion = fold["motion"][:, :1]
+        std = motion[fold["split"] == "train"].std(axis=0)
+        noise = np.random.default_rng(0).normal(size=(len(motion), 8, motion.shape[2])) * std * strength
+        noise[fold["split"] != "train"] = 0
+        return [fold["keyframe"], (motion + noise).astype(np.float32)]
+
+    return streams
+
+
+WAYS: dict[str, tuple[Callable[[Arrays], list[np.ndarray]], dict[str, Any]]] = {
+    "keyframe alone": (lambda fold: [fold["keyframe"]], {}),
+    "motion alone": (lambda fold: [fold["motion"]], {}),
+    "as they are (the paper's settings)": (_plain, {"lr": 1.0e-4, "epochs": 100, "batch": 64, "patience": 100}),
+    "as they are": (_plain, {}),
+    "views": (_views, {}),
+    "views, drop_stream 0.3": (_views, {"drop_stream": 0.3}),
+    "views, drop_stream 0.6": (_views, {"drop_stream": 0.6}),
+    "noise 0.5": (_noisy(0.5), {}),
+    "noise 1": (_noisy(1.0), {}),
+    "noise 2": (_noisy(2.0), {}),
+    "earlier network": (_early, {}),
+    "cross-fitted logits": (_cross, {}),
+}
+
+
+def _judge(
+    folds: list[Arrays], way: tuple[Callable[[Arrays], list[np.ndarray]], dict[str, Any]], settings: params.Head
+) -> dict[str, Any]:
+    """Means over folds of validation top-1 and loss and of test top-1, of the head and of its blends."""
+    rows = [_judge_fold(fold, way[0](fold), replace(settings, **way[1])) for fold in folds]
+    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+
+
+def _judge_fold(fold: Arrays, streams: list[np.ndarray], settings: params.Head) -> dict[str, float]:
+    labels = torch.from_numpy(fold["label"])
+    train, val, test = (torch.from_numpy(fold["split"] == part) for part in ("train", "val", "test"))
+    tensors = [torch.from_numpy(stream) for stream in streams]
+    parts = [([stream[rows] for stream in tensors], labels[rows]) for rows in (train, val)]
+    heads, _, kept = mlp.fit_heads(*parts, int(labels.max()) + 1, settings, "memory")
+    x = torch.cat([stream[test][:, 0] for stream in tensors], dim=1)
+    with torch.inference_mode():
+        logits = heads(heads.standardise(x).expand(settings.seeds, -1, -1)).numpy()
+    right = scores.within_top(logits, fold["label"][test.numpy()], 1)
+    return {"val": kept["val_top1"], "val_loss": kept["val_loss"], "test": float(right.mean())}
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,125 @@
+"""Clips with known motion: a textured picture moved, encoded with PyAV."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+import av
+import numpy as np
+from scipy.ndimage import map_coordinates
+
+SIZE = (144, 176)  # height, width
+
+# Runs of B-frames as long as asked for, one reference each way, no frame turned into an I-frame.
+CODECS = {
+    "mpeg4": {"b_strategy": "0", "sc_threshold": "1000000000", "qmin": "2", "qmax": "2"},
+    "mpeg2video": {"b_strategy": "0", "sc_threshold": "1000000000", "qmin": "2", "qmax": "2"},
+    "libx264": {"crf": "18", "x264-params": "b-adapt=0:b-pyramid=none:ref=1:weightp=0:weightb=0:scenecut=0"},
+    "libx265": {"x265-params": "log-level=none"},
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Pictures, and what moved where.
+
+    pictures: uint8 [height, width] each. motion: float [T, height, width, 2], how far (right, down), in pixels, what
+    is at a pixel has moved since the frame before.
+    """
+
+    pictures: list[np.ndarray]
+    motion: np.ndarray
+
+
+def steady(right: float = 0, down: float = 0, zoom: float = 1, turn: float = 0, frames: int = 25) -> Scene:
+    """Everything moves alike in every frame: by pixels, by a zoom about the centre, by a turn clockwise in radians."""
+    cosine, sine = np.cos(turn), np.sin(turn)
+    forward = np.eye(3)
+    forward[:2, :2] = zoom * np.array([[cosine, -sine], [sine, cosine]])
+    forward[:2, 2] = right, down
+    back = np.linalg.inv(forward)
+    pixels = _pixels()
+    earlier = _mapped(back, pixels)
+    pictures = [_seen(_mapped(np.linalg.matrix_power(back, frame), pixels)) for frame in range(frames)]
+    return Scene(pictures, np.broadcast_to(pixels - earlier, (frames, *pixels.shape)))
+
+
+def two_objects(frames: int = 25) -> Scene:
+    """A square of 64 pixels that moves by (2, 1) over a background that moves by (-1.5, 0)."""
+    background, square = steady(right=-1.5, frames=frames), steady(right=2, down=1, frames=frames)
+    pictures, motion = [], background.motion.copy()
+    for frame, (behind, before) in enumerate(zip(background.pictures, square.pictures, strict=True)):
+        top, left = 24 + frame, 24 + 2 * frame
+        inside = np.s_[top : top + 64, left : left + 64]
+        picture = behind.copy()
+        picture[inside] = 255 - before[inside]
+        motion[frame][inside] = square.motion[frame][inside]
+        pictures.append(picture)
+    return Scene(pictures, motion)
+
+
+SCENES = {
+    "whole pixels": lambda: steady(right=3, down=-2),
+    "half pixels": lambda: steady(right=-1.5, down=0.5),
+    "quarter pixels": lambda: steady(right=1.25, down=-0.75),
+    "pan": lambda: steady(right=6),
+    "zoom": lambda: steady(zoom=1.02),
+    "rotation": lambda: steady(turn=0.02),
+    "two objects": two_objects,
+}
+
+
+def _pixels() -> np.ndarray:
+    """(x, y) of every pixel's middle from the picture's centre: float [height, width, 2]."""
+    height, width = SIZE
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x - width / 2 + 0.5, y - height / 2 + 0.5], axis=-1)
+
+
+def _mapped(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return points @ matrix[:2, :2].T + matrix[:2, 2]
+
+
+def _seen(points: np.ndarray) -> np.ndarray:
+    """The canvas at points, by cubic interpolation."""
+    canvas = texture(512, 640)
+    rows, cols = points[..., 1] + 256, points[..., 0] + 320
+    return np.clip(np.rint(map_coordinates(canvas.astype(float), [rows, cols], order=3)), 0, 255).astype(np.uint8)
+
+
+@cache
+def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Smooth noise, uint8 [height, width]: a search for motion finds its way in it."""
+    rng = np.random.default_rng(seed)
+    total = np.zeros((height, width))
+    for scale in (4, 8, 16, 32):
+        coarse = rng.random((height // scale + 2, width // scale + 2))
+        x, y = np.arange(width) / scale, np.arange(height) / scale
+        rows = np.array([np.interp(x, np.arange(coarse.shape[1]), row) for row in coarse])
+        total += np.array([np.interp(y, np.arange(coarse.shape[0]), column) for column in rows.T]).T
+    return ((total - total.min()) / np.ptp(total) * 255).astype(np.uint8)
+
+
+def encode(
+    path: str | Path,
+    pictures: Sequence[np.ndarray],
+    codec: str = "mpeg4",
+    gop: int = 12,
+    b_frames: int = 0,
+    **options: str,
+) -> str | Path:
+    """Write grey pictures at 25 frames a second; returns the path. options are the codec's own."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options={**CODECS.get(codec, {}), **options})
+        stream.height, stream.width = pictures[0].shape
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.gop_size, stream.codec_context.max_b_frames = gop, b_frames
+        stream.codec_context.thread_count = 1
+        for index, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="gray").reformat(format="yuv420p")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path

@@ -1,0 +1,70 @@
+"""Motion fields against motion that is known: scene by scene, for each codec and pattern of frames.
+
+Columns: median error over textured cells (the larger component, pixels per frame interval), 90th percentile, the share
+of cells off by more than 1 pixel, and the share of cells that are known, in frames that have vectors.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.scenes import SCENES, Scene, encode
+from mocliplite import motion
+from mocliplite.fields import CELL, KIND_CODES, MISSING, Field
+from mocliplite.params import Motion
+
+PLAIN = Motion(cell=8, accumulate="none", reencode=None, interpolate=False, max_damaged=0.1)
+# As ffmpeg calls x264 unless it is told otherwise: three references, B-frames that others refer to, weights.
+USUAL = {"crf": "23", "x264-params": "scenecut=0:b-adapt=0"}
+PATTERNS = [
+    *((codec, {}, gop, b) for codec in ("mpeg4", "libx264") for gop in (12, 250) for b in range(4)),
+    ("libx264", USUAL, 250, 3),
+]
+
+
+def errors(field: Field, scene: Scene) -> tuple[np.ndarray, float]:
+    """Error of each known cell away from borders, pixels per frame interval; and the share of cells that are known."""
+    height, width = (CELL * (size // CELL) for size in scene.pictures[0].shape)
+    cells = scene.motion[:, :height, :width].reshape(len(scene.motion), height // CELL, CELL, width // CELL, CELL, 2)
+    # A codec moves whole macroblocks: a cell is judged where all is of one motion 16 pixels around it.
+    truth, spread = cells.mean(axis=(2, 4)), np.ptp(cells, axis=(2, 4)).max(axis=-1)
+    one = (spread < 0.5) & _alike(truth)
+    informed = np.isin(field.kind, [KIND_CODES["P"], KIND_CODES["B"]])[:, None, None]
+    judged = one & informed
+    judged[:, :2], judged[:, -2:], judged[:, :, :2], judged[:, :, -2:] = False, False, False, False
+    vectors = field.vectors[:, : height // CELL, : width // CELL]
+    known = judged & (vectors[..., 0] != MISSING)
+    return np.abs(vectors[known] / 4 - truth[known]).max(axis=-1), known.sum() / judged.sum()
+
+
+def _alike(truth: np.ndarray) -> np.ndarray:
+    """Whether the cells two around move within half a pixel alike: bool [T, rows, cols]."""
+    padded = np.pad(truth, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (5, 5), axis=(1, 2))
+    return np.ptp(windows, axis=(-2, -1)).max(axis=-1) < 1
+
+
+def main() -> None:
+    """Print the table; the last line is JSON."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    print(f"{'scene':15} {'codec':8} {'gop':>4} {'B':>2} {'median':>7} {'p90':>6} {'> 1 px':>7} {'known':>6}")
+    worst = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for name, make in SCENES.items():
+            scene = make()
+            for codec, options, gop, b_frames in PATTERNS:
+                path = encode(Path(folder, "a.mkv"), scene.pictures, codec, gop, b_frames, **options)
+                error, known = errors(motion.motion_field(path, PLAIN), scene)
+                median, high, wrong = np.median(error), np.percentile(error, 90), (error > 1).mean()
+                label = "x264*" if options else codec.removeprefix("lib")
+                print(f"{name:15} {label:8} {gop:4} {b_frames:2} {median:7.3f} {high:6.2f} {wrong:7.1%} {known:6.0%}")
+                worst = max(worst, float(median))
+    print("* x264's own choice of references")
+    print(json.dumps({"worst_median_error_px": round(worst, 3)}))
+
+
+if __name__ == "__main__":
+    main()

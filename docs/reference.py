@@ -1,0 +1,73 @@
+"""Write docs/params.md and docs/command-line.md from the code. Run as `python docs/reference.py`, or `make docs`."""
+
+import argparse
+import re
+import sys
+from dataclasses import fields
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from mocliplite import params  # noqa: E402
+from mocliplite.__main__ import commands_of, parser  # noqa: E402
+
+
+def main() -> None:
+    """Write all pages."""
+    for name, text in pages().items():
+        (ROOT / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def pages() -> dict[str, str]:
+    """The text of each generated page."""
+    return {"docs/params.md": settings_page(), "docs/command-line.md": commands_page()}
+
+
+def settings_page() -> str:
+    """A table for each section of params.yaml: types from the dataclasses, remarks from the file."""
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    out = ["# Settings", "", "What `params.yaml` holds; the values are the embedded sample's. Made by `make docs`.", ""]
+    for name, kind in get_type_hints(params.Params).items():
+        block = re.search(rf"^{name}:.*?(?=^\w|\Z)", text, re.MULTILINE | re.DOTALL)
+        assert block, name
+        out += [f"## {name}", "", f"{kind.__doc__}", "", "| key | type | here | meaning |", "|---|---|---|---|"]
+        types = get_type_hints(kind)
+        for field in fields(kind):
+            line = re.search(rf"^  {field.name}: +(.*?)(?: +# (.*))?$", block[0], re.MULTILINE)
+            assert line, f"{name}.{field.name}"
+            value, remark = (_cell(part or "") for part in line.groups())
+            out.append(f"| `{name}.{field.name}` | {_cell(type_text(types[field.name]))} | `{value}` | {remark} |")
+        out.append("")
+    return "\n".join(out)
+
+
+def type_text(kind: Any) -> str:
+    """A type as one would say it."""
+    if get_origin(kind) is UnionType:
+        return " or ".join(type_text(part) for part in get_args(kind))
+    if get_origin(kind) is Literal:
+        return " or ".join(str(choice) for choice in get_args(kind))
+    if get_origin(kind) is tuple:
+        return f"list of {type_text(get_args(kind)[0])}"
+    names = {int: "whole number", float: "number", str: "text", bool: "true or false", NoneType: "null"}
+    return names.get(kind, "mapping")
+
+
+def commands_page() -> str:
+    """The help of every command."""
+    out = ["# Command line", "", "What `python -m mocliplite COMMAND --help` says. Made by `make docs`.", ""]
+    for name, command in sorted(commands_of(parser()).items()):
+        command.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=100)
+        out += [f"## {name}", "", "```text", command.format_help().strip(), "```", ""]
+    return "\n".join(out)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    main()

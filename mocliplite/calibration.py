@@ -1,0 +1,54 @@
+"""How far probabilities can be believed, in numpy. Logits are [N, C], or [S, N, C] for S seeds, judged together."""
+
+import numpy as np
+
+from mocliplite.scores import softmax
+
+BINS = 15
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The number that logits are divided by for the best log likelihood on these clips.
+
+    As in Platt's scaling, one clip's worth of doubt is shared out among all classes: else clips that are all answered
+    rightly would ask for certainty. Found by bisection, since the loss is convex in 1 / T; between 0.001 and 1000.
+    """
+    values = logits.reshape(-1, logits.shape[-1]).astype(np.float64)
+    doubt = 1 / (len(labels) + 2)
+    target = (1 - doubt) * np.eye(values.shape[1])[np.tile(labels, len(values) // len(labels))]
+    target = target + doubt / values.shape[1]
+    low, high = -3.0, 3.0  # of log10(1 / T)
+    for _ in range(50):
+        middle = (low + high) / 2
+        slope = ((softmax(values * 10**middle) - target) * values).sum(axis=1).mean()
+        low, high = (middle, high) if slope < 0 else (low, middle)
+    return float(10 ** -((low + high) / 2))
+
+
+def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Mean negative log probability of the labels."""
+    return float(losses(logits, labels).mean())
+
+
+def losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Negative log probability of each clip's label: [N] or [S, N]."""
+    own = np.take_along_axis(softmax(logits), np.broadcast_to(labels, logits.shape[:-1])[..., None], axis=-1)
+    return -np.log(np.maximum(own[..., 0], 1e-12))
+
+
+def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:
+    """A row for each of BINS equal spans of confidence that holds an answer: answers, mean confidence, accuracy."""
+    sure, right = probabilities.max(axis=-1).ravel(), (probabilities.argmax(axis=-1) == labels).ravel()
+    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
+    return [
+        {"answers": int(own.sum()), "confidence": float(sure[own].mean()), "accuracy": float(right[own].mean())}
+        for own in (bins == number for number in range(BINS))
+        if own.any()
+    ]
+
+
+def ece(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Expected calibration error: mean distance of confidence from accuracy, over the answers of each bin."""
+    rows = reliability(probabilities, labels)
+    gaps = sum(row["answers"] * abs(row["confidence"] - row["accuracy"]) for row in rows)
+    return gaps / sum(row["answers"] for row in rows)

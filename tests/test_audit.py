@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+from toy import pairs_of
+
+from mocliplite import audit, head
+
+ALPHAS = dict.fromkeys(head.PROBES, 10.0)
+
+
+def parts(arrays):
+    return head.rows_of(arrays, "train"), head.rows_of(arrays, "val")
+
+
+def test_more_clips_a_class_help_until_all_are_used():
+    rows = audit.learning_curve(*parts(pairs_of(takes=4)), ALPHAS)
+    curve = {row["clips_per_class"]: row["val_top1"] for row in rows if row["probe"] == "ridge"}
+    assert list(curve) == [1, 2, 4, 8, 16, 24]
+    assert curve[24] > curve[1] + 0.1
+    assert {row["probe"] for row in rows} == set(head.PROBES)
+
+
+def test_last_point_of_the_curve_is_the_ridge_on_all_clips():
+    train, val = parts(pairs_of())
+    rows = audit.learning_curve(train, val, ALPHAS)
+    given = audit.ridge.scaled(head.features(train, head.PROBES["ridge"]), train["label"], 6)
+    weight = audit.ridge.solve(given, audit.ridge.gram(given), 10.0)
+    scores = (head.features(val, head.PROBES["ridge"]) - given.mean) / given.std @ weight + given.prior
+    last = [row for row in rows if row["probe"] == "ridge"][-1]
+    assert last["val_top1"] == pytest.approx((scores.argmax(axis=1) == val["label"]).mean())
+    assert last["std"] == 0.0
+
+
+def test_wrong_labels_come_first():
+    arrays = pairs_of(takes=4, noise=0.4)
+    train = np.flatnonzero(arrays["split"] == "train")
+    wrong = np.random.default_rng(0).choice(train, size=7, replace=False)
+    arrays["label"][wrong] = (arrays["label"][wrong] + 3) % 6
+    rows = audit.suspicious_labels(*parts(arrays), alpha=10.0)
+    assert len(rows) == (arrays["split"] != "test").sum()
+    assert {row["id"] for row in rows[:10]} >= set(arrays["ids"][wrong])
+    losses = [row["loss"] for row in rows]
+    assert losses == sorted(losses, reverse=True)
+    assert rows[0]["label"] != rows[0]["guess"]

@@ -1,0 +1,133 @@
+"""Settings for somebody's own clips."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from builders import CHECKOUT, put, run_python, sentence_of
+from footage import UT_INTERACTION, encode, moving, real
+
+from mocliplite import init, params
+
+UCF101 = [
+    f"{label}/v_{label}_g{g:02d}_c{c:02d}.avi" for label in ("Run", "Hop") for g in range(1, 6) for c in (1, 2, 3)
+]
+UT = [f"{label}/set{1 + s // 11}_{i + 3 * s}_{s}_{i}.avi" for i, label in enumerate("abcdef") for s in range(1, 21)]
+
+
+@pytest.mark.parametrize(
+    ("paths", "pattern"),
+    [
+        (UCF101, r"([^_/]+)_[^_/]+\.\w+$"),
+        (UT, r"(\d+)_\d+\.\w+$"),
+        ([f"{label}/{who}/{n}.mp4" for label in "ab" for who in ("ann", "bob") for n in range(3)], "^[^/]+/([^/]+)/"),
+        (
+            [f"{label}/VID-{day}-{n}.mp4" for n, label in enumerate("ababab") for day in (20, 21, 22)],
+            r"(\d+)-\d+\.\w+$",
+        ),
+    ],
+)
+def test_the_part_of_the_names_that_tells_scene_or_person_is_found(paths, pattern):
+    assert init.guess_group(paths) == pattern
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        [f"{label}/IMG_{n:04d}.mp4" for label in "abc" for n in range(20)],  # a counter
+        [f"{label}/{label}_{n}.mp4" for label in "abc" for n in range(20)],  # the class, and a counter
+        ["a/x.mp4", "b/x_1_2.mp4"],
+    ],
+)
+def test_names_that_tell_no_group_give_none(paths):
+    assert init.guess_group(paths) is None
+
+
+def test_filling_changes_the_values_named_and_nothing_else():
+    template = (CHECKOUT / "configs/folder.yaml").read_text()
+    values = {"dataset.root": "it's: here", "dataset.group": r"_(\d+)\.avi$", "motion_net.views": ["plain"]}
+    filled = init.fill(template, values)
+    before, after = yaml.safe_load(template), yaml.safe_load(filled)
+    before["dataset"] |= {"root": "it's: here", "group": r"_(\d+)\.avi$"}
+    before["motion_net"]["views"] = ["plain"]
+    assert after == before
+    remarks = [[line.split(" #")[1:] for line in text.splitlines()] for text in (template, filled)]
+    assert remarks[0] == remarks[1]
+
+
+def test_a_setting_that_the_template_lacks_is_our_mistake():
+    with pytest.raises(ValueError, match=r"dataset\.rot"):
+        init.fill("dataset:\n  root: x\n", {"dataset.rot": "y"})
+
+
+@pytest.fixture
+def own(folder):
+    """A project folder with two classes of clips, one of which holds a codec without vectors and a text."""
+    put(".", {"configs/folder.yaml": (CHECKOUT / "configs/folder.yaml").read_text(), "configs/none": ""})
+    for label in ("wave left", "wave right"):
+        Path("clips", label).mkdir(parents=True)
+        for number in range(4):
+            encode(Path("clips", label, f"{number}.mp4"), moving(frames=4, size=(32, 48)))
+    put("clips/wave left", {"text.mp4": "text"})
+    encode(Path("clips/wave left/new.mkv"), moving(frames=3, size=(64, 64)), codec="libx265")
+
+
+def test_what_would_spoil_the_day_is_said(own):
+    found = init.look("clips")
+    assert found.codecs == {"mpeg4": 8, "hevc": 1}
+    assert found.without == ["wave left/new.mkv"]
+    few, sides, none, bad = found.warnings
+    assert few == "fewer than 10 clips in wave left 6, wave right 4; figures of such classes say little."
+    assert sides.startswith("wave left and wave right tell left from right")
+    assert none == "1 clips show no motion vectors, such as wave left/new.mkv; `probe` says why."
+    assert bad.startswith("1 clips cannot be read; the first: clips/wave left/text.mp4 cannot be decoded")
+
+
+def test_the_file_written_is_complete_and_says_what_was_found(own):
+    output = run_python("-m", "mocliplite", "init", "clips", "--clip", "my_clip")
+    assert output.returncode == 0
+    assert "wrote params.yaml" in output.stdout
+    put(".", {"my_clip/config.json": ""})
+    settings = params.load("params.yaml")
+    wanted = params.load("configs/folder.yaml")
+    assert settings.dataset == replace(wanted.dataset, root="clips")
+    assert settings.clip == replace(wanted.clip, model="my_clip", files="my_clip", revision=None)
+    assert settings.motion_net == replace(wanted.motion_net, flip=False, views=("plain",))
+    assert "# Mind: fewer than 10 clips" in Path("params.yaml").read_text()
+
+
+def test_a_file_that_is_here_is_replaced_only_by_force(own):
+    put(".", {"params.yaml": "mine"})
+    output = run_python("-m", "mocliplite", "init", "clips")
+    assert output.returncode == 2
+    assert output.stderr == "error: params.yaml is here already; give --force to replace it, or --out another file.\n"
+    assert Path("params.yaml").read_text() == "mine"
+    assert run_python("-m", "mocliplite", "init", "clips", "--force").returncode == 0
+    assert params.load("params.yaml").dataset.root == "clips"
+
+
+def test_classes_too_small_to_cut_are_named(own):
+    for path in Path("clips/wave right").iterdir():
+        path.unlink()
+    shutil.copy("clips/wave left/0.mp4", "clips/wave right")
+    assert any(
+        warning.startswith("the clips cannot be cut into train, val and test:")
+        for warning in init.look("clips").warnings
+    )
+
+
+def test_a_folder_that_is_no_data_set_is_a_sentence(own):
+    assert sentence_of(init.look, "clips/wave left") == (
+        "clips/wave left/0.mp4 is in no class folder (6 in all); move it into its class's."
+    )
+
+
+def test_real_footage_is_grouped_by_its_sequences(monkeypatch):
+    monkeypatch.chdir(CHECKOUT)
+    found = init.look(str(real(UT_INTERACTION / "kick/set1_9_2_2.avi").parents[1]))
+    assert len(found.clips) == 120
+    assert {clip.group for clip in found.clips} == {str(number) for number in range(1, 21)}
+    assert found.without == []
+    assert found.warnings == []

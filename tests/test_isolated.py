@@ -1,0 +1,89 @@
+"""Functions that crash, hang, raise or answer, in a process of their own."""
+
+import ctypes
+import os
+import signal
+import time
+from dataclasses import replace
+
+import pytest
+from builders import CHECKOUT
+
+from mocliplite import parallel, params
+from mocliplite.isolated import DiedError, Isolated
+from mocliplite.store import Failure
+
+COMPUTE = replace(params.load(CHECKOUT / "params.yaml").compute, workers=2, time_limit=60)
+
+
+def behave(path, how="well"):
+    """What a decoder may do with a clip."""
+    if how == "crash":
+        ctypes.string_at(0)
+    if how == "abort":
+        os.abort()
+    if how == "out of memory":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "hang":
+        time.sleep(600)
+    if how == "raise":
+        raise LookupError(path)
+    if how == "no memory":
+        raise MemoryError
+    return path, os.getpid()
+
+
+@pytest.fixture(scope="module")
+def call():
+    return parallel.guarded(behave, COMPUTE)
+
+
+def test_a_function_answers_from_a_process_that_is_kept(call):
+    first, again = call("a.avi"), call("b.avi")
+    assert (first[0], again[0]) == ("a.avi", "b.avi")
+    assert first[1] == again[1] != os.getpid()
+
+
+@pytest.mark.parametrize(("how", "name"), [("crash", "SIGSEGV"), ("abort", "SIGABRT")])
+def test_a_crash_is_the_clips_failure_and_the_next_clip_is_read(call, how, name):
+    wanted = Failure(f"a.avi crashes the decoder ({name}); encode it again, or replace or remove it.", retry=False)
+    assert call("a.avi", how) == wanted
+    assert call("b.avi")[0] == "b.avi"
+
+
+@pytest.mark.parametrize("how", ["out of memory", "no memory"])
+def test_lack_of_memory_is_the_machines_failure(call, how):
+    why = "its process was ended from outside, most likely for lack of memory; lower compute.workers."
+    assert call("a.avi", how) == Failure(f"a.avi was not read: {why}", retry=True)
+    assert call("b.avi")[0] == "b.avi"
+
+
+def test_a_clip_that_takes_too_long_is_given_up_and_may_be_tried_again():
+    call = parallel.guarded(behave, replace(COMPUTE, time_limit=3))
+    wanted = Failure("a.avi took longer than compute.time_limit, 3 s; raise that, or replace or remove it.", retry=True)
+    assert call("a.avi", "hang") == wanted
+    assert call("b.avi")[0] == "b.avi"
+
+
+def test_what_a_function_raises_is_raised_here(call):
+    with pytest.raises(LookupError, match=r"^a\.avi$"):
+        call("a.avi", "raise")
+
+
+def test_the_engine_inline_calls_the_function_itself():
+    assert parallel.guarded(behave, replace(COMPUTE, engine="inline"))("a.avi") == ("a.avi", os.getpid())
+
+
+def test_closing_ends_the_process():
+    one = Isolated(behave, 60)
+    _, number = one("a.avi")
+    one.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(number, 0)
+
+
+def test_a_death_tells_its_signal():
+    one = Isolated(behave, 60)
+    with pytest.raises(DiedError, match="SIGSEGV"):
+        one("a.avi", "crash")
+    one.close()

@@ -1,0 +1,52 @@
+"""A small pairs.h5: three things that move in two ways, six classes, each known only by both streams together."""
+
+from pathlib import Path
+
+import numpy as np
+import yaml
+from builders import CHECKOUT
+
+from mocliplite import store
+
+CLASSES = np.array([f"{thing}{way}" for thing in ("Ball", "Box", "Star") for way in ("Falling", "Rolling")])
+MADE_OF = {
+    "keyframes": {"weights": "0", "frames": 1, "cost": {"parameters": 10, "macs": 100}},
+    "motion_embeddings": {"net": {}, "cost": {"parameters": 20, "macs": 200}},
+    "prompts": {"weights": "0"},
+}
+
+
+def pairs_of(groups=10, takes=2, noise=0.6, seed=0):
+    """Arrays as pairs.h5 has them: of each class's groups 6 in 10 train, 2 val, 2 test."""
+    rng = np.random.default_rng(seed)
+    label, group, take = (part.ravel() for part in np.indices((6, groups, takes)))
+    split = np.array(["train"] * 6 + ["val"] * 2 + ["test"] * 2)[group % 10]
+
+    def near(centres):
+        scene = rng.normal(scale=noise / 2, size=(6, groups, centres.shape[1]))[label, group]
+        return centres + scene + rng.normal(scale=noise, size=centres.shape)
+
+    keyframe = near(np.eye(3, 8)[label // 2] * 2)
+    motion = near(np.eye(2, 5)[label % 2] * 2)
+    return {
+        "ids": np.array([f"c{a}_g{b}_t{c}" for a, b, c in zip(label, group, take, strict=True)]),
+        "label": label,
+        "split": split,
+        "group": np.array([f"{CLASSES[a]}/g{b}" for a, b in zip(label, group, strict=True)]),
+        "keyframe": keyframe[:, None].astype(np.float32),
+        "motion": np.stack([motion, motion + rng.normal(scale=0.1, size=motion.shape)], axis=1).astype(np.float32),
+        "motion_logits": (motion[:, np.arange(6) % 2] * 2).astype(np.float32),
+        "prompts": np.eye(6, 8, dtype=np.float32)[np.arange(6) // 2],
+        "classes": CLASSES,
+        "logit_scale": np.array(10.0, dtype=np.float32),
+        "likeness": np.zeros(len(label), dtype=np.float32),
+    }
+
+
+def put_pairs(arrays, **head):
+    """Write features/pairs.h5 and a params.yaml with these settings of the head, in the working directory."""
+    given = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
+    given["head"] |= {"hidden": 16, "epochs": 20, "seeds": 2, "batch": 16, "lr": 0.01, **head}
+    given["compute"] |= {"threads": 1, "device": "cpu"}
+    Path("params.yaml").write_text(yaml.safe_dump(given))
+    store.write_table("features/pairs.h5", "pairs", arrays, MADE_OF)
