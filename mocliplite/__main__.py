@@ -141,6 +141,14 @@ def results(_: argparse.Namespace) -> None:
     print(table(read_json("metrics/eval.json")))
 
 
+def cost(given: argparse.Namespace) -> None:
+    """Print what a clip costs: parameters and MACs by part, bytes by store, milliseconds by phase on this machine."""
+    from mocliplite.cost import lines
+
+    for line in lines(given.clips, given.model):
+        print(line, flush=True)
+
+
 def export(given: argparse.Namespace) -> None:
     """Write all that prediction needs into one folder."""
     from mocliplite.export import export as write
@@ -290,6 +298,15 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("folder", metavar="DIR", help="folder to make")
     one.add_argument("--with-clip", action="store_true", help="copy the CLIP as well, also where the hub has it")
     one.set_defaults(command=export)
+
+    one = commands.add_parser(
+        "cost",
+        help="what a clip costs in parameters, operations, bytes and time",
+        epilog="example: python -m mocliplite cost my.mp4",
+    )
+    one.add_argument("clips", nargs="*", metavar="CLIP", help="clips to time; without, the first 16 of the data set")
+    one.add_argument("--model", default="models", metavar="DIR", help="folder of the trained models (models)")
+    one.set_defaults(command=cost)
 
     one = commands.add_parser("results", help="the last evaluation as a table")
     one.set_defaults(command=results)

@@ -3,8 +3,13 @@
 import time
 from dataclasses import dataclass
 
+import numpy as np
+
 from mocliplite import motion, params, video
 from mocliplite.fields import Field
+
+# In turn: keyframes decoded, motion vectors read, and made into a field.
+PHASES = ("keyframes", "vectors", "field")
 
 
 @dataclass(frozen=True)
@@ -13,14 +18,16 @@ class Decoded:
 
     keyframes: list[video.Keyframe]
     field: Field
-    milliseconds: dict[str, float]  # of each of the two
+    milliseconds: dict[str, float]  # by PHASES
 
 
 def decode(path: str, frames: int, pick: str, settings: params.Motion) -> Decoded:
     """Keyframes and motion field of a clip. Raises UserError for one that cannot be used."""
     start = time.perf_counter()
     keyframes = video.keyframes(path, frames, pick)
-    middle = time.perf_counter()
-    field = motion.motion_field(path, settings)
-    end = time.perf_counter()
-    return Decoded(keyframes, field, {"keyframes": 1000 * (middle - start), "vectors": 1000 * (end - middle)})
+    seen = time.perf_counter()
+    vectors = motion.read_vectors(path, settings)
+    read = time.perf_counter()
+    field = motion.field_of(path, vectors, settings)
+    times = np.diff([start, seen, read, time.perf_counter()]) * 1000
+    return Decoded(keyframes, field, dict(zip(PHASES, times.tolist(), strict=True)))

@@ -27,7 +27,7 @@ def motion_field(path: str | Path, settings: Motion) -> Field:
 
     Raises UserError for a clip that cannot be read, has no vectors, or is damaged beyond motion.max_damaged.
     """
-    return field_of(path, _read(path, settings), settings)
+    return field_of(path, read_vectors(path, settings), settings)
 
 
 def field_of(path: str | Path, read: Vectors, settings: Motion) -> Field:
@@ -111,8 +111,8 @@ def why_none(codec: str, kinds: Sequence[str]) -> str:
     )
 
 
-def _read(path: str | Path, settings: Motion) -> Vectors:
-    """Vectors of the clip itself, or of the clip encoded anew where the settings want it."""
+def read_vectors(path: str | Path, settings: Motion) -> Vectors:
+    """Vectors of the clip itself, or of the clip encoded anew where the settings want it. Raises UserError."""
     if isinstance(settings.reencode, Reencode):
         read = video.read_vectors(path, settings.reencode)
     else:

@@ -56,6 +56,7 @@ class GridNet(nn.Module):
         """Embedding, float32 [B, width], of histograms [B, DIRECTIONS + 1, *BINS]."""
         # Resampling may leave a share a little above 1; the small number keeps rounding from being enlarged.
         evened = self.normalise((histogram.clamp(min=0) + 1e-4).sqrt())
+        # In this layout convolutions are a quarter faster on a CPU.
         found = self.convolve(evened.contiguous(memory_format=torch.channels_last_3d))
         whole = torch.cat([found.mean(dim=(2, 3, 4)), found.amax(dim=(2, 3, 4))], dim=1)
         return self.hidden(torch.cat([found.flatten(1), whole], dim=1))
@@ -77,8 +78,7 @@ def _along_axes(moved: Tensor) -> Tensor:
 
 def _convolution(channels: int, out: int, stride: tuple[int, int, int]) -> nn.Sequential:
     convolution = nn.Conv3d(channels, out, 3, stride=stride, padding=1, bias=False)
-    # A quarter faster in this layout, on a CPU.
-    return nn.Sequential(convolution, nn.BatchNorm3d(out), nn.ReLU()).to(memory_format=torch.channels_last_3d)
+    return nn.Sequential(convolution, nn.BatchNorm3d(out), nn.ReLU())
 
 
 class EfficientNetB0(nn.Module):

@@ -124,7 +124,7 @@ def test_predict_names_the_right_class_with_shares_and_times(project):
     assert answer["classes"][0]["class"] == "StarSpinning"
     assert len(answer["classes"]) == 3
     assert set(answer["shares"]) == {"keyframe", "motion"}
-    assert set(answer["milliseconds"]) == {"keyframes", "vectors", "CLIP", "motion network", "head"}
+    assert set(answer["milliseconds"]) == {"keyframes", "vectors", "field", "CLIP", "motion network", "head"}
 
 
 def test_many_clips_from_a_list_are_answered_in_its_order_and_mostly_rightly(project):
