@@ -24,7 +24,7 @@ class Recognizer:
     net_settings: params.MotionNet
     heads: dict[str, np.ndarray]
     classes: list[str]
-    temperature: float  # that logits are divided by, so that probabilities can be believed
+    chosen: dict[str, Any]  # temperatures and weights, so that probabilities can be believed
     made_of: dict[str, Any]  # settings of the features that the heads were fitted on
 
     @classmethod
@@ -42,14 +42,18 @@ class Recognizer:
         where = device(compute)
         net = nets.restore(tensors, motion_config).to(where)
         settings = nets.settings(motion_config)
-        temperature = config["chosen"]["temperature"]["fusion"]
-        return cls(clip.load(place, compute), net, settings, heads, config["classes"], temperature, made_of)
+        return cls(clip.load(place, compute), net, settings, heads, config["classes"], config["chosen"], made_of)
 
     def __call__(self, path: str | Path) -> list[tuple[str, float]]:
         """(class, probability) of every class, the most probable first. Raises UserError for an unusable clip."""
-        features = np.concatenate([self._keyframe(path), self._motion(path)], axis=1)
-        logits = head.head_logits(self.heads, "fusion", features) / self.temperature
-        probabilities = softmax(logits).mean(axis=0)[0]
+        keyframe, (motion, logits) = self._keyframe(path), self._motion(path)
+        seen = {"keyframe": keyframe[:, None], "motion": motion[:, None]}
+        ways = {
+            name: head.head_logits(self.heads, name, head.features(seen, streams))
+            for name, streams in head.STREAMS.items()
+        }
+        mixed = head.settle({**ways, "motion": logits}, self.chosen)["blend"]
+        probabilities = softmax(mixed).mean(axis=0)[0]
         order = np.argsort(-probabilities, kind="stable")
         return [(self.classes[index], float(probabilities[index])) for index in order]
 
@@ -59,11 +63,11 @@ class Recognizer:
         images = [keyframe.image for keyframe in video.keyframes(path, used["frames"], used["pick"])]
         return np.mean(list(clip.embed_images(self.clip, images, len(images))), axis=0, keepdims=True)
 
-    def _motion(self, path: str | Path) -> np.ndarray:
-        """float32 [1, D2]"""
+    def _motion(self, path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+        """Embedding float32 [1, D2] and logits float32 [1, C]."""
         field = motion.motion_field(path, params.Motion(cell=self.made_of["motion_embeddings"]["motion"]["cell"]))
         shape = fit.field_shape(self.net_settings)
         sampled = fields.sample_fields(field.vectors, field.kind, (field.height, field.width), shape)
         device_of = next(self.net.parameters()).device
-        embedding, _ = fit.embed_motion(self.net, torch.from_numpy(sampled[None]).to(device_of), batch=1)
-        return embedding.cpu().numpy()
+        embedding, logits = fit.embed_motion(self.net, torch.from_numpy(sampled[None]).to(device_of), batch=1)
+        return embedding.cpu().numpy(), logits.cpu().numpy()

@@ -8,7 +8,6 @@ left out as soon as the file is open.
 from dataclasses import asdict
 
 import numpy as np
-import torch
 
 from mocliplite import checkpoint, files, head, mlp, params, store
 from mocliplite.device import device
@@ -27,13 +26,9 @@ def main() -> None:
     tensors: dict[str, np.ndarray] = {}
     curves: dict[str, mlp.Curve] = {}
     judged: dict[str, dict[str, float]] = {}
-    for name, seen in head.STREAMS.items():
-        given, judge = (
-            ([torch.from_numpy(data[stream]).to(where) for stream in seen], torch.from_numpy(data["label"]).to(where))
-            for data in (train, val)
-        )
-        heads, curves[name], judged[name] = mlp.fit_heads(given, judge, len(classes), settings.head, name)
-        tensors |= {f"{name}.{key}": value.cpu().numpy() for key, value in heads.state_dict().items()}
+    for name in head.STREAMS:
+        fitted, curves[name], judged[name] = mlp.fit_named(name, train, val, settings.head, where)
+        tensors |= fitted
 
     logits = head.trained_logits(tensors, val) | head.probe_logits(probes, val)
     chosen = head.choose(logits, val["label"])

@@ -12,7 +12,16 @@ from mocliplite import mlp, params
 torch.set_num_threads(1)  # the machine is shared, and so small a network gains nothing from more
 
 HEAD = params.Head(
-    hidden=8, dropout=0.5, lr=0.01, weight_decay=0.01, epochs=6, patience=6, batch=16, drop_stream=0.0, seeds=2
+    hidden=8,
+    dropout=0.5,
+    lr=0.01,
+    weight_decay=0.01,
+    epochs=6,
+    patience=6,
+    batch=16,
+    views="all",
+    drop_stream=0.0,
+    seeds=2,
 )
 
 
