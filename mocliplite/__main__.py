@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mocliplite import dataset
+from mocliplite import averaging, dataset
 from mocliplite.errors import UserError, run
 from mocliplite.results import table
 
@@ -66,6 +66,11 @@ def results(_: argparse.Namespace) -> None:
     print(table(json.loads(path.read_text(encoding="utf-8"))))
 
 
+def splits(_: argparse.Namespace) -> None:
+    """Print the mean over splits of the experiments that `dvc exp show --json` prints, read from standard input."""
+    print(averaging.over_splits(sys.stdin.read()))
+
+
 def _each(paths: Sequence[str], work: Callable[[str], None]) -> int:
     """Call work for every path; a UserError is printed and counted."""
     bad = 0
@@ -111,6 +116,13 @@ def _parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("results", help="the last evaluation as a table")
     one.set_defaults(command=results)
+
+    one = commands.add_parser(
+        "splits",
+        help="mean over splits of experiments",
+        epilog="example: dvc exp show --json | python -m mocliplite splits",
+    )
+    one.set_defaults(command=splits)
     return parser
 
 
