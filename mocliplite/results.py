@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mocliplite import scores
-from mocliplite.calibration import ece
+from mocliplite.calibration import ece, reliability
 from mocliplite.scores import softmax, within_top
 
 WAYS = (  # as tables list them
@@ -84,6 +84,16 @@ def by_class(logits: Mapping[str, np.ndarray], labels: np.ndarray, classes: np.n
         gain = accuracy["fusion"] - accuracy["keyframe"]
         rows.append({"class": str(classes[label]), "clips": int(chosen.sum()), **accuracy, "gain": gain})
     return rows
+
+
+def reliability_by_way(probabilities: Mapping[str, np.ndarray], labels: np.ndarray) -> list[dict[str, object]]:
+    """A row a span of confidence: its middle, and the accuracy of each way's answers in it; empty where it has none."""
+    rows = {
+        name: {row["bin"]: row["accuracy"] for row in reliability(values, labels)}
+        for name, values in probabilities.items()
+    }
+    bins = sorted(set().union(*rows.values()))
+    return [{"confidence": one, **{name: own.get(one, "") for name, own in rows.items()}} for one in bins]
 
 
 def by_clip(

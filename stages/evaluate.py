@@ -5,7 +5,6 @@ plots/confusion.csv, plots/classes.csv, plots/reliability.csv and features/test_
 """
 
 from mocliplite import checkpoint, files, head, pairs, results, scores, store
-from mocliplite.calibration import reliability
 from mocliplite.errors import run
 
 
@@ -38,8 +37,7 @@ def main() -> None:
     confusion = [{"actual": classes[a], "predicted": classes[b]} for a, b in zip(labels, guess, strict=True)]
     files.write_csv("plots/confusion.csv", confusion)
     files.write_csv("plots/classes.csv", results.by_class(logits, labels, classes))
-    ways = [{"way": name, **row} for name, values in probabilities.items() for row in reliability(values, labels)]
-    files.write_csv("plots/reliability.csv", ways)
+    files.write_csv("plots/reliability.csv", results.reliability_by_way(probabilities, labels))
     files.write_csv("features/test_clips.csv", results.by_clip(data, guess, probabilities["fusion"], share))
     print(results.table(metrics))
 

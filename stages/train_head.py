@@ -35,12 +35,22 @@ def main() -> None:
     lengths = {stream: train[stream].shape[2] for stream in head.STREAMS["fusion"]}
     config = {"head": asdict(settings.head), "classes": classes, "lengths": lengths, "features": pairs.settings}
     checkpoint.save("models/head", tensors, config | {"chosen": chosen})
-    files.write_csv("plots/head_training.csv", [row for name, curve in curves.items() for row in _points(name, curve)])
+    files.write_csv("plots/head_training.csv", _together(curves))
     files.write_json("metrics/head.json", files.rounded({"seeds": settings.head.seeds, "val": judged, **chosen}))
 
 
-def _points(name: str, curve: mlp.Curve) -> list[dict[str, object]]:
-    return [{"head": name, "epoch": epoch, **values} for epoch, values in enumerate(curve)]
+def _together(curves: dict[str, mlp.Curve]) -> list[dict[str, object]]:
+    """A row an epoch; a head that stopped earlier than another leaves its cells empty."""
+    epochs = max(len(curve) for curve in curves.values())
+    return [
+        {"epoch": epoch}
+        | {
+            f"{name}_{key}": curve[epoch][key] if epoch < len(curve) else ""
+            for name, curve in curves.items()
+            for key in curve[0]
+        }
+        for epoch in range(epochs)
+    ]
 
 
 if __name__ == "__main__":
