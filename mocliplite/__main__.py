@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mocliplite import __version__, dataset, params
+from mocliplite import __version__, averaging, dataset, params
 from mocliplite.errors import UserError, run
 from mocliplite.files import read_json
 from mocliplite.progress import progress
@@ -214,6 +214,11 @@ def doctor(_: argparse.Namespace) -> None:
         sys.exit(1)
 
 
+def splits(_: argparse.Namespace) -> None:
+    """Print the mean over splits of the experiments that `dvc exp show --json` prints, read from standard input."""
+    print(averaging.over_splits(sys.stdin.read()))
+
+
 def _each(paths: Sequence[str], work: Callable[[str], None]) -> int:
     """Call work for every path; a UserError is printed and counted."""
     bad = 0
@@ -310,6 +315,13 @@ def parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("results", help="the last evaluation as a table")
     one.set_defaults(command=results)
+
+    one = commands.add_parser(
+        "splits",
+        help="mean over splits of experiments",
+        epilog="example: dvc exp show --json | python -m mocliplite splits",
+    )
+    one.set_defaults(command=splits)
 
     one = commands.add_parser(
         "info", help="what a store is", epilog="example: python -m mocliplite info features/motion"

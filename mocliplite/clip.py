@@ -6,7 +6,6 @@ transformers and torch are imported where a model is loaded, so that a stage wit
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,30 +215,6 @@ def unit(rows: np.ndarray) -> np.ndarray:
     """Rows at length 1: float32 [..., D]."""
     length = np.linalg.norm(rows, axis=-1, keepdims=True)
     return rows / np.maximum(length, 1e-12)
-
-
-def spoken(name: str) -> str:
-    """A class folder's name as one would say it: "HandstandPushups" and "handstand_pushups" are "handstand pushups"."""
-    parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
-    return " ".join(re.split(r"[\s_-]+", parts)).strip().lower()
-
-
-def read_templates(path: str | Path) -> list[str]:
-    """Prompt templates, one a line, each with one {} for the class name; lines that start with # are remarks."""
-    try:
-        # -sig: editors on Windows put a mark before the first letter.
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"params.yaml: clip.prompts names {path}, which is not there; see prompts/.") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not text in UTF-8; save it so.") from None
-    templates = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    for template in templates:
-        if template.count("{}") != 1 or template.count("{") != 1 or template.count("}") != 1:
-            raise UserError(f"{path}: {template!r} must hold {{}} exactly once, where the class name goes.")
-    if not templates:
-        raise UserError(f"{path} holds no template; write one a line, such as: a video of {{}}.")
-    return templates
 
 
 def _positions(clip: Clip) -> int:
