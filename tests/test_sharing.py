@@ -4,9 +4,17 @@ A extracts and pushes; C adds, replaces and removes clips; B pulls what is new. 
 this file; they run in order.
 """
 
+import getpass
+import os
 import re
+import shlex
 import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 from imports import ROOT
 from project import copy_project, sh
@@ -108,10 +116,12 @@ def test_a_replaced_clip_is_computed_alone_and_a_removed_one_leaves_the_store(c)
     assert repro(c) == {"motion": 1, "keyframes": 1}
     (clips / "v_StarSpinning_g09_c00.avi").unlink()
     assert repro(c) == {"motion": 0, "keyframes": 0}
-    listed = sh(c, "python -m mocliplite export-store features/keyframes --to npz && unzip -p keyframes.npz ids.npy")
+    sh(c, "python -m mocliplite export-store features/keyframes --to npz")
+    with np.load(c / "keyframes.npz") as exported:
+        ids = set(exported["ids"].tolist())
     (c / "keyframes.npz").unlink()
-    assert "g09_c00" not in listed.replace("\0", "")
-    assert "g09_c01" in listed.replace("\0", "")
+    assert "StarSpinning__v_StarSpinning_g09_c01" in ids
+    assert "StarSpinning__v_StarSpinning_g09_c00" not in ids
 
 
 @pytest.mark.parametrize("workers", [1, 4])
@@ -140,9 +150,7 @@ def test_another_project_imports_one_store_and_reads_it(team, c):
     other.mkdir()
     sh(other, "git init -q . && dvc init -q")
     sh(other, "dvc import -q ../hub features/keyframes -o clips_seen")
-    code = (
-        "from mocliplite.store import open_store; s = open_store('clips_seen'); print(len(s.ids), s.read(s.ids).shape)"
-    )
+    code = "from mocliplite.store import open_store; s = open_store('clips_seen'); print(s.read(s.ids).shape)"
     assert sh(other, f'PYTHONPATH={ROOT} python -c "{code}"') == "(46, 1, 64)\n"
 
 
