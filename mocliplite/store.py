@@ -17,9 +17,10 @@ from mocliplite import files, hdf5, layout, shards
 from mocliplite.errors import UserError
 from mocliplite.hdf5 import Arrays, Settings
 from mocliplite.layout import SHARDS
-from mocliplite.shards import Choose, Failure, Record, Shard, fingerprint, update_shard, write_shard
+from mocliplite.shards import Choose, Compute, Failure, Record, Shard, fingerprint, update_shard, write_shard
 
 __all__ = [
+    "Compute",
     "Failure",
     "Record",
     "Shard",
