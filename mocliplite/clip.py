@@ -63,8 +63,12 @@ def at_hand(model: str, revision: str | None) -> bool:
     if Path(model).is_dir():
         return not _lacking(Path(model))
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    found = try_to_load_from_cache(model, _NEEDED[0], revision=revision)
+    try:
+        found = try_to_load_from_cache(model, _NEEDED[0], revision=revision)
+    except HFValidationError:
+        return False
     return isinstance(found, str) and not _lacking(Path(found).parent)
 
 
