@@ -1,6 +1,5 @@
 """What would spoil a team's day, looked for before it does. Nothing is changed."""
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -60,8 +59,10 @@ def _path(out: str | dict[str, object]) -> str:
 def _cache() -> Iterator[Finding]:
     """Who may write DVC's cache, and whether a checkout links or copies."""
     folder = Path(_said("dvc", "cache", "dir").strip() or ".dvc/cache")
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK | os.X_OK):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
         yield Finding("BAD", f"DVC's cache {folder} may not be written by you; see docs/sharing.md, A shared cache.")
         return
     config = dict(line.split("=", 1) for line in _said("dvc", "config", "--list").splitlines() if "=" in line)
