@@ -119,11 +119,13 @@ class Store:
         self.fingerprints: dict[str, str] = {}
         self.lengths: dict[str, int] = {}
         self.sizes: dict[str, tuple[int, int]] = {}
+        self._shard: dict[str, Path] = {}
         for shard in _shards(path, self.kind):
             with _shard(shard, self.kind, self.settings, first) as file:
                 here, failed, prints = shards.index(file)
                 self.failures |= failed
                 self.fingerprints |= prints
+                self._shard |= dict.fromkeys(here, shard)
                 if self.kind == "motion":
                     lengths, sizes = shards.lengths_and_sizes(file, len(here))
                     self.lengths.update(zip(here, lengths, strict=True))
@@ -177,12 +179,12 @@ class Store:
 
     def _places(self, ids: Sequence[str]) -> list[tuple[Path, list[int]]]:
         """The shards that hold the ids, each with the places of its own in ids."""
-        unknown = sorted({clip_id for clip_id in ids if clip_id not in self.fingerprints or clip_id in self.failures})
+        unknown = sorted({clip_id for clip_id in ids if clip_id not in self._shard})
         if unknown:
             raise UserError(f"{self.path} lacks clip {unknown[0]} ({len(unknown)} in all); run `dvc repro`.")
         places: dict[Path, list[int]] = {}
         for place, clip_id in enumerate(ids):
-            places.setdefault(shard_path(self.path, shard_of(clip_id, SHARDS[self.kind])), []).append(place)
+            places.setdefault(self._shard[clip_id], []).append(place)
         return sorted(places.items())
 
 
