@@ -77,10 +77,13 @@ def describe(model: str, revision: str | None, folder: Path) -> dict[str, Any]:
     weights = next(folder / name for name in _WEIGHTS if (folder / name).is_file())
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
+    # The same weights say something else under another activation or number of heads.
+    config = hashlib.sha256((folder / "config.json").read_bytes()).hexdigest()
     return {
         "model": model,
         "revision": revision,
         "weights": digest,
+        "config": config,
         "preprocessing": _read_json(folder / "preprocessor_config.json"),
         "version": VERSION,
     }
