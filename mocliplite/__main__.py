@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,23 +37,28 @@ def predict(given: argparse.Namespace) -> None:
 
 
 def probe(given: argparse.Namespace) -> None:
-    """Print codec, size, rate, frames by kind, and vectors a frame, or why there are none."""
-    from mocliplite import motion, video
+    """Print codec, size, rate, frames by kind, and vectors a frame, or why there are none; of several a summary too."""
+    from mocliplite import probe
 
     paths = [path for place in given.paths for path in _videos(place)]
-    print(f"{'codec':8} {'size':>9} {'fps':>6} {'frames':>6} {'I':>4} {'P':>5} {'B':>5} {'vectors/frame':>13}  clip")
+    clips: list[probe.Clip] = []
+    print(probe.HEAD)
 
     def show(path: str) -> None:
-        head = video.info(path)
-        frames = [(kind, len(vectors)) for kind, vectors in video.motion_vectors(path)]
-        kinds = Counter(kind for kind, _ in frames)
-        counts = f"{len(frames):6} {kinds['I']:4} {kinds['P']:5} {kinds['B']:5}"
-        vectors = sum(count for _, count in frames) / max(1, len(frames))
-        size = f"{head.width}x{head.height}"
-        why = "" if vectors else f"  {motion.why_none(head.codec, [kind for kind, _ in frames])}"
-        print(f"{head.codec:8} {size:>9} {head.fps:6.2f} {counts} {vectors:13.1f}  {path}{why}")
+        clips.append(probe.probe(path))
+        print(probe.line(clips[-1]), flush=True)
 
-    _refuse(_each(paths, show), len(paths))
+    bad = _each(paths, show)
+    if len(paths) > 1:
+        print(probe.summary(clips, bad))
+    _refuse(bad, len(paths))
+
+
+def show(given: argparse.Namespace) -> None:
+    """Write a picture of a clip's motion."""
+    from mocliplite.show import show
+
+    print(show(given.clip, given.out))
 
 
 def results(_: argparse.Namespace) -> None:
@@ -107,6 +111,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("paths", nargs="+", metavar="PATH", help="clips, or folders of clips")
     one.set_defaults(command=probe)
+
+    one = commands.add_parser(
+        "show",
+        help="a picture of a clip's motion",
+        epilog="example: python -m mocliplite show my.mp4 --out vectors.png",
+    )
+    one.add_argument("clip", metavar="CLIP")
+    one.add_argument("--out", default="vectors.png", metavar="PNG", help="file to write (vectors.png)")
+    one.set_defaults(command=show)
 
     one = commands.add_parser("results", help="the last evaluation as a table")
     one.set_defaults(command=results)

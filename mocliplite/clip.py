@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 # Raised whenever the embeddings would change: it is part of every clip's fingerprint.
-VERSION = 1
+VERSION = 2
 
 _NEEDED = ("config.json", "preprocessor_config.json")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")

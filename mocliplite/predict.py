@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mocliplite import checkpoint, clip, fields, fit, head, motion, nets, params, video
+from mocliplite import checkpoint, clip, fields, fit, head, keyframes, motion, nets, params
 from mocliplite.device import device
 from mocliplite.errors import UserError
 from mocliplite.scores import softmax
@@ -53,7 +53,7 @@ class Recognizer:
     def _keyframe(self, path: str | Path) -> np.ndarray:
         """float32 [1, D1]"""
         used = self.made_of["keyframes"]
-        images = [keyframe.image for keyframe in video.keyframes(path, used["frames"], used["pick"])]
+        images = [keyframe.image for keyframe in keyframes.keyframes(path, used["frames"], used["pick"])]
         return np.mean(list(clip.embed_images(self.clip, images, len(images))), axis=0, keepdims=True)
 
     def _motion(self, path: str | Path) -> np.ndarray:

@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from mocliplite import clip, dataset, parallel, params, store, video
+from mocliplite import clip, dataset, keyframes, parallel, params, store
 from mocliplite.errors import UserError, run
 from mocliplite.progress import progress
 
@@ -28,9 +28,9 @@ def main() -> None:
     }
     model = cache(lambda: clip.load(checkpoint, settings.compute))
 
-    decode = parallel.guarded(video.keyframes, settings.compute)
+    decode = parallel.guarded(keyframes.keyframes, settings.compute)
 
-    def frames(clip_id: str) -> list[video.Keyframe] | store.Failure:
+    def frames(clip_id: str) -> list[keyframes.Keyframe] | store.Failure:
         try:
             path = f"{settings.dataset.root}/{clips[clip_id].path}"
             return decode(path, settings.clip.frames, settings.clip.pick)
