@@ -239,10 +239,9 @@ def test_damage_elsewhere_leaves_a_keyframe_as_it_is(codec):
     path = Path(encode("whole.mp4", moving(frames=20), codec))
     start, end = (path.read_bytes().index(tag) for tag in (b"mdat", b"moov"))
     overwritten(path, "a.mp4", start + (end - start) * 9 // 10, end - 4)
-    (whole,), (other,) = (keyframes.keyframes(name, 1, "middle") for name in ("whole.mp4", "a.mp4"))
-    assert other.frame == whole.frame or codec == "libx264"
-    pictures = decoded("whole.mp4")
-    assert np.array_equal(other.image, pictures[other.frame])
+    (found,) = keyframes.keyframes("a.mp4", 1, "middle")
+    assert 5 <= found.frame <= 10
+    assert np.array_equal(found.image, decoded("whole.mp4")[found.frame])
 
 
 def test_damage_is_told_after_the_frames_before_it():
