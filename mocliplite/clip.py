@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 # Raised whenever the embeddings would change: it is part of every clip's fingerprint.
-VERSION = 1
+VERSION = 2
 
 _NEEDED = ("config.json", "preprocessor_config.json")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -167,7 +167,12 @@ def preprocess(clip: Clip, images: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def embed_images(clip: Clip, images: Iterable[np.ndarray], batch: int) -> Iterator[np.ndarray]:
-    """Yield the embedding of each image in order: float32 [D], as projected, not of unit length.
+    """embed_pixels of RGB uint8 [H, W, 3] images of any sizes."""
+    return embed_pixels(clip, (preprocess(clip, [image])[0] for image in images), batch)
+
+
+def embed_pixels(clip: Clip, pixels: Iterable[np.ndarray], batch: int) -> Iterator[np.ndarray]:
+    """Yield the embedding of each preprocessed image in order: float32 [D], as projected, not of unit length.
 
     Every forward pass has the same size, the last one padded by zeros: the last bits of a result depend on it.
     """
@@ -176,14 +181,13 @@ def embed_images(clip: Clip, images: Iterable[np.ndarray], batch: int) -> Iterat
     held: list[np.ndarray] = []
 
     def forward() -> Iterator[np.ndarray]:
-        pixels = preprocess(clip, held)
-        full = np.zeros((batch, *pixels.shape[1:]), dtype=np.float32)
-        full[: len(pixels)] = pixels
+        full = np.zeros((batch, *held[0].shape), dtype=np.float32)
+        full[: len(held)] = held
         with torch.inference_mode():
             out = clip.model.get_image_features(pixel_values=torch.from_numpy(full).to(clip.model.device))
-        yield from out.pooler_output[: len(pixels)].float().cpu().numpy()
+        yield from out.pooler_output[: len(held)].float().cpu().numpy()
 
-    for image in images:
+    for image in pixels:
         held.append(image)
         if len(held) == batch:
             yield from forward()

@@ -93,7 +93,7 @@ class Recognizer:
                 yield found if isinstance(found, UserError) else next(told)
 
     def features(self, clips: list[Decoded]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-        """keyframe [N, 1, D1], motion [N, K, D2] and motion_logits [N, C] as pairs.h5 has them; milliseconds of each."""
+        """keyframe [N, 1, D1], motion [N, K, D2], motion_logits [N, C] as in pairs.h5, and milliseconds of networks."""
         start = time.perf_counter()
         images = [keyframe.image for found in clips for keyframe in found.keyframes]
         rows = np.stack(list(clip.embed_images(self.clip, images, self.made_of["keyframes"]["batch"])))
