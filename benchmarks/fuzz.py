@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.scenes import SCENES, encode
-from mocliplite import motion, parallel, video
+from mocliplite import keyframes, motion, parallel
 from mocliplite.errors import UserError
 from mocliplite.params import Compute, Motion
 from mocliplite.progress import progress
@@ -52,7 +52,7 @@ def mutated(content: bytes, other: bytes, rng: np.random.Generator) -> tuple[str
 def read(path: str) -> str:
     """What becomes of a clip, as a class of outcomes; a mistake of ours is named by its kind."""
     try:
-        video.keyframes(path, 1, "middle")
+        keyframes.keyframes(path, 1, "middle")
     except UserError:
         pass
     except Exception as error:  # noqa: BLE001  that is what is looked for

@@ -20,10 +20,12 @@ import numpy as np
 import torch
 from sklearn.model_selection import StratifiedGroupKFold
 
-from mocliplite import dataset, fields, fit, mlp, params, scores, splits, store
+from mocliplite import dataset, fields, fit, head, mlp, params, scores, splits, store
+from mocliplite.calibration import fit_temperature, log_loss
 from mocliplite.errors import run
 
 PARTS = 3  # networks of the cross-fit
+_COLUMNS = ("head_val", "head_val_loss", "head_test", "blend_val", "blend_val_loss", "blend_test")
 Arrays = dict[str, np.ndarray]
 
 
@@ -36,8 +38,9 @@ def main() -> None:
         print(f"\n{kind} network, folds {given.folds}")
         _show_memory(folds)
         rows = {name: _judge(folds, way, settings.head) for name, way in WAYS.items()}
+        print(f"{'':36}" + "  ".join(f"{key.replace('_', ' '):>8}" for key in _COLUMNS))
         for name, row in rows.items():
-            print(f"{name:34} val {row['val']:.3f} loss {row['val_loss']:.3f}   test {row['test']:.3f}", flush=True)
+            print(f"{name:36}" + "  ".join(f"{row[key]:8.3f}" for key in _COLUMNS))
         print(json.dumps({"net": kind, "folds": given.folds, "ways": rows}))
 
 
@@ -136,8 +139,10 @@ def _noisy(strength: float) -> Callable[[Arrays], list[np.ndarray]]:
     return streams
 
 
-WAYS: dict[str, tuple[Callable[[Arrays], list[np.ndarray]], dict[str, Any]]] = {
-    "keyframe alone": (lambda fold: [fold["keyframe"]], {}),
+Way = tuple[Callable[[Arrays], list[np.ndarray]], dict[str, Any]]
+KEYFRAME: Way = (lambda fold: [fold["keyframe"]], {})
+WAYS: dict[str, Way] = {
+    "keyframe alone": KEYFRAME,
     "motion alone": (lambda fold: [fold["motion"]], {}),
     "as they are (the paper's settings)": (_plain, {"lr": 1.0e-4, "epochs": 100, "batch": 64, "patience": 100}),
     "as they are": (_plain, {}),
@@ -152,25 +157,39 @@ WAYS: dict[str, tuple[Callable[[Arrays], list[np.ndarray]], dict[str, Any]]] = {
 }
 
 
-def _judge(
-    folds: list[Arrays], way: tuple[Callable[[Arrays], list[np.ndarray]], dict[str, Any]], settings: params.Head
-) -> dict[str, Any]:
-    """Means over folds of validation top-1 and loss and of test top-1, of the head and of its blends."""
-    rows = [_judge_fold(fold, way[0](fold), replace(settings, **way[1])) for fold in folds]
+def _judge(folds: list[Arrays], way: Way, settings: params.Head) -> dict[str, float]:
+    """Means over folds: top-1 and loss on validation, top-1 on test, of the head alone and of its blend."""
+    rows = [_judge_fold(fold, way, settings) for fold in folds]
     return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
 
 
-def _judge_fold(fold: Arrays, streams: list[np.ndarray], settings: params.Head) -> dict[str, float]:
+def _judge_fold(fold: Arrays, way: Way, settings: params.Head) -> dict[str, float]:
+    logits = {"head": _logits(fold, way, settings), "keyframe": _logits(fold, KEYFRAME, settings)}
+    logits["motion"] = fold["logits"]
+    val, test = (fold["split"] == part for part in ("val", "test"))
+    labels = fold["label"][val]
+    calm = [values / fit_temperature(values[..., val, :], labels) for values in logits.values()]
+    weights = head.choose_weights([values[..., val, :] for values in calm], labels)
+    logits["blend"] = head.mix(calm, weights)
+    row = {}
+    for name in ("head", "blend"):
+        top1 = scores.within_top(logits[name], fold["label"], 1)
+        row |= {f"{name}_val": float(top1[:, val].mean()), f"{name}_test": float(top1[:, test].mean())}
+        row[f"{name}_val_loss"] = log_loss(logits[name][:, val], labels)
+    return row
+
+
+def _logits(fold: Arrays, way: Way, settings: params.Head) -> np.ndarray:
+    """Logits float32 [S, N, C] of all clips."""
+    streams, changes = way[0](fold), way[1]
     labels = torch.from_numpy(fold["label"])
-    train, val, test = (torch.from_numpy(fold["split"] == part) for part in ("train", "val", "test"))
+    train, val = (torch.from_numpy(fold["split"] == part) for part in ("train", "val"))
     tensors = [torch.from_numpy(stream) for stream in streams]
-    parts = [([stream[rows] for stream in tensors], labels[rows]) for rows in (train, val)]
-    heads, _, kept = mlp.fit_heads(*parts, int(labels.max()) + 1, settings, "memory")
-    x = torch.cat([stream[test][:, 0] for stream in tensors], dim=1)
+    given, judge = (([stream[rows] for stream in tensors], labels[rows]) for rows in (train, val))
+    heads, _, _ = mlp.fit_heads(given, judge, int(labels.max()) + 1, replace(settings, **changes), "memory")
+    x = heads.standardise(torch.cat([stream[:, 0] for stream in tensors], dim=1))
     with torch.inference_mode():
-        logits = heads(heads.standardise(x).expand(settings.seeds, -1, -1)).numpy()
-    right = scores.within_top(logits, fold["label"][test.numpy()], 1)
-    return {"val": kept["val_top1"], "val_loss": kept["val_loss"], "test": float(right.mean())}
+        return heads(x.expand(settings.seeds, -1, -1)).numpy()
 
 
 if __name__ == "__main__":

@@ -82,14 +82,17 @@ def _mapped(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return points @ matrix[:2, :2].T + matrix[:2, 2]
 
 
+@cache
+def _canvas() -> np.ndarray:
+    return texture(512, 640).astype(float)
+
+
 def _seen(points: np.ndarray) -> np.ndarray:
     """The canvas at points, by cubic interpolation."""
-    canvas = texture(512, 640)
     rows, cols = points[..., 1] + 256, points[..., 0] + 320
-    return np.clip(np.rint(map_coordinates(canvas.astype(float), [rows, cols], order=3)), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(map_coordinates(_canvas(), [rows, cols], order=3)), 0, 255).astype(np.uint8)
 
 
-@cache
 def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
     """Smooth noise, uint8 [height, width]: a search for motion finds its way in it."""
     rng = np.random.default_rng(seed)

@@ -3,14 +3,13 @@
 import argparse
 import json
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mocliplite import __version__, dataset, params
+from mocliplite import __version__, averaging, dataset, params
 from mocliplite.errors import UserError, run
 from mocliplite.files import read_json
 from mocliplite.progress import progress
@@ -75,23 +74,28 @@ def _lines(row: dict[str, Any]) -> list[str]:
 
 
 def probe(given: argparse.Namespace) -> None:
-    """Print codec, size, rate, frames by kind, and vectors a frame, or why there are none."""
-    from mocliplite import motion, video
+    """Print codec, size, rate, frames by kind, and vectors a frame, or why there are none; of several a summary too."""
+    from mocliplite import probe
 
     paths = [path for place in given.paths for path in _videos(place)]
-    print(f"{'codec':8} {'size':>9} {'fps':>6} {'frames':>6} {'I':>4} {'P':>5} {'B':>5} {'vectors/frame':>13}  clip")
+    clips: list[probe.Clip] = []
+    print(probe.HEAD)
 
     def show(path: str) -> None:
-        head = video.info(path)
-        frames = [(kind, len(vectors)) for kind, vectors in video.motion_vectors(path)]
-        kinds = Counter(kind for kind, _ in frames)
-        counts = f"{len(frames):6} {kinds['I']:4} {kinds['P']:5} {kinds['B']:5}"
-        vectors = sum(count for _, count in frames) / max(1, len(frames))
-        size = f"{head.width}x{head.height}"
-        why = "" if vectors else f"  {motion.why_none(head.codec, [kind for kind, _ in frames])}"
-        print(f"{head.codec:8} {size:>9} {head.fps:6.2f} {counts} {vectors:13.1f}  {path}{why}")
+        clips.append(probe.probe(path))
+        print(probe.line(clips[-1]), flush=True)
 
-    _refuse(_each(paths, show), len(paths))
+    bad = _each(paths, show)
+    if len(paths) > 1:
+        print(probe.summary(clips, bad))
+    _refuse(bad, len(paths))
+
+
+def show(given: argparse.Namespace) -> None:
+    """Write a picture of a clip's motion."""
+    from mocliplite.show import show
+
+    print(show(given.clip, given.out))
 
 
 def search(given: argparse.Namespace) -> None:
@@ -114,10 +118,11 @@ def search(given: argparse.Namespace) -> None:
     for hit, clip, path in found:
         print(f"{hit.score:6.3f}  {clip.label}  {hit.id}  {path}")
     if given.html:
-        from mocliplite import page, video
+        from mocliplite import page
+        from mocliplite.keyframes import keyframes as taken
 
         def shown(path: str) -> str:
-            return page.picture(video.keyframes(path, 1, settings.clip.pick)[0].image)
+            return page.picture(taken(path, 1, settings.clip.pick)[0].image)
 
         rows = [{**asdict(hit), "label": clip.label, "path": path, "image": shown(path)} for hit, clip, path in found]
         page.write(given.html, "search.html", title=title, hits=rows)
@@ -214,6 +219,11 @@ def doctor(_: argparse.Namespace) -> None:
         sys.exit(1)
 
 
+def splits(_: argparse.Namespace) -> None:
+    """Print the mean over splits of the experiments that `dvc exp show --json` prints, read from standard input."""
+    print(averaging.over_splits(sys.stdin.read()))
+
+
 def _each(paths: Sequence[str], work: Callable[[str], None]) -> int:
     """Call work for every path; a UserError is printed and counted."""
     bad = 0
@@ -265,6 +275,15 @@ def parser() -> argparse.ArgumentParser:
     one.set_defaults(command=probe)
 
     one = commands.add_parser(
+        "show",
+        help="a picture of a clip's motion",
+        epilog="example: python -m mocliplite show my.mp4 --out vectors.png",
+    )
+    one.add_argument("clip", metavar="CLIP")
+    one.add_argument("--out", default="vectors.png", metavar="PNG", help="file to write (vectors.png)")
+    one.set_defaults(command=show)
+
+    one = commands.add_parser(
         "search",
         help="clips by words, or by likeness to a clip",
         epilog='example: python -m mocliplite search "somebody shakes hands" --top 5',
@@ -310,6 +329,13 @@ def parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("results", help="the last evaluation as a table")
     one.set_defaults(command=results)
+
+    one = commands.add_parser(
+        "splits",
+        help="mean over splits of experiments",
+        epilog="example: dvc exp show --json | python -m mocliplite splits",
+    )
+    one.set_defaults(command=splits)
 
     one = commands.add_parser(
         "info", help="what a store is", epilog="example: python -m mocliplite info features/motion"

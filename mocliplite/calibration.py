@@ -37,12 +37,20 @@ def losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:
-    """A row for each of BINS equal spans of confidence that holds an answer: answers, mean confidence, accuracy."""
+    """A row for each of BINS equal spans of confidence that holds an answer: answers, mean confidence, accuracy.
+
+    `bin` is the span's middle, where the accuracy should be.
+    """
     sure, right = probabilities.max(axis=-1).ravel(), (probabilities.argmax(axis=-1) == labels).ravel()
     bins = np.minimum((sure * BINS).astype(int), BINS - 1)
     return [
-        {"answers": int(own.sum()), "confidence": float(sure[own].mean()), "accuracy": float(right[own].mean())}
-        for own in (bins == number for number in range(BINS))
+        {
+            "bin": (number + 0.5) / BINS,
+            "answers": int(own.sum()),
+            "confidence": float(sure[own].mean()),
+            "accuracy": float(right[own].mean()),
+        }
+        for number, own in ((number, bins == number) for number in range(BINS))
         if own.any()
     ]
 

@@ -6,7 +6,6 @@ transformers and torch are imported where a model is loaded, so that a stage wit
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 # Raised whenever the embeddings would change: it is part of every clip's fingerprint.
-VERSION = 1
+VERSION = 2
 
 _NEEDED = ("config.json", "preprocessor_config.json")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -63,8 +62,12 @@ def at_hand(model: str, revision: str | None) -> bool:
     if Path(model).is_dir():
         return not _lacking(Path(model))
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    found = try_to_load_from_cache(model, _NEEDED[0], revision=revision)
+    try:
+        found = try_to_load_from_cache(model, _NEEDED[0], revision=revision)
+    except HFValidationError:
+        return False
     return isinstance(found, str) and not _lacking(Path(found).parent)
 
 
@@ -73,10 +76,13 @@ def describe(model: str, revision: str | None, folder: Path) -> dict[str, Any]:
     weights = next(folder / name for name in _WEIGHTS if (folder / name).is_file())
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
+    # The same weights say something else under another activation or number of heads.
+    config = hashlib.sha256((folder / "config.json").read_bytes()).hexdigest()
     return {
         "model": model,
         "revision": revision,
         "weights": digest,
+        "config": config,
         "preprocessing": _read_json(folder / "preprocessor_config.json"),
         "version": VERSION,
     }
@@ -161,7 +167,12 @@ def preprocess(clip: Clip, images: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def embed_images(clip: Clip, images: Iterable[np.ndarray], batch: int) -> Iterator[np.ndarray]:
-    """Yield the embedding of each image in order: float32 [D], as projected, not of unit length.
+    """embed_pixels of RGB uint8 [H, W, 3] images of any sizes."""
+    return embed_pixels(clip, (preprocess(clip, [image])[0] for image in images), batch)
+
+
+def embed_pixels(clip: Clip, pixels: Iterable[np.ndarray], batch: int) -> Iterator[np.ndarray]:
+    """Yield the embedding of each preprocessed image in order: float32 [D], as projected, not of unit length.
 
     Every forward pass has the same size, the last one padded by zeros: the last bits of a result depend on it.
     """
@@ -170,14 +181,13 @@ def embed_images(clip: Clip, images: Iterable[np.ndarray], batch: int) -> Iterat
     held: list[np.ndarray] = []
 
     def forward() -> Iterator[np.ndarray]:
-        pixels = preprocess(clip, held)
-        full = np.zeros((batch, *pixels.shape[1:]), dtype=np.float32)
-        full[: len(pixels)] = pixels
+        full = np.zeros((batch, *held[0].shape), dtype=np.float32)
+        full[: len(held)] = held
         with torch.inference_mode():
             out = clip.model.get_image_features(pixel_values=torch.from_numpy(full).to(clip.model.device))
-        yield from out.pooler_output[: len(pixels)].float().cpu().numpy()
+        yield from out.pooler_output[: len(held)].float().cpu().numpy()
 
-    for image in images:
+    for image in pixels:
         held.append(image)
         if len(held) == batch:
             yield from forward()
@@ -216,30 +226,6 @@ def unit(rows: np.ndarray) -> np.ndarray:
     """Rows at length 1: float32 [..., D]."""
     length = np.linalg.norm(rows, axis=-1, keepdims=True)
     return rows / np.maximum(length, 1e-12)
-
-
-def spoken(name: str) -> str:
-    """A class folder's name as one would say it: "HandstandPushups" and "handstand_pushups" are "handstand pushups"."""
-    parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
-    return " ".join(re.split(r"[\s_-]+", parts)).strip().lower()
-
-
-def read_templates(path: str | Path) -> list[str]:
-    """Prompt templates, one a line, each with one {} for the class name; lines that start with # are remarks."""
-    try:
-        # -sig: editors on Windows put a mark before the first letter.
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"params.yaml: clip.prompts names {path}, which is not there; see prompts/.") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not text in UTF-8; save it so.") from None
-    templates = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    for template in templates:
-        if template.count("{}") != 1 or template.count("{") != 1 or template.count("}") != 1:
-            raise UserError(f"{path}: {template!r} must hold {{}} exactly once, where the class name goes.")
-    if not templates:
-        raise UserError(f"{path} holds no template; write one a line, such as: a video of {{}}.")
-    return templates
 
 
 def _positions(clip: Clip) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mocliplite import motion, params, video
+from mocliplite import keyframes, motion, params
 from mocliplite.fields import Field
 
 # In turn: keyframes decoded, motion vectors read, and made into a field.
@@ -16,7 +16,7 @@ PHASES = ("keyframes", "vectors", "field")
 class Decoded:
     """The two streams of one clip, before any network."""
 
-    keyframes: list[video.Keyframe]
+    keyframes: list[keyframes.Keyframe]
     field: Field
     milliseconds: dict[str, float]  # by PHASES
 
@@ -24,10 +24,10 @@ class Decoded:
 def decode(path: str, frames: int, pick: str, settings: params.Motion) -> Decoded:
     """Keyframes and motion field of a clip. Raises UserError for one that cannot be used."""
     start = time.perf_counter()
-    keyframes = video.keyframes(path, frames, pick)
+    taken = keyframes.keyframes(path, frames, pick)
     seen = time.perf_counter()
     vectors = motion.read_vectors(path, settings)
     read = time.perf_counter()
     field = motion.field_of(path, vectors, settings)
     times = np.diff([start, seen, read, time.perf_counter()]) * 1000
-    return Decoded(keyframes, field, dict(zip(PHASES, times.tolist(), strict=True)))
+    return Decoded(taken, field, dict(zip(PHASES, times.tolist(), strict=True)))

@@ -1,6 +1,5 @@
 """What would spoil a team's day, looked for before it does. Nothing is changed."""
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -60,11 +59,14 @@ def _path(out: str | dict[str, object]) -> str:
 def _cache() -> Iterator[Finding]:
     """Who may write DVC's cache, and whether a checkout links or copies."""
     folder = Path(_said("dvc", "cache", "dir").strip() or ".dvc/cache")
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK | os.X_OK):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
         yield Finding("BAD", f"DVC's cache {folder} may not be written by you; see docs/sharing.md, A shared cache.")
         return
-    types = _said("dvc", "config", "cache.type").strip() or "reflink,copy"
+    config = dict(line.split("=", 1) for line in _said("dvc", "config", "--list").splitlines() if "=" in line)
+    types = config.get("cache.type", "reflink,copy")
     works = [kind for kind in types.split(",") if kind == "copy" or _links(folder, kind)]
     if not works:
         yield Finding("BAD", f"cache.type is {types}, but none of these links works from {folder} to here; add copy.")
@@ -72,9 +74,7 @@ def _cache() -> Iterator[Finding]:
         yield Finding("note", f"checkouts copy from {folder}; `dvc config --local cache.type symlink,copy` saves room")
     else:
         yield Finding("ok", f"checkouts are {works[0]}s into {folder}, read-only")
-    shared = _said("dvc", "config", "cache.shared").strip()
-    others = folder.stat().st_mode & 0o020
-    if others and shared != "group":
+    if folder.stat().st_mode & 0o020 and config.get("cache.shared") != "group":
         yield Finding(
             "BAD", f"{folder} is for a group, but cache.shared is not set: `dvc config --local cache.shared group`."
         )

@@ -1,11 +1,14 @@
 """Blocks of vectors onto a grid of cells of 8 pixels, a whole clip at once."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from mocliplite.fields import CELL, LIMIT, MISSING
 from mocliplite.video import Vectors
 
 # Two cells of two int8, and of two int16, seen as one number: half the writes.
+_PART = 1 << 13  # blocks
 _WIDE = {1: (np.int16, np.int32), 2: (np.int32, np.int64)}
 
 
@@ -25,27 +28,40 @@ def per_interval(read: Vectors, distances: np.ndarray) -> tuple[np.ndarray, int]
     distances is reference_distances' int64 [T, 2]; a vector to a frame that is not there says nothing. Where a block of
     a B-frame has two vectors, the one to the past stays. Returns also how many components were cut to +-LIMIT.
     """
-    blocks, frame = read.blocks, frame_of_each(read)
-    future = blocks["source"] > 0
     with np.errstate(divide="ignore"):
         # A vector leads from the block to its source: backwards in time to a past one, forwards to a future one.
-        each = np.where(distances > 0, np.array([-1.0, 1.0]) / distances, np.nan)
-    factor = each[frame, future.view(np.int8)] * 4 / blocks["motion_scale"]
+        factors = np.where(distances > 0, np.array([-4.0, 4.0]) / distances, np.nan)
+    frame, grid, saturated = frame_of_each(read), _empty(read, np.int8, MISSING), 0
+    for part in _parts(read):
+        saturated += _write_interval(grid, read.blocks[part], frame[part], factors)
+    return _cropped(grid, read), saturated
+
+
+def _write_interval(grid: np.ndarray, blocks: np.ndarray, frame: np.ndarray, factors: np.ndarray) -> int:
+    """per_interval of some frames; factors float64 [T, 2] turn a displacement into quarters of content's motion."""
+    future = blocks["source"] > 0
+    factor = factors[frame, future.view(np.int8)] / blocks["motion_scale"]
     known = ~np.isnan(factor)
     if not known.all():
         blocks, frame, future, factor = blocks[known], frame[known], future[known], factor[known]
-    quarters = np.stack([np.rint(blocks[name] * factor) for name in ("motion_x", "motion_y")], axis=1)
-    values = np.clip(quarters, -LIMIT, LIMIT)
-    saturated = int(np.count_nonzero(values != quarters))
+    quarters = np.empty((len(blocks), 2))
+    for axis, name in enumerate(("motion_x", "motion_y")):
+        np.rint(blocks[name] * factor, out=quarters[:, axis])
+    saturated = int(np.count_nonzero(np.abs(quarters) > LIMIT))
+    if saturated:
+        quarters.clip(-LIMIT, LIMIT, out=quarters)
+    _write(grid, blocks, frame, quarters.astype(np.int8), future)
+    return saturated
 
-    grid = _empty(read, np.int8, MISSING)
-    values = values.astype(np.int8)
-    if future.any():
-        _write(grid, blocks[future], frame[future], values[future])
-        _write(grid, blocks[~future], frame[~future], values[~future])
-    else:
-        _write(grid, blocks, frame, values)
-    return _cropped(grid, read), saturated
+
+def _parts(read: Vectors) -> Iterator[slice]:
+    """Blocks of whole frames, some at a time: what is computed of them stays in the processor's cache."""
+    ends = np.cumsum(read.counts)
+    start = 0
+    while start < len(read.blocks):
+        end = int(ends[min(int(np.searchsorted(ends, start + _PART)), len(ends) - 1)])
+        yield slice(start, end)
+        start = end
 
 
 def to_the_past(read: Vectors) -> np.ndarray:
@@ -57,7 +73,7 @@ def to_the_past(read: Vectors) -> np.ndarray:
     blocks = read.blocks[past]
     values = np.stack([blocks["dst_x"] - blocks["src_x"], blocks["dst_y"] - blocks["src_y"]], axis=1)
     grid = _empty(read, np.int16, 0)
-    _write(grid, blocks, frame_of_each(read)[past], values)
+    _write(grid, blocks, frame_of_each(read)[past], values, np.zeros(len(blocks), dtype=bool))
     return _cropped(grid, read)
 
 
@@ -72,27 +88,27 @@ def _cropped(grid: np.ndarray, read: Vectors) -> np.ndarray:
     return np.ascontiguousarray(grid[:, :rows, :cols])
 
 
-def _write(grid: np.ndarray, blocks: np.ndarray, frame: np.ndarray, values: np.ndarray) -> None:
+def _write(grid: np.ndarray, blocks: np.ndarray, frame: np.ndarray, values: np.ndarray, first: np.ndarray) -> None:
     """Fill the cells of each block with its value; what lies outside of the grid is left out.
 
-    The four sizes of block one after the other, those of 16 pixels width two cells at a time: half the time of a
-    scatter cell by cell.
+    Blocks with `first`, bool [V], are written first, so that others prevail over them. The four sizes of block one
+    after the other, those of 16 pixels width two cells at a time: half the time of a scatter cell by cell.
     """
     one, two = _WIDE[grid.itemsize]
     _, rows, cols, _ = grid.shape
     cells, pairs = grid.reshape(-1).view(one), grid.reshape(-1).view(two)
     value = np.ascontiguousarray(values, dtype=grid.dtype).view(one)[:, 0]
-    double = np.stack([value, value], axis=1).view(two)[:, 0]
 
-    height, width = blocks["h"], blocks["w"]
+    height, width = blocks["h"].astype(np.int16), blocks["w"].astype(np.int16)
     left, top = (blocks["dst_x"] - width // 2) // CELL, (blocks["dst_y"] - height // 2) // CELL
     inside = (left >= 0) & (top >= 0) & (left + width // CELL <= cols) & (top + height // CELL <= rows)
+    size = np.where(inside, height + width // CELL, 0)
     place = (frame * rows + top) * cols + left
-    for size in ((16, 16), (16, 8), (8, 16), (8, 8)):
-        chosen = np.flatnonzero((height == size[0]) & (width == size[1]) & inside)
-        for down in range(size[0] // CELL):
-            at = place[chosen] + down * cols
-            if size[1] == CELL:
-                cells[at] = value[chosen]
-            else:
-                pairs[at // 2] = double[chosen]
+    for turn in (first, ~first) if first.any() else (~first,):
+        for high, wide in ((16, 16), (16, 8), (8, 16), (8, 8)):
+            chosen = np.flatnonzero((size == high + wide // CELL) & turn)
+            at, what = place[chosen], value[chosen]
+            if wide > CELL:
+                at, what = at // 2, np.stack([what, what], axis=1).view(two)[:, 0]
+            for down in range(high // CELL):
+                (pairs if wide > CELL else cells)[at + down * cols // (wide // CELL)] = what

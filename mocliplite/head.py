@@ -48,6 +48,17 @@ def zero_shot_logits(keyframe: np.ndarray, prompts: np.ndarray, scale: float) ->
     return scale * (keyframe / length) @ prompts.T
 
 
+def fit_probes(train: Arrays, val: Arrays) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Tensors of all closed-form probes, and the penalty of each, chosen on val."""
+    tensors: dict[str, np.ndarray] = {}
+    alphas: dict[str, float] = {}
+    for name, seen in PROBES.items():
+        given, judge = ((features(data, seen), data["label"]) for data in (train, val))
+        fitted, alphas[name] = ridge.fit_ridge(given, judge, len(train["classes"]))
+        tensors |= {f"{name}.{key}": value for key, value in fitted.items()}
+    return tensors, alphas
+
+
 def probe_logits(probes: Arrays, data: Arrays) -> dict[str, np.ndarray]:
     """Scores [N, C] of each closed-form probe, for the arrays of pairs.h5."""
     return {name: ridge.probe_logits(named(probes, name), features(data, seen)) for name, seen in PROBES.items()}
@@ -66,7 +77,7 @@ def choose(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dict[str, An
     """All that validation clips decide once the heads are fitted: see `settle`. Also the best single stream."""
     temperature = {name: calibration.fit_temperature(values, labels) for name, values in logits.items()}
     calm = {name: values / temperature[name] for name, values in logits.items()}
-    weights = {name: _choose_weights([calm[part] for part in parts], labels) for name, parts in MIXED.items()}
+    weights = {name: choose_weights([calm[part] for part in parts], labels) for name, parts in MIXED.items()}
     for name, parts in MIXED.items():
         calm[name] = mix([calm[part] for part in parts], weights[name])
         temperature[name] = calibration.fit_temperature(calm[name], labels)
@@ -89,7 +100,7 @@ def mix(parts: list[np.ndarray], weights: list[float]) -> np.ndarray:
     return np.sum([weight * values for weight, values in zip(weights, logs, strict=True)], axis=0)
 
 
-def _choose_weights(parts: list[np.ndarray], labels: np.ndarray) -> list[float]:
+def choose_weights(parts: list[np.ndarray], labels: np.ndarray) -> list[float]:
     """Weights that add up to 1, by the best log likelihood over a grid."""
     steps = STEPS[len(parts)]
     grid = [one for one in product(range(steps + 1), repeat=len(parts)) if sum(one) == steps]

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mocliplite import params
+from mocliplite import head, params
 from mocliplite.progress import counted
 
 Curve = list[dict[str, float]]
@@ -46,6 +47,21 @@ class Heads(nn.Module):
         return torch.baddbmm(self.bias2, hidden, self.weight2)
 
 
+def fit_named(
+    name: str, train: head.Arrays, val: head.Arrays, settings: params.Head, where: torch.device
+) -> tuple[dict[str, np.ndarray], Curve, dict[str, float]]:
+    """Fit one of head.STREAMS on the arrays of pairs.h5: tensors as head.head_logits reads them, curve and figures."""
+    given, judge = (
+        (
+            [torch.from_numpy(data[stream]).to(where) for stream in head.STREAMS[name]],
+            torch.from_numpy(data["label"]).to(where),
+        )
+        for data in (train, val)
+    )
+    heads, curve, judged = fit_heads(given, judge, len(train["classes"]), settings, name)
+    return {f"{name}.{key}": value.cpu().numpy() for key, value in heads.state_dict().items()}, curve, judged
+
+
 def fit_heads(
     train: tuple[Sequence[Tensor], Tensor],
     val: tuple[Sequence[Tensor], Tensor],
@@ -56,15 +72,16 @@ def fit_heads(
     """Fit the heads of all seeds at once, in one tensor a layer.
 
     train: streams, each float32 [N, K, D] of its own K views and length, and labels int64 [N]. A step sees one random
-    view of each stream of a clip. With settings.drop_stream, that share of clips lacks one stream: all its features
-    are at the mean. val: the same, of which view 0 is judged. A seed keeps the epoch of its lowest validation loss, and
-    stops after settings.patience epochs without a lower one. Returns the heads, the curve, and the validation figures
-    of the heads as kept; both are means over seeds.
+    view of each stream of a clip; with settings.views plain, always view 0. With settings.drop_stream, that share of
+    clips lacks one stream: all its features are at the mean. val: the same, of which view 0 is judged. A seed keeps the
+    epoch of its lowest validation loss, and stops after settings.patience epochs without a lower one. Returns the
+    heads, the curve, and the validation figures of the heads as kept; both are means over seeds.
     """
     torch.use_deterministic_algorithms(True)
-    heads = _start(train[0], classes, settings)
-    lengths = [stream.shape[2] for stream in train[0]]
-    views = [_rows(part) for part in _standardised(heads, train[0], lengths)]
+    streams = [stream[:, :1] if settings.views == "plain" else stream for stream in train[0]]
+    heads = _start(streams, classes, settings)
+    lengths = [stream.shape[2] for stream in streams]
+    views = [_rows(part) for part in _standardised(heads, streams, lengths)]
     judged = torch.cat(_standardised(heads, [stream[:, :1] for stream in val[0]], lengths), dim=2)[:, 0]
     labels, device = train[1], train[1].device
     optimiser = torch.optim.AdamW(heads.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)

@@ -171,6 +171,7 @@ class Head:
     epochs: int
     patience: int  # epochs without a lower validation loss after which a seed stops
     batch: int
+    views: Literal["all", "plain"]  # which of the cached views of train clips a step may see
     drop_stream: float  # share of clips a step that lack one of the streams
     seeds: int  # heads fitted, from as many random starts
 

@@ -27,7 +27,9 @@ class Answer:
 
     path: str
     classes: list[tuple[str, float]]  # every class with its probability, the most probable first
-    shares: dict[str, float]  # what each stream adds to the logit of the first class (Shapley; see head.shares)
+    shares: dict[
+        str, float
+    ]  # what each stream adds to the fusion's logit of the first class (Shapley; see head.shares)
     milliseconds: dict[str, float]  # by phase; of networks the batch's, shared out
 
 
@@ -40,7 +42,7 @@ class Recognizer:
     net_settings: params.MotionNet
     heads: dict[str, np.ndarray]
     classes: list[str]
-    temperature: float  # that logits are divided by, so that probabilities can be believed
+    chosen: dict[str, Any]  # temperatures and weights, so that probabilities can be believed
     made_of: dict[str, Any]  # settings of the features that the heads were fitted on
     compute: params.Compute
 
@@ -58,9 +60,8 @@ class Recognizer:
         place = clip.locate_same(made_of["keyframes"], Path(folder, "clip"))
         net = nets.restore(tensors, motion_config).to(device(compute))
         settings = nets.settings(motion_config)
-        temperature = config["chosen"]["temperature"]["fusion"]
         model = clip.load(place, compute)
-        return cls(model, net, settings, heads, config["classes"], temperature, made_of, compute)
+        return cls(model, net, settings, heads, config["classes"], config["chosen"], made_of, compute)
 
     def __call__(self, path: str | Path) -> list[tuple[str, float]]:
         """(class, probability) of every class, the most probable first. Raises UserError for an unusable clip."""
@@ -92,24 +93,34 @@ class Recognizer:
                 yield found if isinstance(found, UserError) else next(told)
 
     def features(self, clips: list[Decoded]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-        """keyframe [N, 1, D1] and motion [N, 1, D2] as pairs.h5 has them, and the milliseconds that each took."""
+        """keyframe [N, 1, D1], motion [N, K, D2], motion_logits [N, C] as in pairs.h5, and milliseconds of networks."""
         start = time.perf_counter()
         images = [keyframe.image for found in clips for keyframe in found.keyframes]
         rows = np.stack(list(clip.embed_images(self.clip, images, self.made_of["keyframes"]["batch"])))
         middle = time.perf_counter()
-        shown = torch.from_numpy(np.stack([self._sampled(found) for found in clips]))
         where = next(self.net.parameters()).device
-        embedding, _ = fit.embed_motion(self.net, shown.to(where), self.net_settings)
+        shown = {
+            view: torch.from_numpy(np.stack([self._sampled(found, view) for found in clips])).to(where)
+            for view in self.net_settings.views
+        }
+        seen = [fit.embed_motion(self.net, x, self.net_settings, view) for view, x in shown.items()]
         end = time.perf_counter()
         keyframe = rows.reshape(len(clips), -1, rows.shape[1]).mean(axis=1, keepdims=True)
-        streams = {"keyframe": keyframe, "motion": embedding.cpu().numpy()[:, None]}
+        streams = {
+            "keyframe": keyframe,
+            "motion": torch.stack([embedding for embedding, _ in seen], dim=1).cpu().numpy(),
+            "motion_logits": torch.stack([logits for _, logits in seen]).mean(dim=0).cpu().numpy(),
+        }
         return streams, {"CLIP": 1000 * (middle - start), "motion network": 1000 * (end - middle)}
 
     def _recognise(self, good: list[tuple[str, Decoded]]) -> list[Answer]:
         streams, spent = self.features([found for _, found in good])
         start = time.perf_counter()
-        logits = head.head_logits(self.heads, "fusion", head.features(streams, head.STREAMS["fusion"]))
-        probabilities = softmax(logits / self.temperature).mean(axis=0)
+        logits = {"motion": streams["motion_logits"]} | {
+            name: head.head_logits(self.heads, name, head.features(streams, seen))
+            for name, seen in head.STREAMS.items()
+        }
+        probabilities = softmax(head.settle(logits, self.chosen)["blend"]).mean(axis=0)
         shares = head.shares(self.heads, streams, probabilities.argmax(axis=1))
         spent["head"] = 1000 * (time.perf_counter() - start)
         each = {phase: total / len(good) for phase, total in spent.items()}
@@ -121,7 +132,7 @@ class Recognizer:
             answers.append(Answer(path, classes, own, found.milliseconds | each))
         return answers
 
-    def _sampled(self, found: Decoded) -> np.ndarray:
+    def _sampled(self, found: Decoded, view: str) -> np.ndarray:
         field, net = found.field, self.net_settings
-        chosen = field.vectors[fields.frames_at(field.kind, views.places(net))]
+        chosen = field.vectors[fields.frames_at(field.kind, views.places(net, view))]
         return fields.sample_fields(chosen, (field.height, field.width), (net.rows, net.cols), net.camera)

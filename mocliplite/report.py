@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mocliplite import charts, checkpoint, dataset, head, page, params, store
+from mocliplite import charts, checkpoint, dataset, head, page, params, show, store
 from mocliplite.errors import UserError
 from mocliplite.files import read_csv, read_json
 from mocliplite.results import WAYS
@@ -50,7 +50,7 @@ def write(out: str | Path) -> list[str]:
     metrics = {name: read_json(f"metrics/{name}.json") for name in ("eval", "cost", "data", "motion")}
     clips = {clip.id: clip for clip in dataset.read_clips("features/clips.csv")}
     judged = judge()
-    pictures, missing = gallery(judged, clips, params.load())
+    pictures, missing = gallery(judged, clips, params.load().dataset.root)
     page.write(
         out,
         "report.html",
@@ -106,9 +106,7 @@ def confused(judged: Judged) -> list[dict[str, Any]]:
     return [{"was": was, "answered": answered, "clips": wrong[was, answered]} for was, answered in order[: 2 * SHOWN]]
 
 
-def gallery(
-    judged: Judged, clips: Mapping[str, dataset.Clip], settings: params.Params
-) -> tuple[list[dict[str, Any]], list[str]]:
+def gallery(judged: Judged, clips: Mapping[str, dataset.Clip], root: str) -> tuple[list[dict[str, Any]], list[str]]:
     """Clips that only fusion got right, and clips that it got wrong, the surest first; and what could not be shown."""
     guess, sure = judged.fusion.argmax(axis=1), judged.fusion.max(axis=1)
     right, before = guess == judged.labels, judged.keyframe.argmax(axis=1) == judged.labels
@@ -123,7 +121,7 @@ def gallery(
         for row in rows:
             clip = clips[judged.ids[row]]
             try:
-                image = _picture(f"{settings.dataset.root}/{clip.path}", settings)
+                image = page.picture(show.overlay(f"{root}/{clip.path}"))
             except UserError as error:
                 missing.append(str(error))
                 image = None
@@ -157,13 +155,6 @@ def _vote(labels: np.ndarray) -> int:
 
 def _present(judged: Judged) -> list[tuple[int, str]]:
     return [(int(label), judged.classes[label]) for label in np.unique(judged.labels)]
-
-
-def _picture(path: str, settings: params.Params) -> str:
-    from mocliplite import video
-
-    (keyframe,) = video.keyframes(path, 1, settings.clip.pick)
-    return page.picture(keyframe.image)
 
 
 def _item(judged: Judged, row: int, clip: dataset.Clip, image: str | None) -> dict[str, Any]:

@@ -1,8 +1,13 @@
 """What the evaluation shows: the table of all ways of recognising, and rows by class."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from mocliplite import scores
+from mocliplite.calibration import ece, reliability
+from mocliplite.scores import softmax, within_top
 
 WAYS = (  # as tables list them
     "zero_shot",
@@ -15,6 +20,33 @@ WAYS = (  # as tables list them
     "fusion",
     "blend",
 )
+
+
+def top1(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Share of answers that are right, over clips and seeds."""
+    return float(within_top(logits, labels, 1).mean())
+
+
+def metrics(
+    logits: Mapping[str, np.ndarray], labels: np.ndarray, groups: np.ndarray, chosen: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All figures of the ways of recognising, from their settled logits [N, C] or [S, N, C] (see head.settle)."""
+    first = {name: within_top(values, labels, 1) for name, values in logits.items()}
+    single = chosen["best_single"]
+    return {
+        "clips": len(labels),
+        "top1": {name: scores.summary(correct, groups) for name, correct in first.items()},
+        "top5": {name: scores.summary(within_top(out, labels, 5), groups) for name, out in logits.items()},
+        "mean_class": {name: scores.mean_class(correct, labels, groups) for name, correct in first.items()},
+        "macro_f1": {name: scores.macro_f1(values, labels, groups) for name, values in logits.items()},
+        "calibration": {
+            name: {"ece": ece(softmax(values), labels), "temperature": chosen["temperature"][name]}
+            for name, values in logits.items()
+        },
+        "best_single": single,
+        "fusion_minus_keyframe": scores.difference(first["fusion"], first["keyframe"], groups),
+        "fusion_minus_best_single": scores.difference(first["fusion"], first[single], groups),
+    }
 
 
 def table(metrics: dict[str, Any]) -> str:
@@ -33,7 +65,7 @@ def table(metrics: dict[str, Any]) -> str:
         other = name if name == "keyframe" else metrics["best_single"]
         if name == "keyframe" or other != "keyframe":
             lines.append(f"fusion minus {other:<15}{gain['mean']:+.3f} ({bounds}), {p}")
-    twins = metrics["near_duplicates"]
+    twins = metrics.get("near_duplicates", {"clips": 0})
     if twins["clips"]:
         lines.append(
             f"warning: {twins['clips']} test clips are nearly a train clip (features/near_duplicates.csv); "
@@ -42,15 +74,26 @@ def table(metrics: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def by_class(first: dict[str, np.ndarray], labels: np.ndarray, classes: np.ndarray) -> list[dict[str, object]]:
+def by_class(logits: Mapping[str, np.ndarray], labels: np.ndarray, classes: np.ndarray) -> list[dict[str, object]]:
     """A row a class: clips, accuracy of each way of recognising, and what fusion gains over the keyframe."""
-    rows = []
+    first = {name: within_top(values, labels, 1) for name, values in logits.items()}
+    rows: list[dict[str, object]] = []
     for label in np.unique(labels):
         chosen = labels == label
         accuracy = {name: float(correct[..., chosen].mean()) for name, correct in first.items()}
         gain = accuracy["fusion"] - accuracy["keyframe"]
         rows.append({"class": str(classes[label]), "clips": int(chosen.sum()), **accuracy, "gain": gain})
     return rows
+
+
+def reliability_by_way(probabilities: Mapping[str, np.ndarray], labels: np.ndarray) -> list[dict[str, object]]:
+    """A row a span of confidence: its middle, and the accuracy of each way's answers in it; empty where it has none."""
+    rows = {
+        name: {row["bin"]: row["accuracy"] for row in reliability(values, labels)}
+        for name, values in probabilities.items()
+    }
+    bins = sorted(set().union(*rows.values()))
+    return [{"confidence": one, **{name: own.get(one, "") for name, own in rows.items()}} for one in bins]
 
 
 def by_clip(

@@ -29,7 +29,7 @@ def within_top(logits: np.ndarray, labels: np.ndarray, top: int) -> np.ndarray:
 
 def mean_class(correct: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> dict[str, float]:
     """Mean over classes of the accuracy within each, and over seeds; with its interval."""
-    right = correct.mean(axis=0) if correct.ndim == 2 else correct
+    right = _over_seeds(correct)
     counts = _by_group(groups, labels, np.stack([right, np.ones(len(labels))]), int(labels.max()) + 1)
 
     def statistic(count: np.ndarray) -> np.ndarray:
@@ -60,6 +60,11 @@ def macro_f1(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> dict
         return _mean_over_present(2 * count[0], both, both).mean(axis=0)
 
     return _bootstrapped(counts, statistic)
+
+
+def _over_seeds(correct: np.ndarray) -> np.ndarray:
+    """Share of seeds that are right about each clip, float64 [N]."""
+    return correct.mean(axis=0) if correct.ndim == 2 else correct.astype(float)
 
 
 def _by_group(groups: np.ndarray, labels: np.ndarray, values: np.ndarray, classes: int) -> np.ndarray:
@@ -128,7 +133,7 @@ def summary(correct: np.ndarray, groups: np.ndarray) -> dict[str, float]:
     Where fewer than 3 groups hold an error, or a right answer, drawing groups again shows too little spread, none at
     all at 100 %: the interval is then Wilson's, each group counted as one draw.
     """
-    values = correct.mean(axis=0) if correct.ndim == 2 else correct.astype(float)
+    values = _over_seeds(correct)
     low, high = interval(values, groups) if _varied(values, groups) else wilson(values.mean(), len(np.unique(groups)))
     row = {"mean": float(values.mean()), "low": low, "high": high}
     if correct.ndim == 2:
@@ -150,11 +155,12 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def difference(first: np.ndarray, second: np.ndarray, groups: np.ndarray) -> dict[str, float]:
-    """Paired difference of two correctness arrays [S, N]: mean and interval over groups.
+    """Paired difference of two correctness arrays, [N] or [S, N] each: mean and interval over groups.
 
     p is McNemar's, on whether most seeds are right about a clip.
     """
-    values = first.mean(axis=0) - second.mean(axis=0)
+    one, other = _over_seeds(first), _over_seeds(second)
+    values = one - other
     low, high = interval(values, groups)
-    p = mcnemar(first.mean(axis=0) > 0.5, second.mean(axis=0) > 0.5)
+    p = mcnemar(one > 0.5, other > 0.5)
     return {"mean": float(values.mean()), "low": low, "high": high, "p": p}

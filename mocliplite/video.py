@@ -1,9 +1,10 @@
 """Reading videos: motion vectors and keyframes. The only module that imports av."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -11,6 +12,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
+from av.sidedata.sidedata import SideDataContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
@@ -19,7 +21,6 @@ from av.video.stream import VideoStream
 from mocliplite import bitstream
 from mocliplite.errors import UserError
 from mocliplite.params import Reencode
-from mocliplite.spans import middles
 
 Skip = Literal["DEFAULT", "NONREF"]
 Frame = TypeVar("Frame", av.VideoFrame, av.VideoFrame | None)
@@ -39,12 +40,12 @@ EXPORTED = np.dtype(
     }
 )
 NO_VECTORS = np.zeros(0, dtype=EXPORTED)
-# What a field is made of, without padding: a long clip of a large picture has hundreds of millions of vectors.
+# The first, second and fourth 8 bytes of it, without flags and padding: what a field is made of.
 BLOCK = np.dtype(
     [
-        *((name, "u1") for name in ("w", "h", "motion_scale")),
-        ("source", "i1"),
-        *((name, "i2") for name in ("src_x", "src_y", "dst_x", "dst_y", "motion_x", "motion_y")),
+        *(("source", "i4"), ("w", "u1"), ("h", "u1")),
+        *((name, "i2") for name in ("src_x", "src_y", "dst_x", "dst_y")),
+        *(("motion_scale", "u2"), ("motion_x", "i4"), ("motion_y", "i4")),
     ]
 )
 
@@ -57,7 +58,6 @@ _NO_PIXELS = {"skip_loop_filter": "all", "skip_idct": "all"}
 _EXPORT = {"flags2": "+export_mvs", **_NO_PIXELS}
 _ENCODERS = {"mpeg4": "mpeg4", "h264": "libx264"}
 _BEST = 118  # libavcodec's FF_QP2LAMBDA, for a quantiser of 1
-_BATCH = 64  # frames whose vectors are brought into BLOCKs at once, while they are in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -70,15 +70,6 @@ class Info:
     fps: float  # frames per second, 0 where unknown
 
 
-@dataclass(frozen=True)
-class Keyframe:
-    """One decoded frame of a clip."""
-
-    frame: int  # index in display order
-    time: float  # seconds from the start
-    image: np.ndarray  # uint8 [height, width, 3], RGB, upright
-
-
 @dataclass
 class _Seen:
     """What decoding met, frame by frame in display order."""
@@ -88,7 +79,7 @@ class _Seen:
     numbers: list[int] = field(default_factory=list)  # of the packet that each frame came in
     damaged: list[bool] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
-    blocks: list[np.ndarray] = field(default_factory=list)
+    blocks: "_Blocks" = field(default_factory=lambda: _Blocks())
     lost: int = 0
 
 
@@ -125,7 +116,7 @@ def motion_vectors(path: str | Path) -> Iterator[tuple[str, np.ndarray]]:
     with _video(path) as (container, stream):
         _set_up(stream.codec_context, _EXPORT)
         for frame in _of_one_size(path, container.decode(stream)):
-            yield _kind(frame), np.frombuffer(bytearray(_exported(frame)), EXPORTED)
+            yield _kind(frame), _exported(frame).copy()
 
 
 def read_vectors(path: str | Path, reencode: Reencode | None = None) -> Vectors:
@@ -164,7 +155,7 @@ def _read(path: str | Path, reencode: Reencode | None, count_b: bool) -> Vectors
     if codec == "h264":
         order = np.argsort(np.argsort(seen.numbers, kind="stable"))
         reference = np.array([bitstream.h264_reference(bytes(packets[n]), extradata) for n in seen.numbers], dtype=bool)
-    blocks = np.concatenate([np.zeros(0, BLOCK), *seen.blocks])
+    blocks = seen.blocks.all()
     count = len(seen.kinds)
     time = np.array(times) if len(times) == count else np.arange(count) / (head.fps or 1)
     damaged, counts = np.array(seen.damaged, dtype=bool), np.array(seen.counts, dtype=np.int64)
@@ -186,17 +177,6 @@ def _read(path: str | Path, reencode: Reencode | None, count_b: bool) -> Vectors
 def _see(path: str | Path, decoder: VideoCodecContext, packets: Sequence["Packet[VideoStream]"], from_b: bool) -> _Seen:
     """Decode all packets; vectors of B-frames are kept with from_b, those of damaged frames never."""
     seen = _Seen()
-    held: list[bytes] = []
-
-    def collect() -> None:
-        exported = np.frombuffer(b"".join(held), EXPORTED)
-        blocks = np.empty(len(exported), BLOCK)
-        for name in BLOCK.fields or ():
-            blocks[name] = exported[name]
-        seen.blocks.append(blocks)
-        seen.counts += [len(vectors) // EXPORTED.itemsize for vectors in held]
-        held.clear()
-
     for frame in _of_one_size(path, _decoded(decoder, packets)):
         if frame is None:
             seen.lost += 1
@@ -206,11 +186,32 @@ def _see(path: str | Path, decoder: VideoCodecContext, packets: Sequence["Packet
         seen.kinds.append(kind)
         seen.numbers.append(frame.pts)
         seen.damaged.append(frame.is_corrupt)
-        held.append(b"" if frame.is_corrupt or (kind == "B" and not from_b) else _exported(frame))
-        if len(held) == _BATCH:
-            collect()
-    collect()
+        says = not frame.is_corrupt and (kind != "B" or from_b)
+        seen.counts.append(seen.blocks.add(_exported(frame)) if says else 0)
     return seen
+
+
+class _Blocks:
+    """BLOCKs in memory that grows: a copy of the exported vectors, straight from the frame's own memory."""
+
+    def __init__(self) -> None:
+        self._words, self._count = np.empty((1 << 14, BLOCK.itemsize // 8), dtype=np.int64), 0
+
+    def add(self, exported: np.ndarray) -> int:
+        """Append EXPORTED vectors; returns how many."""
+        start, self._count = self._count, self._count + len(exported)
+        if self._count > len(self._words):
+            more = np.empty((max(self._count, 2 * len(self._words)), self._words.shape[1]), dtype=np.int64)
+            more[:start] = self._words[:start]
+            self._words = more
+        words, new = exported.view(np.int64).reshape(-1, EXPORTED.itemsize // 8), self._words[start : self._count]
+        new[:, :2], new[:, 2] = words[:, :2], words[:, 3]
+        new.view(BLOCK)["motion_scale"][:, 0] = exported["motion_scale"]
+        return len(exported)
+
+    def all(self) -> np.ndarray:
+        """BLOCK [V]"""
+        return self._words[: self._count].view(BLOCK)[:, 0]
 
 
 def _insert_b(seen: _Seen, kinds: str) -> bool:
@@ -267,42 +268,6 @@ def _encoder(wanted: Reencode, size: tuple[int, ...]) -> VideoCodecContext:
     return encoder
 
 
-def keyframes(path: str | Path, count: int, pick: str) -> list[Keyframe]:
-    """The frames in the middle of `count` equal spans of the clip, or with pick "key" the I-frames nearest to them.
-
-    Raises UserError for a file that cannot be read or decoded, or has fewer frames than asked for.
-    """
-    kinds = [_kind(frame) for frame in _frames(path, _NO_PIXELS)]
-    if not kinds:
-        raise UserError(f"{path} has no frame that decodes; replace or remove it.")
-    wanted = middles(len(kinds), count)
-    if len(kinds) < count:
-        raise UserError(f"{path} has {len(kinds)} frames, clip.frames asks for {count}; lower it or remove the clip.")
-    if pick == "key":
-        intra = [index for index, kind in enumerate(kinds) if kind == "I"]
-        if not intra:
-            raise UserError(f"{path} has no I-frame to take; set clip.pick to middle.")
-        wanted = [min(intra, key=lambda index: abs(index - middle)) for middle in wanted]
-
-    found: dict[int, Keyframe] = {}
-    with _video(path) as (_, stream):
-        fps = _info(stream).fps or 1.0
-    for index, frame in enumerate(_frames(path, {})):
-        if index in wanted:
-            # Not the container's time stamps: AVI has none, and guesses of them go back and forth at B-frames.
-            image = np.rot90(frame.to_ndarray(format="rgb24"), _turns(frame))
-            found[index] = Keyframe(index, index / fps, np.ascontiguousarray(image))
-        if len(found) == len(set(wanted)):
-            break
-    return [found[index] for index in wanted]
-
-
-def _frames(path: str | Path, options: dict[str, str]) -> Iterator[av.VideoFrame]:
-    with _video(path) as (container, stream):
-        _set_up(stream.codec_context, options)
-        yield from _of_one_size(path, container.decode(stream))
-
-
 def _packets(container: InputContainer, stream: VideoStream) -> tuple[list["Packet[VideoStream]"], int]:
     """All packets of a stream that hold something, and how many the header promises besides."""
     packets: list[Packet[VideoStream]] = []
@@ -357,9 +322,12 @@ def _set_up(decoder: VideoCodecContext, options: dict[str, str], skip: Skip = "D
     decoder.options = options
 
 
-def _exported(frame: av.VideoFrame) -> bytes:
-    side = frame.side_data.get("MOTION_VECTORS")
-    return b"" if side is None else bytes(side)
+def _exported(frame: av.VideoFrame) -> np.ndarray:
+    """EXPORTED [V], a view into the frame."""
+    # Not frame.side_data, which makes a circle of references: the decoder would wait for Python's collector to get its
+    # pictures back, allocate new ones, and take half as long again.
+    side = SideDataContainer(frame).get("MOTION_VECTORS")  # type: ignore[call-arg]
+    return NO_VECTORS if side is None else np.frombuffer(side, EXPORTED)
 
 
 def _kind(frame: av.VideoFrame) -> str:
@@ -401,3 +369,47 @@ def decoders() -> tuple[str, list[str]]:
     """libavcodec's version, and which of the codecs with vectors it cannot decode."""
     version = ".".join(map(str, av.library_versions["libavcodec"]))
     return version, [name for name in ("h264", "mpeg4") if name not in av.codecs_available]
+
+
+def pictures(path: str | Path, wanted: Collection[int]) -> dict[int, np.ndarray]:
+    """Some frames of a clip by index in display order: uint8 [height, width, 3], RGB, upright.
+
+    Only what leads to them is decoded: from the last key frame before to the last one wanted, where the container tells
+    the frames' times. Frames that are not there, or damaged, are left out. Raises UserError for a file that cannot be
+    read.
+    """
+    with _video(path) as (container, stream):
+        packets, _ = _packets(container, stream)
+        timed, decoder = bool(_times(packets, container.format.name)), stream.codec_context
+        _set_up(decoder, {})
+        if not timed:
+            frames = (frame for frame in _decoded(decoder, packets) if frame is not None)
+            last = max(wanted, default=-1) + 1
+            shown = enumerate(islice(frames, last))
+            return {index: _rgb(frame) for index, frame in shown if index in wanted and not frame.is_corrupt}
+        # The numbers of packets in order of display, and the packets at which decoding may begin.
+        order = sorted(range(len(packets)), key=lambda number: packets[number].pts or 0)
+        keys = [number for number, packet in enumerate(packets) if packet.is_keyframe]
+        place = {order[index]: index for index in wanted if index < len(order)}
+        start = max((key for key in keys if key <= min(place, default=0)), default=0)
+        found = {}
+        for frame in _decoded(decoder, packets[start : max(place, default=-1) + 1]):
+            if frame is not None and not frame.is_corrupt and start + frame.pts in place:
+                found[place[start + frame.pts]] = _rgb(frame)
+        return found
+
+
+def _rgb(frame: av.VideoFrame) -> np.ndarray:
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), _turns(frame)))
+
+
+def kinds(path: str | Path) -> list[str]:
+    """Kinds of a clip's frames in display order, I, P and B; where the file does not tell, it is decoded."""
+    with _video(path) as (container, stream):
+        packets, _ = _packets(container, stream)
+        codec, decoder = stream.codec_context.codec.canonical_name, stream.codec_context
+        counted = bitstream.mpeg4_kinds(map(bytes, packets)) if codec == "mpeg4" else None
+        if counted is not None:
+            return list(counted)
+        _set_up(decoder, _NO_PIXELS)
+        return [_kind(frame) for frame in _of_one_size(path, _decoded(decoder, packets)) if frame is not None]

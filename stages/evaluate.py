@@ -5,7 +5,6 @@ plots/confusion.csv, plots/classes.csv, plots/reliability.csv and features/test_
 """
 
 from mocliplite import checkpoint, files, head, pairs, results, scores, store
-from mocliplite.calibration import ece, reliability
 from mocliplite.errors import run
 
 
@@ -16,36 +15,19 @@ def main() -> None:
     head.check_features(fitted, table.settings, "models/probes")
     head.check_features(config, table.settings, "models/head")
     data = head.rows_of(table.arrays, "test")
-    labels, groups, classes, chosen = data["label"], data["group"], data["classes"], config["chosen"]
+    labels, classes, chosen = data["label"], data["classes"], config["chosen"]
 
     logits = head.settle(head.trained_logits(tensors, data) | head.probe_logits(probes, data), chosen)
-    first = {name: scores.within_top(values, labels, 1) for name, values in logits.items()}
+    metrics = results.metrics(logits, labels, data["group"], chosen)
+    metrics["fusion_without"] = {
+        stream: results.top1(head.with_only(tensors, data, (other,)), labels)
+        for stream, other in (("keyframe", "motion"), ("motion", "keyframe"))
+    }
+    new = data["likeness"] < pairs.ALIKE
+    apart = results.top1(logits["fusion"][:, new], labels[new]) if new.any() else 0.0
+    metrics["near_duplicates"] = {"clips": int((~new).sum()), "fusion_without": apart}
     probabilities = {name: scores.softmax(values) for name, values in logits.items()}
     guess = probabilities["fusion"].mean(axis=0).argmax(axis=1)
-    new = data["likeness"] < pairs.ALIKE
-    single = chosen["best_single"]
-    metrics = {
-        "clips": len(labels),
-        "top1": {name: scores.summary(correct, groups) for name, correct in first.items()},
-        "top5": {name: scores.summary(scores.within_top(out, labels, 5), groups) for name, out in logits.items()},
-        "mean_class": {name: scores.mean_class(correct, labels, groups) for name, correct in first.items()},
-        "macro_f1": {name: scores.macro_f1(values, labels, groups) for name, values in logits.items()},
-        "calibration": {
-            name: {"ece": ece(values, labels), "temperature": chosen["temperature"][name]}
-            for name, values in probabilities.items()
-        },
-        "best_single": single,
-        "fusion_minus_keyframe": scores.difference(first["fusion"], first["keyframe"], groups),
-        "fusion_minus_best_single": scores.difference(first["fusion"], first[single], groups),
-        "fusion_without": {
-            stream: float(scores.within_top(head.with_only(tensors, data, (other,)), labels, 1).mean())
-            for stream, other in (("keyframe", "motion"), ("motion", "keyframe"))
-        },
-        "near_duplicates": {
-            "clips": int((~new).sum()),
-            "fusion_without": float(first["fusion"][:, new].mean()) if new.any() else 0.0,
-        },
-    }
     share = head.shares(tensors, data, guess)
     metrics["share"] = {stream: float(values.mean()) for stream, values in share.items()}
     metrics = files.rounded(metrics)
@@ -54,9 +36,8 @@ def main() -> None:
 
     confusion = [{"actual": classes[a], "predicted": classes[b]} for a, b in zip(labels, guess, strict=True)]
     files.write_csv("plots/confusion.csv", confusion)
-    files.write_csv("plots/classes.csv", results.by_class(first, labels, classes))
-    ways = [{"way": name, **row} for name, values in probabilities.items() for row in reliability(values, labels)]
-    files.write_csv("plots/reliability.csv", ways)
+    files.write_csv("plots/classes.csv", results.by_class(logits, labels, classes))
+    files.write_csv("plots/reliability.csv", results.reliability_by_way(probabilities, labels))
     files.write_csv("features/test_clips.csv", results.by_clip(data, guess, probabilities["fusion"], share))
     print(results.table(metrics))
 

@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from mocliplite import clip, dataset, options, parallel, params, store, video
+from mocliplite import clip, dataset, keyframes, options, parallel, params, store
 from mocliplite.errors import UserError, run
 from mocliplite.progress import progress
 
@@ -28,31 +28,35 @@ def main() -> None:
         "cost": clip.cost(checkpoint),
     }
     model = cache(lambda: clip.load(checkpoint, settings.compute))
+    decode = parallel.guarded(keyframes.keyframes, settings.compute)
 
-    decode = parallel.guarded(video.keyframes, settings.compute)
-
-    def frames(clip_id: str) -> list[video.Keyframe] | store.Failure:
+    def prepared(clip_id: str) -> list[tuple[int, float, np.ndarray]] | store.Failure:
+        """Index, seconds and CLIP's input of each keyframe: made ahead, so that the forward passes do not wait."""
         try:
             path = f"{settings.dataset.root}/{clips[clip_id].path}"
-            return decode(path, settings.clip.frames, settings.clip.pick)
+            found = decode(path, settings.clip.frames, settings.clip.pick)
         except UserError as error:
             return store.Failure(str(error))
+        if isinstance(found, store.Failure):
+            return found
+        return [(one.frame, one.time, clip.preprocess(model(), [one.image])[0]) for one in found]
 
     def compute(ids: list[str]) -> dict[str, store.Record | store.Failure]:
         results: dict[str, store.Record | store.Failure] = {}
         taken: list[tuple[str, int, float]] = []
+        model()  # before the threads ask for it, each for its own
 
-        def images() -> Iterator[np.ndarray]:
-            for clip_id, found in zip(ids, parallel.map_ahead(frames, ids, settings.compute.workers), strict=True):
+        def pixels() -> Iterator[np.ndarray]:
+            for clip_id, found in zip(ids, parallel.map_ahead(prepared, ids, settings.compute.workers), strict=True):
                 bar.update()
                 if isinstance(found, store.Failure):
                     results[clip_id] = found
                     continue
-                for keyframe in found:
-                    taken.append((clip_id, keyframe.frame, keyframe.time))
-                    yield keyframe.image
+                for frame, seconds, image in found:
+                    taken.append((clip_id, frame, seconds))
+                    yield image
 
-        rows = list(clip.embed_images(model(), images(), settings.clip.batch))
+        rows = list(clip.embed_pixels(model(), pixels(), settings.clip.batch))
         for clip_id in dict.fromkeys(clip_id for clip_id, _, _ in taken):
             own = [place for place, (other, _, _) in enumerate(taken) if other == clip_id]
             results[clip_id] = store.Record(

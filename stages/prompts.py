@@ -6,20 +6,19 @@ features/prompts.h5.
 
 import numpy as np
 
-from mocliplite import clip, dataset, params, store
+from mocliplite import clip, dataset, params, store, wording
 from mocliplite.errors import run
-from mocliplite.names import flat, read_names
 
 
 def main() -> None:
     settings = params.load()
-    templates = clip.read_templates(settings.clip.prompts)
-    names = read_names(settings.clip.names)
+    templates = wording.read_templates(settings.clip.prompts)
+    names = wording.read_names(settings.clip.names)
     checkpoint = clip.locate(settings.clip.model, settings.clip.revision)
     classes = dataset.class_names(dataset.read_clips("features/clips.csv"))
     model = clip.load(checkpoint, settings.compute)
 
-    spoken, owner = flat(classes, {name: names.get(name, [clip.spoken(name)]) for name in classes})
+    spoken, owner = wording.flat(classes, {name: names.get(name, [wording.spoken(name)]) for name in classes})
     rows = clip.embed_classes(model, spoken, templates)
     mean = np.stack([rows[np.equal(owner, number)].mean(axis=0) for number in range(len(classes))])
     arrays = {

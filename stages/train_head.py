@@ -8,7 +8,6 @@ left out as soon as the file is open.
 from dataclasses import asdict
 
 import numpy as np
-import torch
 
 from mocliplite import checkpoint, files, head, mlp, params, store
 from mocliplite.device import device
@@ -27,25 +26,31 @@ def main() -> None:
     tensors: dict[str, np.ndarray] = {}
     curves: dict[str, mlp.Curve] = {}
     judged: dict[str, dict[str, float]] = {}
-    for name, seen in head.STREAMS.items():
-        given, judge = (
-            ([torch.from_numpy(data[stream]).to(where) for stream in seen], torch.from_numpy(data["label"]).to(where))
-            for data in (train, val)
-        )
-        heads, curves[name], judged[name] = mlp.fit_heads(given, judge, len(classes), settings.head, name)
-        tensors |= {f"{name}.{key}": value.cpu().numpy() for key, value in heads.state_dict().items()}
+    for name in head.STREAMS:
+        fitted, curves[name], judged[name] = mlp.fit_named(name, train, val, settings.head, where)
+        tensors |= fitted
 
     logits = head.trained_logits(tensors, val) | head.probe_logits(probes, val)
     chosen = head.choose(logits, val["label"])
     lengths = {stream: train[stream].shape[2] for stream in head.STREAMS["fusion"]}
     config = {"head": asdict(settings.head), "classes": classes, "lengths": lengths, "features": pairs.settings}
     checkpoint.save("models/head", tensors, config | {"chosen": chosen})
-    files.write_csv("plots/head_training.csv", [row for name, curve in curves.items() for row in _points(name, curve)])
+    files.write_csv("plots/head_training.csv", _together(curves))
     files.write_json("metrics/head.json", files.rounded({"seeds": settings.head.seeds, "val": judged, **chosen}))
 
 
-def _points(name: str, curve: mlp.Curve) -> list[dict[str, object]]:
-    return [{"head": name, "epoch": epoch, **values} for epoch, values in enumerate(curve)]
+def _together(curves: dict[str, mlp.Curve]) -> list[dict[str, object]]:
+    """A row an epoch; a head that stopped earlier than another leaves its cells empty."""
+    epochs = max(len(curve) for curve in curves.values())
+    return [
+        {"epoch": epoch}
+        | {
+            f"{name}_{key}": curve[epoch][key] if epoch < len(curve) else ""
+            for name, curve in curves.items()
+            for key in curve[0]
+        }
+        for epoch in range(epochs)
+    ]
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ def test_ece_by_hand():
     labels = np.array([0, 1, 0, 0, 0])
     assert calibration.ece(probabilities, labels) == pytest.approx((2 * 0.45 + 3 * 0.3) / 5)
     assert calibration.reliability(probabilities, labels) == [
-        {"answers": 3, "confidence": pytest.approx(0.7), "accuracy": 1.0},
-        {"answers": 2, "confidence": pytest.approx(0.95), "accuracy": 0.5},
+        {"bin": 10.5 / 15, "answers": 3, "confidence": pytest.approx(0.7), "accuracy": 1.0},
+        {"bin": 14.5 / 15, "answers": 2, "confidence": pytest.approx(0.95), "accuracy": 0.5},
     ]
 
 

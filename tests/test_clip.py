@@ -234,62 +234,6 @@ def test_the_temperature_of_a_fresh_clip_is_one_in_0_07(loaded):
     assert clip.logit_scale(loaded) == pytest.approx(1 / 0.07, rel=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("name", "wanted"),
-    [
-        ("HandstandPushups", "handstand pushups"),
-        ("ApplyEyeMakeup", "apply eye makeup"),
-        ("YoYo", "yo yo"),
-        ("brush_hair", "brush hair"),
-        ("sit-up", "sit up"),
-        ("Salsa Spin", "salsa spin"),
-        ("_draw__sword_", "draw sword"),
-        ("golf", "golf"),
-    ],
-)
-def test_a_folders_name_is_spoken_in_words(name, wanted):
-    assert clip.spoken(name) == wanted
-
-
-# Templates
-
-
-def test_templates_are_lines_with_remarks_and_blanks_left_out():
-    Path("a.txt").write_text("# after CLIP\na video of {}.\n\n  a photo of {} \n", encoding="utf-8")
-    assert clip.read_templates("a.txt") == ["a video of {}.", "a photo of {}"]
-
-
-def test_templates_saved_with_a_byte_order_mark():
-    Path("a.txt").write_text("a vidéo of {}.\n", encoding="utf-8-sig")
-    assert clip.read_templates("a.txt") == ["a vidéo of {}."]
-
-
-@pytest.mark.parametrize("template", ["a video", "{} and {}", "a {name}", "a {0}", "{{}}", "a {", "a }{"])
-def test_a_template_without_one_place_for_the_class(template):
-    Path("a.txt").write_text(f"a video of {{}}.\n{template}\n")
-    wanted = f"a.txt: {template!r} must hold {{}} exactly once, where the class name goes."
-    assert sentence_of(clip.read_templates, "a.txt") == wanted
-
-
-@pytest.mark.parametrize("text", ["", "\n\n", "# a video of {}\n"])
-def test_a_file_without_templates(text):
-    Path("a.txt").write_text(text)
-    wanted = "a.txt holds no template; write one a line, such as: a video of {}."
-    assert sentence_of(clip.read_templates, "a.txt") == wanted
-
-
-@pytest.mark.parametrize("name", ["missing.txt", "directory"])
-def test_templates_that_are_not_there(name):
-    Path("directory").mkdir()
-    wanted = f"params.yaml: clip.prompts names {name}, which is not there; see prompts/."
-    assert sentence_of(clip.read_templates, name) == wanted
-
-
-def test_templates_that_are_no_text():
-    Path("a.txt").write_bytes("a vidéo of {}.\n".encode("latin-1"))
-    assert sentence_of(clip.read_templates, "a.txt") == "a.txt is not text in UTF-8; save it so."
-
-
 # Cost
 
 
@@ -537,7 +481,7 @@ def test_a_gpu_that_is_not_there(tiny):
     )
 
 
-def test_describing_a_checkpoint_follows_weights_and_preprocessing(copy):
+def test_describing_a_checkpoint_follows_weights_configuration_and_preprocessing(copy):
     before = clip.describe("copy", None, copy)
     (copy / "preprocessor_config.json").write_text(json.dumps(HUB_PREPROCESSING))
     preprocessing = clip.describe("copy", None, copy)
@@ -545,6 +489,8 @@ def test_describing_a_checkpoint_follows_weights_and_preprocessing(copy):
         file.seek(-1, 2)
         file.write(b"\xff")
     weights = clip.describe("copy", None, copy)
+    (copy / "config.json").write_text((copy / "config.json").read_text().replace("quick_gelu", "gelu"))
+    assert clip.describe("copy", None, copy)["config"] != before["config"]
     changed = [{key for key in before if before[key] != after[key]} for after in (preprocessing, weights)]
     assert changed == [{"preprocessing"}, {"preprocessing", "weights"}]
 

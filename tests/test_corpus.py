@@ -11,7 +11,7 @@ from builders import PLAIN, sentence_of
 from footage import encode, moving, overwritten, sound, with_packets
 
 from benchmarks.scenes import steady
-from mocliplite import motion, video
+from mocliplite import keyframes, motion
 from mocliplite.fields import KIND_CODES, MISSING
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -132,7 +132,7 @@ def test_a_rotated_clip_is_seen_upright(turns):
     # The matrix of a track's header in MP4, as a telephone writes it for a picture to be turned.
     path = Path(write("a.mp4", "libx264"))
     plain = motion.motion_field(path, PLAIN)
-    (image,) = [keyframe.image for keyframe in video.keyframes(path, 1, "middle")]
+    (image,) = [keyframe.image for keyframe in keyframes.keyframes(path, 1, "middle")]
     content = bytearray(path.read_bytes())
     at = content.index(b"tkhd") + 44
     # Of (x, y) by 90 degrees counterclockwise: x' = y, y' = -x.
@@ -142,7 +142,7 @@ def test_a_rotated_clip_is_seen_upright(turns):
     Path("turned.mp4").write_bytes(content)
 
     field = motion.motion_field("turned.mp4", PLAIN)
-    (turned,) = [keyframe.image for keyframe in video.keyframes("turned.mp4", 1, "middle")]
+    (turned,) = [keyframe.image for keyframe in keyframes.keyframes("turned.mp4", 1, "middle")]
     assert np.array_equal(turned, np.rot90(image, turns))
     assert (field.width, field.height) == ((176, 144), (144, 176))[turns % 2]
     right, down = 12, -8

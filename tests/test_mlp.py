@@ -12,7 +12,16 @@ from mocliplite import mlp, params
 torch.set_num_threads(1)  # the machine is shared, and so small a network gains nothing from more
 
 HEAD = params.Head(
-    hidden=8, dropout=0.5, lr=0.01, weight_decay=0.01, epochs=6, patience=6, batch=16, drop_stream=0.0, seeds=2
+    hidden=8,
+    dropout=0.5,
+    lr=0.01,
+    weight_decay=0.01,
+    epochs=6,
+    patience=6,
+    batch=16,
+    views="all",
+    drop_stream=0.0,
+    seeds=2,
 )
 
 
@@ -224,13 +233,23 @@ def test_a_head_that_lost_streams_in_training_can_do_without_one():
     assert top1[0.6] < top1[0.0]
 
 
-def test_seeds_stop_when_none_has_improved_and_each_by_its_own_patience():
-    labels = torch.randint(3, (30,), generator=torch.Generator().manual_seed(0))
-    val = features_of(torch.arange(30) % 3, 3, seed=1)
-    changes = {"val_labels": labels, "val": val, "epochs": 40, "patience": 2}
-    together, curve, _ = fit_toy(seeds=3, **changes)
-    alone, short, _ = fit_toy(seeds=1, **changes)
-    assert len(short) <= len(curve) < 40
+def scripted(monkeypatch, *losses):
+    """Let validation say these losses of the seeds, epoch by epoch, and once more at the end."""
+    said = iter([*losses, losses[-1]])
+    monkeypatch.setattr(mlp, "_judge", lambda *_: (torch.tensor(next(said)), torch.zeros(1)))
+
+
+def test_fit_ends_when_every_seed_has_waited_long_enough(monkeypatch):
+    scripted(monkeypatch, [1.0, 1.0], [2.0, 0.9], [2.0, 0.8], [2.0, 0.9], [2.0, 0.9])
+    _, curve, _ = fit_toy(epochs=40, patience=2)
+    assert len(curve) == 5
+
+
+def test_a_seed_that_has_stopped_takes_no_later_epoch(monkeypatch):
+    scripted(monkeypatch, [1.0, 1.0], [2.0, 0.9], [2.0, 0.8], [0.1, 0.7], [2.0, 0.8], [2.0, 0.8])
+    together, _, _ = fit_toy(epochs=40, patience=2)
+    scripted(monkeypatch, [1.0], [2.0], [2.0])
+    alone, _, _ = fit_toy(epochs=40, patience=2, seeds=1)
     assert torch.allclose(together.weight1[0], alone.weight1[0], atol=1e-5)
 
 

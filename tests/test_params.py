@@ -50,7 +50,7 @@ def test_a_complete_file_has_the_declared_settings_in_their_order(file):
 
 
 def test_all_settings_are_counted():
-    assert len(params.keys()) == 10 + 5 + 8 + 23 + 9 + 5
+    assert len(params.keys()) == 10 + 5 + 8 + 23 + 10 + 5
 
 
 @complete

@@ -3,17 +3,13 @@ import pytest
 
 from mocliplite import results
 
-RIGHT, WRONG = True, False
-
 
 def test_each_class_has_its_clips_accuracies_and_what_fusion_gains():
     labels, classes = np.array([0, 0, 2, 2]), np.array(["Run", "Hop", "Jump"])
-    first = {
-        "motion": np.array([RIGHT, RIGHT, WRONG, WRONG]),
-        "keyframe": np.array([[RIGHT, WRONG, RIGHT, WRONG]]),
-        "fusion": np.array([[RIGHT, RIGHT, WRONG, WRONG]]),
-    }
-    assert results.by_class(first, labels, classes) == [
+    # Of three classes; the guess is the label, or another.
+    guesses = {"motion": [0, 0, 0, 1], "keyframe": [0, 1, 2, 0], "fusion": [0, 0, 0, 1]}
+    logits = {name: np.eye(3)[guess] for name, guess in guesses.items()}
+    assert results.by_class(logits, labels, classes) == [
         {"class": "Run", "clips": 2, "motion": 1.0, "keyframe": 0.5, "fusion": 1.0, "gain": 0.5},
         {"class": "Jump", "clips": 2, "motion": 0.0, "keyframe": 0.5, "fusion": 0.0, "gain": -0.5},
     ]

@@ -169,6 +169,12 @@ def test_difference_is_paired_over_seeds_and_clips():
     assert row["p"] == pytest.approx(binomtest(4, 4, 0.5).pvalue)
 
 
+def test_difference_to_what_has_no_seeds_is_clip_by_clip():
+    first, alone = np.array([[RIGHT] * 9 + [WRONG]]), np.array([WRONG] * 5 + [RIGHT] * 5)
+    assert scores.difference(first, alone, np.arange(10)) == scores.difference(first, alone[None], np.arange(10))
+    assert scores.difference(first, alone, np.arange(10))["p"] == pytest.approx(binomtest(1, 6).pvalue)
+
+
 def test_difference_of_a_thing_and_itself_is_nothing():
     same = np.array([[RIGHT, WRONG, RIGHT]])
     assert scores.difference(same, same, np.arange(3)) == {"mean": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}

@@ -347,6 +347,16 @@ def test_a_frame_that_a_clip_has_not_is_our_own_mistake(row):
         store.open_store("s").read_frames("long", lambda _: [row])
 
 
+def test_a_mistake_in_the_choice_of_frames_does_not_pass_for_damage():
+    long_clip()
+
+    def choose(_):
+        raise ValueError("no frame with vectors")
+
+    with pytest.raises(ValueError, match="no frame with vectors"):
+        store.open_store("s").read_frames("long", choose)
+
+
 def test_plain_h5py_reads_what_is_packed():
     vectors = long_clip()
     with h5py.File(shard_of("long", "motion")) as file:

@@ -1,0 +1,82 @@
+"""How long `dvc exp run -S head.hidden=256` takes on pairs of UCF101's size, and where the time goes.
+
+`python -m benchmarks.experiment` copies what git tracks into a temporary folder, puts made-up pairs of UCF101's size
+in the place of features/pairs.h5, and runs the command there; then each stage again by itself.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import synthetic
+from mocliplite import store
+
+COMMAND = "dvc exp run -S head.hidden=256"
+# Only what the pairs are made into: with a stage less, nothing above it is asked for.
+KEPT = ("train_probes", "train_head", "evaluate")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name, "project")
+        _copy(folder)
+        _shell(folder, "dvc repro -q && git add -A && git commit -q -m start")
+        whole, output = _timed(folder, COMMAND)
+        ran = re.findall(r"Running stage '([^']+)'", output)
+        phases = {f"{stage} alone": _timed(folder, f"python -m stages.{stage}")[0] for stage in ran}
+        for stage in ran:
+            phases[f"importing {stage}"] = _timed(folder, f"python -c 'import stages.{stage}'")[0]
+        phases["reading the pairs"] = _timed(folder, f"python -c '{_READ}'")[0]
+        phases["DVC, the rest"] = whole - sum(phases[f"{stage} alone"] for stage in ran)
+    print(f"{COMMAND}: {whole:.1f} s, ran {', '.join(ran)}")
+    for phase, seconds in phases.items():
+        print(f"  {phase:24} {seconds:6.2f} s")
+    print(json.dumps({"seconds": whole, "ran": ran, "phases": phases, "load": os.getloadavg()[0]}))
+
+
+_READ = 'from mocliplite import store; store.read_table("features/pairs.h5", "pairs")'
+
+
+def _copy(folder: Path) -> None:
+    """The project with UCF101's settings and a graph that begins at the pairs."""
+    listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(name, folder / name)
+    text = (folder / "dvc.yaml").read_text(encoding="utf-8")
+    stages = re.split(r"(?m)^(?=  \w+:\n)", text)
+    kept = [part for part in stages if part.split(":")[0].strip() in KEPT]
+    (folder / "dvc.yaml").write_text("stages:\n" + "".join(kept), encoding="utf-8")
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    shutil.rmtree(folder / "sample")
+    shutil.copy("configs/ucf101.yaml", folder / "params.yaml")
+    arrays, _ = synthetic.pairs_of()
+    store.write_table(folder / "features/pairs.h5", "pairs", arrays, synthetic.MADE_OF)
+    _shell(folder, "git init -q . && git config user.name bench && git config user.email bench@example.org")
+    _shell(folder, "git add -A && git commit -q -m start")
+
+
+def _timed(folder: Path, command: str) -> tuple[float, str]:
+    start = time.perf_counter()
+    output = _shell(folder, command)
+    return time.perf_counter() - start, output
+
+
+def _shell(folder: Path, command: str) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True
+    )
+    if done.returncode:
+        sys.exit(f"{command}: status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()
