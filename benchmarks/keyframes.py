@@ -69,9 +69,7 @@ def main() -> None:
             stage.main()
             wall = time.perf_counter() - began[0]
     hours = UCF101_CLIPS * wall / len(clips) / 3600
-    print(
-        f"{len(clips)} clips in {wall:.1f} s from the loaded model on, {spent / wall:.0%} of it in CLIP's forward passes"
-    )
+    print(f"{len(clips)} clips in {wall:.1f} s from the loaded model on, {spent / wall:.0%} of it in CLIP's forward")
     print(f"UCF101's {UCF101_CLIPS} clips at that rate: {hours:.1f} hours")
     print(json.dumps({"forward_share": round(spent / wall, 3), "clips_per_second": round(len(clips) / wall, 2)}))
 
