@@ -6,6 +6,7 @@ The rest is waiting for pictures, preparing them, and writing. Prints one line; 
 import argparse
 import contextlib
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -34,6 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tokenizer", type=Path, default=Path("sample/data/clip"), help="where tokenizer files lie")
     given = parser.parse_args()
+    sys.argv = sys.argv[:1]  # the stage reads its own
     settings = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     spent = 0.0
     with tempfile.TemporaryDirectory() as folder:

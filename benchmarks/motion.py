@@ -62,7 +62,7 @@ def ours(paths: Sequence[Path], compute: Compute = ALONE) -> int:
     """The stage's own work into the shards of a new store; returns how many clips gave no field."""
     clips = {f"{number:05d}": Clip(f"{number:05d}", str(path), "", 0, "", 0, "") for number, path in enumerate(paths)}
     parts = [
-        stage.Part(number, [clips[clip_id] for clip_id in ids], "", SETTINGS, compute)
+        stage.Part(number, [clips[clip_id] for clip_id in ids], "", SETTINGS, compute, False)
         for number, ids in enumerate(store.by_shard(clips, "motion"))
         if ids
     ]

@@ -69,6 +69,45 @@ def results(_: argparse.Namespace) -> None:
     print(scores.table(json.loads(path.read_text(encoding="utf-8"))))
 
 
+def info(given: argparse.Namespace) -> None:
+    """Print what each store is."""
+    from mocliplite.info import describe
+
+    _refuse(_each(given.stores, lambda path: print(describe(path))), len(given.stores), "stores")
+
+
+def verify(given: argparse.Namespace) -> None:
+    """Read every byte of each store; print what is damaged."""
+    from mocliplite import store
+
+    damaged = 0
+    for path in given.stores:
+        found = store.verify(path)
+        print(*found or [f"{path}: all is as it was written"], sep="\n")
+        damaged += bool(found)
+    if damaged:
+        print(f"error: {damaged} of {len(given.stores)} stores are damaged; see above.", file=sys.stderr)
+        sys.exit(1)
+
+
+def export_store(given: argparse.Namespace) -> None:
+    """Write a store into one file of another format in the working folder."""
+    from mocliplite.exporting import export_store
+
+    print(export_store(given.store, given.to))
+
+
+def doctor(_: argparse.Namespace) -> None:
+    """Print what is well, and what would spoil the day and how to mend it."""
+    from mocliplite.doctor import findings
+
+    found = list(findings())
+    for finding in found:
+        print(f"{finding.mark:5} {finding.sentence}")
+    if any(finding.mark == "BAD" for finding in found):
+        sys.exit(1)
+
+
 def _each(paths: Sequence[str], work: Callable[[str], None]) -> int:
     """Call work for every path; a UserError is printed and counted."""
     bad = 0
@@ -81,9 +120,9 @@ def _each(paths: Sequence[str], work: Callable[[str], None]) -> int:
     return bad
 
 
-def _refuse(bad: int, total: int) -> None:
+def _refuse(bad: int, total: int, what: str = "clips") -> None:
     if bad:
-        raise UserError(f"{bad} of {total} clips could not be used; see above.")
+        raise UserError(f"{bad} of {total} {what} could not be used; see above.")
 
 
 def _videos(place: str) -> list[str]:
@@ -123,6 +162,32 @@ def _parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("results", help="the last evaluation as a table")
     one.set_defaults(command=results)
+
+    one = commands.add_parser(
+        "info", help="what a store is", epilog="example: python -m mocliplite info features/motion"
+    )
+    one.add_argument("stores", nargs="+", metavar="STORE", help="folders of shards")
+    one.set_defaults(command=info)
+
+    one = commands.add_parser(
+        "verify", help="read every byte of a store", epilog="example: python -m mocliplite verify features/motion"
+    )
+    one.add_argument("stores", nargs="+", metavar="STORE", help="folders of shards, or single HDF5 files")
+    one.set_defaults(command=verify)
+
+    one = commands.add_parser(
+        "export-store",
+        help="a store as one file of another format",
+        epilog="example: python -m mocliplite export-store features/keyframes --to parquet",
+    )
+    one.add_argument("store", metavar="STORE", help="a folder of shards")
+    one.add_argument("--to", required=True, choices=("npz", "parquet"))
+    one.set_defaults(command=export_store)
+
+    one = commands.add_parser(
+        "doctor", help="what would spoil the day: links, locks, ignored metrics, CLIP not at hand"
+    )
+    one.set_defaults(command=doctor)
     return parser
 
 

@@ -58,15 +58,32 @@ def locate(model: str, revision: str | None) -> Path:
     return found
 
 
+def at_hand(model: str, revision: str | None) -> bool:
+    """Whether a checkpoint is a local folder, or whole in the local hub cache; asks no network."""
+    if Path(model).is_dir():
+        return not _lacking(Path(model))
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(model, _NEEDED[0], revision=revision)
+    except HFValidationError:
+        return False
+    return isinstance(found, str) and not _lacking(Path(found).parent)
+
+
 def describe(model: str, revision: str | None, folder: Path) -> dict[str, Any]:
     """What decides the embeddings, for fingerprints and provenance. Reads files only, imports nothing heavy."""
     weights = next(folder / name for name in _WEIGHTS if (folder / name).is_file())
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
+    # The same weights say something else under another activation or number of heads.
+    config = hashlib.sha256((folder / "config.json").read_bytes()).hexdigest()
     return {
         "model": model,
         "revision": revision,
         "weights": digest,
+        "config": config,
         "preprocessing": _read_json(folder / "preprocessor_config.json"),
         "version": VERSION,
     }

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for old in path.parent.glob(f".{escape(path.name)}.*{_PARTIAL}"):
+            if not _lives(old):
+                old.unlink(missing_ok=True)
         yield partial
         with partial.open("rb") as file:
             os.fsync(file.fileno())
@@ -39,6 +43,17 @@ def replacing(path: Path) -> Iterator[Path]:
                 "again: what was finished is kept."
             ) from None
         raise
+
+
+def _lives(partial: Path) -> bool:
+    """Whether the process that writes a partial file may still be at work."""
+    try:
+        os.kill(int(partial.name.split(".")[-2]), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def sweep(folder: Path) -> None:

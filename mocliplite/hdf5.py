@@ -1,10 +1,12 @@
 """HDF5 as our files use it: the same content gives the same bytes, and nothing is read unchecked. Alone imports h5py.
 
 A file is built in memory and written at once, so that a full disk is met by Python and not by HDF5. Every byte that
-means something is under a checksum: those of the format's own structures (from version 1.10 on), fletcher32, or the
-one in a zlib stream.
+means something is under a checksum which readers test: those of the format's own structures (from version 1.10 on),
+fletcher32, or that of a zlib stream. The block before the content has a digest of all bytes, for `verify`.
 """
 
+import hashlib
+import io
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +30,8 @@ _FRAMES, _ROWS = 1 << 15, 1 << 18
 # No zlib stream grows more, so a file that claims to is a bomb.
 _GROWTH = 1032
 
+_BLOCK = 512
+
 Arrays = dict[str, np.ndarray]
 Settings = Mapping[str, Any]
 Group: TypeAlias = h5py.Group
@@ -49,13 +53,27 @@ def create(path: Path, kind: str, settings: Settings) -> Iterator[Group]:
 
     The format's version is pinned, or the bytes would depend on the library's.
     """
-    with h5py.File(path.name, "w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
+    image = io.BytesIO()
+    with h5py.File(image, "w", libver=("v110", "v110"), userblock_size=_BLOCK) as file:
         file.attrs.update(head(kind, settings))
         yield file
-        file.flush()
-        image = file.id.get_file_image()
-    with replacing(path) as partial:
-        partial.write_bytes(image)
+    content = image.getvalue()[_BLOCK:]
+    with replacing(path) as partial, partial.open("wb") as out:
+        out.write(_digest(content))
+        out.write(content)
+
+
+def intact(path: Path) -> bool:
+    """Whether a file is to the byte what was written, also where it holds no value."""
+    whole = path.read_bytes()
+    return whole[:_BLOCK] == _digest(whole[_BLOCK:])
+
+
+def _digest(content: bytes) -> bytes:
+    """What stands in the block before the content, which HDF5 leaves to its users."""
+    return f"sha256 of all bytes from {_BLOCK} on: {hashlib.sha256(content).hexdigest()}\n".encode().ljust(
+        _BLOCK, b"\0"
+    )
 
 
 @contextmanager
@@ -141,7 +159,8 @@ def group_of(group: Group, name: str) -> Group:
 def get(group: Group, name: str, dtype: str | None = None, *shape: int | None) -> np.ndarray:
     """One array, text as numpy's str. Raises ValueError unless it is such as `put` stores.
 
-    dtype is numpy's name of the expected type, "U" for text; None stands for any, as it does for a length in shape.
+    dtype is numpy's name of the expected type, "U" for text. None stands for any length in shape; without a dtype,
+    shape is only the first lengths.
     """
     dataset = _dataset(group, name, dtype, shape)
     if h5py.check_string_dtype(dataset.dtype):
@@ -153,7 +172,7 @@ def get(group: Group, name: str, dtype: str | None = None, *shape: int | None) -
 
 def get_rows(group: Group, name: str, rows: Sequence[int] | np.ndarray) -> np.ndarray:
     """Some rows of a packed array, in the order given, each as often as given: only their chunks are read."""
-    dataset = _dataset(group, name, "int8", (None,))
+    dataset = _dataset(group, name, "int8", (None, None, None, 2))
     wanted = np.asarray(rows, dtype=np.int64)
     if len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(dataset)):
         raise IndexError(f"rows {wanted.min()} to {wanted.max()} of {len(dataset)}")
@@ -197,7 +216,9 @@ def _dataset(group: Group, name: str, dtype: str | None, shape: tuple[int | None
     held = "U" if text else dataset.dtype.name
     if dataset.dtype.kind not in "iuf" and not (text and text.encoding == "utf-8" and text.length):
         raise ValueError(f"{name} holds {dataset.dtype}, which no store does")
-    if dtype not in (None, held) or not _fits(dataset.shape, shape):
+    lengths = dataset.shape if dtype else dataset.shape[: len(shape)]
+    fits = len(lengths) == len(shape) and all(b in (None, a) for a, b in zip(lengths, shape, strict=True))
+    if dtype not in (None, held) or not fits:
         raise ValueError(f"{name} is {held} {list(dataset.shape)}, not {dtype or 'any type'} {list(shape)}")
     made = dataset.id.get_create_plist()
     filters = {made.get_filter(number)[0] for number in range(made.get_nfilters())}
@@ -211,11 +232,6 @@ def _dataset(group: Group, name: str, dtype: str | None, shape: tuple[int | None
     ):
         raise ValueError(f"{name} lacks chunks")
     return dataset
-
-
-def _fits(held: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    """Whether a shape begins as wanted; None is any length."""
-    return len(held) >= len(wanted) and all(b in (None, a) for a, b in zip(held, wanted, strict=False))
 
 
 def _member(group: Group, name: str, kind: type) -> Any:

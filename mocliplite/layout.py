@@ -43,6 +43,8 @@ ARRAYS = {
     },
 }
 
+STAGES = {"motion": "stages.motion", "keyframes": "stages.keyframes", "motion_embeddings": "stages.embed_motion"}
+
 _TITLES = {
     "motion": "Motion fields, read from the motion vectors of a video codec",
     "keyframes": "Keyframes, embedded by the image tower of a frozen CLIP",

@@ -167,12 +167,16 @@ def record(file: hdf5.Group, clip_id: str) -> Record:
     return Record({name: _array(group, "motion", name) for name in group}, _attributes(group))
 
 
-def some_frames(file: hdf5.Group, clip_id: str, choose: Choose) -> Record:
-    """One motion clip with the vectors of chosen frames alone."""
+def kinds(file: hdf5.Group, clip_id: str) -> np.ndarray:
+    """The kind of each frame of a motion clip, uint8 [T]."""
+    return _array(hdf5.group_of(file, clip_id), "motion", "kind")
+
+
+def some_frames(file: hdf5.Group, clip_id: str, rows: Sequence[int] | np.ndarray) -> Record:
+    """One motion clip with the vectors of some frames alone."""
     group = hdf5.group_of(file, clip_id)
     arrays = {name: _array(group, "motion", name) for name in group if name != "vectors"}
-    vectors = hdf5.get_rows(group, "vectors", choose(arrays["kind"]))
-    return Record({**arrays, "vectors": vectors}, _attributes(group))
+    return Record({**arrays, "vectors": hdf5.get_rows(group, "vectors", rows)}, _attributes(group))
 
 
 def _attributes(group: hdf5.Group) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from mocliplite import files, hdf5, layout, shards
 from mocliplite.errors import UserError
 from mocliplite.hdf5 import Arrays, Settings
 from mocliplite.layout import SHARDS
-from mocliplite.shards import Choose, Failure, Record, Shard, fingerprint, update_shard, write_shard
+from mocliplite.shards import Choose, Compute, Failure, Record, Shard, fingerprint, update_shard, write_shard
 
 __all__ = [
+    "Compute",
     "Failure",
     "Record",
     "Shard",
@@ -118,11 +119,13 @@ class Store:
         self.fingerprints: dict[str, str] = {}
         self.lengths: dict[str, int] = {}
         self.sizes: dict[str, tuple[int, int]] = {}
+        self._shard: dict[str, Path] = {}
         for shard in _shards(path, self.kind):
             with _shard(shard, self.kind, self.settings, first) as file:
                 here, failed, prints = shards.index(file)
                 self.failures |= failed
                 self.fingerprints |= prints
+                self._shard |= dict.fromkeys(here, shard)
                 if self.kind == "motion":
                     lengths, sizes = shards.lengths_and_sizes(file, len(here))
                     self.lengths.update(zip(here, lengths, strict=True))
@@ -142,6 +145,16 @@ class Store:
                 order += places
         return np.concatenate(parts)[np.argsort(order)]
 
+    def sample(self) -> Arrays:
+        """The arrays of the first clip, by name; none where there is no clip. For their names, types and shapes."""
+        for shard, _ in self._places(self.ids[:1]):
+            with hdf5.opened(shard, self.kind) as file:
+                if self.kind == "motion":
+                    return dict(sorted(shards.record(file, self.ids[0]).arrays.items()))
+                names = shards.columns_of(file)
+            return {name: self.read(self.ids[:1], name)[0] for name in names}
+        return {}
+
     def records(self, ids: Sequence[str]) -> Iterator[tuple[str, Record]]:
         """Yield (id, Record) of motion clips, shard by shard, so that each file is opened once."""
         for shard, places in self._places(ids):
@@ -158,7 +171,11 @@ class Store:
         """
         ((shard, _),) = self._places([clip_id])
         with hdf5.opened(shard, self.kind) as file:
-            return shards.some_frames(file, clip_id, choose)
+            kind = shards.kinds(file, clip_id)
+        # Outside, or what goes wrong in there would pass for damage.
+        chosen = choose(kind)
+        with hdf5.reading(shard) as file:
+            return shards.some_frames(file, clip_id, chosen)
 
     def verify(self) -> list[str]:
         """Read every byte; a sentence for each damage, none where all is well."""
@@ -166,12 +183,12 @@ class Store:
 
     def _places(self, ids: Sequence[str]) -> list[tuple[Path, list[int]]]:
         """The shards that hold the ids, each with the places of its own in ids."""
-        unknown = sorted({clip_id for clip_id in ids if clip_id not in self.fingerprints or clip_id in self.failures})
+        unknown = sorted({clip_id for clip_id in ids if clip_id not in self._shard})
         if unknown:
             raise UserError(f"{self.path} lacks clip {unknown[0]} ({len(unknown)} in all); run `dvc repro`.")
         places: dict[Path, list[int]] = {}
         for place, clip_id in enumerate(ids):
-            places.setdefault(shard_path(self.path, shard_of(clip_id, SHARDS[self.kind])), []).append(place)
+            places.setdefault(self._shard[clip_id], []).append(place)
         return sorted(places.items())
 
 
@@ -190,7 +207,7 @@ def verify(path: str | Path) -> list[str]:
             read_table(path)
         except UserError as error:
             return [str(error)]
-        return []
+        return _changed(Path(path))
     heads = [head for head in map(_head, sorted(Path(path).glob("[0-9]*.h5"))) if head]
     if not heads:
         raise UserError(f"{path} is not a feature store, or not pulled yet; run `dvc pull {path}` or `dvc repro`.")
@@ -224,7 +241,16 @@ def _damages(folder: str | Path, number: int, kind: str, settings: Settings) -> 
             found.extend(shards.damages(path, file, kind))
     except UserError as error:
         found.append(str(error))
-    return found
+    return found or _changed(path)
+
+
+def _changed(path: Path) -> list[str]:
+    """A sentence where a file whose values can all be read is not what was written."""
+    if hdf5.intact(path):
+        return []
+    return [
+        f"{path} is damaged (its digest differs, though all can be read); restore it with `dvc checkout` or delete it."
+    ]
 
 
 def _wrong_beside(opened: Store) -> list[str]:

@@ -407,3 +407,9 @@ def kinds(path: str | Path) -> list[str]:
             return list(counted)
         _set_up(decoder, _NO_PIXELS)
         return [_kind(frame) for frame in _of_one_size(path, _decoded(decoder, packets)) if frame is not None]
+
+
+def decoders() -> tuple[str, list[str]]:
+    """libavcodec's version, and which of the codecs with vectors it cannot decode."""
+    version = ".".join(map(str, av.library_versions["libavcodec"]))
+    return version, [name for name in ("h264", "mpeg4") if name not in av.codecs_available]

@@ -1,7 +1,7 @@
 """Embed the keyframes of every clip with the frozen CLIP image tower.
 
-Reads features/clips.csv, the videos and the CLIP; writes features/keyframes/. Only clips that are new or changed are
-decoded, and CLIP is not even loaded where there are none.
+Reads features/clips.csv, the videos and the CLIP; writes features/keyframes/. Only clips that are new or changed,
+with --retry-failed also those that failed, are decoded, and CLIP is not even loaded where there are none.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from mocliplite import clip, dataset, keyframes, parallel, params, store
+from mocliplite import clip, dataset, keyframes, options, parallel, params, store
 from mocliplite.errors import UserError, run
 from mocliplite.progress import progress
 
@@ -17,6 +17,7 @@ FOLDER = "features/keyframes"
 
 
 def main() -> None:
+    retry_failed = options.retry_failed("keyframes")
     settings = params.load()
     checkpoint = clip.locate(settings.clip.model, settings.clip.revision)
     clips = {item.id: item for item in dataset.read_clips("features/clips.csv")}
@@ -73,7 +74,7 @@ def main() -> None:
         for number, ids in enumerate(store.by_shard(clips, "keyframes")):
             wanted = {clip_id: store.fingerprint(clips[clip_id].sha256, decided) for clip_id in ids}
             path = store.shard_path(FOLDER, number)
-            new, lost = store.update_shard(path, "keyframes", decided, wanted, compute)
+            new, lost = store.update_shard(path, "keyframes", decided, wanted, compute, retry_failed)
             computed, failed = computed + new, failed + lost
             bar.set_postfix(computed=computed, failed=failed, refresh=False)
             bar.update(len(ids) - new)

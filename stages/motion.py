@@ -1,6 +1,7 @@
 """Extract the motion vectors of every clip into motion fields.
 
-Reads features/clips.csv and the videos; writes features/motion/. Only clips that are new or changed are decoded.
+Reads features/clips.csv and the videos; writes features/motion/. Only clips that are new or changed are decoded,
+with --retry-failed also those that failed.
 """
 
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from mocliplite import dataset, motion, parallel, params, store
+from mocliplite import dataset, motion, options, parallel, params, store
 from mocliplite.dataset import Clip
 from mocliplite.errors import UserError, run
 from mocliplite.progress import progress
@@ -25,13 +26,17 @@ class Part:
     root: str
     settings: params.Motion
     compute: params.Compute
+    retry_failed: bool
 
 
 def main() -> None:
+    again = options.retry_failed("motion")
     settings = params.load()
     clips = {clip.id: clip for clip in dataset.read_clips("features/clips.csv")}
     parts = [
-        Part(number, [clips[clip_id] for clip_id in ids], settings.dataset.root, settings.motion, settings.compute)
+        Part(
+            number, [clips[clip_id] for clip_id in ids], settings.dataset.root, settings.motion, settings.compute, again
+        )
         for number, ids in enumerate(store.by_shard(clips, "motion"))
     ]
 
@@ -57,7 +62,7 @@ def extract(part: Part) -> tuple[Part, int, int]:
     def compute(ids: list[str]) -> dict[str, store.Record | store.Failure]:
         return {clip_id: guarded(paths[clip_id], sources[clip_id], part.settings) for clip_id in ids}
 
-    new, failed = store.update_shard(path, "motion", decided, wanted, compute)
+    new, failed = store.update_shard(path, "motion", decided, wanted, compute, part.retry_failed)
     return part, new, failed
 
 

@@ -2,14 +2,29 @@
 
 import pytest
 from builders import UCF101_LISTS, put, settings_of
+from project import copy_project, sh
 
-from mocliplite import dataset
+from mocliplite import dataset, store
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """An empty folder as the working directory."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def few_shards(monkeypatch):
+    """Fewer files a store, so that the tests are quick."""
+    monkeypatch.setattr(store, "SHARDS", {"motion": 5, "keyframes": 4, "motion_embeddings": 3})
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    """A fresh copy of the project after `dvc repro`; its tests are of one xdist_group, so that one copy is made."""
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    sh(folder, "dvc repro")
+    return folder
 
 
 @pytest.fixture(scope="session")

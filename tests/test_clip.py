@@ -537,7 +537,7 @@ def test_a_gpu_that_is_not_there(tiny):
     )
 
 
-def test_describing_a_checkpoint_follows_weights_and_preprocessing(copy):
+def test_describing_a_checkpoint_follows_weights_configuration_and_preprocessing(copy):
     before = clip.describe("copy", None, copy)
     (copy / "preprocessor_config.json").write_text(json.dumps(HUB_PREPROCESSING))
     preprocessing = clip.describe("copy", None, copy)
@@ -545,6 +545,8 @@ def test_describing_a_checkpoint_follows_weights_and_preprocessing(copy):
         file.seek(-1, 2)
         file.write(b"\xff")
     weights = clip.describe("copy", None, copy)
+    (copy / "config.json").write_text((copy / "config.json").read_text().replace("quick_gelu", "gelu"))
+    assert clip.describe("copy", None, copy)["config"] != before["config"]
     changed = [{key for key in before if before[key] != after[key]} for after in (preprocessing, weights)]
     assert changed == [{"preprocessing"}, {"preprocessing", "weights"}]
 

@@ -1,6 +1,6 @@
 """The whole graph on the embedded sample, from nothing, and what people do with it afterwards.
 
-One fresh copy of the project serves all tests of this file; they run in order.
+One fresh copy of the project serves all tests of this file and of test_sharing.py; they run in order.
 """
 
 import json
@@ -10,16 +10,10 @@ import shutil
 import pytest
 import yaml
 from imports import ROOT
-from project import copy_project, sh
+from project import sh
 
+pytestmark = pytest.mark.xdist_group("project")
 READY = "Data and pipelines are up to date."
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    folder = copy_project(tmp_path_factory.mktemp("project"))
-    sh(folder, "dvc repro")
-    return folder
 
 
 def ran(output):

@@ -8,73 +8,16 @@ import h5py
 import numpy as np
 import pytest
 from builders import run_python, sentence_of
+from stores import IDS, KINDS, SETTINGS, SIZE, alter, broken, build, bytes_of, flip, record, shard_of, values
 
 from mocliplite import store
 from mocliplite.files import read_rows
 
 pytestmark = pytest.mark.usefixtures("folder", "few_shards")
 
-KINDS = ["motion", "keyframes", "motion_embeddings"]
 SHIPPED = dict(store.SHARDS)
 every_kind = pytest.mark.parametrize("kind", KINDS)
 of_rows = pytest.mark.parametrize("kind", KINDS[1:])
-SETTINGS = {"cell": 8, "views": ["plain"]}
-SIZE = {"width": 64, "height": 48}
-IDS = [f"clip{number:02d}" for number in range(30)]
-
-
-@pytest.fixture
-def few_shards(monkeypatch):
-    """Fewer files a store, so that the tests are quick."""
-    monkeypatch.setattr(store, "SHARDS", {"motion": 5, "keyframes": 4, "motion_embeddings": 3})
-
-
-def record(kind, clip_id):
-    """What a kind of store keeps of a clip, another for every id; motion clips differ in length."""
-    rng = np.random.default_rng(list(clip_id.encode()))
-    if kind == "motion":
-        frames = int(rng.integers(1, 6))
-        vectors = rng.integers(-128, 128, (frames, 3, 4, 2), dtype=np.int8)
-        attributes = {"fps": 29.97, "width": 64, "height": 48, "codec": "mpeg4", "saturated": frames}
-        return store.Record({"vectors": vectors, "kind": np.arange(frames, dtype=np.uint8)}, attributes)
-    arrays = {"embedding": rng.standard_normal((2, 4)).astype(np.float32), "frames": np.array(rng.integers(99))}
-    return store.Record(arrays)
-
-
-def broken(clip_id):
-    return store.Failure(f"{clip_id} has no frames.")
-
-
-def build(folder, kind, ids, settings=SETTINGS, content="v1", failed=()):
-    """Bring a store to the ids as a stage does; returns what had to be computed. content decides the fingerprints."""
-    asked = []
-
-    def compute(missing):
-        asked.extend(missing)
-        return {key: broken(key) if key in failed else record(kind, key) for key in reversed(missing)}
-
-    for number, part in enumerate(store.by_shard(ids, kind)):
-        wanted = {key: store.fingerprint(content, {}) for key in part}
-        store.update_shard(store.shard_path(folder, number), kind, settings, wanted, compute)
-    store.finish(folder, kind)
-    return asked
-
-
-def bytes_of(folder):
-    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-
-
-def shard_of(clip_id, kind, folder="s"):
-    return store.shard_path(folder, store.shard_of(clip_id, store.SHARDS[kind]))
-
-
-def values(opened, ids):
-    """All arrays of the ids, in their order, as lists."""
-    if opened.kind == "motion":
-        found = dict(opened.records(ids))
-        return [{name: array.tolist() for name, array in found[key].arrays.items()} for key in ids]
-    columns = {name: opened.read(ids, name).tolist() for name in ("embedding", "frames")}
-    return [{name: columns[name][row] for name in columns} for row in range(len(ids))]
 
 
 def plain(kind, ids):
@@ -119,7 +62,7 @@ def test_motion_is_the_same_bytes_on_every_machine():
     shard.records["a"] = store.Record({"vectors": vectors, "kind": np.ones(300, np.uint8)}, SIZE)
     store.write_shard(Path("0000.h5"), "motion", SETTINGS, shard)
     assert hashlib.sha256(Path("0000.h5").read_bytes()).hexdigest() == (
-        "b0b552bcb7373b050d0cc8dc6bbaccd17f255713bfb57883559aa8ecd96db1fc"
+        "ae9b9640384cfabf7731e98873df8b7ce0fc3c929511e90b73b26d41f486c27f"
     )
 
 
@@ -391,9 +334,7 @@ def test_only_the_chunks_of_chosen_frames_are_read():
         frames = dataset.chunks[0]
         last = dataset.id.get_chunk_info(dataset.id.get_num_chunks() - 1)
     assert frames < 20
-    whole = bytearray(shard_of("long", "motion").read_bytes())
-    whole[last.byte_offset + last.size // 2] ^= 1
-    shard_of("long", "motion").write_bytes(whole)
+    flip(shard_of("long", "motion"), last.byte_offset + last.size // 2)
     opened = store.open_store("s")
     assert np.array_equal(opened.read_frames("long", lambda _: [5, 150]).arrays["vectors"], vectors[[5, 150]])
     assert damaged(shard_of("long", "motion"), opened.read_frames, "long", lambda _: [5, 199])
@@ -404,6 +345,16 @@ def test_a_frame_that_a_clip_has_not_is_our_own_mistake(row):
     long_clip()
     with pytest.raises(IndexError, match="of 200"):
         store.open_store("s").read_frames("long", lambda _: [row])
+
+
+def test_a_mistake_in_the_choice_of_frames_does_not_pass_for_damage():
+    long_clip()
+
+    def choose(_):
+        raise ValueError("no frame with vectors")
+
+    with pytest.raises(ValueError, match="no frame with vectors"):
+        store.open_store("s").read_frames("long", choose)
 
 
 def test_plain_h5py_reads_what_is_packed():
@@ -479,11 +430,6 @@ def test_a_missing_shard(kind):
     assert sentence_of(store.open_store, "s") == "s/0002.h5 is missing; run `dvc pull s` or `dvc repro`."
 
 
-def alter(path, **attributes):
-    with h5py.File(path, "r+") as file:
-        file.attrs.update(attributes)
-
-
 @every_kind
 @pytest.mark.parametrize("shard", ["0000", "0002"])
 def test_a_shard_of_another_schema(kind, shard):
@@ -544,19 +490,18 @@ def test_a_shard_that_is_something_else():
     assert damaged("s/0002.h5", store.open_store, "s")
 
 
-def flip(path, content, at=0):
+def flip_within(path, content, at=0):
     """Flip a bit of the only place in a file that holds the content."""
-    whole = bytearray(path.read_bytes())
+    whole = path.read_bytes()
     assert whole.count(content) == 1
-    whole[whole.index(content) + at] ^= 1
-    path.write_bytes(whole)
+    flip(path, whole.index(content) + at)
 
 
 @of_rows
 def test_a_flipped_bit_in_an_embedding(kind):
     build("s", kind, IDS)
     shard = shard_of("clip05", kind)
-    flip(shard, record(kind, "clip05").arrays["embedding"].tobytes(), at=17)
+    flip_within(shard, record(kind, "clip05").arrays["embedding"].tobytes(), at=17)
     assert damaged(shard, store.open_store("s").read, IDS)
     assert damaged(shard, build, "s", kind, IDS)
 
@@ -567,9 +512,7 @@ def test_a_flipped_bit_in_motion(name):
     shard = shard_of("a", "motion")
     with h5py.File(shard) as file:
         chunk = file["a"][name].id.get_chunk_info(0)
-    whole = bytearray(shard.read_bytes())
-    whole[chunk.byte_offset + chunk.size // 2] ^= 1
-    shard.write_bytes(whole)
+    flip(shard, chunk.byte_offset + chunk.size // 2)
     assert damaged(shard, list, store.open_store("s").records(["a"]))
 
 
@@ -580,10 +523,8 @@ def test_a_flipped_bit_in_a_text(kind, text):
     build("s", kind, [])
     results = {"clip05": record(kind, "clip05"), "bad": broken("clip03")}
     store.update_shard(path, kind, SETTINGS, wanted, lambda _: results)
-    whole = path.read_bytes()
     # Motion names its groups too; the list of ids is the earlier.
-    at = whole.index(text.encode())
-    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    flip(path, path.read_bytes().index(text.encode()))
     assert damaged(path, store.open_store, "s")
 
 
@@ -660,7 +601,7 @@ def test_a_table_cut_off_anywhere():
 def test_a_flipped_bit_in_a_table(name):
     arrays = {"embedding": np.array([1.25, 3.5]), "label": np.array([77, 99])}
     store.write_table("t.h5", "pairs", {**arrays, "ids": np.array(["somebody"])}, {})
-    flip(Path("t.h5"), arrays[name].tobytes() if name in arrays else b"somebody")
+    flip_within(Path("t.h5"), arrays[name].tobytes() if name in arrays else b"somebody")
     assert damaged("t.h5", store.read_table, "t.h5", "pairs")
 
 

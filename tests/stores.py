@@ -1,0 +1,73 @@
+"""Small stores for tests, made as the stages make them."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from mocliplite import store
+
+SETTINGS = {"cell": 8, "views": ["plain"]}
+SIZE = {"width": 64, "height": 48}
+KINDS = ["motion", "keyframes", "motion_embeddings"]
+IDS = [f"clip{number:02d}" for number in range(30)]
+
+
+def record(kind, clip_id):
+    """What a kind of store keeps of a clip, another for every id; motion clips differ in length."""
+    rng = np.random.default_rng(list(clip_id.encode()))
+    if kind == "motion":
+        frames = int(rng.integers(1, 6))
+        vectors = rng.integers(-128, 128, (frames, 3, 4, 2), dtype=np.int8)
+        attributes = {"fps": 29.97, **SIZE, "codec": "mpeg4", "saturated": frames}
+        return store.Record({"vectors": vectors, "kind": np.arange(frames, dtype=np.uint8)}, attributes)
+    arrays = {"embedding": rng.standard_normal((2, 4)).astype(np.float32), "frames": np.array(rng.integers(99))}
+    return store.Record(arrays)
+
+
+def broken(clip_id):
+    return store.Failure(f"{clip_id} has no frames.")
+
+
+def build(folder, kind, ids=IDS, settings=SETTINGS, content="v1", failed=()):
+    """Bring a store to the ids as a stage does; returns what had to be computed. content decides the fingerprints."""
+    asked = []
+
+    def compute(missing):
+        asked.extend(missing)
+        return {key: broken(key) if key in failed else record(kind, key) for key in reversed(missing)}
+
+    with store.renewing(folder, kind):
+        for number, part in enumerate(store.by_shard(ids, kind)):
+            wanted = {key: store.fingerprint(content, {}) for key in part}
+            store.update_shard(store.shard_path(folder, number), kind, settings, wanted, compute)
+    return asked
+
+
+def values(opened, ids):
+    """All arrays of the ids, in their order, as lists."""
+    if opened.kind == "motion":
+        found = dict(opened.records(ids))
+        return [{name: array.tolist() for name, array in found[key].arrays.items()} for key in ids]
+    columns = {name: opened.read(ids, name).tolist() for name in ("embedding", "frames")}
+    return [{name: columns[name][row] for name in columns} for row in range(len(ids))]
+
+
+def bytes_of(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def shard_of(clip_id, kind, folder="s"):
+    return store.shard_path(folder, store.shard_of(clip_id, store.SHARDS[kind]))
+
+
+def alter(path, **attributes):
+    with h5py.File(path, "r+") as file:
+        file.attrs.update(attributes)
+
+
+def flip(path, place, bit=0):
+    """Flip one bit of a file."""
+    whole = bytearray(Path(path).read_bytes())
+    whole[place] ^= 1 << bit
+    Path(path).write_bytes(whole)
