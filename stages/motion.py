@@ -28,7 +28,7 @@ class Part:
 
 
 def main() -> None:
-    retry_failed = options.retry_failed("motion")
+    again = options.retry_failed("motion")
     settings = params.load()
     clips = {clip.id: clip for clip in dataset.read_clips("features/clips.csv")}
     parts = [
