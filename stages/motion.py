@@ -28,7 +28,7 @@ class Part:
 
 
 def main() -> None:
-    again = options.retry_failed("motion")
+    retry_failed = options.retry_failed("motion")
     settings = params.load()
     clips = {clip.id: clip for clip in dataset.read_clips("features/clips.csv")}
     parts = [
