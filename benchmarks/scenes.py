@@ -1,6 +1,8 @@
 """Clips with known motion: a textured picture moved, encoded with PyAV."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -105,6 +107,16 @@ def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return ((total - total.min()) / np.ptp(total) * 255).astype(np.uint8)
 
 
+@contextmanager
+def _own_priority() -> Iterator[None]:
+    """Undo what SVT-AV1 does where it may: it gives the calling thread real-time priority, and leaves it there."""
+    policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, param)
+
+
 def encode(
     path: str | Path,
     pictures: Sequence[np.ndarray],
@@ -114,7 +126,7 @@ def encode(
     **options: str,
 ) -> str | Path:
     """Write grey pictures at 25 frames a second; returns the path. options are the codec's own."""
-    with av.open(str(path), "w") as container:
+    with _own_priority(), av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options={**CODECS.get(codec, {}), **options})
         stream.height, stream.width = pictures[0].shape
         stream.pix_fmt = "yuv420p"

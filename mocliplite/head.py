@@ -108,27 +108,39 @@ def choose_weights(parts: list[np.ndarray], labels: np.ndarray) -> list[float]:
     return [weight / steps for weight in min(grid, key=tried.__getitem__)]
 
 
-def shares(tensors: Arrays, data: Arrays, guess: np.ndarray) -> dict[str, np.ndarray]:
+def by_players(tensors: Arrays, data: Arrays) -> dict[tuple[str, ...], np.ndarray]:
+    """Logits [S, N, C] of the fusion head by the streams that it gets: both, one, or none.
+
+    A stream that it lacks is at the mean of the train clips, and so, standardised, 0: what each stream puts into the
+    hidden layer is computed once.
+    """
+    part, streams = named(tensors, "fusion"), STREAMS["fusion"]
+    cuts = np.cumsum([data[stream].shape[2] for stream in streams])[:-1]
+    x = np.split((features(data, streams) - part["mean"]) / part["std"], cuts, axis=1)
+    weights = np.split(part["weight1"], cuts, axis=1)
+    put = {stream: one @ own for stream, one, own in zip(streams, x, weights, strict=True)}
+    nothing = np.zeros_like(put[streams[0]])
+    return {
+        players: np.maximum(sum((put[stream] for stream in players), nothing + part["bias1"]), 0) @ part["weight2"]
+        + part["bias2"]
+        for players in (streams, *((stream,) for stream in streams), ())
+    }
+
+
+def shares(played: Mapping[tuple[str, ...], np.ndarray], guess: np.ndarray) -> dict[str, np.ndarray]:
     """What each stream adds to the fusion head's logit of the guessed class [N]: float [N] each, mean over seeds.
 
-    Exact Shapley values of two players: the mean of what a stream adds alone and what it adds to the other. A stream
-    that does not play is at the mean of the train clips. Their sum is the logit above that of the mean clip.
+    Exact Shapley values of two players, from `by_players`: the mean of what a stream adds alone and what it adds to the
+    other. Their sum is the logit above that of the mean clip.
     """
-
-    def logit(*players: str) -> np.ndarray:
-        return np.take_along_axis(with_only(tensors, data, players).mean(axis=0), guess[:, None], axis=1)[:, 0]
-
-    together = logit("keyframe", "motion") - logit()
-    apart = logit("keyframe") - logit("motion")
-    return {"keyframe": (together + apart) / 2, "motion": (together - apart) / 2}
-
-
-def with_only(tensors: Arrays, data: Arrays, players: tuple[str, ...]) -> np.ndarray:
-    """Logits [S, N, C] of the fusion head that gets some streams; one it lacks is at the mean of the train clips."""
-    x, mean = features(data, STREAMS["fusion"]), named(tensors, "fusion")["mean"]
-    lengths = [data[stream].shape[2] for stream in STREAMS["fusion"]]
-    plays = np.repeat([stream in players for stream in STREAMS["fusion"]], lengths)
-    return head_logits(tensors, "fusion", np.where(plays, x, mean))
+    logit = {
+        players: np.take_along_axis(values.mean(axis=0), guess[:, None], axis=1)[:, 0]
+        for players, values in played.items()
+    }
+    first, second = STREAMS["fusion"]
+    together = logit[first, second] - logit[()]
+    apart = logit[first,] - logit[second,]
+    return {first: (together + apart) / 2, second: (together - apart) / 2}
 
 
 def check_features(config: Mapping[str, Any], settings: Mapping[str, Any], folder: str) -> None:

@@ -53,6 +53,7 @@ _TITLES = {
 
 _ATTRIBUTES = """\
 Attributes of the group: `fps`, `width`, `height` (pixels), `codec`, `saturated` (components cut to +-127),
+`damaged` (share of frames that do not decode whole), `reencoded` (whether the vectors are of the clip encoded anew),
 `source` (SHA-256 of the video file). Beside the groups, `frames` int64 [N] and `size` int64 [N, 2] (height, width in
 pixels) tell of each clip without reading it.
 

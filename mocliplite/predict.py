@@ -121,7 +121,7 @@ class Recognizer:
             for name, seen in head.STREAMS.items()
         }
         probabilities = softmax(head.settle(logits, self.chosen)["blend"]).mean(axis=0)
-        shares = head.shares(self.heads, streams, probabilities.argmax(axis=1))
+        shares = head.shares(head.by_players(self.heads, streams), probabilities.argmax(axis=1))
         spent["head"] = 1000 * (time.perf_counter() - start)
         each = {phase: total / len(good) for phase, total in spent.items()}
         answers = []

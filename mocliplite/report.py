@@ -84,7 +84,7 @@ def judge() -> Judged:
     data = head.rows_of(table.arrays, "test")
     logits = head.settle(head.trained_logits(tensors, data) | head.probe_logits(probes, data), config["chosen"])
     fusion, keyframe = (softmax(logits[name]).mean(axis=0) for name in ("fusion", "keyframe"))
-    shares = head.shares(tensors, data, fusion.argmax(axis=1))
+    shares = head.shares(head.by_players(tensors, data), fusion.argmax(axis=1))
     return Judged(data["ids"].tolist(), data["label"], fusion, keyframe, shares, data["classes"].tolist())
 
 

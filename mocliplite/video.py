@@ -365,12 +365,6 @@ def _video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise UserError(f"{path} cannot be decoded as video ({reason}); replace or remove it.") from None
 
 
-def decoders() -> tuple[str, list[str]]:
-    """libavcodec's version, and which of the codecs with vectors it cannot decode."""
-    version = ".".join(map(str, av.library_versions["libavcodec"]))
-    return version, [name for name in ("h264", "mpeg4") if name not in av.codecs_available]
-
-
 def pictures(path: str | Path, wanted: Collection[int]) -> dict[int, np.ndarray]:
     """Some frames of a clip by index in display order: uint8 [height, width, 3], RGB, upright.
 
@@ -413,3 +407,9 @@ def kinds(path: str | Path) -> list[str]:
             return list(counted)
         _set_up(decoder, _NO_PIXELS)
         return [_kind(frame) for frame in _of_one_size(path, _decoded(decoder, packets)) if frame is not None]
+
+
+def decoders() -> tuple[str, list[str]]:
+    """libavcodec's version, and which of the codecs with vectors it cannot decode."""
+    version = ".".join(map(str, av.library_versions["libavcodec"]))
+    return version, [name for name in ("h264", "mpeg4") if name not in av.codecs_available]

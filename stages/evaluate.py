@@ -19,8 +19,9 @@ def main() -> None:
 
     logits = head.settle(head.trained_logits(tensors, data) | head.probe_logits(probes, data), chosen)
     metrics = results.metrics(logits, labels, data["group"], chosen)
+    played = head.by_players(tensors, data)
     metrics["fusion_without"] = {
-        stream: results.top1(head.with_only(tensors, data, (other,)), labels)
+        stream: results.top1(played[other,], labels)
         for stream, other in (("keyframe", "motion"), ("motion", "keyframe"))
     }
     new = data["likeness"] < pairs.ALIKE
@@ -28,7 +29,7 @@ def main() -> None:
     metrics["near_duplicates"] = {"clips": int((~new).sum()), "fusion_without": apart}
     probabilities = {name: scores.softmax(values) for name, values in logits.items()}
     guess = probabilities["fusion"].mean(axis=0).argmax(axis=1)
-    share = head.shares(tensors, data, guess)
+    share = head.shares(played, guess)
     metrics["share"] = {stream: float(values.mean()) for stream, values in share.items()}
     metrics = files.rounded(metrics)
     files.write_json("metrics/eval.json", metrics)

@@ -1,6 +1,7 @@
 """The motion stage on a folder of clips: the same bytes however it runs, and no clip ends it."""
 
 import hashlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,11 @@ def extract(**compute):
     stage.main()
     files = sorted(path for path in Path(stage.FOLDER).rglob("*") if path.is_file())
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(autouse=True)
+def no_options(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["motion"])
 
 
 def clips():

@@ -1,15 +1,16 @@
 """Motion fields of clips whose motion is known, and of vectors written by hand."""
 
+import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import PLAIN, sentence_of
+from builders import CHECKOUT, PLAIN, sentence_of
 from footage import CLIPS, EYE_MAKEUP, UT_INTERACTION, encode, moving, overwritten, real, texture, with_packets
 
-from mocliplite import bitstream, motion, video
+from mocliplite import bitstream, motion, params, video
 from mocliplite.fields import KIND_CODES, MISSING
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -375,3 +376,10 @@ def test_a_clip_cut_off_between_packets_gives_the_frames_it_has():
 
 def test_codes_of_kinds_are_those_of_the_store():
     assert KIND_CODES == {"I": 0, "P": 1, "B": 2, "missing": 3}
+
+
+@pytest.mark.parametrize("file", ["params.yaml", "configs/ucf101.yaml"])
+def test_the_settings_of_a_store_come_back_as_they_were(file):
+    settings = params.load(CHECKOUT / file).motion
+    stored = json.loads(json.dumps({**asdict(settings), "version": motion.VERSION}))
+    assert motion.settings_of(stored) == settings

@@ -56,7 +56,7 @@ def test_a_second_repro_does_nothing(project):
 
 
 def test_later_stages_forced_to_run_again_give_the_same_bytes(project):
-    sh(project, "dvc repro -f -s prompts embed_motion pairs train_head evaluate")
+    sh(project, "dvc repro -f -s prompts embed_motion pairs train_probes train_head evaluate")
     assert sh(project, "git status --short") == ""
 
 

@@ -15,12 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from imports import ROOT
 from project import copy_project, sh
 
 from benchmarks.kill import digests, end_orphans, finish, killed
+from mocliplite import store
 
 pytestmark = pytest.mark.xdist_group("project")
 STORES = ("features/motion", "features/keyframes")
@@ -68,14 +68,15 @@ def c(team):
 
 
 def stores(folder):
-    return {store: digests(folder / store) for store in STORES}
+    return {name: digests(folder / name) for name in STORES}
 
 
 def changed(before, after):
     """Names of the files that differ, by store."""
+    both = {folder: before[folder] | after[folder] for folder in STORES}
     return {
-        store: {name for name in before[store] | after[store] if before[store].get(name) != after[store].get(name)}
-        for store in STORES
+        folder: {name for name in both[folder] if before[folder].get(name) != after[folder].get(name)}
+        for folder in STORES
     }
 
 
@@ -83,9 +84,9 @@ def repro(folder, *stages):
     """Run stages under DVC; returns how many clips each computed."""
     output = sh(folder, f"dvc add -q clips && dvc repro {' '.join(stages)}").replace("\r", "\n")
     counts = {}
-    for store in stages:
-        told = re.findall(rf"^{store}: 100%.*computed=(\d+)", output, re.MULTILINE)
-        counts[store] = int(told[-1]) if told else 0
+    for stage in stages:
+        told = re.findall(rf"^{stage}: 100%.*computed=(\d+)", output, re.MULTILINE)
+        counts[stage] = int(told[-1]) if told else 0
     return counts
 
 
@@ -103,7 +104,7 @@ def test_of_ten_new_clips_ten_are_computed_and_only_their_shards_are_pushed_and_
     add_clips(c, project, 10)
     assert repro(c, "motion", "keyframes") == {"motion": 10, "keyframes": 10}
     differ = changed(before, stores(c))
-    shards = {store: len(names) for store, names in differ.items()}
+    shards = {folder: len(names) for folder, names in differ.items()}
     assert 1 <= shards["features/motion"] <= 10
     assert 1 <= shards["features/keyframes"] <= 10
 
@@ -114,7 +115,8 @@ def test_of_ten_new_clips_ten_are_computed_and_only_their_shards_are_pushed_and_
     sh(c, "git push -q origin HEAD")
     sh(team / "a", "git pull -q origin HEAD")
     pulled = sh(team / "a", "dvc pull motion keyframes")
-    assert f"{sum(shards.values())} files modified" in pulled or "modified" in pulled, pulled
+    (fetched,) = re.findall(r"(\d+) files fetched", pulled)
+    assert sum(shards.values()) <= int(fetched) <= sum(shards.values()) + 2
     assert stores(team / "a") == stores(c)
 
 
@@ -123,11 +125,8 @@ def test_a_replaced_clip_is_computed_alone_and_a_removed_one_leaves_the_store(c)
     (clips / "v_StarSpinning_g01_c01.avi").write_bytes((clips / "v_StarSpinning_g02_c01.avi").read_bytes())
     assert repro(c, "motion") == {"motion": 1}
     (clips / "v_StarSpinning_g09_c00.avi").unlink()
-    assert repro(c, "motion", "keyframes") == {"motion": 0, "keyframes": 1}
-    sh(c, "python -m mocliplite export-store features/keyframes --to npz")
-    with np.load(c / "keyframes.npz") as exported:
-        ids = set(exported["ids"].tolist())
-    (c / "keyframes.npz").unlink()
+    assert repro(c, "motion") == {"motion": 0}
+    ids = set(store.open_store(c / "features/motion").ids)
     assert "StarSpinning__v_StarSpinning_g09_c01" in ids
     assert "StarSpinning__v_StarSpinning_g09_c00" not in ids
 
@@ -246,8 +245,8 @@ def test_two_users_of_a_shared_cache_of_read_only_links(team, project):
     assert {mode & 0o222 for _, mode in objects.values()} == {0}
     clip = f"{project}/sample/data/clips/StarSpinning/v_StarSpinning_g07_c01.avi"
     add = f"dvc unprotect clips && cp {clip} clips/StarSpinning"
-    output = as_other(theirs, f"{add} && dvc add -q clips && dvc repro motion keyframes").replace("\r", "\n")
-    assert re.findall(r": 100%.*computed=(\d+)", output) == ["1", "1"]
+    output = as_other(theirs, f"{add} && dvc add -q clips && dvc repro motion").replace("\r", "\n")
+    assert re.findall(r": 100%.*computed=(\d+)", output) == ["1"]
     assert all((path.read_bytes(), path.stat().st_mode) == kept for path, kept in objects.items())
     assert (theirs / "features/motion/0000.h5").is_symlink()
     assert stores(mine) == stores(team / "a")
