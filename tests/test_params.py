@@ -183,7 +183,8 @@ def test_a_section_that_is_no_mapping():
     put_params()
     given = yaml.safe_load(Path("params.yaml").read_text())
     Path("params.yaml").write_text(yaml.safe_dump({**given, "head": 8}))
-    names = ", ".join(key.removeprefix("head.") for key in params.keys() if key.startswith("head."))
+    declared = params.keys()
+    names = ", ".join(key.removeprefix("head.") for key in declared if key.startswith("head."))
     assert sentence_of(params.load) == f"params.yaml: head is 8; it must hold the keys {names}."
 
 
