@@ -1,7 +1,7 @@
 """The report: one self-contained page that shows how good the recogniser is, where it fails, and why."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mocliplite import charts, checkpoint, dataset, head, page, params, show, store
+from mocliplite.calibration import reliability
 from mocliplite.errors import UserError
 from mocliplite.files import read_csv, read_json
 from mocliplite.results import WAYS
@@ -63,9 +64,9 @@ def write(out: str | Path) -> list[str]:
         gain_chart=charts.bars(_gain_by_class(), "top-1 of fusion minus top-1 of keyframe"),
         by_class=read_csv("plots/classes.csv"),
         learning=_learning(),
-        reliability=_reliability(),
-        motion_curve=_curve(read_csv("plots/motion_training.csv")),
-        head_curve=_curve([row for row in read_csv("plots/head_training.csv") if row["head"] == "fusion"]),
+        reliability=_reliability(judged),
+        motion_curve=_curve("plots/motion_training.csv"),
+        head_curve=_curve("plots/head_training.csv", "fusion_"),
         failures=_failures(),
         suspicious=read_csv("features/suspicious_labels.csv")[: 2 * SHOWN],
         twins=read_csv("features/near_duplicates.csv")[: 2 * SHOWN],
@@ -186,20 +187,22 @@ def _gain_by_class() -> dict[str, float]:
 
 def _learning() -> str:
     rows = read_csv("plots/learning_curve.csv")
-    probes = dict.fromkeys(row["probe"] for row in rows)
-    sizes = [int(row["clips_per_class"]) for row in rows if row["probe"] == next(iter(probes))]
-    series = {name: [float(row["val_top1"]) for row in rows if row["probe"] == name] for name in probes}
-    return charts.curves(series, sizes, "train clips a class", "top-1 on validation")
+    probes = [name for name in rows[0] if f"{name}_std" in rows[0]]
+    series = {name: [float(row[name]) for row in rows] for name in probes}
+    return charts.curves(
+        series, [int(row["clips_per_class"]) for row in rows], "train clips a class", "top-1 on validation"
+    )
 
 
-def _reliability() -> str:
-    rows = [row for row in read_csv("plots/reliability.csv") if row["way"] == "fusion"]
-    confidence, accuracy = ([float(row[key]) for row in rows] for key in ("confidence", "accuracy"))
+def _reliability(judged: Judged) -> str:
+    rows = reliability(judged.fusion, judged.labels)
+    confidence, accuracy = ([row[key] for row in rows] for key in ("confidence", "accuracy"))
     return charts.reliability(confidence, accuracy, [int(row["answers"]) for row in rows])
 
 
-def _curve(rows: Sequence[Mapping[str, str]]) -> str:
-    series = {name: [float(row[f"{name}_loss"]) for row in rows] for name in ("train", "val")}
+def _curve(path: str, prefix: str = "") -> str:
+    rows = [row for row in read_csv(path) if row[f"{prefix}val_loss"]]
+    series = {name: [float(row[f"{prefix}{name}_loss"]) for row in rows] for name in ("train", "val")}
     return charts.curves(series, [int(row["epoch"]) for row in rows], "epoch", "loss")
 
 

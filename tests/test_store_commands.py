@@ -142,7 +142,7 @@ def project():
 def test_doctor_looks_at_everything(project):
     found = {finding.sentence: finding.mark for finding in doctor.findings()}
     assert found["locks work here"] == "ok"
-    assert found["git ignores none of 9 metrics and plots, dvc.lock and params.yaml"] == "ok"
+    assert found["git ignores none of 12 metrics and plots, dvc.lock and params.yaml"] == "ok"
     for start, mark in {
         "checkouts copy from ": "note",
         "PyAV decodes H.264 and MPEG-4 (libavcodec ": "ok",
