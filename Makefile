@@ -9,7 +9,7 @@ run: .venv/ready
 	python -m mocliplite results
 
 test: lint
-	pytest -n 2 --dist loadgroup
+	pytest -n 2 --dist loadfile
 
 lint: .venv/ready
 	ruff format --check

@@ -21,7 +21,7 @@ def few_shards(monkeypatch):
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory):
-    """A fresh copy of the project after `dvc repro`; its tests are of one xdist_group, so that one copy is made."""
+    """A fresh copy of the project after `dvc repro`; a file's tests share it, and run in order."""
     folder = copy_project(tmp_path_factory.mktemp("project"))
     sh(folder, "dvc repro")
     return folder

@@ -13,7 +13,6 @@ from imports import ROOT
 from pages import Page
 from project import sh
 
-pytestmark = pytest.mark.xdist_group("project")
 READY = "Data and pipelines are up to date."
 
 
