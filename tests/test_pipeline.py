@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 
-import pytest
 import yaml
 from imports import ROOT
 from pages import Page
