@@ -103,6 +103,8 @@ def settings_for(found: Findings, model: str | None) -> dict[str, object]:
     values: dict[str, object] = {"dataset.root": found.root, "dataset.group": found.group}
     if any(_side(clip.label) for clip in found.clips):
         values |= {"motion_net.flip": False, "motion_net.views": ["plain"]}
+    if found.without:
+        values["motion.reencode"] = "auto"
     if model is not None:
         values |= {"clip.model": model, "clip.revision": None, "clip.files": model}
     return values
@@ -190,7 +192,8 @@ def _side(label: str) -> bool:
 def _lost(without: Sequence[str], unreadable: Mapping[str, str]) -> list[str]:
     lost = []
     if without:
-        lost.append(f"{len(without)} clips show no motion vectors, such as {without[0]}; `probe` says why.")
+        shown = f"{len(without)} clips show no motion vectors, such as {without[0]}"
+        lost.append(f"{shown}; they are encoded again in memory to get some (motion.reencode: auto).")
     if unreadable:
         lost.append(f"{len(unreadable)} clips cannot be read; the first: {next(iter(unreadable.values()))}")
     return lost

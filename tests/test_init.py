@@ -81,7 +81,7 @@ def test_what_would_spoil_the_day_is_said(own):
     few, sides, none, bad = found.warnings
     assert few == "fewer than 10 clips in wave left 6, wave right 4; figures of such classes say little."
     assert sides.startswith("wave left and wave right tell left from right")
-    assert none == "1 clips show no motion vectors, such as wave left/new.mkv; `probe` says why."
+    assert none.startswith("1 clips show no motion vectors, such as wave left/new.mkv; they are encoded again")
     assert bad.startswith("1 clips cannot be read; the first: clips/wave left/text.mp4 cannot be decoded")
 
 
@@ -93,6 +93,7 @@ def test_the_file_written_is_complete_and_says_what_was_found(own):
     settings = params.load("params.yaml")
     wanted = params.load("configs/folder.yaml")
     assert settings.dataset == replace(wanted.dataset, root="clips")
+    assert settings.motion == replace(wanted.motion, reencode="auto")
     assert settings.clip == replace(wanted.clip, model="my_clip", files="my_clip", revision=None)
     assert settings.motion_net == replace(wanted.motion_net, flip=False, views=("plain",))
     assert "# Mind: fewer than 10 clips" in Path("params.yaml").read_text()
