@@ -21,12 +21,13 @@ from pathlib import Path
 import av
 from av.video.frame import PictureType
 
-from mocliplite import parallel, store
+from mocliplite import parallel, params, store
 from mocliplite.dataset import Clip
 from mocliplite.params import Compute, Motion
 from stages import motion as stage
 
-FOOTAGE = Path(__file__).parents[2] / "shared/data"
+PROJECT = Path(__file__).parents[1]
+FOOTAGE = PROJECT.parent / "shared/data"
 SETTINGS = Motion(cell=8, accumulate="none", reencode=None, interpolate=False, max_damaged=0.1)
 ALONE = Compute(workers=1, threads=1, device="cpu", engine="inline", time_limit=300)
 UCF101_FRAMES = 2_500_000
@@ -61,8 +62,11 @@ def peer(paths: Sequence[Path], pictures: bool) -> int:
 def ours(paths: Sequence[Path], compute: Compute = ALONE) -> int:
     """The stage's own work into the shards of a new store; returns how many clips gave no field."""
     clips = {f"{number:05d}": Clip(f"{number:05d}", str(path), "", 0, "", 0, "") for number, path in enumerate(paths)}
+    project = params.load(PROJECT / "params.yaml")
+    # The paths are whole ones.
+    settings = replace(project, dataset=replace(project.dataset, root="/"), motion=SETTINGS, compute=compute)
     parts = [
-        stage.Part(number, [clips[clip_id] for clip_id in ids], "", SETTINGS, compute, False)
+        stage.Part(number, [clips[clip_id] for clip_id in ids], settings, False)
         for number, ids in enumerate(store.by_shard(clips, "motion"))
         if ids
     ]
