@@ -203,7 +203,7 @@ def verify(given: argparse.Namespace) -> None:
 
 def export_store(given: argparse.Namespace) -> None:
     """Write a store into one file of another format in the working folder."""
-    from mocliplite.exporting import export_store
+    from mocliplite.export_store import export_store
 
     print(export_store(given.store, given.to))
 

@@ -12,7 +12,7 @@ from project import sh
 from stores import IDS, KINDS, build, flip, record, shard_of
 
 from mocliplite import doctor, layout, params, store
-from mocliplite.exporting import export_store
+from mocliplite.export_store import export_store
 from mocliplite.files import write_rows
 from mocliplite.info import describe
 
