@@ -13,8 +13,9 @@ CARD = """# A MoCLIP-Lite recogniser of {count} classes
 
 Tells {classes} from a short video, by the motion vectors of its codec and one frame seen by a frozen CLIP.
 
+Where the package is installed (`pip install .` in a checkout of the project), in this folder:
+
 ```console
-$ pip install mocliplite
 $ mocliplite predict --model . clip.mp4
 ```
 
