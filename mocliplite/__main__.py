@@ -18,6 +18,8 @@ from mocliplite.results import table
 if TYPE_CHECKING:
     from mocliplite.predict import Answer
 
+Add = Callable[..., argparse.Action]
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the arguments and call the command; UserError leaves by errors.run."""
@@ -256,112 +258,78 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=__version__)
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
 
-    one = commands.add_parser(
-        "predict",
-        help="classes of clips",
-        epilog="examples: python -m mocliplite predict my.mp4; ls clips/*.mp4 | python -m mocliplite predict -",
-    )
-    one.add_argument("clips", nargs="+", metavar="CLIP", help="video files, or - for a list of them on standard input")
-    one.add_argument("--top", type=_positive, default=5, help="classes to print (5)")
-    one.add_argument("--json", action="store_true", help="print one JSON list")
-    one.add_argument("--model", default="models", metavar="DIR", help="folder of the trained models (models)")
-    one.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where networks run (auto)")
-    one.set_defaults(command=predict)
+    def command(function: Callable[[argparse.Namespace], None], what: str, epilog: str | None = None) -> Add:
+        """Add a command that is named after its function; returns what adds its arguments."""
+        one = commands.add_parser(function.__name__.replace("_", "-"), help=what, epilog=epilog)
+        one.set_defaults(command=function)
+        return one.add_argument
 
-    one = commands.add_parser(
-        "probe", help="what a clip holds", epilog="example: python -m mocliplite probe my_clips/ other.mp4"
+    add = command(
+        predict,
+        "classes of clips",
+        "examples: python -m mocliplite predict my.mp4; ls clips/*.mp4 | python -m mocliplite predict -",
     )
-    one.add_argument("paths", nargs="+", metavar="PATH", help="clips, or folders of clips")
-    one.set_defaults(command=probe)
+    add("clips", nargs="+", metavar="CLIP", help="video files, or - for a list of them on standard input")
+    add("--top", type=_positive, default=5, help="classes to print (5)")
+    add("--json", action="store_true", help="print one JSON list")
+    add("--model", default="models", metavar="DIR", help="folder of the trained models (models)")
+    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where networks run (auto)")
 
-    one = commands.add_parser(
-        "show",
-        help="a picture of a clip's motion",
-        epilog="example: python -m mocliplite show my.mp4 --out vectors.png",
+    add = command(probe, "what a clip holds", "example: python -m mocliplite probe my_clips/ other.mp4")
+    add("paths", nargs="+", metavar="PATH", help="clips, or folders of clips")
+
+    add = command(show, "a picture of a clip's motion", "example: python -m mocliplite show my.mp4 --out vectors.png")
+    add("clip", metavar="CLIP")
+    add("--out", default="vectors.png", metavar="PNG", help="file to write (vectors.png)")
+
+    add = command(
+        search,
+        "clips by words, or by likeness to a clip",
+        'example: python -m mocliplite search "somebody shakes hands" --top 5',
     )
-    one.add_argument("clip", metavar="CLIP")
-    one.add_argument("--out", default="vectors.png", metavar="PNG", help="file to write (vectors.png)")
-    one.set_defaults(command=show)
+    add("text", nargs="?", metavar="TEXT", help="what the keyframe should show")
+    add("--like", metavar="CLIP", help="id or path of a clip of the data set")
+    add("--top", type=_positive, default=10, help="clips to print (10)")
+    add("--html", metavar="FILE", help="write a page with the keyframes as well")
 
-    one = commands.add_parser(
-        "search",
-        help="clips by words, or by likeness to a clip",
-        epilog='example: python -m mocliplite search "somebody shakes hands" --top 5',
+    add = command(init, "settings for your own clips", "example: python -m mocliplite init my_clips --force")
+    add("folder", metavar="FOLDER", help="folder with one folder of clips a class")
+    add("--clip", metavar="DIR", help="folder of a CLIP checkpoint (OpenAI's ViT-B/32 from the hub)")
+    add("--out", default=params.FILE, metavar="FILE", help=f"file to write ({params.FILE})")
+    add("--force", action="store_true", help="replace the file where it is here already")
+
+    add = command(report, "a page on how good it is and where it fails", "example: python -m mocliplite report")
+    add("--out", default="report.html", metavar="FILE", help="page to write (report.html)")
+
+    add = command(export, "all that prediction needs, in one folder", "example: python -m mocliplite export recogniser")
+    add("folder", metavar="DIR", help="folder to make")
+    add("--with-clip", action="store_true", help="copy the CLIP as well, also where the hub has it")
+
+    add = command(
+        cost, "what a clip costs in parameters, operations, bytes and time", "example: python -m mocliplite cost my.mp4"
     )
-    one.add_argument("text", nargs="?", metavar="TEXT", help="what the keyframe should show")
-    one.add_argument("--like", metavar="CLIP", help="id or path of a clip of the data set")
-    one.add_argument("--top", type=_positive, default=10, help="clips to print (10)")
-    one.add_argument("--html", metavar="FILE", help="write a page with the keyframes as well")
-    one.set_defaults(command=search)
+    add("clips", nargs="*", metavar="CLIP", help="clips to time; without, the first 16 of the data set")
+    add("--model", default="models", metavar="DIR", help="folder of the trained models (models)")
 
-    one = commands.add_parser(
-        "init", help="settings for your own clips", epilog="example: python -m mocliplite init my_clips --force"
+    command(results, "the last evaluation as a table")
+
+    command(splits, "mean over splits of experiments", "example: dvc exp show --json | python -m mocliplite splits")
+
+    add = command(info, "what a store is", "example: python -m mocliplite info features/motion")
+    add("stores", nargs="+", metavar="STORE", help="folders of shards")
+
+    add = command(verify, "read every byte of a store", "example: python -m mocliplite verify features/motion")
+    add("stores", nargs="+", metavar="STORE", help="folders of shards, or single HDF5 files")
+
+    add = command(
+        export_store,
+        "a store as one file of another format",
+        "example: python -m mocliplite export-store features/keyframes --to parquet",
     )
-    one.add_argument("folder", metavar="FOLDER", help="folder with one folder of clips a class")
-    one.add_argument("--clip", metavar="DIR", help="folder of a CLIP checkpoint (OpenAI's ViT-B/32 from the hub)")
-    one.add_argument("--out", default=params.FILE, metavar="FILE", help=f"file to write ({params.FILE})")
-    one.add_argument("--force", action="store_true", help="replace the file where it is here already")
-    one.set_defaults(command=init)
+    add("store", metavar="STORE", help="a folder of shards")
+    add("--to", required=True, choices=("npz", "parquet"))
 
-    one = commands.add_parser(
-        "report", help="a page on how good it is and where it fails", epilog="example: python -m mocliplite report"
-    )
-    one.add_argument("--out", default="report.html", metavar="FILE", help="page to write (report.html)")
-    one.set_defaults(command=report)
-
-    one = commands.add_parser(
-        "export",
-        help="all that prediction needs, in one folder",
-        epilog="example: python -m mocliplite export recogniser",
-    )
-    one.add_argument("folder", metavar="DIR", help="folder to make")
-    one.add_argument("--with-clip", action="store_true", help="copy the CLIP as well, also where the hub has it")
-    one.set_defaults(command=export)
-
-    one = commands.add_parser(
-        "cost",
-        help="what a clip costs in parameters, operations, bytes and time",
-        epilog="example: python -m mocliplite cost my.mp4",
-    )
-    one.add_argument("clips", nargs="*", metavar="CLIP", help="clips to time; without, the first 16 of the data set")
-    one.add_argument("--model", default="models", metavar="DIR", help="folder of the trained models (models)")
-    one.set_defaults(command=cost)
-
-    one = commands.add_parser("results", help="the last evaluation as a table")
-    one.set_defaults(command=results)
-
-    one = commands.add_parser(
-        "splits",
-        help="mean over splits of experiments",
-        epilog="example: dvc exp show --json | python -m mocliplite splits",
-    )
-    one.set_defaults(command=splits)
-
-    one = commands.add_parser(
-        "info", help="what a store is", epilog="example: python -m mocliplite info features/motion"
-    )
-    one.add_argument("stores", nargs="+", metavar="STORE", help="folders of shards")
-    one.set_defaults(command=info)
-
-    one = commands.add_parser(
-        "verify", help="read every byte of a store", epilog="example: python -m mocliplite verify features/motion"
-    )
-    one.add_argument("stores", nargs="+", metavar="STORE", help="folders of shards, or single HDF5 files")
-    one.set_defaults(command=verify)
-
-    one = commands.add_parser(
-        "export-store",
-        help="a store as one file of another format",
-        epilog="example: python -m mocliplite export-store features/keyframes --to parquet",
-    )
-    one.add_argument("store", metavar="STORE", help="a folder of shards")
-    one.add_argument("--to", required=True, choices=("npz", "parquet"))
-    one.set_defaults(command=export_store)
-
-    one = commands.add_parser(
-        "doctor", help="what would spoil the day: links, locks, ignored metrics, CLIP not at hand"
-    )
-    one.set_defaults(command=doctor)
+    command(doctor, "what would spoil the day: links, locks, ignored metrics, CLIP not at hand")
     return whole
 
 
