@@ -42,6 +42,11 @@ class Judged:
     shares: dict[str, np.ndarray]  # [N] by stream
     classes: list[str]
 
+    @property
+    def guess(self) -> np.ndarray:
+        """What fusion answers: int64 [N]."""
+        return self.fusion.argmax(axis=1)
+
 
 def write(out: str | Path) -> list[str]:
     """Write the page from what the last `dvc repro` left; returns what it could not show, in sentences.
@@ -92,7 +97,7 @@ def judge() -> Judged:
 def confusion(judged: Judged) -> np.ndarray:
     """Shares of each class's clips by answer: float64 [C, C], rows of classes without test clips 0."""
     counts = np.zeros((len(judged.classes),) * 2)
-    np.add.at(counts, (judged.labels, judged.fusion.argmax(axis=1)), 1)
+    np.add.at(counts, (judged.labels, judged.guess), 1)
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
@@ -100,7 +105,7 @@ def confused(judged: Judged) -> list[dict[str, Any]]:
     """The most frequent wrong answers."""
     wrong = Counter(
         (judged.classes[label], judged.classes[guess])
-        for label, guess in zip(judged.labels, judged.fusion.argmax(axis=1), strict=True)
+        for label, guess in zip(judged.labels, judged.guess, strict=True)
         if label != guess
     )
     order = sorted(wrong, key=lambda pair: (-wrong[pair], pair))
@@ -109,8 +114,8 @@ def confused(judged: Judged) -> list[dict[str, Any]]:
 
 def gallery(judged: Judged, clips: Mapping[str, dataset.Clip], root: str) -> tuple[list[dict[str, Any]], list[str]]:
     """Clips that only fusion got right, and clips that it got wrong, the surest first; and what could not be shown."""
-    guess, sure = judged.fusion.argmax(axis=1), judged.fusion.max(axis=1)
-    right, before = guess == judged.labels, judged.keyframe.argmax(axis=1) == judged.labels
+    sure = judged.fusion.max(axis=1)
+    right, before = judged.guess == judged.labels, judged.keyframe.argmax(axis=1) == judged.labels
     order = np.argsort(-sure, kind="stable")
     parts = {
         "Right, where the keyframe alone was wrong": [row for row in order if right[row] and not before[row]][:SHOWN],
