@@ -49,16 +49,17 @@ def in_display_order(coded: str) -> str:
 
 def coded_order(kinds: Sequence[str]) -> list[int]:
     """For kinds in display order, each frame's place in the order of decoding, as in_display_order undoes it."""
-    order, waiting = [0] * len(kinds), [0][:0]
-    count = 0
+    coded: list[int] = []
+    waiting: list[int] = []
     for place, kind in enumerate(kinds):
-        waiting = [*waiting, place] if kind == "B" else [place, *waiting]
-        if kind != "B":
-            for each in waiting:
-                order[each], count = count, count + 1
+        if kind == "B":
+            waiting.append(place)
+        else:
+            coded += [place, *waiting]
             waiting = []
-    for each in waiting:
-        order[each], count = count, count + 1
+    order = [0] * len(kinds)
+    for count, place in enumerate(coded + waiting):
+        order[place] = count
     return order
 
 
