@@ -5,26 +5,30 @@ For each fold of the data set it fits the motion network anew, and two more kind
 out a third of the train groups (cross-fitted), and one that stops after a quarter of its epochs. Then it fits heads on
 these embeddings in each of several ways. What is best is read off the validation columns; test columns are a check.
 
-`memorised` is the network as the paper trains it: no dropout, no smoothing, no weight decay, no mirrored clips, the
-last epoch kept. What is computed is kept in --cache, so that a run that ended goes on.
+`memorised` is one that has learned its train clips by heart: no dropout, smoothing, decay or augmentation, and the
+epoch kept that is best on the train clips. What is computed is kept in --cache, so that a run that ended goes on.
 """
 
 import argparse
 import json
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from sklearn.model_selection import StratifiedGroupKFold
 
-from mocliplite import dataset, fields, fit, head, mlp, params, scores, splits, store
+from mocliplite import dataset, fit, head, loader, mlp, params, ridge, scores, splits, store
 from mocliplite.calibration import fit_temperature, log_loss
 from mocliplite.errors import run
 
 PARTS = 3  # networks of the cross-fit
+MEMORISED: dict[str, Any] = {"dropout": 0.0, "label_smoothing": 0.0, "weight_decay": 0.0, "flip": False}
+MEMORISED |= {"zoom": 0.0, "shift": 0.0, "pace": 0.0, "trim": 0.0}
 _COLUMNS = ("head_val", "head_val_loss", "head_test", "blend_val", "blend_val_loss", "blend_test")
 Arrays = dict[str, np.ndarray]
 
@@ -71,33 +75,37 @@ def _fold(settings: params.Params, kind: str, fold: int) -> Arrays:
     cut = splits.split_clips(clips, replace(settings.dataset, split=fold))
     ids, labels, groups = pairs["ids"].tolist(), pairs["label"], pairs["group"]
     split = np.array([cut[clip_id] for clip_id in ids])
-    net = settings.motion_net
-    sampled = torch.from_numpy(fields.load_fields(store.open_store("features/motion"), ids, fit.field_shape(net)))
+    motion = store.open_store("features/motion")
     train, val = (np.flatnonzero(split == part) for part in ("train", "val"))
 
     def embed(rows: np.ndarray, used: params.MotionNet) -> tuple[np.ndarray, np.ndarray]:
         judged_on = rows if kind == "memorised" else val
         if kind == "memorised":
-            used = replace(used, dropout=0.0, label_smoothing=0.0, weight_decay=0.0, flip=False)
-        given = (sampled, torch.from_numpy(labels), torch.from_numpy(rows), torch.from_numpy(judged_on))
-        fitted, _, _ = fit.fit_motion(*given, len(pairs["classes"]), used)
-        views = [fit.embed_motion(fitted, sampled, used.batch, view) for view in used.views]
-        return torch.stack([view for view, _ in views], dim=1).numpy(), views[0][1].numpy()
+            used = replace(used, **MEMORISED)
+        seen = loader.MotionClips(motion, ids, used)
+        task = fit.Task(seen, torch.from_numpy(labels), rows.tolist(), judged_on.tolist(), len(pairs["classes"]))
+        with tempfile.TemporaryDirectory() as folder:
+            resume = Path(folder, "resume")
+            net, _, _ = fit.fit_motion(task, used, torch.device("cpu"), settings.compute.workers, resume, "")
+        out = [fit.embed_clips(net, seen, used, view, settings.compute.workers) for view in used.views]
+        return np.stack([embedding for embedding, _ in out], axis=1), np.mean([logits for _, logits in out], axis=0)
 
-    motion, logits = embed(train, net)
-    early, _ = embed(train, replace(net, epochs=max(1, net.epochs // 4)))
+    embedding, logits = embed(train, settings.motion_net)
+    early, _ = embed(train, replace(settings.motion_net, epochs=max(1, settings.motion_net.epochs // 4)))
     crossed = np.zeros((PARTS, *logits.shape), dtype=np.float32)
     kfold = StratifiedGroupKFold(PARTS, shuffle=True, random_state=0)
     left_out = np.full(len(ids), -1)
     for part, (kept, held) in enumerate(kfold.split(train, labels[train], groups[train])):
-        crossed[part] = embed(train[kept], net)[1]
+        unseen, crossed[part] = embed(train[kept], settings.motion_net)
         left_out[train[held]] = part
     # A train clip from the one network that has not seen it, any other clip from the mean of all.
     cross = np.log(scores.softmax(crossed)).mean(axis=0)
     for part in range(PARTS):
         cross[left_out == part] = np.log(scores.softmax(crossed[part][left_out == part]))
-    kept_arrays = {name: pairs[name] for name in ("label", "group", "keyframe", "prompts")}
-    return kept_arrays | {"split": split, "motion": motion, "logits": logits, "early": early, "cross": cross}
+    kept_arrays = {name: pairs[name] for name in ("label", "group", "keyframe")} | {"split": split, "cross": cross}
+    # Of the last of these networks, the third that it has not seen: on those a head can be fitted without its memory.
+    kept_arrays |= {"unseen": unseen, "held": left_out == PARTS - 1}
+    return kept_arrays | {"motion": embedding, "logits": logits, "early": early}
 
 
 def _show_memory(folds: list[Arrays]) -> None:
@@ -123,6 +131,10 @@ def _early(fold: Arrays) -> list[np.ndarray]:
     return [fold["keyframe"], fold["early"]]
 
 
+def _unseen(fold: Arrays) -> list[np.ndarray]:
+    return [fold["keyframe"], fold["unseen"]]
+
+
 def _cross(fold: Arrays) -> list[np.ndarray]:
     return [fold["keyframe"], fold["cross"][:, None]]
 
@@ -139,21 +151,30 @@ def _noisy(strength: float) -> Callable[[Arrays], list[np.ndarray]]:
     return streams
 
 
-Way = tuple[Callable[[Arrays], list[np.ndarray]], dict[str, Any]]
-KEYFRAME: Way = (lambda fold: [fold["keyframe"]], {})
-WAYS: dict[str, Way] = {
+class Way(NamedTuple):
+    """How heads are fitted: on which streams, with which settings changed, and whether on all train clips."""
+
+    streams: Callable[[Arrays], list[np.ndarray]]
+    changes: Mapping[str, Any] = MappingProxyType({})
+    held_only: bool = False
+
+
+KEYFRAME = Way(lambda fold: [fold["keyframe"]])
+PAPER = {"lr": 1.0e-4, "epochs": 100, "batch": 64, "patience": 100}
+WAYS = {
     "keyframe alone": KEYFRAME,
-    "motion alone": (lambda fold: [fold["motion"]], {}),
-    "as they are (the paper's settings)": (_plain, {"lr": 1.0e-4, "epochs": 100, "batch": 64, "patience": 100}),
-    "as they are": (_plain, {}),
-    "views": (_views, {}),
-    "views, drop_stream 0.3": (_views, {"drop_stream": 0.3}),
-    "views, drop_stream 0.6": (_views, {"drop_stream": 0.6}),
-    "noise 0.5": (_noisy(0.5), {}),
-    "noise 1": (_noisy(1.0), {}),
-    "noise 2": (_noisy(2.0), {}),
-    "earlier network": (_early, {}),
-    "cross-fitted logits": (_cross, {}),
+    "motion alone": Way(lambda fold: [fold["motion"]]),
+    "as they are (the paper's settings)": Way(_plain, PAPER),
+    "as they are": Way(_plain),
+    "views": Way(_views),
+    "views, drop_stream 0.3": Way(_views, {"drop_stream": 0.3}),
+    "views, drop_stream 0.6": Way(_views, {"drop_stream": 0.6}),
+    "noise 0.5": Way(_noisy(0.5)),
+    "noise 1": Way(_noisy(1.0)),
+    "noise 2": Way(_noisy(2.0)),
+    "earlier network": Way(_early),
+    "cross-fitted logits": Way(_cross),
+    "held-out third of the groups": Way(_unseen, held_only=True),
 }
 
 
@@ -165,7 +186,7 @@ def _judge(folds: list[Arrays], way: Way, settings: params.Head) -> dict[str, fl
 
 def _judge_fold(fold: Arrays, way: Way, settings: params.Head) -> dict[str, float]:
     logits = {"head": _logits(fold, way, settings), "keyframe": _logits(fold, KEYFRAME, settings)}
-    logits["motion"] = fold["logits"]
+    logits |= {"motion": fold["logits"], "ridge": _ridge(fold, way)}
     val, test = (fold["split"] == part for part in ("val", "test"))
     labels = fold["label"][val]
     calm = [values / fit_temperature(values[..., val, :], labels) for values in logits.values()]
@@ -179,11 +200,20 @@ def _judge_fold(fold: Arrays, way: Way, settings: params.Head) -> dict[str, floa
     return row
 
 
+def _ridge(fold: Arrays, way: Way) -> np.ndarray:
+    """Scores float32 [N, C] of the closed-form probe on the same streams, plainly seen."""
+    x, labels = np.concatenate([stream[:, 0] for stream in way.streams(fold)], axis=1), fold["label"]
+    train, val = (fold["split"] == "train") & (fold["held"] | (not way.held_only)), fold["split"] == "val"
+    tensors, _ = ridge.fit_ridge((x[train], labels[train]), (x[val], labels[val]), int(labels.max()) + 1)
+    return ridge.probe_logits(tensors, x)
+
+
 def _logits(fold: Arrays, way: Way, settings: params.Head) -> np.ndarray:
     """Logits float32 [S, N, C] of all clips."""
-    streams, changes = way[0](fold), way[1]
+    streams, changes = way.streams(fold), way.changes
     labels = torch.from_numpy(fold["label"])
     train, val = (torch.from_numpy(fold["split"] == part) for part in ("train", "val"))
+    train &= torch.from_numpy(fold["held"]) | (not way.held_only)
     tensors = [torch.from_numpy(stream) for stream in streams]
     given, judge = (([stream[rows] for stream in tensors], labels[rows]) for rows in (train, val))
     heads, _, _ = mlp.fit_heads(given, judge, int(labels.max()) + 1, replace(settings, **changes), "memory")

@@ -43,8 +43,8 @@ def _fold(path: str, settings: params.Head) -> tuple[dict[str, np.ndarray], np.n
     tensors: dict[str, np.ndarray] = {}
     for name in head.STREAMS:
         tensors |= mlp.fit_named(name, train, val, settings, torch.device("cpu"))[0]
-    chosen = head.choose(head.trained_logits(tensors, val) | head.probe_logits(probes, val), val["label"])
-    logits = head.trained_logits(tensors, test) | head.probe_logits(probes, test)
+    chosen = head.choose(head.all_logits(tensors, probes, val), val["label"])
+    logits = head.all_logits(tensors, probes, test)
     return head.settle(logits, chosen), test["label"], test["group"], chosen
 
 

@@ -14,15 +14,41 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     rightly would ask for certainty. Found by bisection, since the loss is convex in 1 / T; between 0.001 and 1000.
     """
     values = logits.reshape(-1, logits.shape[-1]).astype(np.float64)
-    doubt = 1 / (len(labels) + 2)
-    target = (1 - doubt) * np.eye(values.shape[1])[np.tile(labels, len(values) // len(labels))]
-    target = target + doubt / values.shape[1]
+    target = _targets(labels, *values.shape)
     low, high = -3.0, 3.0  # of log10(1 / T)
     for _ in range(50):
         middle = (low + high) / 2
         slope = ((softmax(values * 10**middle) - target) * values).sum(axis=1).mean()
         low, high = (middle, high) if slope < 0 else (low, middle)
     return float(10 ** -((low + high) / 2))
+
+
+def fit_weights(logs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """What each of K ways is multiplied by, float64 [K] from 0 to 1000, before they are added as logits.
+
+    logs: log probabilities [K, N, C] or [K, S, N, C]. The best log likelihood on these clips, with the doubt of
+    `fit_temperature`; the loss is convex, so the minimum found is the only one.
+    """
+    from scipy.optimize import minimize
+
+    values = logs.reshape(len(logs), -1, logs.shape[-1]).astype(np.float64)
+    target = _targets(labels, *values.shape[1:])
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        mixed = np.tensordot(weights, values, axes=1)
+        mixed -= mixed.max(axis=1, keepdims=True)
+        mixed -= np.log(np.exp(mixed).sum(axis=1, keepdims=True))
+        slope = np.tensordot(values, np.exp(mixed) - target, axes=([1, 2], [0, 1])) / len(target)
+        return float(-(target * mixed).sum() / len(target)), slope
+
+    start = np.full(len(values), 1 / len(values))
+    return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, 1000)] * len(values)).x)
+
+
+def _targets(labels: np.ndarray, rows: int, classes: int) -> np.ndarray:
+    """float64 [rows, classes]: the labels, once for each seed, with one clip's worth of doubt shared out."""
+    doubt = 1 / (len(labels) + 2)
+    return (1 - doubt) * np.eye(classes)[np.tile(labels, rows // len(labels))] + doubt / classes
 
 
 def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -41,7 +41,8 @@ Intervals draw whole groups of clips. A clip from another camera, country or cro
 | part | what |
 |---|---|
 | `motion/` | {arch}, on fields of motion vectors |
-| `head/` | an MLP on both embeddings, {seeds} seeds averaged; one temperature |
+| `probes/` | linear classifiers of both embeddings |
+| `head/` | MLPs on both embeddings, {seeds} seeds averaged; how all of them are mixed, and one temperature |
 | `prompts/` | class names in CLIP's text space, by {templates} templates |
 | CLIP | {clip} |
 
@@ -50,7 +51,7 @@ Weights are safetensors, settings JSON; nothing is pickled.
 
 
 def export(folder: str | Path, with_clip: bool, models: str | Path = "models") -> None:
-    """Write motion/, head/, prompts/, README.md, and clip/ where it is wanted or cannot be had from the hub.
+    """Write motion/, probes/, head/, prompts/, README.md, and clip/ where it is wanted or cannot be had from the hub.
 
     Raises UserError for a folder that holds something, and where models, features or metrics are missing.
     """
@@ -58,12 +59,14 @@ def export(folder: str | Path, with_clip: bool, models: str | Path = "models") -
     if out.exists() and any(out.iterdir()):
         raise UserError(f"{out} is not empty; name a new folder.")
     head, config = checkpoint.load(Path(models, "head"))
+    probes, probes_config = checkpoint.load(Path(models, "probes"))
     net, net_config = checkpoint.load(Path(models, "motion"))
     prompts = store.read_table("features/prompts.h5", "prompts")
     used = config["features"]["keyframes"]
     place = clip.locate_same(used)
     card = _card(config, net_config, len(prompts.arrays["templates"]), with_clip or Path(used["model"]).is_dir())
     checkpoint.save(out / "head", head, config)
+    checkpoint.save(out / "probes", probes, probes_config)
     checkpoint.save(out / "motion", net, net_config)
     arrays = {name: prompts.arrays[name] for name in ("embedding", "logit_scale")}
     texts = {name: prompts.arrays[name].tolist() for name in ("classes", "templates")}

@@ -1,7 +1,6 @@
 """The fitted heads and what they are compared with, in numpy alone: two matrix products need no torch."""
 
 from collections.abc import Mapping
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,7 @@ Arrays = Mapping[str, np.ndarray]
 STREAMS = {"fusion": ("keyframe", "motion"), "keyframe": ("keyframe",)}  # what each head sees
 PROBES = {"ridge": ("keyframe", "motion"), "keyframe_probe": ("keyframe",), "motion_probe": ("motion",)}
 SINGLE = ("keyframe", "keyframe_probe", "motion", "motion_probe")  # ways that see one stream and were trained
-MIXED = {"score_fusion": ("keyframe", "motion"), "blend": ("keyframe", "motion", "fusion")}
-STEPS = {2: 20, 3: 10}  # of a weight from 0 to 1, by number of ways that are mixed
+MIXED = {"score_fusion": ("keyframe", "motion"), "blend": ("keyframe", "motion", "ridge", "fusion")}
 
 
 def rows_of(arrays: Arrays, part: str) -> dict[str, np.ndarray]:
@@ -64,13 +62,22 @@ def probe_logits(probes: Arrays, data: Arrays) -> dict[str, np.ndarray]:
     return {name: ridge.probe_logits(named(probes, name), features(data, seen)) for name, seen in PROBES.items()}
 
 
-def trained_logits(tensors: Arrays, data: Arrays) -> dict[str, np.ndarray]:
-    """Logits of the heads [S, N, C], and of what came before them [N, C], for the arrays of pairs.h5."""
+def trained_logits(heads: Arrays, probes: Arrays, data: Arrays) -> dict[str, np.ndarray]:
+    """Logits of all that was trained: of the heads [S, N, C], of the motion network and the probes [N, C].
+
+    data: the arrays of pairs.h5, or the same of new clips, which have neither label nor split.
+    """
     return {
-        "zero_shot": zero_shot_logits(data["keyframe"][:, 0], data["prompts"], float(data["logit_scale"])),
         "motion": data["motion_logits"],
-        **{name: head_logits(tensors, name, features(data, seen)) for name, seen in STREAMS.items()},
+        **{name: head_logits(heads, name, features(data, seen)) for name, seen in STREAMS.items()},
+        **probe_logits(probes, data),
     }
+
+
+def all_logits(heads: Arrays, probes: Arrays, data: Arrays) -> dict[str, np.ndarray]:
+    """Logits of every way that mixes no others, for the arrays of pairs.h5: trained_logits and CLIP's own answer."""
+    own = zero_shot_logits(data["keyframe"][:, 0], data["prompts"], float(data["logit_scale"]))
+    return {"zero_shot": own} | trained_logits(heads, probes, data)
 
 
 def choose(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dict[str, Any]:
@@ -96,16 +103,17 @@ def settle(logits: Mapping[str, np.ndarray], chosen: Mapping[str, Any]) -> dict[
 
 def mix(parts: list[np.ndarray], weights: list[float]) -> np.ndarray:
     """Weighted sum of the log probabilities of several ways, [S, N, C]; those without seeds count for each seed."""
-    logs = np.broadcast_arrays(*[np.log(softmax(part) + 1e-12) for part in parts])
-    return np.sum([weight * values for weight, values in zip(weights, logs, strict=True)], axis=0)
+    return np.tensordot(np.asarray(weights), _logs(parts), axes=1)
 
 
 def choose_weights(parts: list[np.ndarray], labels: np.ndarray) -> list[float]:
-    """Weights that add up to 1, by the best log likelihood over a grid."""
-    steps = STEPS[len(parts)]
-    grid = [one for one in product(range(steps + 1), repeat=len(parts)) if sum(one) == steps]
-    tried = {one: calibration.log_loss(mix(parts, [weight / steps for weight in one]), labels) for one in grid}
-    return [weight / steps for weight in min(grid, key=tried.__getitem__)]
+    """Weights of `mix`, which add up to 1: those of the best log likelihood, whatever the temperature after it."""
+    weights = calibration.fit_weights(_logs(parts), labels)
+    return (weights / weights.sum()).tolist() if weights.any() else [1 / len(parts)] * len(parts)
+
+
+def _logs(parts: list[np.ndarray]) -> np.ndarray:
+    return np.stack(np.broadcast_arrays(*[np.log(softmax(part) + 1e-12) for part in parts]))
 
 
 def by_players(tensors: Arrays, data: Arrays) -> dict[tuple[str, ...], np.ndarray]:

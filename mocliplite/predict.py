@@ -41,6 +41,7 @@ class Recognizer:
     net: nets.GridNet | nets.EfficientNetB0
     net_settings: params.MotionNet
     heads: dict[str, np.ndarray]
+    probes: dict[str, np.ndarray]
     classes: list[str]
     chosen: dict[str, Any]  # temperatures and weights, so that probabilities can be believed
     made_of: dict[str, Any]  # settings of the features that the heads were fitted on
@@ -48,20 +49,23 @@ class Recognizer:
 
     @classmethod
     def load(cls, folder: str | Path = "models", compute: params.Compute = COMPUTE) -> "Recognizer":
-        """Load FOLDER/motion, FOLDER/head, and the CLIP that their features came from; FOLDER/clip where it is there.
+        """Load motion/, probes/ and head/ of FOLDER, and the CLIP that their features came from: clip/ if it is there.
 
         Raises UserError where one is missing, damaged, or not what the others were made with.
         """
         heads, config = checkpoint.load(Path(folder, "head"))
+        probes, fitted = checkpoint.load(Path(folder, "probes"))
         tensors, motion_config = checkpoint.load(Path(folder, "motion"))
         made_of = config["features"]
         if any(made_of["motion_embeddings"][key] != motion_config[key] for key in ("net", "motion", "classes")):
             raise UserError(f"{folder}/head was fitted on another network than {folder}/motion; run `dvc repro`.")
+        if fitted["features"] != made_of:
+            raise UserError(f"{folder}/head was fitted on other features than {folder}/probes; run `dvc repro`.")
         place = clip.locate_same(made_of["keyframes"], Path(folder, "clip"))
         net = nets.restore(tensors, motion_config).to(device(compute))
         settings = nets.settings(motion_config)
         model = clip.load(place, compute)
-        return cls(model, net, settings, heads, config["classes"], config["chosen"], made_of, compute)
+        return cls(model, net, settings, heads, probes, config["classes"], config["chosen"], made_of, compute)
 
     def __call__(self, path: str | Path) -> list[tuple[str, float]]:
         """(class, probability) of every class, the most probable first. Raises UserError for an unusable clip."""
@@ -116,10 +120,7 @@ class Recognizer:
     def _recognise(self, good: list[tuple[str, Decoded]]) -> list[Answer]:
         streams, spent = self.features([found for _, found in good])
         start = time.perf_counter()
-        logits = {"motion": streams["motion_logits"]} | {
-            name: head.head_logits(self.heads, name, head.features(streams, seen))
-            for name, seen in head.STREAMS.items()
-        }
+        logits = head.trained_logits(self.heads, self.probes, streams)
         probabilities = softmax(head.settle(logits, self.chosen)["blend"]).mean(axis=0)
         shares = head.shares(head.by_players(self.heads, streams), probabilities.argmax(axis=1))
         spent["head"] = 1000 * (time.perf_counter() - start)

@@ -27,7 +27,7 @@ MEANING = {
     "score_fusion": "mixed scores of keyframe and motion",
     "ridge": "both, linear",
     "fusion": "both, MLP (the paper's)",
-    "blend": "mixed scores of keyframe, motion and fusion",
+    "blend": "mixed scores of keyframe, motion, ridge and fusion",
 }
 
 
@@ -88,7 +88,7 @@ def judge() -> Judged:
     tensors, config = checkpoint.load("models/head")
     head.check_features(config, table.settings, "models/head")
     data = head.rows_of(table.arrays, "test")
-    logits = head.settle(head.trained_logits(tensors, data) | head.probe_logits(probes, data), config["chosen"])
+    logits = head.settle(head.all_logits(tensors, probes, data), config["chosen"])
     fusion, keyframe = (softmax(logits[name]).mean(axis=0) for name in ("fusion", "keyframe"))
     shares = head.shares(head.by_players(tensors, data), fusion.argmax(axis=1))
     return Judged(data["ids"].tolist(), data["label"], fusion, keyframe, shares, data["classes"].tolist())

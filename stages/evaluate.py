@@ -17,7 +17,7 @@ def main() -> None:
     data = head.rows_of(table.arrays, "test")
     labels, classes, chosen = data["label"], data["classes"], config["chosen"]
 
-    logits = head.settle(head.trained_logits(tensors, data) | head.probe_logits(probes, data), chosen)
+    logits = head.settle(head.all_logits(tensors, probes, data), chosen)
     metrics = results.metrics(logits, labels, data["group"], chosen)
     played = head.by_players(tensors, data)
     metrics["fusion_without"] = {

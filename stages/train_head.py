@@ -30,7 +30,7 @@ def main() -> None:
         fitted, curves[name], judged[name] = mlp.fit_named(name, train, val, settings.head, where)
         tensors |= fitted
 
-    logits = head.trained_logits(tensors, val) | head.probe_logits(probes, val)
+    logits = head.all_logits(tensors, probes, val)
     chosen = head.choose(logits, val["label"])
     lengths = {stream: train[stream].shape[2] for stream in head.STREAMS["fusion"]}
     config = {"head": asdict(settings.head), "classes": classes, "lengths": lengths, "features": pairs.settings}

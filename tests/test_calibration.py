@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
 from mocliplite import calibration
@@ -56,6 +56,31 @@ def test_temperature_has_the_best_log_likelihood_but_for_one_clips_doubt():
 
     best = np.exp(minimize_scalar(loss, bounds=(-5, 5), method="bounded", options={"xatol": 1e-8}).x)
     assert calibration.fit_temperature(logits, labels) == pytest.approx(best, rel=1e-4)
+
+
+def test_weights_have_the_best_log_likelihood_but_for_one_clips_doubt():
+    (first, labels), rng = noisy(400), np.random.default_rng(1)
+    logs = log_softmax(
+        np.stack([first + rng.normal(size=first.shape), rng.normal(size=first.shape), first / 3]), axis=2
+    )
+    doubt = 1 / (400 + 2)
+    targets = (1 - doubt) * np.eye(5)[labels] + doubt / 5
+
+    def loss(weights):
+        return -(targets * log_softmax(np.tensordot(weights, logs, axes=1), axis=1)).sum() / 400
+
+    # Nelder-Mead knows neither slopes nor convexity.
+    wanted = minimize(lambda tried: loss(np.maximum(tried, 0)), [0.3, 0.3, 0.3], method="Nelder-Mead").fun
+    assert loss(calibration.fit_weights(logs, labels)) == pytest.approx(wanted, abs=1e-5)
+    assert (calibration.fit_weights(logs, labels) >= 0).all()
+
+
+def test_weights_count_seeds_together():
+    first, labels = noisy(200)
+    second = np.random.default_rng(1).normal(size=first.shape)
+    logs = log_softmax(np.stack([first, second]), axis=2)
+    seeds = np.stack([logs, logs], axis=1)
+    assert calibration.fit_weights(seeds, labels) == pytest.approx(calibration.fit_weights(logs, labels), rel=1e-3)
 
 
 def test_all_right_is_no_certainty():
