@@ -1,6 +1,7 @@
 """The MLP heads of all seeds at once, and how they are fitted. Validation chooses the epoch; no test clip is seen."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +11,13 @@ from mocliplite import head, params
 from mocliplite.progress import counted
 
 Curve = list[dict[str, float]]
+
+
+class Room(NamedTuple):
+    """Where each step's input is put: memory that is asked for anew each time costs more than what is done in it."""
+
+    x: Tensor  # features [S, B, D]
+    drawn: Tensor  # [S, B, hidden], from 0 to 1
 
 
 class Heads(nn.Module):
@@ -89,6 +97,7 @@ def fit_heads(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=settings.lr, total_steps=steps)
     generators = [torch.Generator(device).manual_seed(seed) for seed in range(settings.seeds)]
 
+    room = _room(settings, sum(lengths), device)
     curve: Curve = []
     best = [value.detach().clone() for value in heads.parameters()]
     lowest = torch.full((settings.seeds,), torch.inf, device=device)
@@ -97,7 +106,7 @@ def fit_heads(
         total = torch.zeros((), device=device)
         orders = torch.stack([torch.randperm(len(labels), generator=one, device=device) for one in generators])
         for rows in orders.split(settings.batch, dim=1):
-            x, kept = _step_input(views, rows, settings, generators)
+            x, kept = _step_input(views, rows, settings, generators, room)
             # The sum over seeds: each gets the gradient that it would have alone.
             loss = nn.functional.cross_entropy(heads(x, kept).flatten(0, 1), labels[rows].flatten()) * settings.seeds
             optimiser.zero_grad()
@@ -140,27 +149,36 @@ def _rows(stream: Tensor) -> tuple[Tensor, int]:
     return stream.flatten(0, 1), stream.shape[1]
 
 
+def _room(settings: params.Head, length: int, device: torch.device) -> Room:
+    widths = (length, settings.hidden)
+    return Room(*(torch.empty(settings.seeds, settings.batch, width, device=device) for width in widths))
+
+
 def _step_input(
-    views: list[tuple[Tensor, int]], rows: Tensor, settings: params.Head, generators: list[torch.Generator]
+    views: list[tuple[Tensor, int]], rows: Tensor, settings: params.Head, generators: list[torch.Generator], room: Room
 ) -> tuple[Tensor, Tensor]:
     """Features [S, B, D] of the clips `rows` [S, B], and hidden units kept [S, B, hidden].
 
     Each seed draws from its own generator, in an order that does not depend on the other seeds.
     """
     size = rows.shape[1]
+    x, drawn = room.x[:, :size], room.drawn[:, :size]
 
-    def uniform(*shape: int) -> Tensor:
-        return torch.stack([torch.rand(shape, generator=one, device=one.device) for one in generators])
+    def uniform() -> Tensor:
+        return torch.stack([torch.rand(size, generator=one, device=one.device) for one in generators])
 
-    parts = []
-    for stream, count in views:
-        view = (uniform(size) * count).long() if count > 1 else torch.zeros_like(rows)
-        parts.append(stream[rows * count + view])
+    parts = x.split([stream.shape[1] for stream, _ in views], dim=2)
+    for part, (stream, count) in zip(parts, views, strict=True):
+        view = (uniform() * count).long() if count > 1 else torch.zeros_like(rows)
+        part.copy_(stream[rows * count + view])
     if settings.drop_stream and len(views) > 1:
-        draw = uniform(size)[..., None] / settings.drop_stream * len(views)
+        draw = uniform()[..., None] / settings.drop_stream * len(views)
         # 0 to 1 drops the first stream, 1 to 2 the second; above that, none.
-        parts = [part * ((draw < lost) | (draw >= lost + 1)) for lost, part in enumerate(parts)]
-    return torch.cat(parts, dim=2), uniform(size, settings.hidden) >= settings.dropout
+        for lost, part in enumerate(parts):
+            part.mul_((draw < lost) | (draw >= lost + 1))
+    for own, generator in zip(drawn, generators, strict=True):
+        own.uniform_(generator=generator)
+    return x, drawn >= settings.dropout
 
 
 @torch.inference_mode()

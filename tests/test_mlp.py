@@ -197,11 +197,18 @@ def test_streams_may_have_views_and_lengths_of_their_own():
     assert kept["val_top1"] > 0.9
 
 
+def drawn_input(views, rows, settings):
+    """A step's features of one seed."""
+    settings = replace(settings, seeds=1, batch=rows.shape[1])
+    room = mlp._room(settings, sum(stream.shape[1] for stream, _ in views), rows.device)
+    return mlp._step_input(views, rows, settings, [torch.Generator().manual_seed(0)], room)[0]
+
+
 def test_views_of_the_streams_are_drawn_apart():
     stream = torch.arange(2.0).reshape(1, 2, 1).expand(50, 2, 1)
     rows = torch.arange(50)[None]
     views = [mlp._rows(stream), mlp._rows(stream)]
-    x, _ = mlp._step_input(views, rows, HEAD, [torch.Generator().manual_seed(0)])
+    x = drawn_input(views, rows, HEAD)
     assert {tuple(pair) for pair in x[0].tolist()} == {(0, 0), (0, 1), (1, 0), (1, 1)}
 
 
@@ -209,7 +216,7 @@ def test_dropped_streams_are_at_the_mean_and_never_both_at_once():
     ones = torch.ones(4000, 1, 2)
     settings = replace(HEAD, drop_stream=0.5)
     views = [mlp._rows(ones), mlp._rows(ones)]
-    x, _ = mlp._step_input(views, torch.arange(4000)[None], settings, [torch.Generator().manual_seed(0)])
+    x = drawn_input(views, torch.arange(4000)[None], settings)
     first, second = x[0, :, :2], x[0, :, 2:]
     assert torch.equal(first[:, 0], first[:, 1])
     lost = [(part[:, 0] == 0).double().mean().item() for part in (first, second)]

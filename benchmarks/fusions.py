@@ -1,0 +1,161 @@
+"""Other ways to join the two streams, beside the paper's MLP on both side by side, under the same budget.
+
+`python -m benchmarks.fusions FILE...`, each a features/pairs.h5 of another fold. Every way has params.yaml's head
+settings (hidden units, epochs, one-cycle, patience, seeds) and a random cached view of each clip a step. What is best
+is read off the validation columns; test columns are a check.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks import synthetic
+from mocliplite import head, params, store
+from mocliplite.errors import run
+
+Streams = list[Tensor]  # keyframe [N, D1] and motion [N, D2], standardised, and CLIP's own logits [N, C]
+
+
+class Concatenated(nn.Module):
+    """The paper's: one hidden layer on both."""
+
+    def __init__(self, lengths: list[int], classes: int, settings: params.Head) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(sum(lengths), settings.hidden),
+            nn.ReLU(),
+            nn.Dropout(settings.dropout),
+            nn.Linear(settings.hidden, classes),
+        )
+
+    def forward(self, streams: Streams) -> Tensor:
+        """Logits [N, C]."""
+        logits: Tensor = self.layers(torch.cat(streams[:2], dim=1))
+        return logits
+
+
+class ZeroShotPrior(Concatenated):
+    """The same, added to CLIP's own logits times a learned factor, which starts at 0."""
+
+    def __init__(self, lengths: list[int], classes: int, settings: params.Head) -> None:
+        super().__init__(lengths, classes, settings)
+        self.factor = nn.Parameter(torch.zeros(()))
+
+    def forward(self, streams: Streams) -> Tensor:
+        """Logits [N, C]."""
+        return super().forward(streams) + self.factor * streams[2]
+
+
+class Gated(nn.Module):
+    """A hidden layer a stream; a gate that sees both says for each unit which of the two to believe."""
+
+    def __init__(self, lengths: list[int], classes: int, settings: params.Head) -> None:
+        super().__init__()
+        self.streams = nn.ModuleList(nn.Linear(length, settings.hidden) for length in lengths)
+        self.gate = nn.Linear(sum(lengths), settings.hidden)
+        self.classify = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(settings.hidden, classes))
+
+    def forward(self, streams: Streams) -> Tensor:
+        """Logits [N, C]."""
+        first, second = (layer(stream).relu() for layer, stream in zip(self.streams, streams, strict=False))
+        open_by = self.gate(torch.cat(streams[:2], dim=1)).sigmoid()
+        logits: Tensor = self.classify(open_by * first + (1 - open_by) * second)
+        return logits
+
+
+class Bilinear(nn.Module):
+    """The products of a hidden layer of each stream, beside these layers themselves."""
+
+    def __init__(self, lengths: list[int], classes: int, settings: params.Head) -> None:
+        super().__init__()
+        self.streams = nn.ModuleList(nn.Linear(length, settings.hidden // 2) for length in lengths)
+        self.classify = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(settings.hidden // 2 * 3, classes))
+
+    def forward(self, streams: Streams) -> Tensor:
+        """Logits [N, C]."""
+        first, second = (layer(stream).relu() for layer, stream in zip(self.streams, streams, strict=False))
+        logits: Tensor = self.classify(torch.cat([first, second, first * second], dim=1))
+        return logits
+
+
+WAYS = {"concatenated": Concatenated, "zero-shot prior": ZeroShotPrior, "gated": Gated, "bilinear": Bilinear}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", metavar="FILE", help="without one: made-up pairs of UCF101's size")
+    parser.add_argument("--seeds", type=int, help="instead of head.seeds")
+    given = parser.parse_args()
+    settings = params.load().head
+    settings = replace(settings, seeds=given.seeds or settings.seeds)
+    folds = [store.read_table(path, "pairs").arrays for path in given.files] or [synthetic.pairs_of()[0]]
+    rows: dict[str, dict[str, float]] = {}
+    for name, kind in WAYS.items():
+        judged = [_judge(kind, fold, settings, seed) for fold in folds for seed in range(settings.seeds)]
+        rows[name] = {key: float(np.mean([one[key] for one in judged])) for key in judged[0]}
+        print(f"{name:18}", *(f"{key} {value:.3f} " for key, value in rows[name].items()))
+    print(json.dumps(rows))
+
+
+def _judge(
+    kind: type[Concatenated | Gated | Bilinear], arrays: head.Arrays, settings: params.Head, seed: int
+) -> dict[str, float]:
+    """Loss and top-1 on validation, top-1 on test, of the epoch of the lowest validation loss."""
+    parts = {name: head.rows_of(arrays, name) for name in ("train", "val", "test")}
+    moments = {name: _moments(parts["train"][name]) for name in ("keyframe", "motion")}
+    labels = {name: torch.from_numpy(data["label"]) for name, data in parts.items()}
+    torch.manual_seed(seed)
+    net = kind([len(mean) for mean, _ in moments.values()], len(arrays["classes"]), settings)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+    steps = settings.epochs * -(-len(labels["train"]) // settings.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=settings.lr, total_steps=steps)
+    plain = {name: _seen(parts[name], moments, None) for name in ("val", "test")}
+    best, since = {"val_loss": float("inf")}, 0
+    for _ in range(settings.epochs):
+        net.train()
+        for rows in torch.randperm(len(labels["train"])).split(settings.batch):
+            loss = nn.functional.cross_entropy(net(_seen(parts["train"], moments, rows)), labels["train"][rows])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+        with torch.inference_mode():
+            val, test = (net.eval()(plain[name]) for name in ("val", "test"))
+        val_loss = nn.functional.cross_entropy(val, labels["val"]).item()
+        since += 1
+        if val_loss < best["val_loss"]:
+            best, since = {"val_loss": val_loss, "val": _top1(val, labels["val"])}, 0
+            best["test"] = _top1(test, labels["test"])
+        if since >= settings.patience:
+            break
+    return best
+
+
+def _moments(stream: np.ndarray) -> tuple[Tensor, Tensor]:
+    rows = torch.from_numpy(stream).flatten(0, 1)
+    std = rows.std(dim=0, correction=0)
+    return rows.mean(dim=0), torch.where(std > 1e-6, std, torch.ones_like(std))
+
+
+def _seen(data: head.Arrays, moments: dict[str, tuple[Tensor, Tensor]], rows: Tensor | None) -> Streams:
+    """A random view of the clips `rows`; without these, the plain view of all."""
+    chosen = torch.arange(len(data["label"])) if rows is None else rows
+    streams, first = [], torch.from_numpy(data["keyframe"][:, 0])[chosen].numpy()
+    for name, (mean, std) in moments.items():
+        stream = torch.from_numpy(data[name])
+        view = torch.zeros_like(chosen) if rows is None else torch.randint(stream.shape[1], chosen.shape)
+        streams.append((stream[chosen, view] - mean) / std)
+    own = head.zero_shot_logits(first, data["prompts"], float(data["logit_scale"]))
+    return [*streams, torch.from_numpy(own).float()]
+
+
+def _top1(logits: Tensor, labels: Tensor) -> float:
+    return (logits.argmax(dim=1) == labels).double().mean().item()
+
+
+if __name__ == "__main__":
+    run(main)
