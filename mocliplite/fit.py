@@ -54,13 +54,19 @@ class Task:
 
 
 def fit_motion(
-    task: Task, settings: MotionNet, where: torch.device, workers: int, resume: Path, key: str
+    task: Task,
+    settings: MotionNet,
+    where: torch.device,
+    workers: int,
+    resume: Path,
+    key: str,
+    watch: Callable[[Curve], None] = lambda curve: None,
 ) -> tuple[nets.GridNet | nets.EfficientNetB0, Curve, int]:
     """Train the motion network; returns (network of the best epoch, curve, that epoch from 0).
 
     The best epoch is that of the lowest validation loss. After each epoch the training is kept in the file `resume`;
     one that was ended goes on from there, to the same bytes, where `key` is still the same. Each epoch's random
-    numbers follow from settings.seed and its number alone.
+    numbers follow from settings.seed and its number alone. `watch` gets the curve after each epoch, and at the end.
     """
     torch.use_deterministic_algorithms(True)
     state = _start(task, settings, where)
@@ -75,7 +81,9 @@ def fit_motion(
             if state.best_epoch == state.epoch - 1:
                 state.best = _copy(state.net)
             _keep(state, resume, key)
+            watch(state.curve)
             bar.update()
+    watch(state.curve)  # of a training that was ended after its last epoch, nothing else has written it
     state.net.load_state_dict(state.best)
     return state.net.eval(), state.curve, state.best_epoch
 

@@ -42,7 +42,7 @@ def main() -> None:
     made_of = [net_config, classes, [(key, motion.fingerprints[key], splits[key], clips[key].index) for key in ids]]
     key = _key([made_of, where.type])
     workers = settings.compute.workers if settings.compute.engine == "processes" else 0
-    net, curve, epoch = fit.fit_motion(task, net_settings, where, workers, RESUME, key)
+    net, curve, epoch = fit.fit_motion(task, net_settings, where, workers, RESUME, key, _show_curve)
 
     example = torch.zeros(1, net_settings.frames, 3, net_settings.rows, net_settings.cols, device=where)
     shown = list(views.shown(example, net_settings))
@@ -51,10 +51,14 @@ def main() -> None:
     config = {"net": net_config, "motion": motion.settings, "classes": classes, "cost": cost}
     tensors = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
     checkpoint.save("models/motion", tensors, config)
-    files.write_csv("plots/motion_training.csv", [{"epoch": row, **values} for row, values in enumerate(curve)])
     metrics = {"epoch": epoch, "train": len(train), "val": {"clips": len(val), **curve[epoch]}}
     files.write_json("metrics/motion.json", files.rounded(metrics))
     RESUME.unlink(missing_ok=True)
+
+
+def _show_curve(curve: fit.Curve) -> None:
+    """Write it anew after each epoch, for `dvc plots show` in the meantime: a training may take hours."""
+    files.write_csv("plots/motion_training.csv", [{"epoch": row, **values} for row, values in enumerate(curve)])
 
 
 def _key(made_of: object) -> str:

@@ -43,10 +43,10 @@ def train(motion, tmp_path):
     """fit_motion on the clips above; a file to go on from that is new each time, unless one is given."""
     numbers = itertools.count()
 
-    def call(labels=LABELS, resume=None, workers=0, key="key", **changes):
+    def call(labels=LABELS, resume=None, workers=0, key="key", watch=lambda curve: None, **changes):
         settings = replace(NET, **changes)
         task = fit.Task(loader.MotionClips(motion, IDS, settings), labels, TRAIN, VAL, 2)
-        return fit.fit_motion(task, settings, CPU, workers, resume or tmp_path / f"{next(numbers)}", key)
+        return fit.fit_motion(task, settings, CPU, workers, resume or tmp_path / f"{next(numbers)}", key, watch)
 
     return call
 
@@ -232,6 +232,15 @@ def test_a_training_of_other_data_or_settings_is_not_gone_on_with(train, tmp_pat
     resume = tmp_path / "resume"
     train(resume=resume, key="other", seed=3)
     assert weights(train(resume=resume)[0]) == weights(train()[0])
+
+
+def test_the_curve_can_be_watched_as_it_grows_also_by_who_goes_on(train, tmp_path):
+    resume, seen = tmp_path / "resume", []
+    _, curve, _ = train(resume=resume, watch=lambda curve: seen.append(list(curve)))
+    assert seen == [curve[:1], curve[:2], curve[:3], curve, curve]
+    seen.clear()
+    train(resume=resume, watch=lambda curve: seen.append(list(curve)))
+    assert seen == [curve]
 
 
 # Embedding
