@@ -26,7 +26,7 @@ Curve = list[dict[str, float]]
 class State:
     """A training between two epochs."""
 
-    net: nets.GridNet | nets.EfficientNetB0
+    net: nets.Network
     optimiser: torch.optim.Optimizer
     best: dict[str, Tensor]  # the network's state at the epoch of the lowest validation loss
     curve: Curve = field(default_factory=list)
@@ -61,7 +61,7 @@ def fit_motion(
     resume: Path,
     key: str,
     watch: Callable[[Curve], None] = lambda curve: None,
-) -> tuple[nets.GridNet | nets.EfficientNetB0, Curve, int]:
+) -> tuple[nets.Network, Curve, int]:
     """Train the motion network; returns (network of the best epoch, curve, that epoch from 0).
 
     The best epoch is that of the lowest validation loss. After each epoch the training is kept in the file `resume`;
@@ -95,15 +95,15 @@ def optimiser_of(net: nn.Module, settings: MotionNet) -> torch.optim.Optimizer:
     """
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, value in net.named_parameters():
-        share = 1.0 if settings.arch == "grid" else _paper_share(name)
+        share = _paper_share(name) if settings.arch == "efficientnet_b0" else 1.0
         groups.setdefault((share, value.ndim > 1), []).append(value)
     parts = [
         {"params": values, "share": share, "weight_decay": settings.weight_decay * decays}
         for (share, decays), values in groups.items()
     ]
-    if settings.arch == "grid":
-        return torch.optim.AdamW(parts, lr=settings.lr)
-    return torch.optim.Adam(parts, lr=settings.lr, eps=1e-3)
+    if settings.arch == "efficientnet_b0":
+        return torch.optim.Adam(parts, lr=settings.lr, eps=1e-3)
+    return torch.optim.AdamW(parts, lr=settings.lr)
 
 
 def learn(
@@ -127,9 +127,7 @@ def learn(
 
 
 @torch.inference_mode()
-def embed_motion(
-    net: nets.GridNet | nets.EfficientNetB0, fields: Tensor, settings: MotionNet, view: str = "plain"
-) -> tuple[Tensor, Tensor]:
+def embed_motion(net: nets.Network, fields: Tensor, settings: MotionNet, view: str = "plain") -> tuple[Tensor, Tensor]:
     """(embeddings float32 [B, D], logits float32 [B, C]) of one view of fields [B, T, 3, rows, cols].
 
     The network is put into eval mode: nothing in it changes.
@@ -140,7 +138,7 @@ def embed_motion(
 
 
 def embed_clips(
-    net: nets.GridNet | nets.EfficientNetB0, clips: MotionClips, settings: MotionNet, view: str, workers: int
+    net: nets.Network, clips: MotionClips, settings: MotionNet, view: str, workers: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """embed_motion of all clips, read from their store: numpy float32 [N, D] and [N, C]."""
     where = next(net.parameters()).device
@@ -228,7 +226,7 @@ def train_epoch(task: Task, settings: MotionNet, state: State, stream: Iterator[
 
 
 def _validate(
-    task: Task, settings: MotionNet, net: nets.GridNet | nets.EfficientNetB0, stream: Iterator[tuple[Tensor, Tensor]]
+    task: Task, settings: MotionNet, net: nets.Network, stream: Iterator[tuple[Tensor, Tensor]]
 ) -> tuple[float, float]:
     """Mean loss and accuracy of the validation clips, plainly seen."""
     where = next(net.parameters()).device

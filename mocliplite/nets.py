@@ -21,7 +21,23 @@ IMAGES = 64
 STEM = "embeddings.convolution.weight"
 
 
-class GridNet(nn.Module):
+class Network(nn.Module):
+    """What every motion network is: fields to an embedding, and a linear layer from it to class logits."""
+
+    dropout: nn.Dropout  # before the linear layer, in training
+    classify: nn.Linear
+
+    def embed(self, fields: Tensor) -> Tensor:
+        """Embedding, float32 [B, D], of what views.shown and views.augment give."""
+        raise NotImplementedError
+
+    def forward(self, fields: Tensor) -> Tensor:
+        """Class logits, float32 [B, C]."""
+        logits: Tensor = self.classify(self.dropout(self.embed(fields)))
+        return logits
+
+
+class GridNet(Network):
     """Histograms of motion in bins of time and space, and a small 3-D network on them.
 
     Input float32 [B, T, 3, rows, cols]: x, y, share known. Each field's motion is projected on DIRECTIONS directions
@@ -65,10 +81,6 @@ class GridNet(nn.Module):
         """Embedding, float32 [B, width], of fields [B, T, 3, rows, cols]."""
         return self.embed_histogram(self.histogram(fields))
 
-    def forward(self, fields: Tensor) -> Tensor:
-        """Class logits, float32 [B, C]."""
-        return self.classify(self.dropout(self.embed(fields)))
-
 
 def _along_axes(moved: Tensor) -> Tensor:
     """Motion [B, T, 2 or more, rows, cols] along the axes at 0, 45, 90 and 135 degrees: [B, T, 4, rows, cols]."""
@@ -81,7 +93,7 @@ def _convolution(channels: int, out: int, stride: tuple[int, int, int]) -> nn.Se
     return nn.Sequential(convolution, nn.BatchNorm3d(out), nn.ReLU())
 
 
-class EfficientNetB0(nn.Module):
+class EfficientNetB0(Network):
     """EfficientNet-B0 on each enlarged field; the mean over fields is the consensus (the paper's).
 
     Input float32 [B, T, 3, height, width]: x, y, share known, of which it sees x and y behind BatchNorm2d(2).
@@ -118,10 +130,6 @@ class EfficientNetB0(nn.Module):
         pooled = torch.cat([self.backbone(part).pooler_output for part in parts])
         return pooled.unflatten(0, fields.shape[:2]).mean(dim=1)
 
-    def forward(self, fields: Tensor) -> Tensor:
-        """Class logits, float32 [B, C]."""
-        return self.classify(self.dropout(self.embed(fields)))
-
     def start_from(self, pretrained: str) -> None:
         """Take the backbone's weights of a hub id or a local folder; the stem's are their mean over the colours.
 
@@ -148,9 +156,13 @@ class EfficientNetB0(nn.Module):
         self.backbone.load_state_dict(weights)
 
 
-def motion_net(settings: MotionNet, classes: int) -> GridNet | EfficientNetB0:
+NETWORKS = {"grid": GridNet, "efficientnet_b0": EfficientNetB0}
+
+
+def motion_net(settings: MotionNet, classes: int) -> Network:
     """The network that motion_net.arch names, newly initialised."""
-    return (GridNet if settings.arch == "grid" else EfficientNetB0)(settings, classes)
+    network: Network = NETWORKS[settings.arch](settings, classes)
+    return network
 
 
 def settings(config: dict[str, Any]) -> MotionNet:
@@ -158,7 +170,7 @@ def settings(config: dict[str, Any]) -> MotionNet:
     return MotionNet(**config["net"], views=("plain",))
 
 
-def restore(tensors: dict[str, np.ndarray], config: dict[str, Any]) -> GridNet | EfficientNetB0:
+def restore(tensors: dict[str, np.ndarray], config: dict[str, Any]) -> Network:
     """A trained network from a checkpoint's tensors and config, in eval mode."""
     net = motion_net(settings(config), len(config["classes"]))
     net.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})

@@ -38,7 +38,7 @@ class Recognizer:
     """The trained models, loaded once for many clips: `Recognizer.load("models")("clip.mp4")`."""
 
     clip: clip.Clip
-    net: nets.GridNet | nets.EfficientNetB0
+    net: nets.Network
     net_settings: params.MotionNet
     heads: dict[str, np.ndarray]
     probes: dict[str, np.ndarray]

@@ -43,7 +43,7 @@ def shown(fields: Tensor, settings: MotionNet, view: str = "plain") -> Iterator[
     fields: [B, T, 3, rows, cols]; each input float32 [B, T, 3, rows, cols], or the paper's [B, T, 3, 224, 224].
     """
     seen = flip(fields.float()) if view == "flip" else fields.float()
-    if settings.arch == "grid":
+    if settings.arch != "efficientnet_b0":
         yield seen
         return
     corners = [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)] if settings.crops == 10 else []
@@ -60,7 +60,7 @@ def augment(fields: Tensor, settings: MotionNet, generator: torch.Generator) -> 
     Grid: mirrored, zoomed (motion with it), shifted, made faster or slower. The paper's: mirrored, and cropped to one
     of PAPER_SHARES somewhere.
     """
-    change = _augment_grid if settings.arch == "grid" else _augment_paper
+    change = _augment_paper if settings.arch == "efficientnet_b0" else _augment_grid
     return change(fields.float(), settings, generator)
 
 

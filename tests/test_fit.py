@@ -87,6 +87,24 @@ def test_motion_that_differs_is_learned(train):
     assert curve[-1]["train_loss"] < curve[0]["train_loss"]
 
 
+class MeanNet(nets.Network):
+    """A network as somebody may add one: the mean motion, and a linear layer."""
+
+    def __init__(self, settings, classes):
+        super().__init__()
+        self.dropout, self.classify = torch.nn.Dropout(0.0), torch.nn.Linear(3, classes)
+
+    def embed(self, fields):
+        return fields.mean(dim=(1, 3, 4))
+
+
+def test_another_network_is_trained_as_grid_is(train, monkeypatch):
+    monkeypatch.setitem(nets.NETWORKS, "mine", MeanNet)
+    net, curve, epoch = train(arch="mine", epochs=20, patience=20, lr=0.1)
+    assert isinstance(net, MeanNet)
+    assert curve[epoch]["val_top1"] == 1.0
+
+
 def test_labels_of_test_clips_leave_no_trace(train):
     shuffled = LABELS.clone()
     shuffled[24:] = 1 - shuffled[24:]
