@@ -1,8 +1,10 @@
-# Two commands for a fresh machine: `make run` and `make test`. Each makes .venv where it is not there.
+# Two commands for a fresh machine: `make run` and `make test`. Each makes .venv where it is not there, as does `make env`.
 PYTHON ?= python3.11
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: run test lint docs clean
+.PHONY: env run test lint docs clean
+
+env: .venv/ready
 
 run: .venv/ready
 	dvc repro

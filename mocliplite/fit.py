@@ -83,6 +83,7 @@ def fit_motion(
             _keep(state, resume, key)
             watch(state.curve)
             bar.update()
+        bar.total = state.epoch  # it may have ended before settings.epochs
     watch(state.curve)  # of a training that was ended after its last epoch, nothing else has written it
     state.net.load_state_dict(state.best)
     return state.net.eval(), state.curve, state.best_epoch

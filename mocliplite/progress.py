@@ -16,6 +16,11 @@ def progress(name: str, total: int, unit: str) -> "tqdm[Any]":
 def counted(name: str, total: int, unit: str) -> Iterator[int]:
     """range(total) behind a bar."""
     with progress(name, total, unit) as bar:
-        for index in range(total):
-            yield index
+        try:
+            for index in range(total):
+                yield index
+                bar.update()
+        except GeneratorExit:  # the loop was left early, having all that it wanted
+            bar.total = bar.n + 1
             bar.update()
+            raise
