@@ -223,7 +223,13 @@ def doctor(_: argparse.Namespace) -> None:
 
 def splits(_: argparse.Namespace) -> None:
     """Print the mean over splits of the experiments that `dvc exp show --json` prints, read from standard input."""
-    print(averaging.over_splits(sys.stdin.read()))
+    tables, left_out = averaging.over_splits(sys.stdin.read())
+    for sentence in left_out:
+        print(f"left out: {sentence}", file=sys.stderr)
+    if not tables:
+        print(f"error: no two finished runs differ in dataset.split alone; {averaging.WANTED}.", file=sys.stderr)
+        sys.exit(1)
+    print("\n\n".join(tables))
 
 
 def _each(paths: Sequence[str], work: Callable[[str], None]) -> int:
