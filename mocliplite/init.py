@@ -56,7 +56,7 @@ def look(root: str) -> Findings:
                     without.append(clip.path)
             except UserError as error:
                 unreadable[clip.path] = str(error)
-    spoilt = len(unreadable) > settings.max_failed * len(clips)
+    spoilt = len(unreadable) / len(clips) > settings.max_failed
     bad = _unreadable(unreadable, settings.max_failed if spoilt else None)
     warnings = [*_few(clips), *_mirrored(clips), *_without(without), *([] if spoilt else bad)]
     stops = [*_cut(clips, settings), *(bad if spoilt else [])]
@@ -178,7 +178,7 @@ def describe(found: Findings) -> str:
             "groups: the names tell none, so every clip is its own; set dataset.group if some clips belong together"
         ]
     else:
-        first = {clip.group: Path(clip.path).name for clip in reversed(found.clips)}
+        first = {clip.group: clip.path for clip in reversed(found.clips)}
         examples = ", ".join(f"{first[group]} -> {group}" for group in sorted(first)[:2])
         lines += [f"groups: {found.group} finds {len(first)}, such as {examples}; a guess, check it"]
     lines += [f"mind: {warning}" for warning in found.warnings]
@@ -234,5 +234,5 @@ def _unreadable(reasons: Mapping[str, str], allowed: float | None) -> list[str]:
     more = "" if allowed is None else f", more than dataset.max_failed ({allowed:g}) allows"
     rows = [f"  {reason}" for reason in list(reasons.values())[:_SHOWN]]
     rest = [f"  and {len(reasons) - _SHOWN} more"] if len(reasons) > _SHOWN else []
-    wanted = "they are left out" if allowed is None else "mend or remove them, or raise it"
+    wanted = "they are left out" if allowed is None else "mend or remove them, or raise it in params.yaml"
     return ["\n".join([f"{len(reasons)} clips cannot be read{more}; {wanted}:", *rows, *rest])]

@@ -1,15 +1,15 @@
 """What the command line refuses before it does anything."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
-from builders import sentence_of
+from builders import PLAIN, sentence_of
 
 from mocliplite.__main__ import main
 from mocliplite.device import device
-from mocliplite.predict import COMPUTE
+from mocliplite.predict import COMPUTE, Recognizer
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -58,3 +58,11 @@ def test_a_gpu_that_is_not_here_is_told_to_whom_asked_for_it(monkeypatch):
             sentence_of(device, compute, *asked)
             == f"{by} is 'cuda', but torch finds no GPU here; set it to cpu or auto."
         )
+
+
+def test_a_folder_given_to_predict_is_to_be_given_by_its_files(folder):
+    Path("clips").mkdir()
+    made_of = {"keyframes": {"frames": 1, "pick": "middle"}, "motion_embeddings": {"motion": asdict(PLAIN)}}
+    inline = replace(COMPUTE, engine="inline")
+    recognizer = Recognizer(None, None, None, {}, {}, [], {}, made_of, inline)
+    assert sentence_of(recognizer, "clips") == "clips is a folder; give its files, such as clips/*.mp4."

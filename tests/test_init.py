@@ -87,7 +87,7 @@ def test_what_would_spoil_the_day_is_said(own):
     assert none.startswith("1 clips show no motion vectors, such as wave left/new.mkv; they are encoded again")
     head, first = bad.splitlines()
     allowed = "dataset.max_failed (0.02) allows"
-    assert head == f"1 clips cannot be read, more than {allowed}; mend or remove them, or raise it:"
+    assert head == f"1 clips cannot be read, more than {allowed}; mend or remove them, or raise it in params.yaml:"
     assert first.startswith("  clips/wave left/text.mp4 cannot be decoded")
 
 
@@ -108,7 +108,7 @@ def test_unreadable_clips_are_named_up_to_ten_and_stop_nothing_where_they_are_fe
 def test_a_guessed_group_is_shown_plain_with_examples(folder):
     put(".", {"configs/folder.yaml": (CHECKOUT / "configs/folder.yaml").read_text(), "configs/none": ""})
     put("clips", dict.fromkeys(UT, "text"))
-    assert r"groups: (\d+)_\d+\.\w+$ finds 20, such as set1_3_1_0.avi -> 1, " in init.describe(init.look("clips"))
+    assert r"groups: (\d+)_\d+\.\w+$ finds 20, such as a/set1_3_1_0.avi -> 1, " in init.describe(init.look("clips"))
 
 
 def test_the_file_written_is_complete_and_says_what_was_found(own):
