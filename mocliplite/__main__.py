@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -9,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mocliplite import __version__, averaging, dataset, params
+from mocliplite import __version__, averaging, dataset, params, stale
 from mocliplite.errors import UserError, run
 from mocliplite.files import read_json
 from mocliplite.progress import progress
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mocliplite.predict import Answer
 
 Add = Callable[..., argparse.Action]
+_MODELS = "models"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -29,8 +31,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if words and not words[0].startswith("-") and words[0] not in known:
         nearest = get_close_matches(words[0], known, n=1, cutoff=0)[0]
         raise UserError(f"{words[0]} is not a command; the nearest is {nearest}, and --help lists all.")
+    _refuse_misspelt(words, whole)
     given = whole.parse_args(words)
+    # An exported folder has its own settings; what lies here should be of these.
+    if given.command in (predict, search, results, cost, export, report) and _is_ours(given):
+        warning = stale.warning()
+        if warning:
+            print(f"warning: {warning}", file=sys.stderr)
     given.command(given)
+
+
+def _refuse_misspelt(words: Sequence[str], whole: argparse.ArgumentParser) -> None:
+    """Raise UserError for an option that its command has not; argparse would name none, and show the wrong usage."""
+    command = commands_of(whole).get(words[0]) if words else None
+    if command is None:
+        return
+    known = list(command._option_string_actions)
+    for word in words[1:]:
+        if word == "--":
+            return
+        name = word.split("=")[0]
+        # argparse takes the beginning of a long option for it.
+        if re.fullmatch(r"--?[A-Za-z][\w-]*", name) and not any(option.startswith(name) for option in known):
+            nearest = get_close_matches(name, known, n=1, cutoff=0)[0]
+            raise UserError(f"{name} is not an option of {words[0]}; the nearest is {nearest}, and --help lists all.")
+
+
+def _is_ours(given: argparse.Namespace) -> bool:
+    return Path(getattr(given, "model", _MODELS)) == Path(_MODELS)
 
 
 def predict(given: argparse.Namespace) -> None:
@@ -84,6 +112,8 @@ def probe(given: argparse.Namespace) -> None:
     print(probe.HEAD)
 
     def show(path: str) -> None:
+        if not Path(path).exists():
+            raise UserError(f"{path} is neither a clip nor a folder of clips; check the path.")
         clips.append(probe.probe(path))
         print(probe.line(clips[-1]), flush=True)
 
@@ -107,6 +137,8 @@ def search(given: argparse.Namespace) -> None:
 
     if (given.text is None) == (given.like is None):
         raise UserError("give either words to search for, or --like and a clip.")
+    if given.html:
+        _refuse_lacking_folder(given.html, "--html")
     settings = params.load()
     clips = {clip.id: clip for clip in dataset.read_clips("features/clips.csv")}
     keyframes = store.open_store("features/keyframes")
@@ -128,6 +160,7 @@ def search(given: argparse.Namespace) -> None:
 
         rows = [{**asdict(hit), "label": clip.label, "path": path, "image": shown(path)} for hit, clip, path in found]
         page.write(given.html, "search.html", title=title, hits=rows)
+        print(f"wrote {given.html}")
 
 
 def init(given: argparse.Namespace) -> None:
@@ -135,12 +168,15 @@ def init(given: argparse.Namespace) -> None:
     from mocliplite import init as own
 
     out = Path(given.out)
+    _refuse_lacking_folder(given.out)
     if out.exists() and not given.force:
         raise UserError(f"{out} is here already; give --force to replace it, or --out another file.")
+    clip = own.find_clip(given.clip)
     found = own.look(given.folder)
     print(own.describe(found))
+    print(clip.sentence)
     own.write(out, found, given.clip)
-    print(f"wrote {out}; `dvc repro` now does everything.")
+    print(f"wrote {out}; {own.next_step(out, found, clip)}")
 
 
 def results(_: argparse.Namespace) -> None:
@@ -168,6 +204,7 @@ def report(given: argparse.Namespace) -> None:
     """Write the report, and name the clips whose picture it lacks."""
     from mocliplite import report as page
 
+    _refuse_lacking_folder(given.out)
     missing = page.write(given.out)
     for sentence in missing:
         print(f"without a picture: {sentence}", file=sys.stderr)
@@ -207,7 +244,7 @@ def export_store(given: argparse.Namespace) -> None:
     """Write a store into one file of another format in the working folder."""
     from mocliplite.export_store import export_store
 
-    print(export_store(given.store, given.to))
+    print(export_store(given.store, given.to, given.out))
 
 
 def doctor(_: argparse.Namespace) -> None:
@@ -223,7 +260,13 @@ def doctor(_: argparse.Namespace) -> None:
 
 def splits(_: argparse.Namespace) -> None:
     """Print the mean over splits of the experiments that `dvc exp show --json` prints, read from standard input."""
-    print(averaging.over_splits(sys.stdin.read()))
+    tables, left_out = averaging.over_splits(sys.stdin.read())
+    for sentence in left_out:
+        print(f"left out: {sentence}", file=sys.stderr)
+    if not tables:
+        print(f"error: no two finished runs differ in dataset.split alone; {averaging.WANTED}.", file=sys.stderr)
+        sys.exit(1)
+    print("\n\n".join(tables))
 
 
 def _each(paths: Sequence[str], work: Callable[[str], None]) -> int:
@@ -241,6 +284,13 @@ def _each(paths: Sequence[str], work: Callable[[str], None]) -> int:
 def _refuse(bad: int, total: int, what: str = "clips") -> None:
     if bad:
         raise UserError(f"{bad} of {total} {what} could not be used; see above.")
+
+
+def _refuse_lacking_folder(path: str, option: str = "--out") -> None:
+    """Raise UserError where the folder of a file to be written is not here; it may be misspelt, so it is not made."""
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise UserError(f"{option} is {path}, but there is no folder {folder}; make it, or correct the path.")
 
 
 def _videos(place: str) -> list[str]:
@@ -272,7 +322,7 @@ def parser() -> argparse.ArgumentParser:
     add("clips", nargs="+", metavar="CLIP", help="video files, or - for a list of them on standard input")
     add("--top", type=_positive, default=5, help="classes to print (5)")
     add("--json", action="store_true", help="print one JSON list")
-    add("--model", default="models", metavar="DIR", help="folder of the trained models (models)")
+    add("--model", default=_MODELS, metavar="DIR", help="folder of the trained models (models)")
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where networks run (auto)")
 
     add = command(probe, "what a clip holds", "example: python -m mocliplite probe my_clips/ other.mp4")
@@ -294,7 +344,7 @@ def parser() -> argparse.ArgumentParser:
 
     add = command(init, "settings for your own clips", "example: python -m mocliplite init my_clips --force")
     add("folder", metavar="FOLDER", help="folder with one folder of clips a class")
-    add("--clip", metavar="DIR", help="folder of a CLIP checkpoint (OpenAI's ViT-B/32 from the hub)")
+    add("--clip", metavar="CLIP", help="folder of a CLIP checkpoint, or a hub id (OpenAI's ViT-B/32)")
     add("--out", default=params.FILE, metavar="FILE", help=f"file to write ({params.FILE})")
     add("--force", action="store_true", help="replace the file where it is here already")
 
@@ -309,7 +359,7 @@ def parser() -> argparse.ArgumentParser:
         cost, "what a clip costs in parameters, operations, bytes and time", "example: python -m mocliplite cost my.mp4"
     )
     add("clips", nargs="*", metavar="CLIP", help="clips to time; without, the first 16 of the data set")
-    add("--model", default="models", metavar="DIR", help="folder of the trained models (models)")
+    add("--model", default=_MODELS, metavar="DIR", help="folder of the trained models (models)")
 
     command(results, "the last evaluation as a table")
 
@@ -328,6 +378,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("store", metavar="STORE", help="a folder of shards")
     add("--to", required=True, choices=("npz", "parquet"))
+    add("--out", metavar="FILE", help="file to write (named after the store, in the working folder)")
 
     command(doctor, "what would spoil the day: links, locks, ignored metrics, CLIP not at hand")
     return whole

@@ -1,5 +1,7 @@
 """What would spoil a team's day, looked for before it does. Nothing is changed."""
 
+import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +16,7 @@ from mocliplite.errors import UserError
 
 # Bytes of motion store a byte of video, at most: 0.12 on UT-Interaction's MPEG-4 clips, more on still scenes.
 _MOTION_SHARE = 0.2
+_HUB_ID = "openai/clip-vit-base-patch32"
 _EMBEDDING = 4 * 1024  # bytes, of the widest CLIP
 
 
@@ -31,7 +34,7 @@ def findings() -> Iterator[Finding]:
     yield from _metrics()
     yield from _cache()
     yield _locks()
-    yield _clip(settings.clip)
+    yield find_clip(settings.clip.model, settings.clip.revision)
     yield _decoders()
     yield _room(settings)
 
@@ -118,15 +121,44 @@ def _locks() -> Finding:
     )
 
 
-def _clip(settings: params.Clip) -> Finding:
+def find_clip(model: str, revision: str | None = None) -> Finding:
+    """Whether a CLIP is at hand, and where it will come from: dvc repro, dvc pull, the hub, or nowhere."""
     from mocliplite import clip
 
-    if clip.at_hand(settings.model, settings.revision):
-        return Finding("ok", f"CLIP {settings.model} is at hand")
-    at = f" --revision {settings.revision}" if settings.revision else ""
-    return Finding(
-        "note", f"CLIP {settings.model} is not at hand; it will be fetched: `hf download {settings.model}{at}`"
-    )
+    if clip.at_hand(model, revision):
+        return Finding("ok", f"CLIP {model} is at hand")
+    if Path(model).is_dir():
+        try:
+            clip.locate(model, revision)
+        except UserError as error:
+            return Finding("BAD", str(error))
+    if Path(f"{model}.dvc").is_file():
+        return Finding("note", f"CLIP {model} is not at hand; get it first: `dvc pull {model}.dvc`")
+    if _made(model):
+        return Finding("note", f"CLIP {model} is not at hand; it is made by `dvc repro`, or got by `dvc pull`")
+    if not is_hub_id(model):
+        return Finding("BAD", f"CLIP {model} is neither a folder here nor a hub id such as {_HUB_ID}; check the path.")
+    at = f" --revision {revision}" if revision else ""
+    return Finding("note", f"CLIP {model} is not at hand; it will be fetched: `hf download {model}{at}`")
+
+
+def is_hub_id(model: str) -> bool:
+    """Whether a CLIP's name is meant for the hub: owner/name, where owner is no folder here."""
+    path = Path(model)
+    return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model) is not None and not path.parent.exists() and not _made(model)
+
+
+def _made(model: str) -> bool:
+    """Whether a path is an output of a stage, or below one; looks at the dvc.yaml of each folder here above it."""
+    target = os.path.relpath(model)
+    for folder in Path(target).parents:
+        file = folder / "dvc.yaml"
+        stages = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("stages", {}) if file.is_file() else {}
+        for stage in stages.values():
+            outs = (os.path.normpath(folder / stage.get("wdir", ".") / _path(out)) for out in stage.get("outs", []))
+            if any(Path(target).is_relative_to(out) for out in outs):
+                return True
+    return False
 
 
 def _decoders() -> Finding:

@@ -12,14 +12,16 @@ from mocliplite.errors import UserError
 from mocliplite.files import replacing
 
 
-def export_store(path: str | Path, to: str, folder: str | Path = ".") -> Path:
-    """Write all clips of a store into one file in folder, named after the store; returns its path.
+def export_store(path: str | Path, to: str, out: str | Path | None = None) -> Path:
+    """Write all clips of a store into one file, out, else one here that is named after the store; returns its path.
 
     npz: `ids`, and each array of all clips; of motion, whose clips differ in length, `<id>/<name>`. parquet: one row a
     clip; arrays are lists, flat in C order, with `<name>_shape` beside those that differ from clip to clip.
     """
+    if Path(path).is_file():
+        raise UserError(f"{path} is a file; give a store, a folder of shards such as features/keyframes.")
     opened = store.open_store(path)
-    target = Path(folder, f"{Path(path).resolve().name}.{to}")
+    target = Path(out or f"{Path(path).resolve().name}.{to}")
     if to == "npz":
         _write_npz(target, opened)
     else:

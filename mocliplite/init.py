@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from mocliplite import dataset, params, splits, video
+from mocliplite import dataset, doctor, params, splits, video
 from mocliplite.dataset import Clip
 from mocliplite.errors import UserError
 from mocliplite.files import write_text
@@ -17,6 +17,7 @@ from mocliplite.progress import progress
 
 TEMPLATE = "configs/folder.yaml"
 FEW = 10  # clips of a class, below which a warning is due
+_SHOWN = 10  # clips that cannot be read, of which each is named
 _LOOKED_AT = 48  # frames of a clip; a codec that has vectors shows some by then
 _SEPARATORS = ("_", "-", " ")
 
@@ -32,10 +33,13 @@ class Findings:
     without: list[str]  # paths of clips that show no vectors
     unreadable: dict[str, str]  # reason by path
     warnings: list[str]
+    stops: list[str]  # what `dvc repro` would stop at
 
 
 def look(root: str) -> Findings:
     """Look at every clip of root/<class>/**. Raises UserError for a folder that is no data set."""
+    if not Path(root).is_dir():
+        raise UserError(f"{root} is not a folder; give the folder that holds a folder of clips for each class.")
     settings = replace(params.load(TEMPLATE).dataset, root=root, group=None)
     group = guess_group([clip.path for clip in dataset.name_clips(settings)])
     settings = replace(settings, group=group)
@@ -52,8 +56,29 @@ def look(root: str) -> Findings:
                     without.append(clip.path)
             except UserError as error:
                 unreadable[clip.path] = str(error)
-    warnings = [*_few(clips), *_cut(clips, settings), *_mirrored(clips), *_lost(without, unreadable)]
-    return Findings(root, clips, group, dict(codecs.most_common()), without, unreadable, warnings)
+    spoilt = len(unreadable) / len(clips) > settings.max_failed
+    bad = _unreadable(unreadable, settings.max_failed if spoilt else None)
+    warnings = [*_few(clips), *_mirrored(clips), *_without(without), *([] if spoilt else bad)]
+    stops = [*_cut(clips, settings), *(bad if spoilt else [])]
+    return Findings(root, clips, group, dict(codecs.most_common()), without, unreadable, warnings, stops)
+
+
+def find_clip(model: str | None) -> doctor.Finding:
+    """Where the CLIP will come from, None being the template's. Raises UserError for one that is nowhere."""
+    usual = params.load(TEMPLATE).clip
+    found = doctor.find_clip(usual.model, usual.revision) if model in (None, usual.model) else doctor.find_clip(model)
+    if found.mark == "BAD":
+        raise UserError(f"--clip: {found.sentence}")
+    return found
+
+
+def next_step(out: Path, found: Findings, clip: doctor.Finding) -> str:
+    """What is to be done after the file was written, as the end of a sentence."""
+    steps = ["mend what `stops` names"] if found.stops else []
+    if out != Path(params.FILE):
+        steps.append(f"copy it to {params.FILE}, which DVC reads")
+    does = "now does everything" if clip.mark == "ok" and not steps else "does everything"
+    return ", then ".join([*steps, f"`dvc repro` {does if clip.mark == 'ok' else 'gets CLIP and does the rest'}."])
 
 
 def guess_group(paths: Sequence[str]) -> str | None:
@@ -99,21 +124,25 @@ def _candidates(paths: Sequence[str]) -> Iterable[str]:
 
 
 def settings_for(found: Findings, model: str | None) -> dict[str, object]:
-    """The settings that differ from the template, by full name; model is a CLIP's folder, None for the template's."""
+    """The settings that differ from the template, by full name.
+
+    model: a CLIP's folder, which may be made later, or its hub id; None for the template's.
+    """
     values: dict[str, object] = {"dataset.root": found.root, "dataset.group": found.group}
     if any(_side(clip.label) for clip in found.clips):
         values |= {"motion_net.flip": False, "motion_net.views": ["plain"]}
     if found.without:
         values["motion.reencode"] = "auto"
-    if model is not None:
-        values |= {"clip.model": model, "clip.revision": None, "clip.files": model}
+    if model not in (None, params.load(TEMPLATE).clip.model):
+        files = params.NOTHING if doctor.is_hub_id(model) else model
+        values |= {"clip.model": model, "clip.revision": None, "clip.files": files}
     return values
 
 
 def write(path: Path, found: Findings, model: str | None) -> None:
     """Write a complete params file for the findings, with the warnings on top."""
     head = [f"# Settings for the clips in {found.root}, from `python -m mocliplite init`; every one has its remark."]
-    remarks = [f"# Mind: {warning}" for warning in found.warnings]
+    remarks = [f"# Mind: {warning}".replace("\n", "\n# ") for warning in [*found.stops, *found.warnings]]
     template = Path(TEMPLATE).read_text(encoding="utf-8")
     body = template[template.index("dataset:\n") :]
     write_text(path, "\n".join([*head, *remarks, "", fill(body, settings_for(found, model))]))
@@ -149,9 +178,11 @@ def describe(found: Findings) -> str:
             "groups: the names tell none, so every clip is its own; set dataset.group if some clips belong together"
         ]
     else:
-        groups = sorted({clip.group for clip in found.clips})
-        lines += [f"groups: {found.group!r} finds {len(groups)}, such as {', '.join(groups[:3])}; a guess, check it"]
-    return "\n".join([*lines, *(f"mind: {warning}" for warning in found.warnings)])
+        first = {clip.group: clip.path for clip in reversed(found.clips)}
+        examples = ", ".join(f"{first[group]} -> {group}" for group in sorted(first)[:2])
+        lines += [f"groups: {found.group} finds {len(first)}, such as {examples}; a guess, check it"]
+    lines += [f"mind: {warning}" for warning in found.warnings]
+    return "\n".join([*lines, *(f"stops: {reason}" for reason in found.stops)])
 
 
 def _scalar(value: object) -> str:
@@ -189,11 +220,19 @@ def _side(label: str) -> bool:
     return any(word.lower() in ("left", "right", "leftward", "rightward") for word in words)
 
 
-def _lost(without: Sequence[str], unreadable: Mapping[str, str]) -> list[str]:
-    lost = []
-    if without:
-        shown = f"{len(without)} clips show no motion vectors, such as {without[0]}"
-        lost.append(f"{shown}; they are encoded again in memory to get some (motion.reencode: auto).")
-    if unreadable:
-        lost.append(f"{len(unreadable)} clips cannot be read; the first: {next(iter(unreadable.values()))}")
-    return lost
+def _without(without: Sequence[str]) -> list[str]:
+    if not without:
+        return []
+    shown = f"{len(without)} clips show no motion vectors, such as {without[0]}"
+    return [f"{shown}; they are encoded again in memory to get some (motion.reencode: auto)."]
+
+
+def _unreadable(reasons: Mapping[str, str], allowed: float | None) -> list[str]:
+    """What is wrong with clips that cannot be read; allowed: dataset.max_failed, where they are a larger share."""
+    if not reasons:
+        return []
+    more = "" if allowed is None else f", more than dataset.max_failed ({allowed:g}) allows"
+    rows = [f"  {reason}" for reason in list(reasons.values())[:_SHOWN]]
+    rest = [f"  and {len(reasons) - _SHOWN} more"] if len(reasons) > _SHOWN else []
+    wanted = "they are left out" if allowed is None else "mend or remove them, or raise it in params.yaml"
+    return ["\n".join([f"{len(reasons)} clips cannot be read{more}; {wanted}:", *rows, *rest])]

@@ -62,7 +62,7 @@ class Recognizer:
         if fitted["features"] != made_of:
             raise UserError(f"{folder}/head was fitted on other features than {folder}/probes; run `dvc repro`.")
         place = clip.locate_same(made_of["keyframes"], Path(folder, "clip"))
-        net = nets.restore(tensors, motion_config).to(device(compute))
+        net = nets.restore(tensors, motion_config).to(device(compute, "--device"))
         settings = nets.settings(motion_config)
         model = clip.load(place, compute)
         return cls(model, net, settings, heads, probes, config["classes"], config["chosen"], made_of, compute)
@@ -83,6 +83,8 @@ class Recognizer:
         used, wanted = self.made_of["keyframes"], motion.settings_of(self.made_of["motion_embeddings"]["motion"])
 
         def one(path: str) -> tuple[str, Decoded | UserError]:
+            if Path(path).is_dir():
+                return path, UserError(f"{path} is a folder; give its files, such as {Path(path)}/*.mp4.")
             try:
                 found = read(path, used["frames"], used["pick"], wanted)
             except UserError as error:

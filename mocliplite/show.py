@@ -28,6 +28,8 @@ def show(path: str, out: str | Path) -> str:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    if Path(out).suffix.lower() != ".png":
+        raise UserError(f"{out} is no name of a PNG; give --out a name that ends in .png.")
     field = motion.motion_field(path, SETTINGS)
     frame = _middle(field)
     image = video.pictures(path, [frame])[frame]

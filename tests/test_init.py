@@ -16,6 +16,8 @@ UCF101 = [
 ]
 UT = [f"{label}/set{1 + s // 11}_{i + 3 * s}_{s}_{i}.avi" for i, label in enumerate("abcdef") for s in range(1, 21)]
 
+CLIP_FILES = ["config.json", "preprocessor_config.json", "model.safetensors", "tokenizer.json"]
+
 
 @pytest.mark.parametrize(
     ("paths", "pattern"),
@@ -78,25 +80,55 @@ def test_what_would_spoil_the_day_is_said(own):
     found = init.look("clips")
     assert found.codecs == {"mpeg4": 8, "hevc": 1}
     assert found.without == ["wave left/new.mkv"]
-    few, sides, none, bad = found.warnings
+    few, sides, none = found.warnings
+    (bad,) = found.stops
     assert few == "fewer than 10 clips in wave left 6, wave right 4; figures of such classes say little."
     assert sides.startswith("wave left and wave right tell left from right")
     assert none.startswith("1 clips show no motion vectors, such as wave left/new.mkv; they are encoded again")
-    assert bad.startswith("1 clips cannot be read; the first: clips/wave left/text.mp4 cannot be decoded")
+    head, first = bad.splitlines()
+    allowed = "dataset.max_failed (0.02) allows"
+    assert head == f"1 clips cannot be read, more than {allowed}; mend or remove them, or raise it in params.yaml:"
+    assert first.startswith("  clips/wave left/text.mp4 cannot be decoded")
+
+
+def test_unreadable_clips_are_named_up_to_ten_and_stop_nothing_where_they_are_few_enough(own, monkeypatch):
+    put("clips/wave left", {f"bad{number:02d}.mp4": "text" for number in range(11)})
+    (bad,) = init.look("clips").stops
+    assert len(bad.splitlines()) == 1 + 10 + 1
+    assert bad.splitlines()[-1] == "  and 2 more"
+    put(
+        "configs",
+        {"folder.yaml": Path("configs/folder.yaml").read_text().replace("max_failed: 0.02", "max_failed: 0.9")},
+    )
+    found = init.look("clips")
+    assert found.stops == []
+    assert found.warnings[-1].startswith("12 clips cannot be read; they are left out:")
+
+
+def test_a_guessed_group_is_shown_plain_with_examples(folder):
+    put(".", {"configs/folder.yaml": (CHECKOUT / "configs/folder.yaml").read_text(), "configs/none": ""})
+    put("clips", dict.fromkeys(UT, "text"))
+    assert r"groups: (\d+)_\d+\.\w+$ finds 20, such as a/set1_3_1_0.avi -> 1, " in init.describe(init.look("clips"))
 
 
 def test_the_file_written_is_complete_and_says_what_was_found(own):
+    put("my_clip", dict.fromkeys(CLIP_FILES, ""))
     output = run_python("-m", "mocliplite", "init", "clips", "--clip", "my_clip")
     assert output.returncode == 0
-    assert "wrote params.yaml" in output.stdout
-    put(".", {"my_clip/config.json": ""})
+    assert output.stdout.splitlines()[-2:] == [
+        "CLIP my_clip is at hand",
+        "wrote params.yaml; mend what `stops` names, then `dvc repro` does everything.",
+    ]
     settings = params.load("params.yaml")
     wanted = params.load("configs/folder.yaml")
     assert settings.dataset == replace(wanted.dataset, root="clips")
     assert settings.motion == replace(wanted.motion, reencode="auto")
     assert settings.clip == replace(wanted.clip, model="my_clip", files="my_clip", revision=None)
     assert settings.motion_net == replace(wanted.motion_net, flip=False, views=("plain",))
-    assert "# Mind: fewer than 10 clips" in Path("params.yaml").read_text()
+    written = Path("params.yaml").read_text()
+    assert "# Mind: fewer than 10 clips" in written
+    assert "# Mind: 1 clips cannot be read, more than" in written
+    assert "\n#   clips/wave left/text.mp4 cannot be decoded" in written
 
 
 def test_a_file_that_is_here_is_replaced_only_by_force(own):
@@ -109,17 +141,57 @@ def test_a_file_that_is_here_is_replaced_only_by_force(own):
     assert params.load("params.yaml").dataset.root == "clips"
 
 
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        (
+            "nope",
+            "CLIP nope is neither a folder here nor a hub id such as openai/clip-vit-base-patch32; check the path.",
+        ),
+        ("configs/nope", "CLIP configs/nope is neither a folder here nor a hub id such as "),
+        ("clips", "clips is no CLIP checkpoint: it lacks config.json"),
+    ],
+)
+def test_a_clip_that_is_nowhere_is_refused_before_any_work(own, named, said):
+    output = run_python("-m", "mocliplite", "init", "clips", "--clip", named)
+    assert (output.returncode, output.stdout) == (2, "")
+    assert output.stderr.startswith(f"error: --clip: {said}")
+    assert not Path("params.yaml").exists()
+
+
+def test_a_clip_of_the_hub_will_be_fetched(own, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", "hub")
+    shutil.copy("clips/wave left/0.mp4", "clips/wave left/text.mp4")
+    output = run_python("-m", "mocliplite", "init", "clips", "--clip", "ann/vit")
+    assert output.stdout.splitlines()[-2:] == [
+        "CLIP ann/vit is not at hand; it will be fetched: `hf download ann/vit`",
+        "wrote params.yaml; `dvc repro` gets CLIP and does the rest.",
+    ]
+    wanted = params.load("configs/folder.yaml").clip
+    assert params.load("params.yaml").clip == replace(wanted, model="ann/vit", revision=None)
+
+
+def test_settings_written_elsewhere_are_to_be_copied(own):
+    shutil.copy("clips/wave left/0.mp4", "clips/wave left/text.mp4")
+    put("my_clip", dict.fromkeys(CLIP_FILES, ""))
+    output = run_python("-m", "mocliplite", "init", "clips", "--clip", "my_clip", "--out", "mine.yaml")
+    wanted = "wrote mine.yaml; copy it to params.yaml, which DVC reads, then `dvc repro` does everything."
+    assert output.stdout.splitlines()[-1] == wanted
+
+
 def test_classes_too_small_to_cut_are_named(own):
     for path in Path("clips/wave right").iterdir():
         path.unlink()
     shutil.copy("clips/wave left/0.mp4", "clips/wave right")
     assert any(
-        warning.startswith("the clips cannot be cut into train, val and test:")
-        for warning in init.look("clips").warnings
+        reason.startswith("the clips cannot be cut into train, val and test:") for reason in init.look("clips").stops
     )
 
 
 def test_a_folder_that_is_no_data_set_is_a_sentence(own):
+    assert sentence_of(init.look, "nope") == (
+        "nope is not a folder; give the folder that holds a folder of clips for each class."
+    )
     assert sentence_of(init.look, "clips/wave left") == (
         "clips/wave left/0.mp4 is in no class folder (6 in all); move it into its class's."
     )
@@ -132,3 +204,4 @@ def test_real_footage_is_grouped_by_its_sequences(monkeypatch):
     assert {clip.group for clip in found.clips} == {str(number) for number in range(1, 21)}
     assert found.without == []
     assert found.warnings == []
+    assert found.stops == []

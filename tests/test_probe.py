@@ -61,6 +61,21 @@ def test_show_of_what_is_no_clip_is_a_sentence():
     assert (result.returncode, result.stderr) == (2, "error: none.mp4 is not a file; check the path.\n")
 
 
+def test_probe_of_what_is_not_there_says_so_and_goes_on():
+    encode("a.avi", moving(frames=3))
+    result = run_python("-m", "mocliplite", "probe", "nope", "a.avi")
+    assert result.stderr.startswith("error: nope is neither a clip nor a folder of clips; check the path.\n")
+    assert "a.avi" in result.stdout
+    assert result.returncode == 2
+
+
+def test_show_writes_no_picture_under_another_ending():
+    encode("a.avi", moving(frames=3))
+    result = run_python("-m", "mocliplite", "show", "a.avi", "--out", "a.txt")
+    wanted = "error: a.txt is no name of a PNG; give --out a name that ends in .png.\n"
+    assert (result.returncode, result.stderr) == (2, wanted)
+
+
 def test_show_into_a_folder_that_is_not_there_is_a_sentence():
     encode("a.avi", moving(frames=3))
     result = run_python("-m", "mocliplite", "show", "a.avi", "--out", "no/a.png")

@@ -101,8 +101,16 @@ def test_an_exported_parquet_holds_every_value(kind):
 def test_export_on_the_command_line_prints_the_file():
     build("s", "keyframes")
     assert command("export-store", "s", "--to", "npz").stdout == "s.npz\n"
+    assert command("export-store", "s", "--to", "npz", "--out", "other.npz").stdout == "other.npz\n"
+    assert Path("other.npz").read_bytes() == Path("s.npz").read_bytes()
     assert command("export-store", "s", "--to", "csv").returncode == 2
     assert command("export-store", "nowhere", "--to", "npz").returncode == 2
+
+
+def test_a_file_is_no_store_to_export():
+    Path("pairs.h5").write_bytes(b"")
+    wanted = "pairs.h5 is a file; give a store, a folder of shards such as features/keyframes."
+    assert sentence_of(export_store, "pairs.h5", "npz") == wanted
 
 
 def test_an_empty_store_has_nothing_to_export():
@@ -146,10 +154,34 @@ def test_doctor_looks_at_everything(project):
     for start, mark in {
         "checkouts copy from ": "note",
         "PyAV decodes H.264 and MPEG-4 (libavcodec ": "ok",
-        "CLIP sample/data/clip is not at hand; ": "note",
+        "CLIP sample/data/clip is neither a folder here nor a hub id": "BAD",
         "features/clips.csv is not here yet, ": "note",
     }.items():
         assert [held for sentence, held in found.items() if sentence.startswith(start)] == [mark], start
+
+
+def test_doctor_tells_a_clip_that_dvc_makes_from_one_of_the_hub(project, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", "hub")
+    Path("sample").mkdir()
+    shutil.copy(CHECKOUT / "sample/dvc.yaml", "sample/dvc.yaml")
+    Path("mine.dvc").touch()
+    said = {name: doctor.find_clip(name) for name in ("sample/data/clip", "mine", "ann/vit", "sample/vit", "sample")}
+    assert [finding.mark for finding in said.values()] == ["note", "note", "note", "BAD", "BAD"]
+    assert [finding.sentence.split("; ")[0] for finding in said.values()] == [
+        "CLIP sample/data/clip is not at hand",
+        "CLIP mine is not at hand",
+        "CLIP ann/vit is not at hand",
+        "CLIP sample/vit is neither a folder here nor a hub id such as openai/clip-vit-base-patch32",
+        "sample is no CLIP checkpoint: it lacks "
+        "config.json, preprocessor_config.json, model.safetensors, tokenizer.json",
+    ]
+    assert [finding.sentence.split("; ")[1] for finding in said.values()] == [
+        "it is made by `dvc repro`, or got by `dvc pull`",
+        "get it first: `dvc pull mine.dvc`",
+        "it will be fetched: `hf download ann/vit`",
+        "check the path.",
+        "save one there with save_pretrained.",
+    ]
 
 
 def test_doctor_names_metrics_that_git_ignores(project):
