@@ -164,6 +164,13 @@ def export(given: argparse.Namespace) -> None:
     print(f"wrote {given.folder}; try: python -m mocliplite predict --model {given.folder} CLIP")
 
 
+def demo(given: argparse.Namespace) -> None:
+    """Serve a page on which one drops a clip."""
+    from mocliplite.demo import serve
+
+    serve(given.model, given.port)
+
+
 def report(given: argparse.Namespace) -> None:
     """Write the report, and name the clips whose picture it lacks."""
     from mocliplite import report as page
@@ -310,6 +317,10 @@ def parser() -> argparse.ArgumentParser:
     )
     add("clips", nargs="*", metavar="CLIP", help="clips to time; without, the first 16 of the data set")
     add("--model", default="models", metavar="DIR", help="folder of the trained models (models)")
+
+    add = command(demo, "a local page that answers dropped clips", "example: python -m mocliplite demo --port 8000")
+    add("--model", default="models", metavar="DIR", help="folder of the trained models (models)")
+    add("--port", type=_positive, default=7860, help="port of 127.0.0.1 (7860)")
 
     command(results, "the last evaluation as a table")
 
