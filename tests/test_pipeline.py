@@ -7,6 +7,8 @@ import json
 import re
 import shutil
 
+import browser
+import pytest
 import yaml
 from imports import ROOT
 from pages import Page
@@ -152,7 +154,6 @@ def test_an_exported_recogniser_says_the_same_from_another_place(project, tmp_pa
 def test_the_report_is_one_page_that_asks_for_nothing_and_reads_without_eyes(project):
     sh(project, "python -m mocliplite report --out report.html")
     page = Page.of(project / "report.html")
-    (project / "report.html").unlink()
     assert not {"script", "link", "iframe", "base"} & set(page.tags)
     assert page.addresses
     assert all(address.startswith(("data:", "#")) for address in page.addresses)
@@ -169,11 +170,30 @@ def test_words_find_the_clips_that_show_the_thing_and_a_clip_finds_its_like(proj
     assert re.findall(r"^ 0\.\d+  (\w+)", found, re.MULTILINE) == re.findall(r"  (Star\w+)  ", found)
     assert len(found.splitlines()) == 5
     assert (project / "found.html").read_text().count("data:image/jpeg") == 5
-    (project / "found.html").unlink()
     like = "sample/data/clips/BallSliding/v_BallSliding_g02_c01.avi"
     alike = sh(project, f"python -m mocliplite search --like {like} --top 1")
     assert "  BallSliding  BallSliding__v_BallSliding_g02_c0" in alike
     assert "is no clip of features/clips.csv" in sh(project, "python -m mocliplite search --like nothing", status=2)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [400, 900, 1400])
+def test_pages_fit_their_window_ask_for_nothing_and_complain_of_nothing(project, width, dark):
+    with browser.chromium(width, 900, dark) as driver:
+        for name in ("report.html", "found.html"):
+            address = (project / name).as_uri()
+            driver.get(address)
+            # Until all pictures are there: one that fails to load would be found below.
+            assert driver.execute_script("return document.images.length") >= 5
+            script = "return [...document.images].filter(image => !image.naturalWidth).length"
+            assert driver.execute_script(script) == 0
+            assert browser.requests(driver) == [address]
+            assert browser.complaints(driver) == []
+            assert driver.execute_script("return matchMedia('(prefers-color-scheme: dark)').matches") == dark
+            needed, has = driver.execute_script(
+                "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+            )
+            assert needed <= has <= width
 
 
 def test_a_bad_clip_among_good_ones_gets_its_sentence_and_status_2(project):
