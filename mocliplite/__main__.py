@@ -41,8 +41,8 @@ def predict(given: argparse.Namespace) -> None:
     recognizer = Recognizer.load(given.model, replace(COMPUTE, device=given.device))
     rows: list[dict[str, Any]] = []
     bad = 0
-    # Without --json the answers themselves show how far it is.
-    bar = progress("predict", len(paths), "clip") if given.json else None
+    # Without --json the answers themselves show how far it is; a program gets nothing but sentences on stderr.
+    bar = progress("predict", len(paths), "clip") if given.json and sys.stderr.isatty() else None
     for answer in recognizer.answers(paths):
         if bar is not None:
             bar.update()
@@ -52,9 +52,12 @@ def predict(given: argparse.Namespace) -> None:
                 print("\n".join(_lines(rows[-1])), flush=True)
         else:
             bad += 1
-            print(f"error: {answer}", file=sys.stderr)
+            if bar is not None:
+                bar.clear()
+            print(f"error: {answer}", file=sys.stderr, flush=True)
     if bar is not None:
         bar.close()
+    if given.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
     _refuse(bad, len(paths))
 

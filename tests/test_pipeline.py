@@ -3,9 +3,11 @@
 One fresh copy of the project serves all tests of this file and of test_sharing.py; they run in order.
 """
 
+import itertools
 import json
 import re
 import shutil
+from pathlib import Path
 
 import browser
 import pytest
@@ -13,6 +15,8 @@ import yaml
 from imports import ROOT
 from pages import Page
 from project import sh
+
+from benchmarks import bad_files
 
 READY = "Data and pipelines are up to date."
 
@@ -204,6 +208,21 @@ def test_a_bad_clip_among_good_ones_gets_its_sentence_and_status_2(project):
     assert "error: text.mp4 cannot be decoded as video (Invalid data found when processing input)" in output
     assert "BallSliding" in output
     assert "Traceback" not in output
+
+
+def test_bad_files_of_ten_kinds_get_a_line_each_and_all_good_clips_among_them_their_answer(project, tmp_path):
+    good = sorted(str(path) for path in (project / "sample/data/clips").rglob("*_g01_c01.avi"))
+    bad = [str(path) for path in bad_files.write(tmp_path, 2, Path(good[0]))]
+    assert (len(good), len(bad)) == (16, 20)
+    order = [path for pair in itertools.zip_longest(bad, good) for path in pair if path]
+    (tmp_path / "list").write_text("".join(f"{path}\n" for path in order))
+    command = f"python -m mocliplite predict - --json < {tmp_path}/list 2> {tmp_path}/errors"
+    answers = json.loads(sh(project, command, status=2))
+    *lines, last = (tmp_path / "errors").read_text().splitlines()
+    assert [answer["clip"] for answer in answers] == good
+    assert len(lines) == 20
+    assert all(line.startswith(f"error: {path}") for line, path in zip(lines, bad, strict=True))
+    assert last == "error: 20 of 36 clips could not be used; see above."
 
 
 def test_a_mistyped_setting_stops_a_run_before_any_work(project):
