@@ -62,7 +62,7 @@ def _page(gradio: ModuleType, recognizer: "Recognizer") -> Any:
     with gradio.Blocks(title="MoCLIP-Lite", analytics_enabled=False, delete_cache=(KEPT, KEPT)) as page:
         gradio.Markdown(f"# What happens in this clip?\n\n{WORDS}")
         clip = gradio.File(label="clip", height=160)
-        said = gradio.HTML()
+        said = gradio.HTML(padding=False)
         probabilities = gradio.Label(label="probabilities", num_top_classes=TOP, show_heading=False)
         shown = []
         with gradio.Row():

@@ -1,5 +1,6 @@
 """The demo page in a real browser, with real uploads. `make demo-test` runs it, in the demo's own environment."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ CLIP = ROOT / "sample/data/clips/StarSpinning/v_StarSpinning_g01_c01.avi"
 
 
 @pytest.fixture(scope="module")
-def address():
+def address(tmp_path_factory):
     """The page of the trained models, served by the command as a user starts it."""
     pytest.importorskip("gradio", reason="gradio is not installed: `make demo-test` has it")
     if not (ROOT / "models/head").is_dir():
@@ -21,7 +22,8 @@ def address():
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mocliplite", "demo", "--port", str(port)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+    environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path_factory.mktemp("uploads"))}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout.readline() == f"http://127.0.0.1:{port}/ shows the page until this is interrupted\n"
             yield f"http://127.0.0.1:{port}/"
