@@ -66,7 +66,7 @@ class Isolated(Generic[Inputs, Outcome]):
         self._pipe, far = Pipe()
         command = [sys.executable, "-P", "-c", f"from mocliplite.isolated import serve; serve({far.fileno()})"]
         found_here = {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
-        process = subprocess.Popen(command, pass_fds=[far.fileno()], env=found_here)
+        process = subprocess.Popen(command, pass_fds=[far.fileno()], env=found_here, stdin=subprocess.DEVNULL)
         far.close()
         self._process, self._end = process, weakref.finalize(self, _end, process)
         self._pipe.send(_name(self._function))

@@ -268,6 +268,7 @@ NOT_RUN = {
     "dvc repro": "the set-up",
     "dvc exp run --queue -S dataset.split=1,2,3": "minutes; another split is looked at above",
     "dvc exp run --queue -S dataset.split=1,2,3,4,5": "minutes; folds are cut in test_splits.py",
+    "dvc exp show --json | python -m mocliplite splits": "needs those splits; test_averaging.py",
     "dvc exp run -S head.hidden=-1": "fails, as shown",
     # Run in test_clips_of_ones_own_become_a_recogniser.
     "python -m mocliplite init my_clips --force": "below",
