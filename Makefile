@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: env run test lint docs clean
+.PHONY: env run test lint docs demo demo-test clean
 
 env: .venv/ready
 
@@ -22,10 +22,22 @@ lint: .venv/ready
 docs: .venv/ready
 	python docs/reference.py
 
+# In an environment of its own: requirements-demo.txt says why.
+demo: .venv-demo/ready
+	.venv-demo/bin/python -m mocliplite demo
+
+demo-test: .venv-demo/ready
+	.venv-demo/bin/python -m pytest tests/test_demo.py
+
 .venv/ready: requirements.txt
 	$(PYTHON) -m venv .venv
 	pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
+.venv-demo/ready: requirements-demo.txt
+	$(PYTHON) -m venv .venv-demo
+	.venv-demo/bin/pip install --quiet --disable-pip-version-check . -r requirements-demo.txt
+	touch $@
+
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-demo

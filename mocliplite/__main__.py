@@ -69,8 +69,8 @@ def predict(given: argparse.Namespace) -> None:
     recognizer = Recognizer.load(given.model, replace(COMPUTE, device=given.device))
     rows: list[dict[str, Any]] = []
     bad = 0
-    # Without --json the answers themselves show how far it is.
-    bar = progress("predict", len(paths), "clip") if given.json else None
+    # Without --json the answers themselves show how far it is; a program gets nothing but sentences on stderr.
+    bar = progress("predict", len(paths), "clip") if given.json and sys.stderr.isatty() else None
     for answer in recognizer.answers(paths):
         if bar is not None:
             bar.update()
@@ -80,9 +80,12 @@ def predict(given: argparse.Namespace) -> None:
                 print("\n".join(_lines(rows[-1])), flush=True)
         else:
             bad += 1
-            print(f"error: {answer}", file=sys.stderr)
+            if bar is not None:
+                bar.clear()
+            print(f"error: {answer}", file=sys.stderr, flush=True)
     if bar is not None:
         bar.close()
+    if given.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
     _refuse(bad, len(paths))
 
@@ -198,6 +201,13 @@ def export(given: argparse.Namespace) -> None:
 
     write(given.folder, given.with_clip)
     print(f"wrote {given.folder}; try: python -m mocliplite predict --model {given.folder} CLIP")
+
+
+def demo(given: argparse.Namespace) -> None:
+    """Serve a page on which one drops a clip."""
+    from mocliplite.demo import serve
+
+    serve(given.model, given.port)
 
 
 def report(given: argparse.Namespace) -> None:
@@ -360,6 +370,10 @@ def parser() -> argparse.ArgumentParser:
     )
     add("clips", nargs="*", metavar="CLIP", help="clips to time; without, the first 16 of the data set")
     add("--model", default=_MODELS, metavar="DIR", help="folder of the trained models (models)")
+
+    add = command(demo, "a local page that answers dropped clips", "example: python -m mocliplite demo --port 8000")
+    add("--model", default="models", metavar="DIR", help="folder of the trained models (models)")
+    add("--port", type=_positive, default=7860, help="port of 127.0.0.1 (7860)")
 
     command(results, "the last evaluation as a table")
 

@@ -3,6 +3,8 @@
 import ctypes
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -87,3 +89,27 @@ def test_a_death_tells_its_signal():
     with pytest.raises(DiedError, match="SIGSEGV"):
         one("a.avi", "crash")
     one.close()
+
+
+def alone(*arguments):
+    """A Python program's output, where the modules of the tests can be imported."""
+    path = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests")])
+    done = subprocess.run(
+        [sys.executable, *arguments], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+CALL = "from test_isolated import COMPUTE, behave, parallel; print(*parallel.guarded(behave, COMPUTE)('a.avi'))"
+
+
+def test_a_script_without_a_guard_for_its_main_part_is_not_run_again_over_there(tmp_path):
+    (tmp_path / "script.py").write_text(CALL)
+    assert alone(tmp_path / "script.py").startswith("a.avi ")
+
+
+def test_no_process_outlives_the_program():
+    _, number = alone("-c", CALL).split()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(number), 0)

@@ -3,14 +3,20 @@
 One fresh copy of the project serves all tests of this file and of test_sharing.py; they run in order.
 """
 
+import itertools
 import json
 import re
 import shutil
+from pathlib import Path
 
+import browser
+import pytest
 import yaml
 from imports import ROOT
 from pages import Page
-from project import sh
+from project import copy_project, sh
+
+from benchmarks import bad_files
 
 READY = "Data and pipelines are up to date."
 
@@ -139,10 +145,20 @@ def test_an_exported_recogniser_says_the_same_from_another_place(project, tmp_pa
     sh(project, f"python -m mocliplite export {tmp_path}/recogniser")
     assert (tmp_path / "recogniser/clip/model.safetensors").is_file()
     shutil.copy(project / CLIP, tmp_path / "one.avi")
-    here = json.loads(sh(project, f"python -m mocliplite predict {CLIP} --json 2>/dev/null"))
-    command = f"PYTHONPATH={project} python -m mocliplite predict --model recogniser one.avi --json 2>/dev/null"
-    there = json.loads(sh(tmp_path, command))
-    assert there[0]["classes"] == here[0]["classes"]
+    # Of the project only the package, as pip installs it.
+    sh(tmp_path, f"pip install --quiet --no-index --no-deps --no-build-isolation --target site {project}")
+    command = "PYTHONPATH=site site/bin/mocliplite predict --model recogniser one.avi --json"
+    (answer,) = json.loads(sh(tmp_path, command))
+    assert answer["classes"][0]["class"] == "StarSpinning"
+    script = "import json, mocliplite.predict as p; print(p.__file__); print(json.dumps(p.Recognizer.load({!r})({!r})))"
+    (tmp_path / "there.py").write_text(script.format("recogniser", "one.avi"))
+    (project / "here.py").write_text(script.format("models", CLIP))
+    file, there = sh(tmp_path, "PYTHONPATH=site python there.py").splitlines()
+    assert file == f"{tmp_path}/site/mocliplite/predict.py"
+    _, here = sh(project, "python here.py && rm here.py").splitlines()
+    told, expected = dict(json.loads(there)), dict(json.loads(here))
+    assert told == pytest.approx(expected, abs=1e-6)
+    assert len(expected) == 16
     card = (tmp_path / "recogniser/README.md").read_text()
     assert sh(project, "python -m mocliplite results") in card
     again = sh(project, f"python -m mocliplite export {tmp_path}/recogniser", status=2)
@@ -152,7 +168,6 @@ def test_an_exported_recogniser_says_the_same_from_another_place(project, tmp_pa
 def test_the_report_is_one_page_that_asks_for_nothing_and_reads_without_eyes(project):
     sh(project, "python -m mocliplite report --out report.html")
     page = Page.of(project / "report.html")
-    (project / "report.html").unlink()
     assert not {"script", "link", "iframe", "base"} & set(page.tags)
     assert page.addresses
     assert all(address.startswith(("data:", "#")) for address in page.addresses)
@@ -169,11 +184,30 @@ def test_words_find_the_clips_that_show_the_thing_and_a_clip_finds_its_like(proj
     assert re.findall(r"^ 0\.\d+  (\w+)", found, re.MULTILINE) == re.findall(r"  (Star\w+)  ", found)
     assert found.splitlines()[5:] == ["wrote found.html"]
     assert (project / "found.html").read_text().count("data:image/jpeg") == 5
-    (project / "found.html").unlink()
     like = "sample/data/clips/BallSliding/v_BallSliding_g02_c01.avi"
     alike = sh(project, f"python -m mocliplite search --like {like} --top 1")
     assert "  BallSliding  BallSliding__v_BallSliding_g02_c0" in alike
     assert "is no clip of features/clips.csv" in sh(project, "python -m mocliplite search --like nothing", status=2)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [400, 900, 1400])
+def test_pages_fit_their_window_ask_for_nothing_and_complain_of_nothing(project, width, dark):
+    with browser.chromium(width, 900, dark) as driver:
+        for name in ("report.html", "found.html"):
+            address = (project / name).as_uri()
+            driver.get(address)
+            # Until all pictures are there: one that fails to load would be found below.
+            assert driver.execute_script("return document.images.length") >= 5
+            script = "return [...document.images].filter(image => !image.naturalWidth).length"
+            assert driver.execute_script(script) == 0
+            assert browser.requests(driver) == [address]
+            assert browser.complaints(driver) == []
+            assert driver.execute_script("return matchMedia('(prefers-color-scheme: dark)').matches") == dark
+            needed, has = driver.execute_script(
+                "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+            )
+            assert needed <= has <= width
 
 
 def test_a_bad_clip_among_good_ones_gets_its_sentence_and_status_2(project):
@@ -184,6 +218,21 @@ def test_a_bad_clip_among_good_ones_gets_its_sentence_and_status_2(project):
     assert "error: text.mp4 cannot be decoded as video (Invalid data found when processing input)" in output
     assert "BallSliding" in output
     assert "Traceback" not in output
+
+
+def test_bad_files_of_ten_kinds_get_a_line_each_and_all_good_clips_among_them_their_answer(project, tmp_path):
+    good = sorted(str(path) for path in (project / "sample/data/clips").rglob("*_g01_c01.avi"))
+    bad = [str(path) for path in bad_files.write(tmp_path, 2, Path(good[0]))]
+    assert (len(good), len(bad)) == (16, 20)
+    order = [path for pair in itertools.zip_longest(bad, good) for path in pair if path]
+    (tmp_path / "list").write_text("".join(f"{path}\n" for path in order))
+    command = f"python -m mocliplite predict - --json < {tmp_path}/list 2> {tmp_path}/errors"
+    answers = json.loads(sh(project, command, status=2))
+    *lines, last = (tmp_path / "errors").read_text().splitlines()
+    assert [answer["clip"] for answer in answers] == good
+    assert len(lines) == 20
+    assert all(line.startswith(f"error: {path}") for line, path in zip(lines, bad, strict=True))
+    assert last == "error: 20 of 36 clips could not be used; see above."
 
 
 def test_a_mistyped_setting_stops_a_run_before_any_work(project):
@@ -210,31 +259,72 @@ def test_a_colleague_without_videos_and_clip_fits_heads_on_the_pulled_pairs(proj
     assert metrics(clone, "eval")["top1"]["fusion"]["mean"] >= 0.95
 
 
-# What README.md and the tutorial show and this file cannot run: set-up that is going on already, data that is not here,
-# mistakes that other tests make.
+# What README.md and docs/ show and the next test does not run, and why.
 NOT_RUN = {
-    "make run",
-    "make test",
-    "source .venv/bin/activate",
-    "python -m mocliplite init my_clips --force",
-    "python -m mocliplite predict new.mp4",
-    "cp configs/ucf101.yaml params.yaml",
-    "dvc repro",
-    "dvc exp run --queue --allow-missing -S dataset.split=1,2,3",
-    "dvc exp run --pull --allow-missing -S head.hidden=256",  # run above, in a clone
-    "dvc exp run -S head.hidden=-1",
+    "make run": "this test's own set-up",
+    "make test": "this test is part of it",
+    "source .venv/bin/activate": "done",
+    "cp configs/ucf101.yaml params.yaml": "its clips are not here; test_params.py reads the settings",
+    "dvc repro": "the set-up",
+    "dvc exp run --queue --allow-missing -S dataset.split=1,2,3": "minutes; another split is looked at above",
+    "dvc exp run --queue -S dataset.split=1,2,3,4,5": "minutes; folds are cut in test_splits.py",
+    "dvc exp show --json | python -m mocliplite splits": "needs those splits; test_averaging.py",
+    "dvc exp run -S head.hidden=-1": "fails, as shown",
+    "git add -A && git commit -m UCF101": "its clips are not here",
+    "git switch -c my-clips": "the tests' own copy of the project stays on its branch",
+    'git commit -am "settings and figures of my clips"': "the same",
+    "git checkout main && dvc checkout": "the same",
+    # Run in test_clips_of_ones_own_become_a_recogniser.
+    "python -m mocliplite init my_clips --force": "below",
+    "python -m mocliplite predict new.mp4": "below",
+    # Run in test_sharing.py, or above, with folders and people of their own.
+    "dvc remote add -d team /mnt/share/moclip": "there",
+    "dvc remote add -d team ssh://ann@server/srv/moclip": "there",
+    'git add dvc.lock params.yaml metrics plots && git commit -m "features of 384 clips"': "there",
+    "dvc push && git push": "there",
+    "dvc exp run --pull --allow-missing -S head.hidden=256": "above",
+    "dvc pull": "there",
+    "cp new/*.mp4 my_clips/kick/": "there",
+    'git add dvc.lock metrics plots && git commit -m "ten more clips" && dvc push && git push': "there",
+    "dvc import https://example.org/team/moclip.git features/keyframes": "there",
+    "mkdir /srv/dvc-cache && chgrp team /srv/dvc-cache && chmod g+rws /srv/dvc-cache": "there",
+    "dvc config --local cache.dir /srv/dvc-cache": "there",
+    "dvc config --local cache.shared group": "there",
+    "dvc config --local cache.type symlink": "there",
+    'dvc config --local core.site_cache_dir "$HOME/.cache/dvc-site"': "there",
 }
 
 
-def test_every_command_of_the_readme_and_the_tutorial_runs(project):
-    text = (ROOT / "README.md").read_text() + (ROOT / "docs/tutorial.md").read_text()
-    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
-    commands = [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
-    assert set(commands) >= NOT_RUN
-    for command in dict.fromkeys(commands):
+def shown(name):
+    """The commands of a page."""
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
+    return [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+
+
+def test_every_command_of_the_readme_and_the_docs_runs(project):
+    pages = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+    commands = dict.fromkeys(command for page in pages for command in shown(page))
+    assert set(commands) >= set(NOT_RUN)
+    for command in commands:
         if command not in NOT_RUN:
             sh(project, command)
     sh(project, "git checkout -q . && git clean -fdq && dvc checkout -q")
+
+
+def test_clips_of_ones_own_become_a_recogniser(project, tmp_path):
+    copy_project(tmp_path)
+    sample = project / "sample/data"
+    for name in ("StarSpinning", "StarSliding", "BallSpinning"):
+        (tmp_path / "my_clips" / name).mkdir(parents=True)
+        for clip in (sample / "clips" / name).glob("*_c01.avi"):
+            shutil.copy(clip, tmp_path / "my_clips" / name)
+    shutil.copy(sample / "clips/StarSpinning/v_StarSpinning_g01_c02.avi", tmp_path / "new.mp4")
+    init, *others = shown("docs/own-clips.md")[:4]
+    said = sh(tmp_path, f"{init} --clip {sample}/clip")
+    assert "my_clips: 24 clips in 3 classes" in said
+    output = [sh(tmp_path, command) for command in others]
+    assert "  StarSpinning  (keyframe " in output[1].splitlines()[1]
+    assert Page.of(tmp_path / "report.html").tags.count("img") >= 1
 
 
 def test_the_readme_shows_the_committed_figures():
