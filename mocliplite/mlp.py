@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mocliplite import head, params
+from mocliplite.descent import Descent
 from mocliplite.progress import counted
 
 Curve = list[dict[str, float]]
@@ -85,16 +86,15 @@ def fit_heads(
     epoch of its lowest validation loss, and stops after settings.patience epochs without a lower one. Returns the
     heads, the curve, and the validation figures of the heads as kept; both are means over seeds.
     """
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import the compiler
     streams = [stream[:, :1] if settings.views == "plain" else stream for stream in train[0]]
     heads = _start(streams, classes, settings)
     lengths = [stream.shape[2] for stream in streams]
     views = [_rows(part) for part in _standardised(heads, streams, lengths)]
     judged = torch.cat(_standardised(heads, [stream[:, :1] for stream in val[0]], lengths), dim=2)[:, 0]
     labels, device = train[1], train[1].device
-    optimiser = torch.optim.AdamW(heads.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
     steps = settings.epochs * -(-len(labels) // settings.batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=settings.lr, total_steps=steps)
+    descent = Descent(list(heads.parameters()), settings.lr, settings.weight_decay, steps)
     generators = [torch.Generator(device).manual_seed(seed) for seed in range(settings.seeds)]
 
     room = _room(settings, sum(lengths), device)
@@ -109,10 +109,7 @@ def fit_heads(
             x, kept = _step_input(views, rows, settings, generators, room)
             # The sum over seeds: each gets the gradient that it would have alone.
             loss = nn.functional.cross_entropy(heads(x, kept).flatten(0, 1), labels[rows].flatten()) * settings.seeds
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
+            descent.step(loss)
             total += loss.detach() / settings.seeds * rows.shape[1]
         losses, top1 = _judge(heads, judged, val[1])
         better = (losses < lowest) & (since < settings.patience)
