@@ -28,7 +28,7 @@ from mocliplite.errors import run
 
 PARTS = 3  # networks of the cross-fit
 MEMORISED: dict[str, Any] = {"dropout": 0.0, "label_smoothing": 0.0, "weight_decay": 0.0, "flip": False}
-MEMORISED |= {"zoom": 0.0, "shift": 0.0, "pace": 0.0, "trim": 0.0}
+MEMORISED |= {"zoom": 0.0, "shift": 0.0, "pace": 0.0, "trim": 0.0, "views": ("plain",)}
 _COLUMNS = ("head_val", "head_val_loss", "head_test", "blend_val", "blend_val_loss", "blend_test")
 Arrays = dict[str, np.ndarray]
 
@@ -87,7 +87,7 @@ def _fold(settings: params.Params, kind: str, fold: int) -> Arrays:
         with tempfile.TemporaryDirectory() as folder:
             resume = Path(folder, "resume")
             net, _, _ = fit.fit_motion(task, used, torch.device("cpu"), settings.compute.workers, resume, "")
-        out = [fit.embed_clips(net, seen, used, view, settings.compute.workers) for view in used.views]
+        out = [fit.embed_clips(net, seen, used, view, settings.compute.workers) for view in settings.motion_net.views]
         return np.stack([embedding for embedding, _ in out], axis=1), np.mean([logits for _, logits in out], axis=0)
 
     embedding, logits = embed(train, settings.motion_net)
