@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import synthetic
-from mocliplite import head, params, store
+from mocliplite import head, mlp, params, store
 from mocliplite.errors import run
 
 Streams = list[Tensor]  # keyframe [N, D1] and motion [N, D2], standardised, and CLIP's own logits [N, C]
@@ -106,7 +106,7 @@ def _judge(
 ) -> dict[str, float]:
     """Loss and top-1 on validation, top-1 on test, of the epoch of the lowest validation loss."""
     parts = {name: head.rows_of(arrays, name) for name in ("train", "val", "test")}
-    moments = {name: _moments(parts["train"][name]) for name in ("keyframe", "motion")}
+    moments = {name: mlp.moments(torch.from_numpy(parts["train"][name])) for name in ("keyframe", "motion")}
     labels = {name: torch.from_numpy(data["label"]) for name, data in parts.items()}
     torch.manual_seed(seed)
     net = kind([len(mean) for mean, _ in moments.values()], len(arrays["classes"]), settings)
@@ -133,12 +133,6 @@ def _judge(
         if since >= settings.patience:
             break
     return best
-
-
-def _moments(stream: np.ndarray) -> tuple[Tensor, Tensor]:
-    rows = torch.from_numpy(stream).flatten(0, 1)
-    std = rows.std(dim=0, correction=0)
-    return rows.mean(dim=0), torch.where(std > 1e-6, std, torch.ones_like(std))
 
 
 def _seen(data: head.Arrays, moments: dict[str, tuple[Tensor, Tensor]], rows: Tensor | None) -> Streams:

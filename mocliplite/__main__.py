@@ -131,7 +131,7 @@ def parser() -> argparse.ArgumentParser:
     add = command(
         commands.demo, "a local page that answers dropped clips", "example: python -m mocliplite demo --port 8000"
     )
-    add("--model", default="models", metavar="DIR", help="folder of the trained models (models)")
+    add("--model", default=_MODELS, metavar="DIR", help="folder of the trained models (models)")
     add("--port", type=_positive, default=7860, help="port of 127.0.0.1 (7860)")
 
     command(commands.results, "the last evaluation as a table")

@@ -64,21 +64,22 @@ def export(folder: str | Path, with_clip: bool, models: str | Path = "models") -
     prompts = store.read_table("features/prompts.h5", "prompts")
     used = config["features"]["keyframes"]
     place = clip.locate_same(used)
-    card = _card(config, net_config, len(prompts.arrays["templates"]), with_clip or Path(used["model"]).is_dir())
+    holds_clip = with_clip or Path(used["model"]).is_dir()
+    card = _card(config, net_config, len(prompts.arrays["templates"]), holds_clip)
     checkpoint.save(out / "head", head, config)
     checkpoint.save(out / "probes", probes, probes_config)
     checkpoint.save(out / "motion", net, net_config)
     arrays = {name: prompts.arrays[name] for name in ("embedding", "logit_scale")}
     texts = {name: prompts.arrays[name].tolist() for name in ("classes", "templates")}
     checkpoint.save(out / "prompts", arrays, texts)
-    if with_clip or Path(used["model"]).is_dir():
+    if holds_clip:
         (out / "clip").mkdir()
         for file in clip.files_of(place):
             shutil.copyfile(file, out / "clip" / file.name)
     write_text(out / "README.md", card)
 
 
-def _card(config: dict[str, Any], net: dict[str, Any], templates: int, with_clip: bool) -> str:
+def _card(config: dict[str, Any], net: dict[str, Any], templates: int, holds_clip: bool) -> str:
     metrics, data = (read_json(f"metrics/{name}.json") for name in ("eval", "data"))
     used, classes = config["features"]["keyframes"], config["classes"]
     revision = f" at {used['revision']}" if used["revision"] else ""
@@ -92,5 +93,5 @@ def _card(config: dict[str, Any], net: dict[str, Any], templates: int, with_clip
         arch=net["net"]["arch"],
         seeds=config["head"]["seeds"],
         templates=templates,
-        clip="`clip/`" if with_clip else f"{used['model']}{revision}, fetched from the hub once",
+        clip="`clip/`" if holds_clip else f"{used['model']}{revision}, fetched from the hub once",
     )

@@ -128,11 +128,16 @@ def fit_heads(
     return heads, curve, {"val_loss": losses.mean().item(), "val_top1": top1.mean().item()}
 
 
-def _start(streams: Sequence[Tensor], classes: int, settings: params.Head) -> Heads:
-    moments = [(rows.mean(dim=0), rows.std(dim=0, correction=0)) for rows in (part.flatten(0, 1) for part in streams)]
-    mean, std = (torch.cat(parts) for parts in zip(*moments, strict=True))
+def moments(stream: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation, float32 [D] each, of all views of a stream [N, K, D]."""
+    rows = stream.flatten(0, 1)
+    std = rows.std(dim=0, correction=0)
     # A feature that never changes tells nothing; divided by 1 it stays the constant that it is.
-    std = torch.where(std > 1e-6, std, torch.ones_like(std))
+    return rows.mean(dim=0), torch.where(std > 1e-6, std, torch.ones_like(std))
+
+
+def _start(streams: Sequence[Tensor], classes: int, settings: params.Head) -> Heads:
+    mean, std = (torch.cat(parts) for parts in zip(*map(moments, streams), strict=True))
     return Heads(mean, std, settings.hidden, classes, settings.dropout, settings.seeds).to(mean.device)
 
 
