@@ -27,7 +27,7 @@ demo: .venv-demo/ready
 	.venv-demo/bin/python -m mocliplite demo
 
 demo-test: .venv-demo/ready
-	.venv-demo/bin/python -m pytest tests/test_demo.py
+	.venv-demo/bin/python -m pytest tests/cli/test_demo.py
 
 .venv/ready: requirements.txt
 	$(PYTHON) -m venv .venv

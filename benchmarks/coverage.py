@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 
-from mocliplite import scores
+from mocliplite.evaluation import intervals
 
 SETS = 500
 
@@ -20,8 +20,10 @@ def main() -> None:
         for groups in (10, 20, 40, 200):
             rng = np.random.default_rng(int(1000 * truth) + groups)
             sets = [simulate(rng, truth, groups) for _ in range(SETS)]
-            ours = np.mean([holds(scores.summary(correct, member), truth) for correct, member in sets])
-            alone = np.mean([holds(scores.summary(correct, np.arange(len(member))), truth) for correct, member in sets])
+            ours = np.mean([holds(intervals.summary(correct, member), truth) for correct, member in sets])
+            alone = np.mean(
+                [holds(intervals.summary(correct, np.arange(len(member))), truth) for correct, member in sets]
+            )
             table[f"{truth} {groups}"] = [float(ours), float(alone)]
             print(f"{truth:8} {groups:7} {ours:19.3f} {alone:18.3f}", flush=True)
     print(json.dumps({"sets": SETS, "covered_by_groups_and_by_clips": table}))

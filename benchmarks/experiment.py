@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from benchmarks import synthetic
-from mocliplite import store
+from mocliplite.store import table_file
 
 COMMAND = "dvc exp run -S head.hidden=256"
 # Only what the pairs are made into: with a stage less, nothing above it is asked for.
@@ -57,7 +57,7 @@ def _copy(folder: Path) -> None:
     shutil.rmtree(folder / "sample")
     shutil.copy("configs/ucf101.yaml", folder / "params.yaml")
     arrays, _ = synthetic.pairs_of()
-    store.write_table(folder / "features/pairs.h5", "pairs", arrays, synthetic.MADE_OF)
+    table_file.write_table(folder / "features/pairs.h5", "pairs", arrays, synthetic.MADE_OF)
     _shell(folder, "git init -q . && git config user.name bench && git config user.email bench@example.org")
     _shell(folder, "git add -A && git commit -q -m start")
 

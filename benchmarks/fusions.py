@@ -14,8 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import synthetic
-from mocliplite import head, mlp, params, store
+from mocliplite import params
 from mocliplite.errors import run
+from mocliplite.fusion import methods
+from mocliplite.fusion.heads import mean_and_std
+from mocliplite.fusion.pairs import Arrays, select_split
+from mocliplite.store import table_file
 
 Streams = list[Tensor]  # keyframe [N, D1] and motion [N, D2], standardised, and CLIP's own logits [N, C]
 
@@ -92,7 +96,7 @@ def main() -> None:
     given = parser.parse_args()
     settings = params.load().head
     settings = replace(settings, seeds=given.seeds or settings.seeds)
-    folds = [store.read_table(path, "pairs").arrays for path in given.files] or [synthetic.pairs_of()[0]]
+    folds = [table_file.read_table(path, "pairs").arrays for path in given.files] or [synthetic.pairs_of()[0]]
     rows: dict[str, dict[str, float]] = {}
     for name, kind in WAYS.items():
         judged = [_judge(kind, fold, settings, seed) for fold in folds for seed in range(settings.seeds)]
@@ -102,11 +106,11 @@ def main() -> None:
 
 
 def _judge(
-    kind: type[Concatenated | Gated | Bilinear], arrays: head.Arrays, settings: params.Head, seed: int
+    kind: type[Concatenated | Gated | Bilinear], arrays: Arrays, settings: params.Head, seed: int
 ) -> dict[str, float]:
     """Loss and top-1 on validation, top-1 on test, of the epoch of the lowest validation loss."""
-    parts = {name: head.rows_of(arrays, name) for name in ("train", "val", "test")}
-    moments = {name: mlp.moments(torch.from_numpy(parts["train"][name])) for name in ("keyframe", "motion")}
+    parts = {name: select_split(arrays, name) for name in ("train", "val", "test")}
+    moments = {name: mean_and_std(torch.from_numpy(parts["train"][name])) for name in ("keyframe", "motion")}
     labels = {name: torch.from_numpy(data["label"]) for name, data in parts.items()}
     torch.manual_seed(seed)
     net = kind([len(mean) for mean, _ in moments.values()], len(arrays["classes"]), settings)
@@ -135,7 +139,7 @@ def _judge(
     return best
 
 
-def _seen(data: head.Arrays, moments: dict[str, tuple[Tensor, Tensor]], rows: Tensor | None) -> Streams:
+def _seen(data: Arrays, moments: dict[str, tuple[Tensor, Tensor]], rows: Tensor | None) -> Streams:
     """A random view of the clips `rows`; without these, the plain view of all."""
     chosen = torch.arange(len(data["label"])) if rows is None else rows
     streams, first = [], torch.from_numpy(data["keyframe"][:, 0])[chosen].numpy()
@@ -143,7 +147,7 @@ def _seen(data: head.Arrays, moments: dict[str, tuple[Tensor, Tensor]], rows: Te
         stream = torch.from_numpy(data[name])
         view = torch.zeros_like(chosen) if rows is None else torch.randint(stream.shape[1], chosen.shape)
         streams.append((stream[chosen, view] - mean) / std)
-    own = head.zero_shot_logits(first, data["prompts"], float(data["logit_scale"]))
+    own = methods.zero_shot_logits(first, data["prompts"], float(data["logit_scale"]))
     return [*streams, torch.from_numpy(own).float()]
 
 

@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.scenes import SCENES, encode
-from mocliplite import keyframes, motion, parallel
-from mocliplite.errors import UserError
+from mocliplite.errors import Failure, UserError
+from mocliplite.motion import extraction
 from mocliplite.params import Compute, Motion
-from mocliplite.progress import progress
-from mocliplite.store import Failure
+from mocliplite.runtime import crash_safe
+from mocliplite.runtime.progress import progress
+from mocliplite.video import keyframes
 
-SETTINGS = Motion(cell=8, accumulate="none", reencode=None, interpolate=False, max_damaged=0.1)
+SETTINGS = Motion(cell_size=8, accumulate="none", reencode=None, interpolate=False, max_damaged=0.1)
 FOOTAGE = Path(__file__).parents[2] / "shared/data"
 WAYS = ("bits", "noise", "zeros", "cut", "hole", "splice")
 
@@ -52,13 +53,13 @@ def mutated(content: bytes, other: bytes, rng: np.random.Generator) -> tuple[str
 def read(path: str) -> str:
     """What becomes of a clip, as a class of outcomes; a mistake of ours is named by its kind."""
     try:
-        keyframes.keyframes(path, 1, "middle")
+        keyframes.read_keyframes(path, 1, "middle")
     except UserError:
         pass
     except Exception as error:  # noqa: BLE001  that is what is looked for
         return f"keyframes: {type(error).__name__}: {error}"
     try:
-        field = motion.motion_field(path, SETTINGS)
+        field = extraction.motion_field(path, SETTINGS)
     except UserError as error:
         return _class_of(str(error), path)
     except Exception as error:  # noqa: BLE001
@@ -82,7 +83,7 @@ def _class_of(sentence: str, path: str) -> str:
 
 def outcomes(files: list[Path], count: int, seed: int, compute: Compute) -> Iterator[tuple[str, str]]:
     """(way, outcome) of each mutated clip, in order."""
-    guarded = parallel.guarded(read, compute)
+    guarded = crash_safe.crash_safe(read, compute)
     contents = [file.read_bytes() for file in files]
 
     def one(number: int) -> tuple[str, str]:

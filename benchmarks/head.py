@@ -24,7 +24,10 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks import synthetic
-from mocliplite import head, mlp, params, ridge
+from mocliplite import params
+from mocliplite.fusion import methods, ridge
+from mocliplite.fusion.heads import fit_heads
+from mocliplite.fusion.pairs import features, select_split
 
 EPOCHS = 100  # of the paper
 TIMED = 2
@@ -40,8 +43,8 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     arrays, perfect = synthetic.pairs_of()
-    rows = {part: head.rows_of(arrays, part) for part in ("train", "val", "test")}
-    parts = {part: (head.features(data, head.STREAMS["fusion"]), data["label"]) for part, data in rows.items()}
+    rows = {part: select_split(arrays, part) for part in ("train", "val", "test")}
+    parts = {part: (features(data, methods.STREAMS["fusion"]), data["label"]) for part, data in rows.items()}
     mean, std = parts["train"][0].mean(axis=0), parts["train"][0].std(axis=0)
     standard = {part: ((x - mean) / std, labels) for part, (x, labels) in parts.items()}
     print(
@@ -57,7 +60,7 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         files = write_files(Path(folder), *parts["train"])
-        for _ in range(given.turns):  # in turns, so that a busy machine slows all
+        for _ in range(given.quarter_turns):  # in turns, so that a busy machine slows all
             for name, fit in fast.items():
                 top1[name], spent = timed(fit, parts["test"][1])
                 seconds.setdefault(name, []).append(spent)
@@ -99,12 +102,12 @@ def show(name: str, top1: float, seconds: float) -> None:
 def ours(rows: dict[str, dict[str, np.ndarray]], seeds: int) -> np.ndarray:
     settings = replace(OURS, seeds=seeds)
     given = [
-        ([torch.from_numpy(data[name]) for name in head.STREAMS["fusion"]], torch.from_numpy(data["label"]))
+        ([torch.from_numpy(data[name]) for name in methods.STREAMS["fusion"]], torch.from_numpy(data["label"]))
         for data in (rows["train"], rows["val"])
     ]
-    heads, _, _ = mlp.fit_heads(given[0], given[1], synthetic.CLASSES, settings, "fusion")
+    heads, _, _ = fit_heads(given[0], given[1], synthetic.CLASSES, settings, "fusion")
     tensors = {f"fusion.{key}": value.numpy() for key, value in heads.state_dict().items()}
-    return head.head_logits(tensors, "fusion", head.features(rows["test"], head.STREAMS["fusion"])).argmax(axis=-1)
+    return methods.head_logits(tensors, "fusion", features(rows["test"], methods.STREAMS["fusion"])).argmax(axis=-1)
 
 
 def ridged(parts: dict[str, Part]) -> np.ndarray:

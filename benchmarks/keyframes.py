@@ -16,7 +16,9 @@ import torch
 import yaml
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
-from mocliplite import clip, dataset, params
+from mocliplite import params
+from mocliplite.data.clips import find_clips, write_clips
+from mocliplite.encoders import clip
 from stages import keyframes as stage
 
 FOOTAGE = Path(__file__).parents[2] / "shared/data/ut_interaction"
@@ -57,9 +59,9 @@ def main() -> None:
         CLIPModel.get_image_features = timed
         with contextlib.chdir(folder):
             Path("params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-            clips = dataset.find_clips(params.load().dataset)
-            dataset.write_clips("features/clips.csv", clips)
-            load = clip.load
+            clips = find_clips(params.load().dataset)
+            write_clips("features/clips.csv", clips)
+            load = clip.load_clip
             began: list[float] = []
 
             def loaded(*arguments: Any) -> clip.Clip:
@@ -67,7 +69,7 @@ def main() -> None:
                 began.append(time.perf_counter())
                 return answer
 
-            clip.load = loaded
+            clip.load_clip = loaded
             stage.main()
             wall = time.perf_counter() - began[0]
     hours = UCF101_CLIPS * wall / len(clips) / 3600

@@ -22,13 +22,21 @@ import numpy as np
 import torch
 from sklearn.model_selection import StratifiedGroupKFold
 
-from mocliplite import dataset, fit, head, loader, mlp, params, ridge, scores, splits, store
-from mocliplite.calibration import fit_temperature, log_loss
+from mocliplite import params
+from mocliplite.data.clips import read_clips
+from mocliplite.data.splits import split_clips
 from mocliplite.errors import run
+from mocliplite.evaluation.calibration import fit_temperature, log_loss
+from mocliplite.evaluation.metrics import softmax, within_top
+from mocliplite.fusion import methods, ridge
+from mocliplite.fusion.heads import fit_heads
+from mocliplite.motion_net import loader, training
+from mocliplite.motion_net.embedding import embed_clips
+from mocliplite.store import stores, table_file
 
 PARTS = 3  # networks of the cross-fit
 MEMORISED: dict[str, Any] = {"dropout": 0.0, "label_smoothing": 0.0, "weight_decay": 0.0, "flip": False}
-MEMORISED |= {"zoom": 0.0, "shift": 0.0, "pace": 0.0, "trim": 0.0, "views": ("plain",)}
+MEMORISED |= {"zoom": 0.0, "shift": 0.0, "speed_jitter": 0.0, "temporal_crop": 0.0, "views": ("plain",)}
 _COLUMNS = ("head_val", "head_val_loss", "head_test", "blend_val", "blend_val_loss", "blend_test")
 Arrays = dict[str, np.ndarray]
 
@@ -70,12 +78,12 @@ def _cached(cache: Path, settings: params.Params, kind: str, fold: int) -> Array
 
 def _fold(settings: params.Params, kind: str, fold: int) -> Arrays:
     """Features of one fold as pairs.h5 has them, and the motion logits of the cross-fitted and the early networks."""
-    pairs = store.read_table("features/pairs.h5", "pairs").arrays
-    clips = dataset.read_clips("features/clips.csv")
-    cut = splits.split_clips(clips, replace(settings.dataset, split=fold))
+    pairs = table_file.read_table("features/pairs.h5", "pairs").arrays
+    clips = read_clips("features/clips.csv")
+    cut = split_clips(clips, replace(settings.dataset, split=fold))
     ids, labels, groups = pairs["ids"].tolist(), pairs["label"], pairs["group"]
     split = np.array([cut[clip_id] for clip_id in ids])
-    motion = store.open_store("features/motion")
+    motion = stores.open_store("features/motion")
     train, val = (np.flatnonzero(split == part) for part in ("train", "val"))
 
     def embed(rows: np.ndarray, used: params.MotionNet) -> tuple[np.ndarray, np.ndarray]:
@@ -83,11 +91,11 @@ def _fold(settings: params.Params, kind: str, fold: int) -> Arrays:
         if kind == "memorised":
             used = replace(used, **MEMORISED)
         seen = loader.MotionClips(motion, ids, used)
-        task = fit.Task(seen, torch.from_numpy(labels), rows.tolist(), judged_on.tolist(), len(pairs["classes"]))
+        task = training.Task(seen, torch.from_numpy(labels), rows.tolist(), judged_on.tolist(), len(pairs["classes"]))
         with tempfile.TemporaryDirectory() as folder:
             resume = Path(folder, "resume")
-            net, _, _ = fit.fit_motion(task, used, torch.device("cpu"), settings.compute.workers, resume, "")
-        out = [fit.embed_clips(net, seen, used, view, settings.compute.workers) for view in settings.motion_net.views]
+            net, _, _ = training.fit_motion(task, used, torch.device("cpu"), settings.compute.workers, resume, "")
+        out = [embed_clips(net, seen, used, view, settings.compute.workers) for view in settings.motion_net.views]
         return np.stack([embedding for embedding, _ in out], axis=1), np.mean([logits for _, logits in out], axis=0)
 
     embedding, logits = embed(train, settings.motion_net)
@@ -99,9 +107,9 @@ def _fold(settings: params.Params, kind: str, fold: int) -> Arrays:
         unseen, crossed[part] = embed(train[kept], settings.motion_net)
         left_out[train[held]] = part
     # A train clip from the one network that has not seen it, any other clip from the mean of all.
-    cross = np.log(scores.softmax(crossed)).mean(axis=0)
+    cross = np.log(softmax(crossed)).mean(axis=0)
     for part in range(PARTS):
-        cross[left_out == part] = np.log(scores.softmax(crossed[part][left_out == part]))
+        cross[left_out == part] = np.log(softmax(crossed[part][left_out == part]))
     kept_arrays = {name: pairs[name] for name in ("label", "group", "keyframe")} | {"split": split, "cross": cross}
     # Of the last of these networks, the third that it has not seen: on those a head can be fitted without its memory.
     kept_arrays |= {"unseen": unseen, "held": left_out == PARTS - 1}
@@ -112,7 +120,7 @@ def _show_memory(folds: list[Arrays]) -> None:
     for part in ("train", "val", "test"):
         chosen = [(d["logits"][d["split"] == part], d["label"][d["split"] == part]) for d in folds]
         top1 = np.mean([(logits.argmax(axis=1) == labels).mean() for logits, labels in chosen])
-        sure = np.mean([scores.softmax(logits).max(axis=1).mean() for logits, _ in chosen])
+        sure = np.mean([softmax(logits).max(axis=1).mean() for logits, _ in chosen])
         print(f"  motion network alone on {part:5}: top-1 {top1:.3f}, mean confidence {sure:.3f}")
 
 
@@ -167,8 +175,8 @@ WAYS = {
     "as they are (the paper's settings)": Way(_plain, PAPER),
     "as they are": Way(_plain),
     "views": Way(_views),
-    "views, drop_stream 0.3": Way(_views, {"drop_stream": 0.3}),
-    "views, drop_stream 0.6": Way(_views, {"drop_stream": 0.6}),
+    "views, drop_stream 0.3": Way(_views, {"stream_dropout": 0.3}),
+    "views, drop_stream 0.6": Way(_views, {"stream_dropout": 0.6}),
     "noise 0.5": Way(_noisy(0.5)),
     "noise 1": Way(_noisy(1.0)),
     "noise 2": Way(_noisy(2.0)),
@@ -190,11 +198,11 @@ def _judge_fold(fold: Arrays, way: Way, settings: params.Head) -> dict[str, floa
     val, test = (fold["split"] == part for part in ("val", "test"))
     labels = fold["label"][val]
     calm = [values / fit_temperature(values[..., val, :], labels) for values in logits.values()]
-    weights = head.choose_weights([values[..., val, :] for values in calm], labels)
-    logits["blend"] = head.mix(calm, weights)
+    weights = methods.fit_mixing_weights([values[..., val, :] for values in calm], labels)
+    logits["blend"] = methods.mix(calm, weights)
     row = {}
     for name in ("head", "blend"):
-        top1 = scores.within_top(logits[name], fold["label"], 1)
+        top1 = within_top(logits[name], fold["label"], 1)
         row |= {f"{name}_val": float(top1[:, val].mean()), f"{name}_test": float(top1[:, test].mean())}
         row[f"{name}_val_loss"] = log_loss(logits[name][:, val], labels)
     return row
@@ -216,7 +224,7 @@ def _logits(fold: Arrays, way: Way, settings: params.Head) -> np.ndarray:
     train &= torch.from_numpy(fold["held"]) | (not way.held_only)
     tensors = [torch.from_numpy(stream) for stream in streams]
     given, judge = (([stream[rows] for stream in tensors], labels[rows]) for rows in (train, val))
-    heads, _, _ = mlp.fit_heads(given, judge, int(labels.max()) + 1, replace(settings, **changes), "memory")
+    heads, _, _ = fit_heads(given, judge, int(labels.max()) + 1, replace(settings, **changes), "memory")
     x = heads.standardise(torch.cat([stream[:, 0] for stream in tensors], dim=1))
     with torch.inference_mode():
         return heads(x.expand(settings.seeds, -1, -1)).numpy()

@@ -21,14 +21,16 @@ from pathlib import Path
 import av
 from av.video.frame import PictureType
 
-from mocliplite import parallel, params, store
-from mocliplite.dataset import Clip
+from mocliplite import params
+from mocliplite.data.clips import Clip
 from mocliplite.params import Compute, Motion
+from mocliplite.runtime import engines
+from mocliplite.store import stores
 from stages import motion as stage
 
 PROJECT = Path(__file__).parents[1]
 FOOTAGE = PROJECT.parent / "shared/data"
-SETTINGS = Motion(cell=8, accumulate="none", reencode=None, interpolate=False, max_damaged=0.1)
+SETTINGS = Motion(cell_size=8, accumulate="none", reencode=None, interpolate=False, max_damaged=0.1)
 ALONE = Compute(workers=1, threads=1, device="cpu", engine="inline", time_limit=300)
 UCF101_FRAMES = 2_500_000
 
@@ -67,11 +69,11 @@ def ours(paths: Sequence[Path], compute: Compute = ALONE) -> int:
     settings = replace(project, dataset=replace(project.dataset, root="/"), motion=SETTINGS, compute=compute)
     parts = [
         stage.Part(number, [clips[clip_id] for clip_id in ids], settings, False)
-        for number, ids in enumerate(store.by_shard(clips, "motion"))
+        for number, ids in enumerate(stores.by_shard(clips, "motion"))
         if ids
     ]
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        return sum(failed for _, _, failed in parallel.map_shards(stage.extract, parts, compute))
+        return sum(failed for _, _, failed in engines.map_shards(stage.extract, parts, compute))
 
 
 def transcoded(source: Path, path: Path, codec: str, size: tuple[int, int], b_frames: int, most: int) -> Path:

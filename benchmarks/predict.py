@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 
 from benchmarks import bad_files
-from mocliplite.dataset import ENDINGS
-from mocliplite.predict import Answer, Recognizer
+from mocliplite.data.clips import ENDINGS
+from mocliplite.predict.recognizer import Answer, Recognizer
 
 FOOTAGE = Path(__file__).parents[2] / "shared/data/ut_interaction"
 

@@ -19,7 +19,8 @@ import h5py
 import numpy as np
 import torch
 
-from mocliplite import hdf5, store
+from mocliplite.errors import Failure
+from mocliplite.store import hdf5, shards, stores
 
 FRAMES, ROWS, COLS = 186, 30, 40  # the mean clip of UCF101 at cells of 8 pixels
 PICKED = 16
@@ -41,18 +42,18 @@ def write_keyframes(folder: Path, ids: list[str], rows: np.ndarray) -> None:
     """A keyframe store of these rows, float32 [N, 1, D]."""
     place = {clip_id: row for row, clip_id in enumerate(ids)}
 
-    def compute(missing: list[str]) -> dict[str, store.Record | store.Failure]:
+    def compute(missing: list[str]) -> dict[str, shards.Record | Failure]:
         extra = {"frame": np.array([90]), "time": np.array([3.6]), "source": np.array("0" * 64)}
-        return {clip_id: store.Record({"embedding": rows[place[clip_id]], **extra}) for clip_id in missing}
+        return {clip_id: shards.Record({"embedding": rows[place[clip_id]], **extra}) for clip_id in missing}
 
     write(folder, "keyframes", ids, compute)
 
 
-def write(folder: Path, kind: str, ids: list[str], compute: store.Compute) -> None:
+def write(folder: Path, kind: str, ids: list[str], compute: shards.Compute) -> None:
     """A store of these clips."""
-    with store.renewing(folder, kind):
-        for number, part in enumerate(store.by_shard(ids, kind)):
-            store.update_shard(store.shard_path(folder, number), kind, {}, dict.fromkeys(part, "f"), compute)
+    with stores.updating(folder, kind):
+        for number, part in enumerate(stores.by_shard(ids, kind)):
+            shards.update_shard(stores.shard_path(folder, number), kind, {}, dict.fromkeys(part, "f"), compute)
 
 
 def in_turns(readers: Mapping[str, Callable[[], object]], times: int = 5) -> dict[str, float]:
@@ -80,9 +81,9 @@ def embeddings(place: Path, clips: int) -> dict[str, float]:
     (place / "pt").mkdir()
     for clip_id, row in zip(ids, rows, strict=True):
         torch.save(torch.from_numpy(row.copy()), place / "pt" / f"{clip_id}.pt")
-    opened = store.open_store(place / "keyframes")
+    opened = stores.open_store(place / "keyframes")
     readers = {
-        "open": lambda: store.open_store(place / "keyframes"),
+        "open": lambda: stores.open_store(place / "keyframes"),
         "ours": lambda: opened.read(ids),
         "npz": lambda: np.load(place / "all.npz")["embedding"],
         "pt": lambda: torch.stack([torch.load(place / "pt" / f"{clip_id}.pt") for clip_id in ids]).numpy(),
@@ -110,9 +111,9 @@ def frames(place: Path, clips: int, asked: int = 256) -> dict[str, float]:
     ids = [f"clip{number:05d}" for number in range(clips)]
     fields = {clip_id: field(rng, int(rng.integers(100, 2 * FRAMES - 100))) for clip_id in ids}
 
-    def record(clip_id: str) -> store.Record:
+    def record(clip_id: str) -> shards.Record:
         kind = np.ones(len(fields[clip_id]), np.uint8)
-        return store.Record({"vectors": fields[clip_id], "kind": kind}, {"height": 240, "width": 320})
+        return shards.Record({"vectors": fields[clip_id], "kind": kind}, {"height": 240, "width": 320})
 
     write(place / "motion", "motion", ids, lambda missing: {clip_id: record(clip_id) for clip_id in missing})
     (place / "motion_pt").mkdir()
@@ -121,10 +122,10 @@ def frames(place: Path, clips: int, asked: int = 256) -> dict[str, float]:
     np.savez_compressed(place / "motion.npz", **fields)
     chosen = [str(clip_id) for clip_id in rng.choice(ids, min(asked, clips), replace=False)]
     picked = {clip_id: np.sort(rng.choice(len(fields[clip_id]), PICKED, replace=False)) for clip_id in chosen}
-    opened = store.open_store(place / "motion")
+    opened = stores.open_store(place / "motion")
 
     def plain(clip_id: str) -> np.ndarray:
-        with h5py.File(store.shard_path(place / "motion", store.shard_of(clip_id, 64))) as file:
+        with h5py.File(stores.shard_path(place / "motion", stores.shard_of(clip_id, 64))) as file:
             return file[clip_id]["vectors"][picked[clip_id]]
 
     def ours(clip_id: str) -> np.ndarray:
@@ -175,7 +176,7 @@ def compression(place: Path, clips: int) -> dict[str, dict[str, float]]:
 
     def by_us(path: Path) -> None:
         with hdf5.create(path, "motion", {}) as file:
-            hdf5.put_all(file, fields)
+            hdf5.put_arrays(file, fields)
 
     def read(path: Path) -> None:
         with h5py.File(path) as file:

@@ -39,7 +39,7 @@ def pairs_of(seed: int = 0) -> tuple[dict[str, np.ndarray], float]:
         "prompts": np.linalg.qr(rng.normal(size=(512, CLASSES)))[0].T.astype(np.float32),
         "classes": classes,
         "logit_scale": np.array(100.0, dtype=np.float32),
-        "likeness": np.zeros(count, dtype=np.float32),
+        "similarity": np.zeros(count, dtype=np.float32),
     }, perfect
 
 

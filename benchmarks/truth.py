@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.scenes import SCENES, Scene, encode
-from mocliplite import motion
-from mocliplite.fields import CELL, KIND_CODES, MISSING, Field
+from mocliplite.motion import extraction
+from mocliplite.motion.field import BASE_CELL_SIZE, KIND_CODES, MISSING, Field
 from mocliplite.params import Motion
 
-PLAIN = Motion(cell=8, accumulate="none", reencode=None, interpolate=False, max_damaged=0.1)
+PLAIN = Motion(cell_size=8, accumulate="none", reencode=None, interpolate=False, max_damaged=0.1)
 # As ffmpeg calls x264 unless it is told otherwise: three references, B-frames that others refer to, weights.
 USUAL = {"crf": "23", "x264-params": "scenecut=0:b-adapt=0"}
 PATTERNS = [
@@ -27,15 +27,17 @@ PATTERNS = [
 
 def errors(field: Field, scene: Scene) -> tuple[np.ndarray, float]:
     """Error of each known cell away from borders, pixels per frame interval; and the share of cells that are known."""
-    height, width = (CELL * (size // CELL) for size in scene.pictures[0].shape)
-    cells = scene.motion[:, :height, :width].reshape(len(scene.motion), height // CELL, CELL, width // CELL, CELL, 2)
+    height, width = (BASE_CELL_SIZE * (size // BASE_CELL_SIZE) for size in scene.pictures[0].shape)
+    cells = scene.motion[:, :height, :width].reshape(
+        len(scene.motion), height // BASE_CELL_SIZE, BASE_CELL_SIZE, width // BASE_CELL_SIZE, BASE_CELL_SIZE, 2
+    )
     # A codec moves whole macroblocks: a cell is judged where all is of one motion 16 pixels around it.
     truth, spread = cells.mean(axis=(2, 4)), np.ptp(cells, axis=(2, 4)).max(axis=-1)
     one = (spread < 0.5) & _alike(truth)
     informed = np.isin(field.kind, [KIND_CODES["P"], KIND_CODES["B"]])[:, None, None]
     judged = one & informed
     judged[:, :2], judged[:, -2:], judged[:, :, :2], judged[:, :, -2:] = False, False, False, False
-    vectors = field.vectors[:, : height // CELL, : width // CELL]
+    vectors = field.vectors[:, : height // BASE_CELL_SIZE, : width // BASE_CELL_SIZE]
     known = judged & (vectors[..., 0] != MISSING)
     return np.abs(vectors[known] / 4 - truth[known]).max(axis=-1), known.sum() / judged.sum()
 
@@ -57,7 +59,7 @@ def main() -> None:
             scene = make()
             for codec, options, gop, b_frames in PATTERNS:
                 path = encode(Path(folder, "a.mkv"), scene.pictures, codec, gop, b_frames, **options)
-                error, known = errors(motion.motion_field(path, PLAIN), scene)
+                error, known = errors(extraction.motion_field(path, PLAIN), scene)
                 median, high, wrong = np.median(error), np.percentile(error, 90), (error > 1).mean()
                 label = "x264*" if options else codec.removeprefix("lib")
                 print(f"{name:15} {label:8} {gop:4} {b_frames:2} {median:7.3f} {high:6.2f} {wrong:7.1%} {known:6.0%}")

@@ -25,9 +25,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mocliplite import fit, loader, nets, params, store, views
-from mocliplite.fields import even_places
-from mocliplite.progress import progress
+from mocliplite import params
+from mocliplite.motion_net import augmentation, embedding, loader, networks, sampling, training
+from mocliplite.motion_net.sampling import even_positions
+from mocliplite.runtime.progress import progress
+from mocliplite.store import stores
 
 ROOT = Path(__file__).parents[1]
 SETS = {1: range(1, 11), 2: range(11, 21)}
@@ -83,14 +85,14 @@ def main() -> None:
         )
         for protocol, part in product(given.protocols, given.sets)
     }
-    net = nets.motion_net(settings, len(data.classes))
-    shown = next(views.shown(torch.zeros(1, settings.frames, 3, settings.rows, settings.cols), settings))
+    net = networks.motion_net(settings, len(data.classes))
+    shown = next(augmentation.view_inputs(torch.zeros(1, settings.frames, 3, settings.rows, settings.cols), settings))
     summary = {
         "arch": settings.arch,
         "epochs": settings.epochs,
         "folds": given.folds,
         "seeds": given.seeds,
-        **nets.cost(net, shown),
+        **networks.cost(net, shown),
         "reading_seconds": round(read, 1),
         "training_cpu_seconds_each": round(statistics.mean(trained.values()), 2),
         "wall_seconds": round(time.perf_counter() - start, 1),
@@ -140,23 +142,23 @@ def _train(fold: Fold) -> tuple[Fold, np.ndarray, float]:
     allowed = np.isin(data.sequences, SETS[fold.part]) if fold.protocol == "within" else np.full(len(left_out), True)
     train, test = np.flatnonzero(allowed & ~left_out), np.flatnonzero(left_out)
     torch.manual_seed(settings.seed)
-    net = nets.motion_net(settings, len(data.classes))
-    (_train_grid if settings.arch == "grid" else _train_paper)(net, data, train, settings)
-    out = (_test_grid if settings.arch == "grid" else _test_paper)(net, data, test, settings)
+    net = networks.motion_net(settings, len(data.classes))
+    (_train_grid if settings.arch == "motion_histogram" else _train_paper)(net, data, train, settings)
+    out = (_test_grid if settings.arch == "motion_histogram" else _test_paper)(net, data, test, settings)
     return fold, out, time.process_time() - start
 
 
-def _train_grid(net: nets.GridNet, data: Data, train: np.ndarray, settings: params.MotionNet) -> None:
+def _train_grid(net: networks.MotionHistogram, data: Data, train: np.ndarray, settings: params.MotionNet) -> None:
     """fit_motion's steps, on the views drawn before, and without a choice of epoch: all are done."""
     generator = np.random.default_rng(settings.seed)
-    optimiser = fit.optimiser_of(net, settings)
+    optimiser = training.optimiser_of(net, settings)
     steps = max(1, len(train) // settings.batch)
     net.train()
     for epoch in range(settings.epochs):
         for step, rows in enumerate(np.array_split(generator.permutation(train), steps)):
             chosen = data.drawn[rows, generator.integers(data.drawn.shape[1], size=len(rows))].float()
             done = (epoch * steps + step) / (settings.epochs * steps)
-            fit.learn(
+            training.train_step(
                 lambda seen: net.classify(net.dropout(net.embed_histogram(seen))),
                 optimiser,
                 (chosen, data.labels[rows]),
@@ -166,24 +168,24 @@ def _train_grid(net: nets.GridNet, data: Data, train: np.ndarray, settings: para
 
 
 @torch.inference_mode()
-def _test_grid(net: nets.GridNet, data: Data, test: np.ndarray, settings: params.MotionNet) -> np.ndarray:
+def _test_grid(net: networks.MotionHistogram, data: Data, test: np.ndarray, settings: params.MotionNet) -> np.ndarray:
     net.eval()
     seen = data.evaluated[test].float()
     return net.classify(net.embed_histogram(seen.flatten(0, 1))).unflatten(0, seen.shape[:2]).numpy()
 
 
-def _train_paper(net: nets.EfficientNetB0, data: Data, train: np.ndarray, settings: params.MotionNet) -> None:
-    task = fit.Task(data.clips, data.labels, train.tolist(), [], len(data.classes))
-    state = fit.State(net, fit.optimiser_of(net, settings), {})
+def _train_paper(net: networks.EfficientNetB0, data: Data, train: np.ndarray, settings: params.MotionNet) -> None:
+    task = training.Task(data.clips, data.labels, train.tolist(), [], len(data.classes))
+    state = training.State(net, training.optimiser_of(net, settings), {})
     for epoch in range(settings.epochs):
-        stream = loader.batches(data.clips, fit.epoch_picks(task, settings, epoch), 0)
-        fit.train_epoch(task, settings, state, stream)
+        stream = loader.batches(data.clips, training.epoch_batches(task, settings, epoch), 0)
+        training.train_epoch(task, settings, state, stream)
         state.curve.append({})
 
 
-def _test_paper(net: nets.EfficientNetB0, data: Data, test: np.ndarray, settings: params.MotionNet) -> np.ndarray:
+def _test_paper(net: networks.EfficientNetB0, data: Data, test: np.ndarray, settings: params.MotionNet) -> np.ndarray:
     clips = loader.MotionClips(data.clips.store, [data.clips.ids[row] for row in test], settings)
-    return fit.embed_clips(net, clips, replace(settings, batch=2), "plain", 0)[1][:, None]
+    return embedding.embed_clips(net, clips, replace(settings, batch=2), "plain", 0)[1][:, None]
 
 
 def _judge(folds: Sequence[Fold], data: Data, logits: dict[Fold, np.ndarray]) -> dict[str, object]:
@@ -216,25 +218,28 @@ def _judge(folds: Sequence[Fold], data: Data, logits: dict[Fold, np.ndarray]) ->
 def _load(folder: Path, settings: params.MotionNet, drawn: int) -> Data:
     with (folder.parent / "clips.csv").open(newline="") as file:
         rows = {row["id"]: row for row in csv.DictReader(file)}
-    motion = store.open_store(folder)
+    motion = stores.open_store(folder)
     clips = loader.MotionClips(motion, motion.ids, settings)
     classes = sorted({row["label"] for row in rows.values()})
     labels = torch.tensor([classes.index(rows[key]["label"]) for key in motion.ids])
     sequences = np.array([int(rows[key]["group"]) for key in motion.ids])
-    if settings.arch != "grid":
+    if settings.arch != "motion_histogram":
         return Data(clips, classes, labels, sequences, None, None)
-    net, generator = nets.GridNet(settings, len(classes)), np.random.default_rng(0)
+    net, generator = networks.MotionHistogram(settings, len(classes)), np.random.default_rng(0)
     augmenter = torch.Generator().manual_seed(0)
     pool, evaluated = [], []
     with progress("views", len(clips), "clip") as bar:
         for row in range(len(clips)):
             # One reading for all views: at so many even places no frame is missed.
-            every, _ = clips[loader.Pick(row, even_places(EVERY))]
-            places = np.stack([views.random_places(settings, generator) for _ in range(drawn)])
+            every, _ = clips[loader.ClipSample(row, even_positions(EVERY))]
+            places = np.stack([sampling.random_positions(settings, generator) for _ in range(drawn)])
             fields = every[torch.from_numpy((places * EVERY).astype(np.int64))]
-            pool.append(net.histogram(views.augment(fields, settings, augmenter)).half())
-            fields = [clips[loader.Pick(row, views.places(settings, view))][0][None] for view in EVALUATED]
-            seen = [next(views.shown(field, settings, view)) for field, view in zip(fields, EVALUATED, strict=True)]
+            pool.append(net.histogram(augmentation.augment(fields, settings, augmenter)).half())
+            fields = [clips[loader.ClipSample(row, sampling.positions(settings, view))][0][None] for view in EVALUATED]
+            seen = [
+                next(augmentation.view_inputs(field, settings, view))
+                for field, view in zip(fields, EVALUATED, strict=True)
+            ]
             evaluated.append(net.histogram(torch.cat(seen)).half())
             bar.update()
     return Data(clips, classes, labels, sequences, torch.stack(pool), torch.stack(evaluated))
@@ -262,7 +267,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ut_interaction", description=__doc__)
     parser.add_argument("--root", type=Path, default=ROOT.parent / "shared/data/ut_interaction", help="the clips")
     parser.add_argument("--store", type=Path, default=ROOT / ".ut_interaction/features/motion", help="motion store")
-    parser.add_argument("--arch", choices=("grid", "efficientnet_b0"), default="grid")
+    parser.add_argument("--arch", choices=("motion_histogram", "efficientnet_b0"), default="grid")
     parser.add_argument("--protocols", nargs="+", choices=("within", "all"), default=["within", "all"])
     parser.add_argument("--sets", nargs="+", type=int, choices=(1, 2), default=[1, 2])
     parser.add_argument("--seeds", type=int, default=5)

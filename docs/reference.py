@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from mocliplite import params  # noqa: E402
-from mocliplite.__main__ import commands_of, parser  # noqa: E402
+from mocliplite.cli._main import parser, parsers  # noqa: E402
 
 
 def main() -> None:
@@ -59,7 +59,7 @@ def type_text(kind: Any) -> str:
 def commands_page() -> str:
     """The help of every command."""
     out = ["# Command line", "", "What `python -m mocliplite COMMAND --help` says. Made by `make docs`.", ""]
-    for name, command in sorted(commands_of(parser()).items()):
+    for name, command in sorted(parsers(parser()).items()):
         command.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=100)
         out += [f"## {name}", "", "```text", command.format_help().strip(), "```", ""]
     return "\n".join(out)

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from mocliplite.errors import UserError
-from mocliplite.files import replacing, undamaged, write_json
+from mocliplite.files import refuse_damaged, replacing, write_json
 
 
 def save(folder: str | Path, tensors: dict[str, np.ndarray], config: dict[str, Any]) -> None:
@@ -24,9 +24,9 @@ def load(folder: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     weights, described = Path(folder, "model.safetensors"), Path(folder, "config.json")
     if not (weights.is_file() and described.is_file()):
         raise UserError(f"{folder} holds no trained model; run `dvc repro`, or `dvc pull {folder}`.")
-    with undamaged(described, ValueError, TypeError):
+    with refuse_damaged(described, ValueError, TypeError):
         config: dict[str, Any] = dict(json.loads(described.read_text(encoding="utf-8")))
-    with undamaged(weights, SafetensorError):
+    with refuse_damaged(weights, SafetensorError):
         return load_file(weights), config
 
 
@@ -40,7 +40,7 @@ def load_state(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | Non
     """(tensors, state) of what save_state wrote; None where there is none. Raises UserError where it is damaged."""
     if not path.is_file():
         return None
-    with undamaged(path, SafetensorError, ValueError, KeyError, TypeError):
+    with refuse_damaged(path, SafetensorError, ValueError, KeyError, TypeError):
         with safe_open(path, framework="np") as file:
             state: dict[str, Any] = dict(json.loads(file.metadata()["state"]))
         return load_file(path), state

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 
 
 class UserError(Exception):
@@ -22,3 +23,18 @@ def run(main: Callable[[], None], status: int = 1) -> None:
     except KeyboardInterrupt:
         print("interrupted; what was finished is kept, run the same command again to go on.", file=sys.stderr)
         sys.exit(130)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a clip could not be used, in a sentence.
+
+    retry: the machine failed (memory, time limit), not the clip. The next run tries it again, whereas a clip's own
+    failure stays until the clip, the settings or the code change.
+    """
+
+    reason: str
+    retry: bool = False
+
+    def __str__(self) -> str:
+        return self.reason

@@ -56,14 +56,14 @@ def _lives(partial: Path) -> bool:
     return True
 
 
-def sweep(folder: Path) -> None:
+def remove_partial_files(folder: Path) -> None:
     """Remove what killed runs left half written in a folder."""
     for path in folder.glob(f".*{_PARTIAL}"):
         path.unlink(missing_ok=True)
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold path for this process, by a lock file beside it. Raises UserError where another process holds it.
 
     A killed process holds nothing: the system lets go of its lock, and where a file system knows none, filelock looks
@@ -86,7 +86,7 @@ def held(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def undamaged(path: str | Path, *errors: type[Exception]) -> Iterator[None]:
+def refuse_damaged(path: str | Path, *errors: type[Exception]) -> Iterator[None]:
     """Within it, these exceptions mean that path is damaged, and become a UserError that says so."""
     try:
         yield

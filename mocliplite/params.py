@@ -17,7 +17,6 @@ from mocliplite.errors import UserError
 FILE = "params.yaml"
 # DVC cannot leave out a dependency whose setting is empty: this file stands where a watched path names nothing.
 NOTHING = "configs/none"
-
 Section = TypeVar("Section")
 
 
@@ -78,7 +77,7 @@ class Reencode:
 class Motion:
     """How motion vectors become a field."""
 
-    cell: Literal[8, 16]  # edge of a cell of the field, in pixels
+    cell_size: Literal[8, 16]  # edge of a cell of the field, in pixels
     accumulate: Literal["none", "gop"]  # gop: displacement since the last I-frame instead of a frame interval's
     reencode: Literal["auto"] | Reencode | None  # auto: only clips whose codec has no vectors
     interpolate: bool  # fill in frames without vectors from those before and after
@@ -117,14 +116,14 @@ class Clip:
 class MotionNet:
     """The network on motion fields, and how it is trained."""
 
-    arch: Literal["grid", "efficientnet_b0"]
+    arch: Literal["motion_histogram", "efficientnet_b0"]
     pretrained: str | None  # hub id or folder of an EfficientNet-B0 that efficientnet_b0 starts from
     frames: int  # fields seen of a clip, one from each of as many equal spans
     segments: int  # the same, in training
     crops: Literal[1, 10]  # of efficientnet_b0: windows of a field whose mean is taken, outside training
     rows: int  # every field is brought to rows x cols cells
     cols: int
-    camera: bool  # take each field's median motion from it
+    remove_global_motion: bool  # take each field's median motion from it
     width: int  # length of the embedding of arch grid
     dropout: float
     lr: float
@@ -136,8 +135,8 @@ class MotionNet:
     flip: bool  # mirror half of the train clips; false where left and right are classes
     zoom: float  # arch grid, in training: scale by up to e**zoom
     shift: float  # by up to this share of the picture
-    pace: float  # motion faster or slower by up to e**pace
-    trim: float  # leave out up to this share of the clip at either end
+    speed_jitter: float  # motion faster or slower by up to e**pace
+    temporal_crop: float  # leave out up to this share of the clip at either end
     views: tuple[Literal["plain", "flip", "shift"], ...]  # embeddings cached for each clip; the first is plain
     seed: int
 
@@ -149,9 +148,11 @@ class MotionNet:
         for key in ("dropout", "label_smoothing"):
             value = getattr(self, key)
             require(0 <= value < 1, f"motion_net.{key}", value, "at least 0 and below 1")
-        for key in ("zoom", "shift", "pace"):
+        for key in ("zoom", "shift", "speed_jitter"):
             require(0 <= getattr(self, key) <= 1, f"motion_net.{key}", getattr(self, key), "from 0 to 1")
-        require(0 <= self.trim < 0.5, "motion_net.trim", self.trim, "at least 0 and below 0.5")
+        require(
+            0 <= self.temporal_crop < 0.5, "motion_net.temporal_crop", self.temporal_crop, "at least 0 and below 0.5"
+        )
         require(self.lr > 0, "motion_net.lr", self.lr, "above 0")
         require(self.weight_decay >= 0, "motion_net.weight_decay", self.weight_decay, "at least 0")
         first = self.views[:1] == ("plain",) and len(set(self.views)) == len(self.views)
@@ -172,14 +173,14 @@ class Head:
     patience: int  # epochs without a lower validation loss after which a seed stops
     batch: int
     views: Literal["all", "plain"]  # which of the cached views of train clips a step may see
-    drop_stream: float  # share of clips a step that lack one of the streams
+    stream_dropout: float  # share of clips a step that lack one of the streams
     seeds: int  # heads fitted, from as many random starts
 
     def __post_init__(self) -> None:
         for key in ("hidden", "epochs", "patience", "batch", "seeds"):
             require(getattr(self, key) >= 1, f"head.{key}", getattr(self, key), "at least 1")
         require(0 <= self.dropout < 1, "head.dropout", self.dropout, "at least 0 and below 1")
-        require(0 <= self.drop_stream <= 1, "head.drop_stream", self.drop_stream, "from 0 to 1")
+        require(0 <= self.stream_dropout <= 1, "head.stream_dropout", self.stream_dropout, "from 0 to 1")
         require(self.lr > 0, "head.lr", self.lr, "above 0")
         require(self.weight_decay >= 0, "head.weight_decay", self.weight_decay, "at least 0")
 
@@ -243,8 +244,21 @@ def keys() -> list[str]:
     return [f"{name}.{field.name}" for name, kind in kinds.items() for field in fields(kind)]
 
 
+# Settings whose names have changed, by the earlier name.
+_RENAMED = {
+    "motion.cell": "motion.cell_size",
+    "motion_net.camera": "motion_net.remove_global_motion",
+    "motion_net.pace": "motion_net.speed_jitter",
+    "motion_net.trim": "motion_net.temporal_crop",
+    "head.drop_stream": "head.stream_dropout",
+}
+_RENAMED_VALUES = {("motion_net.arch", "grid"): "motion_histogram"}
+
+
 def _refuse_unknown(given: dict[str, Any], known: list[str], prefix: str) -> None:
     for key in given:
+        if f"{prefix}{key}" in _RENAMED:
+            raise UserError(f"{FILE}: {prefix}{key} is now called {_RENAMED[f'{prefix}{key}']}; rename it.")
         if key not in known:
             nearest = get_close_matches(str(key), known, n=1, cutoff=0)[0]
             raise UserError(f"{FILE}: {prefix}{key} is not a setting; the nearest is {prefix}{nearest}.")
@@ -269,8 +283,9 @@ def _convert(kind: Any, key: str, value: Any) -> Any:
         return section(kind, key, value)
     if get_origin(kind) is Literal:
         choices = get_args(kind)
-        near = get_close_matches(str(value), map(str, choices), n=1)
-        hint = f"; the nearest is {near[0]}" if near else ""
+        renamed = _RENAMED_VALUES.get((key, str(value)))
+        near = [renamed] if renamed else get_close_matches(str(value), map(str, choices), n=1)
+        hint = f"; {'it is now called' if renamed else 'the nearest is'} {near[0]}" if near else ""
         # Not `in` alone: True equals 1 to Python.
         holds = any(value == choice and type(value) is type(choice) for choice in choices)
         require(holds, key, value, " or ".join(map(str, choices)) + hint)

@@ -17,7 +17,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPToken
 from transformers.utils import logging
 
 from mocliplite.errors import run
-from mocliplite.progress import counted
+from mocliplite.runtime.progress import counted
 from sample import scene
 
 FOLDER = Path("sample/data/clip")

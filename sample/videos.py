@@ -13,7 +13,7 @@ import numpy as np
 
 from mocliplite import files
 from mocliplite.errors import run
-from mocliplite.progress import progress
+from mocliplite.runtime.progress import progress
 from sample import scene
 
 CLIPS = Path("sample/data/clips")

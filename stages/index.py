@@ -3,13 +3,14 @@
 Reads dataset.root, and classInd.txt of dataset.lists where it is; writes features/clips.csv.
 """
 
-from mocliplite import dataset, params
+from mocliplite import params
+from mocliplite.data.clips import find_clips, write_clips
 from mocliplite.errors import run
 
 
 def main() -> None:
-    clips = dataset.find_clips(params.load().dataset)
-    dataset.write_clips("features/clips.csv", clips)
+    clips = find_clips(params.load().dataset)
+    write_clips("features/clips.csv", clips)
 
     classes = len({clip.label for clip in clips})
     groups = len({clip.group for clip in clips})

@@ -9,47 +9,53 @@ from functools import cache
 
 import numpy as np
 
-from mocliplite import clip, dataset, keyframes, options, parallel, params, store
-from mocliplite.errors import UserError, run
-from mocliplite.progress import progress
+from mocliplite import params
+from mocliplite.data.clips import read_clips
+from mocliplite.encoders import clip
+from mocliplite.errors import Failure, UserError, run
+from mocliplite.runtime import arguments, crash_safe, engines
+from mocliplite.runtime.progress import progress
+from mocliplite.store import shards, stores
+from mocliplite.store.failures import check_failed
+from mocliplite.video import keyframes
 
 FOLDER = "features/keyframes"
 
 
 def main() -> None:
-    retry_failed = options.retry_failed("keyframes")
+    retry_failed = arguments.retry_failed("keyframes")
     settings = params.load()
     checkpoint = clip.locate(settings.clip.model, settings.clip.revision)
-    clips = {item.id: item for item in dataset.read_clips("features/clips.csv")}
+    clips = {item.id: item for item in read_clips("features/clips.csv")}
     sampling = {"frames": settings.clip.frames, "pick": settings.clip.pick, "batch": settings.clip.batch}
-    decided = {
+    cache_key = {
         **clip.describe(settings.clip.model, settings.clip.revision, checkpoint),
         **sampling,
         "cost": clip.cost(checkpoint),
     }
-    model = cache(lambda: clip.load(checkpoint, settings.compute))
-    decode = parallel.guarded(keyframes.keyframes, settings.compute)
+    model = cache(lambda: clip.load_clip(checkpoint, settings.compute))
+    decode = crash_safe.crash_safe(keyframes.read_keyframes, settings.compute)
 
-    def prepared(clip_id: str) -> list[tuple[int, float, np.ndarray]] | store.Failure:
+    def prepared(clip_id: str) -> list[tuple[int, float, np.ndarray]] | Failure:
         """Index, seconds and CLIP's input of each keyframe: made ahead, so that the forward passes do not wait."""
         try:
             path = f"{settings.dataset.root}/{clips[clip_id].path}"
             found = decode(path, settings.clip.frames, settings.clip.pick)
         except UserError as error:
-            return store.Failure(str(error))
-        if isinstance(found, store.Failure):
+            return Failure(str(error))
+        if isinstance(found, Failure):
             return found
         return [(one.frame, one.time, clip.preprocess(model(), [one.image])[0]) for one in found]
 
-    def compute(ids: list[str]) -> dict[str, store.Record | store.Failure]:
-        results: dict[str, store.Record | store.Failure] = {}
+    def compute(ids: list[str]) -> dict[str, shards.Record | Failure]:
+        results: dict[str, shards.Record | Failure] = {}
         taken: list[tuple[str, int, float]] = []
         model()  # before the threads ask for it, each for its own
 
         def pixels() -> Iterator[np.ndarray]:
-            for clip_id, found in zip(ids, parallel.map_ahead(prepared, ids, settings.compute.workers), strict=True):
+            for clip_id, found in zip(ids, engines.map_ahead(prepared, ids, settings.compute.workers), strict=True):
                 bar.update()
-                if isinstance(found, store.Failure):
+                if isinstance(found, Failure):
                     results[clip_id] = found
                     continue
                 for frame, seconds, image in found:
@@ -59,7 +65,7 @@ def main() -> None:
         rows = list(clip.embed_pixels(model(), pixels(), settings.clip.batch))
         for clip_id in dict.fromkeys(clip_id for clip_id, _, _ in taken):
             own = [place for place, (other, _, _) in enumerate(taken) if other == clip_id]
-            results[clip_id] = store.Record(
+            results[clip_id] = shards.Record(
                 {
                     "embedding": np.stack([rows[place] for place in own]),
                     "frame": np.array([taken[place][1] for place in own]),
@@ -70,16 +76,16 @@ def main() -> None:
         return results
 
     computed = failed = 0
-    with store.renewing(FOLDER, "keyframes"), progress("keyframes", len(clips), "clip") as bar:
-        for number, ids in enumerate(store.by_shard(clips, "keyframes")):
-            wanted = {clip_id: store.fingerprint(clips[clip_id].sha256, decided) for clip_id in ids}
-            path = store.shard_path(FOLDER, number)
-            new, lost = store.update_shard(path, "keyframes", decided, wanted, compute, retry_failed)
+    with stores.updating(FOLDER, "keyframes"), progress("keyframes", len(clips), "clip") as bar:
+        for number, ids in enumerate(stores.by_shard(clips, "keyframes")):
+            wanted = {clip_id: shards.fingerprint(clips[clip_id].sha256, cache_key) for clip_id in ids}
+            path = stores.shard_path(FOLDER, number)
+            new, lost = shards.update_shard(path, "keyframes", cache_key, wanted, compute, retry_failed)
             computed, failed = computed + new, failed + lost
             bar.set_postfix(computed=computed, failed=failed, refresh=False)
             bar.update(len(ids) - new)
-    failures = store.open_store(FOLDER).failures
-    dataset.check_failed(failures, len(clips), settings.dataset.max_failed, "keyframes")
+    failures = stores.open_store(FOLDER).failures
+    check_failed(failures, len(clips), settings.dataset.max_failed, "keyframes")
 
 
 if __name__ == "__main__":

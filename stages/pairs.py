@@ -8,19 +8,23 @@ from collections import Counter
 
 import numpy as np
 
-from mocliplite import dataset, files, pairs, params, store
+from mocliplite import files, params
+from mocliplite.data.clips import class_names, read_clips
+from mocliplite.data.splits import group_of, read_splits
 from mocliplite.errors import UserError, run
-from mocliplite.splits import group_of, read_splits
+from mocliplite.fusion import similarity
+from mocliplite.fusion.pairs import check
+from mocliplite.store import failures, stores, table_file
 
 
 def main() -> None:
     settings = params.load()
-    clips = {clip.id: clip for clip in dataset.read_clips("features/clips.csv")}
+    clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
     splits = read_splits("features/splits.csv")
-    keyframes = store.open_store("features/keyframes")
-    motion = store.open_store("features/motion_embeddings")
-    prompts = store.read_table("features/prompts.h5", "prompts")
-    classes = dataset.class_names(list(clips.values()))
+    keyframes = stores.open_store("features/keyframes")
+    motion = stores.open_store("features/motion_embeddings")
+    prompts = table_file.read_table("features/prompts.h5", "prompts")
+    classes = class_names(list(clips.values()))
 
     # A clip has a row or a recorded failure. Neither means that the store is older than clips.csv.
     for part in (keyframes, motion):
@@ -31,7 +35,7 @@ def main() -> None:
         raise UserError("features/prompts.h5 was made for other classes than features/clips.csv; run `dvc repro`.")
 
     failed = keyframes.failures | motion.failures
-    dataset.check_failed(failed, len(clips), settings.dataset.max_failed, "pairs")
+    failures.check_failed(failed, len(clips), settings.dataset.max_failed, "pairs")
     ids = sorted(clip_id for clip_id in clips if clip_id not in failed and splits[clip_id] != "unused")
     frames = keyframes.read(ids)
     # As of motion, view 0 is the one that is judged: the mean of the frames. Training draws from the others too.
@@ -48,14 +52,14 @@ def main() -> None:
         "classes": np.array(classes, dtype=str),
         "logit_scale": np.asarray(prompts.arrays["logit_scale"]),
     }
-    pairs.check(arrays)
-    twin, arrays["likeness"] = pairs.likeness(arrays)
-    made_of = {"keyframes": keyframes.settings, "motion_embeddings": motion.settings, "prompts": prompts.settings}
-    store.write_table("features/pairs.h5", "pairs", arrays, made_of)
+    check(arrays)
+    nearest, arrays["similarity"] = similarity.nearest_train_clips(arrays)
+    provenance = {"keyframes": keyframes.settings, "motion_embeddings": motion.settings, "prompts": prompts.settings}
+    table_file.write_table("features/pairs.h5", "pairs", arrays, provenance)
 
-    alike = np.flatnonzero(arrays["likeness"] >= pairs.ALIKE)
-    rows = [[ids[row], splits[ids[row]], ids[twin[row]], f"{arrays['likeness'][row]:.4f}"] for row in alike]
-    files.write_rows("features/near_duplicates.csv", ["id", "split", "train_clip", "likeness"], rows)
+    alike = np.flatnonzero(arrays["similarity"] >= similarity.NEAR_DUPLICATE)
+    rows = [[ids[row], splits[ids[row]], ids[nearest[row]], f"{arrays['similarity'][row]:.4f}"] for row in alike]
+    files.write_rows("features/near_duplicates.csv", ["id", "split", "train_clip", "similarity"], rows)
     if rows:
         print(f"warning: {len(rows)} clips for val or test are nearly a train clip; see features/near_duplicates.csv")
 

@@ -6,19 +6,23 @@ features/prompts.h5.
 
 import numpy as np
 
-from mocliplite import clip, dataset, params, store, wording
+from mocliplite import params
+from mocliplite.data.clips import class_names, read_clips
+from mocliplite.encoders import clip
+from mocliplite.encoders.prompts import flatten_names, read_names, read_templates, readable_name
 from mocliplite.errors import run
+from mocliplite.store import table_file
 
 
 def main() -> None:
     settings = params.load()
-    templates = wording.read_templates(settings.clip.prompts)
-    names = wording.read_names(settings.clip.names)
+    templates = read_templates(settings.clip.prompts)
+    names = read_names(settings.clip.names)
     checkpoint = clip.locate(settings.clip.model, settings.clip.revision)
-    classes = dataset.class_names(dataset.read_clips("features/clips.csv"))
-    model = clip.load(checkpoint, settings.compute)
+    classes = class_names(read_clips("features/clips.csv"))
+    model = clip.load_clip(checkpoint, settings.compute)
 
-    spoken, owner = wording.flat(classes, {name: names.get(name, [wording.spoken(name)]) for name in classes})
+    spoken, owner = flatten_names(classes, {name: names.get(name, [readable_name(name)]) for name in classes})
     rows = clip.embed_classes(model, spoken, templates)
     mean = np.stack([rows[np.equal(owner, number)].mean(axis=0) for number in range(len(classes))])
     arrays = {
@@ -28,7 +32,7 @@ def main() -> None:
         "templates": np.array(templates, dtype=str),
         "logit_scale": np.array(clip.logit_scale(model), dtype=np.float32),
     }
-    store.write_table(
+    table_file.write_table(
         "features/prompts.h5", "prompts", arrays, clip.describe(settings.clip.model, settings.clip.revision, checkpoint)
     )
     print(f"{len(spoken)} names of {len(classes)} classes x {len(templates)} templates; {classes[0]} is {spoken[0]!r}")

@@ -6,14 +6,15 @@ Reads features/clips.csv and the lists in dataset.lists; writes features/splits.
 from collections import Counter
 from typing import get_args
 
-from mocliplite import dataset, params
+from mocliplite import params
+from mocliplite.data.clips import read_clips
+from mocliplite.data.splits import Split, split_clips, write_splits
 from mocliplite.errors import run
-from mocliplite.splits import Split, split_clips, write_splits
 
 
 def main() -> None:
     settings = params.load().dataset
-    clips = dataset.read_clips("features/clips.csv")
+    clips = read_clips("features/clips.csv")
     splits = split_clips(clips, settings)
     write_splits("features/splits.csv", splits)
 

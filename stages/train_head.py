@@ -9,37 +9,41 @@ from dataclasses import asdict
 
 import numpy as np
 
-from mocliplite import checkpoint, files, head, mlp, params, store
-from mocliplite.device import device
+from mocliplite import checkpoint, files, params
 from mocliplite.errors import run
+from mocliplite.fusion import methods
+from mocliplite.fusion.heads import Curve, fit_head
+from mocliplite.fusion.pairs import check_features, select_split
+from mocliplite.runtime.device import device
+from mocliplite.store import table_file
 
 
 def main() -> None:
     settings = params.load()
     where = device(settings.compute)
-    pairs = store.read_table("features/pairs.h5", "pairs")
-    probes, made_of = checkpoint.load("models/probes")
-    head.check_features(made_of, pairs.settings, "models/probes")
+    pairs = table_file.read_table("features/pairs.h5", "pairs")
+    probes, fitted_on = checkpoint.load("models/probes")
+    check_features(fitted_on, pairs.settings, "models/probes")
     classes = pairs.arrays["classes"].tolist()
-    train, val = (head.rows_of(pairs.arrays, part) for part in ("train", "val"))
+    train, val = (select_split(pairs.arrays, part) for part in ("train", "val"))
 
     tensors: dict[str, np.ndarray] = {}
-    curves: dict[str, mlp.Curve] = {}
+    curves: dict[str, Curve] = {}
     judged: dict[str, dict[str, float]] = {}
-    for name in head.STREAMS:
-        fitted, curves[name], judged[name] = mlp.fit_named(name, train, val, settings.head, where)
+    for name in methods.STREAMS:
+        fitted, curves[name], judged[name] = fit_head(name, train, val, settings.head, where)
         tensors |= fitted
 
-    logits = head.all_logits(tensors, probes, val)
-    chosen = head.choose(logits, val["label"])
-    lengths = {stream: train[stream].shape[2] for stream in head.STREAMS["fusion"]}
+    logits = methods.all_logits(tensors, probes, val)
+    chosen = methods.fit_calibration(logits, val["label"])
+    lengths = {stream: train[stream].shape[2] for stream in methods.STREAMS["fusion"]}
     config = {"head": asdict(settings.head), "classes": classes, "lengths": lengths, "features": pairs.settings}
-    checkpoint.save("models/head", tensors, config | {"chosen": chosen})
+    checkpoint.save("models/head", tensors, config | {"calibration": chosen})
     files.write_csv("plots/head_training.csv", _together(curves))
     files.write_json("metrics/head.json", files.rounded({"seeds": settings.head.seeds, "val": judged, **chosen}))
 
 
-def _together(curves: dict[str, mlp.Curve]) -> list[dict[str, object]]:
+def _together(curves: dict[str, Curve]) -> list[dict[str, object]]:
     """A row an epoch; a head that stopped earlier than another leaves its cells empty."""
     epochs = max(len(curve) for curve in curves.values())
     return [

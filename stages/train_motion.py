@@ -12,10 +12,13 @@ from pathlib import Path
 
 import torch
 
-from mocliplite import checkpoint, dataset, fields, files, fit, loader, nets, params, store, views
-from mocliplite.device import device
+from mocliplite import checkpoint, files, params, versions
+from mocliplite.data.clips import class_names, read_clips
+from mocliplite.data.splits import read_splits
 from mocliplite.errors import UserError, run
-from mocliplite.splits import read_splits
+from mocliplite.motion_net import augmentation, loader, networks, training
+from mocliplite.runtime.device import device
+from mocliplite.store import stores
 
 # Not within models/motion, which DVC deletes before the stage starts.
 RESUME = Path("models/.motion.resume")
@@ -25,10 +28,10 @@ def main() -> None:
     settings = params.load()
     where = device(settings.compute)
     net_settings = settings.motion_net
-    clips = {clip.id: clip for clip in dataset.read_clips("features/clips.csv")}
-    classes = dataset.class_names(list(clips.values()))
+    clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
+    classes = class_names(list(clips.values()))
     splits = read_splits("features/splits.csv")
-    motion = store.open_store("features/motion")
+    motion = stores.open_store("features/motion")
 
     # Test clips are not even read.
     ids = [clip_id for clip_id in motion.ids if splits[clip_id] in ("train", "val")]
@@ -37,36 +40,33 @@ def main() -> None:
         raise UserError("fewer than 2 train clips or no validation clip is left; see features/motion/failures.csv.")
     labels = torch.tensor([clips[clip_id].index for clip_id in ids])
     seen = loader.MotionClips(motion, ids, net_settings)
-    task = fit.Task(seen, labels, train, val, len(classes))
+    task = training.Task(seen, labels, train, val, len(classes))
     net_config = {key: value for key, value in asdict(net_settings).items() if key != "views"}
-    made_of = [net_config, classes, [(key, motion.fingerprints[key], splits[key], clips[key].index) for key in ids]]
-    key = _key([made_of, where.type])
+    sources = [(key, motion.fingerprints[key], splits[key], clips[key].index) for key in ids]
+    key = _key([versions.MOTION_NET, where.type, net_config, classes, sources])
     workers = settings.compute.workers if settings.compute.engine == "processes" else 0
-    net, curve, epoch = fit.fit_motion(task, net_settings, where, workers, RESUME, key, _show_curve)
+    net, curve, epoch = training.fit_motion(task, net_settings, where, workers, RESUME, key, _show_curve)
 
     example = torch.zeros(1, net_settings.frames, 3, net_settings.rows, net_settings.cols, device=where)
-    shown = list(views.shown(example, net_settings))
-    cost = nets.cost(net, shown[0])
+    shown = list(augmentation.view_inputs(example, net_settings))
+    cost = networks.cost(net, shown[0])
     cost["macs"] *= len(shown)
-    config = {"net": net_config, "motion": motion.settings, "classes": classes, "cost": cost}
+    provenance = {"version": versions.MOTION_NET, "net": net_config, "motion": motion.settings, "classes": classes}
     tensors = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
-    checkpoint.save("models/motion", tensors, config)
+    checkpoint.save("models/motion", tensors, provenance | {"cost": cost})
     metrics = {"epoch": epoch, "train": len(train), "val": {"clips": len(val), **curve[epoch]}}
     files.write_json("metrics/motion.json", files.rounded(metrics))
     RESUME.unlink(missing_ok=True)
 
 
-def _show_curve(curve: fit.Curve) -> None:
+def _show_curve(curve: training.Curve) -> None:
     """Write it anew after each epoch, for `dvc plots show` in the meantime: a training may take hours."""
     files.write_csv("plots/motion_training.csv", [{"epoch": row, **values} for row, values in enumerate(curve)])
 
 
-def _key(made_of: object) -> str:
-    """What a training that goes on must have in common with the one that was ended: data, settings, and the code."""
-    digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode())
-    for module in (fields, fit, loader, nets, views):
-        digest.update(Path(str(module.__file__)).read_bytes())
-    return digest.hexdigest()
+def _key(cache_key: object) -> str:
+    """What a resumed training must have in common with the interrupted one: data, settings and code version."""
+    return hashlib.sha256(json.dumps(cache_key, sort_keys=True).encode()).hexdigest()
 
 
 if __name__ == "__main__":

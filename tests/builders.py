@@ -10,24 +10,25 @@ import numpy as np
 import pytest
 import yaml
 
-from mocliplite import params, store
-from mocliplite.dataset import Clip
+from mocliplite import params
+from mocliplite.data.clips import Clip
 from mocliplite.errors import UserError
+from mocliplite.store import shards, stores
 
-PLAIN = params.Motion(cell=8, accumulate="none", reencode=None, interpolate=False, max_damaged=0.1)
+PLAIN = params.Motion(cell_size=8, accumulate="none", reencode=None, interpolate=False, max_damaged=0.1)
 CHECKOUT = Path(__file__).parents[1]
 UCF101_LISTS = CHECKOUT.parent / "shared/data/ucf101_splits"
 
 # A motion network as small as it gets, and a short training of it.
 NET = params.MotionNet(
-    arch="grid",
+    arch="motion_histogram",
     pretrained=None,
     frames=4,
     segments=4,
     crops=1,
     rows=6,
     cols=8,
-    camera=False,
+    remove_global_motion=False,
     width=6,
     dropout=0.5,
     lr=0.01,
@@ -39,8 +40,8 @@ NET = params.MotionNet(
     flip=True,
     zoom=0.1,
     shift=0.1,
-    pace=0.1,
-    trim=0.1,
+    speed_jitter=0.1,
+    temporal_crop=0.1,
     views=("plain",),
     seed=0,
 )
@@ -129,9 +130,9 @@ def weights(module):
 
 def write_motion(folder, clips):
     """A motion store of P-frames: id -> int8 [T, rows, cols, 2]."""
-    for number, ids in enumerate(store.by_shard(clips, "motion")):
+    for number, ids in enumerate(stores.by_shard(clips, "motion")):
         records = {
-            clip_id: store.Record(
+            clip_id: shards.Record(
                 {
                     "vectors": clips[clip_id],
                     "kind": np.ones(len(clips[clip_id]), dtype=np.uint8),
@@ -141,5 +142,5 @@ def write_motion(folder, clips):
             )
             for clip_id in ids
         }
-        shard = store.Shard(records, {}, dict.fromkeys(ids, "f"))
-        store.write_shard(store.shard_path(folder, number), "motion", {}, shard)
+        shard = shards.Shard(records, {}, dict.fromkeys(ids, "f"))
+        shards.write_shard(stores.shard_path(folder, number), "motion", {}, shard)

@@ -4,7 +4,8 @@ import pytest
 from builders import UCF101_LISTS, put, settings_of
 from project import copy_project, sh
 
-from mocliplite import dataset, store
+from mocliplite.data.clips import find_clips
+from mocliplite.store import schema
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def few_shards(monkeypatch):
     """Fewer files a store, so that the tests are quick."""
-    monkeypatch.setattr(store, "SHARDS", {"motion": 5, "keyframes": 4, "motion_embeddings": 3})
+    monkeypatch.setattr(schema, "SHARDS", {"motion": 5, "keyframes": 4, "motion_embeddings": 3})
 
 
 @pytest.fixture(scope="session")
@@ -36,4 +37,4 @@ def names_of_ucf101(tmp_path_factory):
     for file in ("trainlist01.txt", "testlist01.txt"):
         put(root, {line.split()[0]: line for line in (UCF101_LISTS / file).read_text().splitlines()})
     settings = settings_of(root=str(root), lists=str(UCF101_LISTS), group=r"_(g\d+)_", val=0.1)
-    return dataset.find_clips(settings), settings
+    return find_clips(settings), settings

@@ -5,9 +5,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from mocliplite import store
+from mocliplite.errors import Failure
+from mocliplite.store import schema, shards, stores
 
-SETTINGS = {"cell": 8, "views": ["plain"]}
+SETTINGS = {"cell_size": 8, "views": ["plain"]}
 SIZE = {"width": 64, "height": 48}
 KINDS = ["motion", "keyframes", "motion_embeddings"]
 IDS = [f"clip{number:02d}" for number in range(30)]
@@ -19,14 +20,14 @@ def record(kind, clip_id):
     if kind == "motion":
         frames = int(rng.integers(1, 6))
         vectors = rng.integers(-128, 128, (frames, 3, 4, 2), dtype=np.int8)
-        attributes = {"fps": 29.97, **SIZE, "codec": "mpeg4", "saturated": frames}
-        return store.Record({"vectors": vectors, "kind": np.arange(frames, dtype=np.uint8)}, attributes)
+        attributes = {"fps": 29.97, **SIZE, "codec": "mpeg4", "clipped": frames}
+        return shards.Record({"vectors": vectors, "kind": np.arange(frames, dtype=np.uint8)}, attributes)
     arrays = {"embedding": rng.standard_normal((2, 4)).astype(np.float32), "frames": np.array(rng.integers(99))}
-    return store.Record(arrays)
+    return shards.Record(arrays)
 
 
 def broken(clip_id):
-    return store.Failure(f"{clip_id} has no frames.")
+    return Failure(f"{clip_id} has no frames.")
 
 
 def build(folder, kind, ids=IDS, settings=SETTINGS, content="v1", failed=()):
@@ -37,10 +38,10 @@ def build(folder, kind, ids=IDS, settings=SETTINGS, content="v1", failed=()):
         asked.extend(missing)
         return {key: broken(key) if key in failed else record(kind, key) for key in reversed(missing)}
 
-    with store.renewing(folder, kind):
-        for number, part in enumerate(store.by_shard(ids, kind)):
-            wanted = {key: store.fingerprint(content, {}) for key in part}
-            store.update_shard(store.shard_path(folder, number), kind, settings, wanted, compute)
+    with stores.updating(folder, kind):
+        for number, part in enumerate(stores.by_shard(ids, kind)):
+            wanted = {key: shards.fingerprint(content, {}) for key in part}
+            shards.update_shard(stores.shard_path(folder, number), kind, settings, wanted, compute)
     return asked
 
 
@@ -58,7 +59,7 @@ def bytes_of(folder):
 
 
 def shard_of(clip_id, kind, folder="s"):
-    return store.shard_path(folder, store.shard_of(clip_id, store.SHARDS[kind]))
+    return stores.shard_path(folder, stores.shard_of(clip_id, schema.SHARDS[kind]))
 
 
 def alter(path, **attributes):

@@ -6,7 +6,7 @@ import sys
 import pytest
 from builders import CHECKOUT
 
-from mocliplite.__main__ import commands_of, parser
+from mocliplite.cli._main import parser, parsers
 
 sys.path.insert(0, str(CHECKOUT / "docs"))
 
@@ -28,7 +28,7 @@ def test_links_lead_to_files_of_the_project(name):
 
 
 def test_every_command_is_in_the_docs_with_an_example_in_its_help():
-    commands = commands_of(parser())
+    commands = parsers(parser())
     shown = "".join((CHECKOUT / name).read_text() for name in PAGES)
     assert len(commands) >= 10
     for name, command in commands.items():

@@ -38,7 +38,7 @@ def test_a_complete_file_loads(file, monkeypatch):
     given = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     loaded = params.load(file)
     assert (loaded.dataset.root, loaded.dataset.group) == (given["dataset"]["root"], given["dataset"]["group"])
-    assert (loaded.motion.cell, loaded.clip.model) == (given["motion"]["cell"], given["clip"]["model"])
+    assert (loaded.motion.cell_size, loaded.clip.model) == (given["motion"]["cell_size"], given["clip"]["model"])
     assert (list(loaded.motion_net.views), loaded.head.lr) == (given["motion_net"]["views"], given["head"]["lr"])
     assert loaded.compute.workers == given["compute"]["workers"]
 
@@ -83,7 +83,7 @@ ROOT = "it must be the folder that holds a folder a class"
         ("hidden: 512", "hiden: 3", "head.hiden is not a setting; the nearest is head.hidden."),
         ("head:\n", "heads:\n", "heads is not a setting; the nearest is head."),
         ("  hidden: 512", "", "head.hidden is missing; add it."),
-        ("motion:\n  cell: 8 ", "#", "motion is missing; add it."),
+        ("motion:\n  cell_size: 8 ", "#", "motion is missing; add it."),
         ("hidden: 512", "hidden: -1", "head.hidden is -1; it must be at least 1."),
         ("hidden: 512", "hidden: true", "head.hidden is True; it must be a whole number such as 256."),
         ("hidden: 512", "hidden: 2.0", "head.hidden is 2.0; it must be a whole number such as 256."),
@@ -96,9 +96,9 @@ ROOT = "it must be the folder that holds a folder a class"
         ("lr: 2.0e-3", "lr: -.inf", "head.lr is -inf; it must be a number such as 1.0e-4."),
         ("lr: 2.0e-3", "lr: 0", "head.lr is 0.0; it must be above 0."),
         ("model: sample/data/clip", "model: 5", "clip.model is 5; it must be text."),
-        ("cell: 8", "cell: 9", "motion.cell is 9; it must be 8 or 16."),
-        ("cell: 8", "cell: 8.0", "motion.cell is 8.0; it must be 8 or 16."),
-        ("cell: 8", "cell: '8'", "motion.cell is '8'; it must be 8 or 16; the nearest is 8."),
+        ("cell_size: 8", "cell_size: 9", "motion.cell_size is 9; it must be 8 or 16."),
+        ("cell_size: 8", "cell_size: 8.0", "motion.cell_size is 8.0; it must be 8 or 16."),
+        ("cell_size: 8", "cell_size: '8'", "motion.cell_size is '8'; it must be 8 or 16; the nearest is 8."),
         ("device: auto", "device: cdua", f"compute.device is 'cdua'; {DEVICES}; the nearest is cuda."),
         ("pick: middle", "pick: zzz", "clip.pick is 'zzz'; it must be middle or key."),
         ("[plain, flip, shift]", "plain", "motion_net.views is 'plain'; it must be a list such as [plain, flip]."),
@@ -106,7 +106,7 @@ ROOT = "it must be the folder that holds a folder a class"
         ("[plain, flip, shift]", "[flip]", f"motion_net.views is ['flip']; {ORDER}."),
         ("[plain, flip, shift]", "[plain, plain]", f"motion_net.views is ['plain', 'plain']; {ORDER}."),
         ("flip: true", "flip: false", f"motion_net.views is ['plain', 'flip', 'shift']; {UNFLIPPED}."),
-        ("  trim: 0.08", "  trim: 0.5", "motion_net.trim is 0.5; it must be at least 0 and below 0.5."),
+        ("  temporal_crop: 0.08", "  temporal_crop: 0.5", "motion_net.temporal_crop is 0.5; it must be at least 0 and below 0.5."),
         ("  shift: 0.06", "  shift: 1.5", "motion_net.shift is 1.5; it must be from 0 to 1."),
         ("crops: 1 ", "crops: 5 ", "motion_net.crops is 5; it must be 1 or 10."),
         ("batch: 16", "batch: 1", "motion_net.batch is 1; it must be at least 2."),

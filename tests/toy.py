@@ -6,7 +6,7 @@ import numpy as np
 import yaml
 from builders import CHECKOUT
 
-from mocliplite import store
+from mocliplite.store import table_file
 
 CLASSES = np.array([f"{thing}{way}" for thing in ("Ball", "Box", "Star") for way in ("Falling", "Rolling")])
 MADE_OF = {
@@ -39,7 +39,7 @@ def pairs_of(groups=10, takes=2, noise=0.6, seed=0):
         "prompts": np.eye(6, 8, dtype=np.float32)[np.arange(6) // 2],
         "classes": CLASSES,
         "logit_scale": np.array(10.0, dtype=np.float32),
-        "likeness": np.zeros(len(label), dtype=np.float32),
+        "similarity": np.zeros(len(label), dtype=np.float32),
     }
 
 
@@ -49,4 +49,4 @@ def put_pairs(arrays, **head):
     given["head"] |= {"hidden": 16, "epochs": 20, "seeds": 2, "batch": 16, "lr": 0.01, **head}
     given["compute"] |= {"threads": 1, "device": "cpu"}
     Path("params.yaml").write_text(yaml.safe_dump(given))
-    store.write_table("features/pairs.h5", "pairs", arrays, MADE_OF)
+    table_file.write_table("features/pairs.h5", "pairs", arrays, MADE_OF)

@@ -1,0 +1,91 @@
+"""Find the commands, parse the command line and call one.
+
+Every module of this package whose name does not begin with an underscore is a command. It has `HELP`,
+`add_arguments(parser)` where it takes any, `run(given)`, optionally `EXAMPLE`, and `USES_MODELS` where it answers with
+the trained models or with figures about them.
+"""
+
+import argparse
+import pkgutil
+import re
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from mocliplite import __version__, cli
+from mocliplite.cli._shared import MODELS
+from mocliplite.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the arguments and run the command. Raises UserError for arguments that no command takes."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    known = commands()
+    if words and not words[0].startswith("-") and words[0] not in known:
+        nearest = get_close_matches(words[0], known, n=1, cutoff=0)[0]
+        raise UserError(f"{words[0]} is not a command; the nearest is {nearest}, and --help lists all.")
+    whole = parser()
+    _refuse_unknown_option(words, whole)
+    given = whole.parse_args(words)
+    if getattr(known[given.command], "USES_MODELS", False) and _is_default_model(given):
+        _warn_if_out_of_date()
+    known[given.command].run(given)
+
+
+def commands() -> dict[str, ModuleType]:
+    """The module of each command, by the command's name."""
+    names = [module.name for module in pkgutil.iter_modules(cli.__path__) if not module.name.startswith("_")]
+    return {name.replace("_", "-"): import_module(f"mocliplite.cli.{name}") for name in names}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    whole = argparse.ArgumentParser(prog="python -m mocliplite", description="Action recognition on your own clips.")
+    whole.add_argument("--version", action="version", version=__version__)
+    subparsers = whole.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    for name, module in commands().items():
+        one = subparsers.add_parser(name, help=module.HELP, epilog=getattr(module, "EXAMPLE", None))
+        if hasattr(module, "add_arguments"):
+            module.add_arguments(one)
+    return whole
+
+
+def parsers(whole: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command, by the command's name."""
+    (found,) = (action for action in whole._actions if isinstance(action, argparse._SubParsersAction))
+    return dict(found.choices)
+
+
+def _refuse_unknown_option(words: Sequence[str], whole: argparse.ArgumentParser) -> None:
+    """Raise UserError for an option that the command does not have.
+
+    argparse would not name the nearest option, and would print the usage of the wrong parser.
+    """
+    command = parsers(whole).get(words[0]) if words else None
+    if command is None:
+        return
+    known = list(command._option_string_actions)
+    for word in words[1:]:
+        if word == "--":
+            return
+        name = word.split("=")[0]
+        # argparse accepts an abbreviation of a long option.
+        if re.fullmatch(r"--?[A-Za-z][\w-]*", name) and not any(option.startswith(name) for option in known):
+            nearest = get_close_matches(name, known, n=1, cutoff=0)[0]
+            raise UserError(f"{name} is not an option of {words[0]}; the nearest is {nearest}, and --help lists all.")
+
+
+def _is_default_model(given: argparse.Namespace) -> bool:
+    """Whether the command uses the models of this project; an exported folder has settings of its own."""
+    return Path(getattr(given, "model", MODELS)) == Path(MODELS)
+
+
+def _warn_if_out_of_date() -> None:
+    from mocliplite.cli import _freshness
+
+    warning = _freshness.out_of_date_warning()
+    if warning:
+        print(f"warning: {warning}", file=sys.stderr)

@@ -1,0 +1,21 @@
+"""`export`: all that prediction needs, in one folder."""
+
+import argparse
+
+HELP = "write all that prediction needs into one folder"
+EXAMPLE = "example: python -m mocliplite export recogniser"
+USES_MODELS = True
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("folder", metavar="DIR", help="folder to create")
+    parser.add_argument("--with-clip", action="store_true", help="copy CLIP even where the hub has it")
+
+
+def run(given: argparse.Namespace) -> None:
+    """Write all that prediction needs into one folder."""
+    from mocliplite.predict.export import export
+
+    export(given.folder, given.with_clip)
+    print(f"wrote {given.folder}; try: python -m mocliplite predict --model {given.folder} CLIP")

@@ -1,0 +1,36 @@
+"""`init`: settings for a folder of own clips."""
+
+import argparse
+from pathlib import Path
+
+from mocliplite import params
+from mocliplite.cli._shared import refuse_missing_folder
+from mocliplite.errors import UserError
+
+HELP = "write params.yaml for your own clips"
+EXAMPLE = "example: python -m mocliplite init my_clips --force"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add = parser.add_argument
+    add("folder", metavar="FOLDER", help="folder with one subfolder of clips per class")
+    add("--clip", metavar="CLIP", help="folder of a CLIP checkpoint, or a hub id (OpenAI's ViT-B/32)")
+    add("--out", default=params.FILE, metavar="FILE", help=f"output file ({params.FILE})")
+    add("--force", action="store_true", help="replace the output file if it exists")
+
+
+def run(given: argparse.Namespace) -> None:
+    """Inspect a folder of clips and write settings for it."""
+    from mocliplite.cli import _init
+
+    out = Path(given.out)
+    refuse_missing_folder(given.out)
+    if out.exists() and not given.force:
+        raise UserError(f"{out} exists; give --force to replace it, or --out another file.")
+    clip = _init.find_clip(given.clip)
+    found = _init.look(given.folder)
+    print(_init.describe(found))
+    print(clip.sentence)
+    _init.write(out, found, given.clip)
+    print(f"wrote {out}; {_init.next_step(out, found, clip)}")

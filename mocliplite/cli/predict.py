@@ -1,0 +1,72 @@
+"""`predict`: the classes of clips."""
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from mocliplite.cli._shared import add_model, positive, refuse_failed
+
+if TYPE_CHECKING:
+    from mocliplite.predict.recognizer import Answer
+
+HELP = "classify clips"
+EXAMPLE = "examples: python -m mocliplite predict my.mp4; ls clips/*.mp4 | python -m mocliplite predict -"
+USES_MODELS = True
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add = parser.add_argument
+    add("clips", nargs="+", metavar="CLIP", help="video files, or - to read a list of them from standard input")
+    add("--top", type=positive, default=5, help="number of classes to print (5)")
+    add("--json", action="store_true", help="print one JSON list")
+    add_model(parser)
+    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="device of the networks (auto)")
+
+
+def run(given: argparse.Namespace) -> None:
+    """Print the classes of each clip; a bad clip gets its sentence and does not stop the others."""
+    from mocliplite.predict.recognizer import COMPUTE, Answer, Recognizer
+    from mocliplite.runtime.progress import progress
+
+    paths = [line.rstrip("\n") for line in sys.stdin] if given.clips == ["-"] else given.clips
+    recognizer = Recognizer.load(given.model, replace(COMPUTE, device=given.device))
+    rows: list[dict[str, Any]] = []
+    failed = 0
+    # Without --json the answers themselves show the progress. A program that reads stderr gets error sentences only.
+    bar = progress("predict", len(paths), "clip") if given.json and sys.stderr.isatty() else None
+    for answer in recognizer.answers(paths):
+        if bar is not None:
+            bar.update()
+        if isinstance(answer, Answer):
+            rows.append(_row(answer, given.top))
+            if not given.json:
+                print("\n".join(_lines(rows[-1])), flush=True)
+        else:
+            failed += 1
+            if bar is not None:
+                bar.clear()
+            print(f"error: {answer}", file=sys.stderr, flush=True)
+    if bar is not None:
+        bar.close()
+    if given.json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    refuse_failed(failed, len(paths))
+
+
+def _row(answer: "Answer", top: int) -> dict[str, Any]:
+    return {
+        "clip": answer.path,
+        "classes": [{"class": name, "probability": round(p, 4)} for name, p in answer.classes[:top]],
+        "shares": {stream: round(share, 3) for stream, share in answer.shares.items()},
+        "milliseconds": {phase: round(spent, 2) for phase, spent in answer.milliseconds.items()},
+    }
+
+
+def _lines(row: dict[str, Any]) -> list[str]:
+    shares = ", ".join(f"{stream} {share:+.2f}" for stream, share in row["shares"].items())
+    spent = ", ".join(f"{phase} {value:.1f}" for phase, value in row["milliseconds"].items())
+    first, *rest = [f"  {one['probability']:6.1%}  {one['class']}" for one in row["classes"]]
+    return [row["clip"], f"{first}  ({shares})", *rest, f"  ms: {spent}"]

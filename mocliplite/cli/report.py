@@ -1,0 +1,26 @@
+"""`report`: a page on how good the recogniser is and where it fails."""
+
+import argparse
+import sys
+
+from mocliplite.cli._shared import refuse_missing_folder
+
+HELP = "write a page on how good the recogniser is and where it fails"
+EXAMPLE = "example: python -m mocliplite report"
+USES_MODELS = True
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--out", default="report.html", metavar="FILE", help="output file (report.html)")
+
+
+def run(given: argparse.Namespace) -> None:
+    """Write the report, and name the clips whose picture is missing."""
+    from mocliplite.report import report
+
+    refuse_missing_folder(given.out)
+    missing = report.write(given.out)
+    for sentence in missing:
+        print(f"without a picture: {sentence}", file=sys.stderr)
+    print(f"wrote {given.out}")

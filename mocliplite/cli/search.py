@@ -1,0 +1,68 @@
+"""`search`: clips by text, or by similarity to a clip."""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from mocliplite.cli._shared import positive, refuse_missing_folder
+from mocliplite.errors import UserError
+
+if TYPE_CHECKING:
+    from mocliplite.data.clips import Clip
+
+HELP = "find clips by text, or by similarity to a clip"
+EXAMPLE = 'example: python -m mocliplite search "somebody shakes hands" --top 5'
+USES_MODELS = True
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add = parser.add_argument
+    add("text", nargs="?", metavar="TEXT", help="what the keyframe should show")
+    add("--like", metavar="CLIP", help="id or path of a clip of the data set")
+    add("--top", type=positive, default=10, help="number of clips to print (10)")
+    add("--html", metavar="FILE", help="also write a page with the keyframes")
+
+
+def run(given: argparse.Namespace) -> None:
+    """Print the clips most similar to a text or to a clip; optionally write a page with their keyframes."""
+    from mocliplite import params
+    from mocliplite.data.clips import read_clips
+    from mocliplite.fusion import search
+    from mocliplite.store import stores
+
+    if (given.text is None) == (given.like is None):
+        raise UserError("give either a text to search for, or --like and a clip.")
+    if given.html:
+        refuse_missing_folder(given.html, "--html")
+    settings = params.load()
+    clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
+    keyframes = stores.open_store("features/keyframes")
+    if given.like is None:
+        title, hits = f"Clips for {given.text!r}", search.by_text(given.text, keyframes, given.top, settings.compute)
+    else:
+        wanted = _clip_id(given.like, settings.dataset.root, clips)
+        motion = stores.open_store("features/motion_embeddings")
+        title, hits = f"Clips similar to {wanted}", search.by_similarity(wanted, keyframes, motion, given.top)
+    found = [(hit, clips[hit.id], f"{settings.dataset.root}/{clips[hit.id].path}") for hit in hits if hit.id in clips]
+    for hit, clip, path in found:
+        print(f"{hit.score:6.3f}  {clip.label}  {hit.id}  {path}")
+    if given.html:
+        from mocliplite.report import html
+        from mocliplite.video.keyframes import read_keyframes
+
+        def image(path: str) -> str:
+            return html.picture(read_keyframes(path, 1, settings.clip.pick)[0].image)
+
+        rows = [{**asdict(hit), "label": clip.label, "path": path, "image": image(path)} for hit, clip, path in found]
+        html.write(given.html, "search.html", title=title, hits=rows)
+        print(f"wrote {given.html}")
+
+
+def _clip_id(named: str, root: str, clips: Mapping[str, "Clip"]) -> str:
+    """The id of a clip given as its id, its path below the root, or its whole path."""
+    for clip in clips.values():
+        if named in (clip.id, clip.path, f"{root}/{clip.path}"):
+            return clip.id
+    raise UserError(f"{named} is not a clip of features/clips.csv; give its id or its path.")

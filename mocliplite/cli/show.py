@@ -1,0 +1,19 @@
+"""`show`: a picture of a clip's motion."""
+
+import argparse
+
+HELP = "draw a clip's motion vectors"
+EXAMPLE = "example: python -m mocliplite show my.mp4 --out vectors.png"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("clip", metavar="CLIP")
+    parser.add_argument("--out", default="vectors.png", metavar="PNG", help="output file (vectors.png)")
+
+
+def run(given: argparse.Namespace) -> None:
+    """Write a picture of a clip's motion."""
+    from mocliplite.report import overlay
+
+    print(overlay.show(given.clip, given.out))

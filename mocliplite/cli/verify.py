@@ -1,0 +1,26 @@
+"""`verify`: read every byte of a store."""
+
+import argparse
+import sys
+
+HELP = "read every byte of a store and name what is damaged"
+EXAMPLE = "example: python -m mocliplite verify features/motion"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("stores", nargs="+", metavar="STORE", help="folders of shards, or single HDF5 files")
+
+
+def run(given: argparse.Namespace) -> None:
+    """Read every byte of each store; print what is damaged and exit with status 1."""
+    from mocliplite.store.stores import verify
+
+    damaged = 0
+    for path in given.stores:
+        found = verify(path)
+        print(*found or [f"{path}: no damage found"], sep="\n")
+        damaged += bool(found)
+    if damaged:
+        print(f"error: {damaged} of {len(given.stores)} stores are damaged; see above.", file=sys.stderr)
+        sys.exit(1)

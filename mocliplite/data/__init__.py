@@ -1,0 +1,10 @@
+"""Which clips there are, and which of them are for training, validation and test.
+
+May import: store, video, runtime, evaluation and the ground floor.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={"clips": ["Clip", "find_clips", "read_clips"], "splits": ["read_splits"]}
+)

@@ -1,0 +1,291 @@
+"""The frozen CLIP: images and texts to vectors. The only module that imports transformers' CLIP.
+
+transformers and torch are imported where a model is loaded, so that a stage with nothing to compute starts at once.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mocliplite import params, versions
+from mocliplite.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+
+
+_NEEDED = ("config.json", "preprocessor_config.json")
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A loaded checkpoint: model in eval mode, and the preprocessing that came with it."""
+
+    model: "CLIPModel"
+    processor: "CLIPImageProcessorPil"
+    tokenizer: "CLIPTokenizer"
+
+
+def locate(model: str, revision: str | None) -> Path:
+    """The local folder of a checkpoint: `model` itself, or a hub id's, fetched where it is not in the local cache.
+
+    Raises UserError that names the model, the revision and how to get it.
+    """
+    folder = Path(model)
+    if folder.is_dir():
+        lacking = _lacking(folder)
+        if lacking:
+            raise UserError(f"{folder} is no CLIP checkpoint: it lacks {lacking}; save one there with save_pretrained.")
+        return folder
+    found = _from_hub(model, revision)
+    if found is None:
+        at = f" --revision {revision}" if revision else ""
+        raise UserError(
+            f"CLIP {model!r} (revision {revision or 'main'}) is neither a local folder nor in the local hub cache, and "
+            f"the hub cannot be reached; on a machine with network run `hf download {model}{at}`, copy the folder it "
+            "prints, and set clip.model and clip.files to the copy."
+        )
+    return found
+
+
+def at_hand(model: str, revision: str | None) -> bool:
+    """Whether a checkpoint is a local folder, or whole in the local hub cache; asks no network."""
+    if Path(model).is_dir():
+        return not _lacking(Path(model))
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(model, _NEEDED[0], revision=revision)
+    except HFValidationError:
+        return False
+    return isinstance(found, str) and not _lacking(Path(found).parent)
+
+
+def describe(model: str, revision: str | None, folder: Path) -> dict[str, Any]:
+    """What decides the embeddings, for fingerprints and provenance. Reads files only, imports nothing heavy."""
+    weights = next(folder / name for name in _WEIGHTS if (folder / name).is_file())
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    # The same weights say something else under another activation or number of heads.
+    config = hashlib.sha256((folder / "config.json").read_bytes()).hexdigest()
+    return {
+        "model": model,
+        "revision": revision,
+        "weights": digest,
+        "config": config,
+        "preprocessing": _read_json(folder / "preprocessor_config.json"),
+        "version": versions.KEYFRAMES,
+    }
+
+
+def locate_same(used: dict[str, Any], beside: Path | None = None) -> Path:
+    """The folder of the CLIP that `describe` told of: `beside` where it is there, else wherever `locate` finds it.
+
+    Raises UserError where it is not here, or is another one.
+    """
+    folder = beside if beside is not None and beside.is_dir() else locate(used["model"], used["revision"])
+    if describe(used["model"], used["revision"], folder)["weights"] != used["weights"]:
+        raise UserError(f"{folder} is not the CLIP that the features were made with; run `dvc repro`.")
+    return folder
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files of a checkpoint that loading needs."""
+    weights = next(folder / name for name in _WEIGHTS if (folder / name).is_file())
+    texts = [path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".txt")]
+    return [weights, *texts]
+
+
+def cost(folder: Path) -> dict[str, int]:
+    """Parameters of the image tower and multiply-accumulates of one image, from the checkpoint's configuration."""
+    vision = _read_json(folder / "config.json").get("vision_config", {})
+    width, layers = vision.get("hidden_size", 768), vision.get("num_hidden_layers", 12)
+    inner, patch = vision.get("intermediate_size", 3072), vision.get("patch_size", 32)
+    dim = _read_json(folder / "config.json").get("projection_dim", 512)
+    patches = (vision.get("image_size", 224) // patch) ** 2
+    tokens = patches + 1
+    layer = 4 * width * width + 2 * width * inner
+    macs = patches * 3 * patch**2 * width + layers * (tokens * layer + 2 * tokens**2 * width) + width * dim
+    biases = 4 * width + inner + width + 4 * width
+    parameters = 3 * patch**2 * width + width + tokens * width + 4 * width + layers * (layer + biases) + width * dim
+    return {"parameters": parameters, "macs": macs}
+
+
+def load_clip(folder: Path, compute: params.Compute) -> Clip:
+    """Load a checkpoint from a folder, in eval mode, on the device that compute names."""
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+    from pickle import UnpicklingError
+
+    import torch
+    from safetensors import SafetensorError
+    from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+    from transformers.utils import logging
+
+    from mocliplite.runtime.device import device
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    for name in _NEEDED:
+        _read_json(folder / name)
+    where = {"pretrained_model_name_or_path": folder, "local_files_only": True}
+    try:
+        model, report = CLIPModel.from_pretrained(**where, dtype=torch.float32, output_loading_info=True)
+        processor = CLIPImageProcessorPil.from_pretrained(**where)
+        tokenizer = CLIPTokenizer.from_pretrained(**where)
+    except (OSError, ValueError, RuntimeError, KeyError, EOFError, SafetensorError, UnpicklingError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{folder} does not load as a CLIP checkpoint ({reason}); get it again.") from None
+    # transformers fills what the file lacks with random numbers, and says so only in its log.
+    lacking = sorted(report["missing_keys"])
+    if lacking:
+        raise UserError(f"{folder} lacks {len(lacking)} of a CLIP's weights, such as {lacking[0]}; get it again.")
+    size, cut = model.config.vision_config.image_size, processor.crop_size
+    if (cut["height"], cut["width"]) != (size, size):
+        raise UserError(
+            f"{folder}: preprocessor_config.json cuts {cut['width']}x{cut['height']} pixels, but config.json wants "
+            f"{size}x{size}; get it again."
+        )
+    return Clip(model.eval().to(device(compute)), processor, tokenizer)
+
+
+def preprocess(clip: Clip, images: Sequence[np.ndarray]) -> np.ndarray:
+    """RGB uint8 [H, W, 3] images, of any sizes, to the model's input: float32 [N, 3, size, size]."""
+    from PIL import Image
+
+    pictures = [Image.fromarray(image) for image in images]
+    return clip.processor(images=pictures, return_tensors="np")["pixel_values"]
+
+
+def embed_images(clip: Clip, images: Iterable[np.ndarray], batch: int) -> Iterator[np.ndarray]:
+    """embed_pixels of RGB uint8 [H, W, 3] images of any sizes."""
+    return embed_pixels(clip, (preprocess(clip, [image])[0] for image in images), batch)
+
+
+def embed_pixels(clip: Clip, pixels: Iterable[np.ndarray], batch: int) -> Iterator[np.ndarray]:
+    """Yield the embedding of each preprocessed image in order: float32 [D], as projected, not of unit length.
+
+    Every forward pass has the same size, the last one padded by zeros: the last bits of a result depend on it.
+    """
+    import torch
+
+    held: list[np.ndarray] = []
+
+    def forward() -> Iterator[np.ndarray]:
+        full = np.zeros((batch, *held[0].shape), dtype=np.float32)
+        full[: len(held)] = held
+        with torch.inference_mode():
+            out = clip.model.get_image_features(pixel_values=torch.from_numpy(full).to(clip.model.device))
+        yield from out.pooler_output[: len(held)].float().cpu().numpy()
+
+    for image in pixels:
+        held.append(image)
+        if len(held) == batch:
+            yield from forward()
+            held = []
+    if held:
+        yield from forward()
+
+
+def embed_texts(clip: Clip, texts: Sequence[str]) -> np.ndarray:
+    """Embeddings of texts: float32 [N, D], as projected, not of unit length."""
+    import torch
+
+    rows = []
+    for text in texts:
+        # One by one: a text's value then depends on no other text's length.
+        tokens = clip.tokenizer([text], truncation=True, max_length=_positions(clip), return_tensors="pt")
+        with torch.inference_mode():
+            out = clip.model.get_text_features(**tokens.to(clip.model.device))
+        rows.append(out.pooler_output[0].float().cpu().numpy())
+    return np.stack(rows)
+
+
+def embed_classes(clip: Clip, names: Sequence[str], templates: Sequence[str]) -> np.ndarray:
+    """Class embeddings, float32 [C, D], unit rows: the mean over templates of unit text vectors, at unit length."""
+    texts = [template.format(name) for name in names for template in templates]
+    rows = unit(embed_texts(clip, texts)).reshape(len(names), len(templates), -1)
+    return unit(rows.mean(axis=1))
+
+
+def logit_scale(clip: Clip) -> float:
+    """The temperature that the model was trained with, as a factor on cosines."""
+    return float(clip.model.logit_scale.detach().exp())
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Rows at length 1: float32 [..., D]."""
+    length = np.linalg.norm(rows, axis=-1, keepdims=True)
+    return rows / np.maximum(length, 1e-12)
+
+
+def _positions(clip: Clip) -> int:
+    return int(clip.model.config.text_config.max_position_embeddings)
+
+
+def _lacking(folder: Path) -> str:
+    lacking = [name for name in _NEEDED if not (folder / name).is_file()]
+    if not any((folder / name).is_file() for name in _WEIGHTS):
+        lacking.append(_WEIGHTS[0])
+    if not (folder / "tokenizer.json").is_file() and not (folder / "vocab.json").is_file():
+        lacking.append("tokenizer.json")
+    return ", ".join(lacking)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}); get the checkpoint again.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no settings; get the checkpoint again.")
+    return content
+
+
+def _from_hub(model: str, revision: str | None) -> Path | None:
+    """The snapshot's folder: from the local cache, else from the network, else None."""
+    from httpx2 import HTTPError
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import (
+        HFValidationError,
+        IncompleteSnapshotError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        cached: Path | None = Path(snapshot_download(model, revision=revision, local_files_only=True))
+    except HFValidationError:
+        raise UserError(
+            f"params.yaml: clip.model is {model!r}, which is neither a local folder nor a hub id such as "
+            "openai/clip-vit-base-patch32."
+        ) from None
+    except IncompleteSnapshotError as error:
+        # So the hub's client calls a folder that lacks any file of the hub's; only those needed are fetched below.
+        cached = Path(error.snapshot_path)
+    except LocalEntryNotFoundError:
+        cached = None
+    if cached and not _lacking(cached):
+        return cached
+    try:
+        # Asked once before the download, which would knock five times at a hub that cannot be reached.
+        listed = HfApi().model_info(model, revision=revision, timeout=10).siblings or []
+        weights = next((name for name in _WEIGHTS if name in {file.rfilename for file in listed}), _WEIGHTS[0])
+        folder = Path(snapshot_download(model, revision=revision, allow_patterns=["*.json", "*.txt", weights]))
+    except (RepositoryNotFoundError, RevisionNotFoundError):
+        raise UserError(f"params.yaml: the hub has no model {model!r} at this revision; check both.") from None
+    # ValueError: what answered is no hub, such as a hotel's log-in page.
+    except (HTTPError, OSError, ValueError):
+        return None
+    lacking = _lacking(folder)
+    if lacking:
+        raise UserError(f"CLIP {model!r} on the hub lacks {lacking}; choose a checkpoint in transformers' format.")
+    return folder

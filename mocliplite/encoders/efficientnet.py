@@ -1,0 +1,67 @@
+"""EfficientNet-B0 as transformers has it: the backbone of the paper's motion network.
+
+transformers is imported where a network is made: it takes seconds.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from mocliplite.errors import UserError
+
+DIM = 1280  # length of the pooled output
+STEM = "embeddings.convolution.weight"
+
+
+def efficientnet_b0(channels: int) -> nn.Module:
+    """An EfficientNet-B0 with randomly initialised weights.
+
+    Input float32 [N, channels, height, width]; `pooler_output` of what it returns is float32 [N, DIM].
+    """
+    from transformers import EfficientNetConfig, EfficientNetModel
+
+    config = EfficientNetConfig(
+        width_coefficient=1.0,
+        depth_coefficient=1.0,
+        image_size=224,
+        hidden_dim=DIM,
+        num_channels=channels,
+        drop_connect_rate=0.0,
+        # The default of transformers, 0.99, follows TensorFlow's definition; in torch the last batch would decide.
+        batch_norm_momentum=0.1,
+    )
+    backbone: nn.Module = EfficientNetModel(config)
+    # transformers initialises BatchNorm's weights near 0, for a checkpoint to replace them; training from there fails.
+    for layer in backbone.modules():
+        if isinstance(layer, nn.Conv2d | nn.BatchNorm2d):
+            layer.reset_parameters()
+    return backbone
+
+
+def load_pretrained(backbone: nn.Module, pretrained: str) -> None:
+    """Load the weights of a hub id or a local folder; the stem's are their mean over the colour channels.
+
+    Raises UserError where they cannot be loaded or belong to another network.
+    """
+    from transformers import EfficientNetModel
+
+    try:
+        source = EfficientNetModel.from_pretrained(pretrained, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"params.yaml: motion_net.pretrained is {pretrained!r}, from which no EfficientNet can be loaded "
+            f"({reason}); give a hub id, a folder, or null."
+        ) from None
+    weights: dict[str, Tensor] = source.state_dict()
+    own = backbone.state_dict()
+    weights[STEM] = weights[STEM].mean(dim=1, keepdim=True).expand(-1, own[STEM].shape[1], -1, -1)
+    if _shapes(weights) != _shapes(own):
+        raise UserError(
+            f"params.yaml: motion_net.pretrained is {pretrained!r}, which is not an EfficientNet-B0; "
+            "google/efficientnet-b0 is."
+        )
+    backbone.load_state_dict(weights)
+
+
+def _shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in weights.items()}

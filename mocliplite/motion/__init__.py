@@ -1,0 +1,10 @@
+"""From motion vectors to motion fields.
+
+May import: store, video, runtime, evaluation and the ground floor.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={"extraction": ["motion_field"], "field": ["Field"]}
+)

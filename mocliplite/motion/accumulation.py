@@ -1,0 +1,72 @@
+"""Motion since the last I-frame: vectors traced back through a group of pictures, pixel by pixel.
+
+After CoViAR (C.-Y. Wu et al., Compressed Video Action Recognition, CVPR 2018, section 3.1), with B-frames added.
+"""
+
+import numpy as np
+
+from mocliplite.motion.field import BASE_CELL_SIZE, LIMIT, MISSING
+from mocliplite.motion.scatter import displacement_to_past, frame_of_each_block, size_in_cells
+from mocliplite.video.vectors import Vectors
+
+
+def accumulate_since_intra(read: Vectors, past: np.ndarray) -> tuple[np.ndarray, int]:
+    """How far content has moved since the I-frame that it was last coded in.
+
+    int8 [T, rows, cols, 2], quarter pixels, the mean over the pixels of each cell; MISSING in I-frames, in frames
+    without vectors to the past, and where the I-frame is not in the clip. `past` int64 [T] is the distance to each
+    frame's past reference. A pixel whose block has no vector, or whose vector leaves the picture, stays where it was,
+    as in CoViAR. Returns also how many components were cut to +-LIMIT.
+    """
+    steps, (height, width) = displacement_to_past(read), (read.info.height, read.info.width)
+    informed = np.bincount(frame_of_each_block(read)[read.blocks["source"] < 0], minlength=len(past)) > 0
+    sources = np.arange(len(past)) - past
+    last_use = {int(source): frame for frame, source in enumerate(sources)}
+    grid = np.full((len(past), *size_in_cells(read), 2), MISSING, dtype=np.int8)
+    clipped = 0
+    moved: dict[int, np.ndarray | None] = {}  # by reference frame, int16 [height, width, 2], whole pixels
+    for frame, kind in enumerate(read.kinds):
+        source = int(sources[frame])
+        before = moved.get(source) if past[frame] else None
+        if kind == "I":
+            after: np.ndarray | None = np.zeros((height, width, 2), dtype=np.int16)
+        else:
+            after = None if before is None else _traced(before, steps[frame])
+            if after is not None and informed[frame]:
+                quarters = np.rint(4 * _mean_of_cells(after))
+                grid[frame] = np.clip(quarters, -LIMIT, LIMIT)
+                clipped += int(np.count_nonzero(np.abs(quarters) > LIMIT))
+        if last_use.get(frame, frame) > frame:
+            moved[frame] = after
+        if last_use.get(source) == frame:
+            moved.pop(source, None)
+    return grid, clipped
+
+
+def _traced(before: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """Where every pixel was, plus how far what was there had moved: both int16 [height, width, 2]."""
+    height, width, _ = before.shape
+    shift = step.repeat(BASE_CELL_SIZE, axis=0).repeat(BASE_CELL_SIZE, axis=1)[:height, :width].astype(np.int32)
+    rows, cols = np.arange(height, dtype=np.int32)[:, None], np.arange(width, dtype=np.int32)
+    y, x = rows - shift[..., 1], cols - shift[..., 0]
+    outside = (y < 0) | (y >= height) | (x < 0) | (x >= width)
+    shift[outside] = 0
+    source = np.where(outside, rows * width + cols, y * width + x)
+    # Both components of a pixel at once.
+    fetched = np.ascontiguousarray(before).view(np.int32).reshape(-1)[source]
+    return fetched.view(np.int16).reshape(before.shape) + shift.astype(np.int16)
+
+
+def _mean_of_cells(pixels: np.ndarray) -> np.ndarray:
+    """Mean over each cell's pixels inside the picture: float64 [rows, cols, 2]."""
+    height, width, _ = pixels.shape
+    rows, cols = -(-height // BASE_CELL_SIZE), -(-width // BASE_CELL_SIZE)
+    full = np.zeros((rows * BASE_CELL_SIZE, cols * BASE_CELL_SIZE, 2), dtype=np.int16)
+    full[:height, :width] = pixels
+    lines = full.reshape(rows, BASE_CELL_SIZE, -1).sum(axis=1, dtype=np.int32)
+    total = lines.reshape(rows, cols, BASE_CELL_SIZE, 2).sum(axis=2)
+    high, wide = (
+        np.minimum(BASE_CELL_SIZE, size - BASE_CELL_SIZE * np.arange(-(-size // BASE_CELL_SIZE)))
+        for size in (height, width)
+    )
+    return total / (high[:, None] * wide)[..., None]

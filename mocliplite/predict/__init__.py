@@ -1,0 +1,8 @@
+"""Classify new clips with the trained models.
+
+May import: fusion, motion_net and what they may import.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"recognizer": ["Answer", "Recognizer"]})

@@ -1,0 +1,166 @@
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from builders import UCF101_LISTS, hmdb51, put, sentence_of, settings_of, ucf101
+
+from mocliplite.data import lists
+from mocliplite.data.clips import ENDINGS, class_names
+from mocliplite.data.lists import Entry
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+
+def entries_of(settings):
+    return list(lists.read_entries(settings, ENDINGS))
+
+
+def counts_of(settings):
+    return Counter(entry.split for entry in entries_of(settings))
+
+
+# UCF101
+
+
+def test_lists_folder_without_lists():
+    put("lists", {"readme.txt": ""})
+    wanted = (
+        "dataset.lists is lists, which holds neither classInd.txt (UCF101) nor *_test_split*.txt (HMDB51);"
+        " give the lists' folder, or configs/none for none."
+    )
+    assert sentence_of(lists.list_format, settings_of(lists="lists")) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (
+            "1 Jump\n",
+            "root/run is a class folder that lists/classInd.txt does not name; the nearest there is Jump:"
+            " rename or remove the folder.",
+        ),
+        (
+            "1 Jump\n2 run\n3 runs\n",
+            "lists/classInd.txt names runs, which has no folder in root; the nearest is run: add or rename it.",
+        ),
+        (
+            "1 Jump\nrun\n",
+            "lists/classInd.txt line 2: 'run' is no number and class such as 37 HandstandPushups; correct it.",
+        ),
+        ("1 Jump\n1 run\n", "lists/classInd.txt line 2: '1 run' repeats a number or a class; correct it."),
+        ("1 Jump\n3 run\n", "lists/classInd.txt must number its classes from 1 without a gap; correct it."),
+        ("", "lists/classInd.txt must number its classes from 1 without a gap; correct it."),
+    ],
+)
+def test_class_list_and_folders_that_do_not_agree(text, wanted):
+    put("lists", {"classInd.txt": text})
+    assert sentence_of(lists.in_list_order, ["Jump", "run"], settings_of(lists="lists")) == wanted
+
+
+def test_ucf101_entry_tells_path_split_and_place():
+    _, settings = ucf101()
+    entries = entries_of(settings)
+    assert entries[0] == Entry("Run/v_g2_c1.avi", "train", "lists/trainlist01.txt line 1")
+    assert entries[-1] == Entry("Hop/v_g1_c2.avi", "test", "lists/testlist01.txt line 4")
+    assert counts_of(settings) == {"train": 16, "test": 4}
+
+
+def test_ucf101_test_list_may_carry_numbers_and_windows_line_ends():
+    _, settings = ucf101()
+    Path("lists/testlist01.txt").write_bytes(
+        b"Run/v_g1_c1.avi 1\r\nRun/v_g1_c2.avi\r\nHop/v_g1_c1.avi 2\r\n\r\nHop/v_g1_c2.avi\r\n"
+    )
+    assert counts_of(settings) == {"train": 16, "test": 4}
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        (
+            {"trainlist01.txt": "Run/v_g9_c1.avi 2\n"},
+            "lists/trainlist01.txt line 17: Run/v_g9_c1.avi has the number 2, but classInd.txt numbers Run 1;"
+            " correct one of them.",
+        ),
+        (
+            {"trainlist01.txt": "Rum/v_g9_c1.avi 1\n"},
+            "lists/trainlist01.txt line 17: Rum is not in classInd.txt; the nearest there is Run: correct one.",
+        ),
+        (
+            {"trainlist01.txt": "Run/v_g9_c1.avi\n"},
+            "lists/trainlist01.txt line 17: 'Run/v_g9_c1.avi' is not of the form 'Run/v_g9_c1.avi 1'; correct it.",
+        ),
+        (
+            {"trainlist01.txt": "nonsense\n"},
+            "lists/trainlist01.txt line 17: 'nonsense' is not of the form"
+            " 'Archery/v_Archery_g01_c01.avi 3'; correct it.",
+        ),
+        (
+            {"testlist01.txt": "../Run/v_g1_c1.avi\n"},
+            "lists/testlist01.txt line 5: '../Run/v_g1_c1.avi' leads out of dataset.root; give a path below it.",
+        ),
+        (
+            {"testlist01.txt": "/Run/v_g1_c1.avi\n"},
+            "lists/testlist01.txt line 5: '/Run/v_g1_c1.avi' leads out of dataset.root; give a path below it.",
+        ),
+    ],
+)
+def test_line_that_cannot_be_right(changes, wanted):
+    assert sentence_of(entries_of, ucf101(changes)[1]) == wanted
+
+
+def test_split_that_the_lists_do_not_have():
+    wanted = "lists has no testlist04.txt; set dataset.split to one it has all lists of (1)."
+    assert sentence_of(entries_of, ucf101(split=4)[1]) == wanted
+
+
+def test_split_of_which_one_list_is_missing():
+    _, settings = ucf101()
+    Path("lists/testlist01.txt").unlink()
+    wanted = "lists has no testlist01.txt; set dataset.split to one it has all lists of (none)."
+    assert sentence_of(entries_of, settings) == wanted
+
+
+def test_ucf101_labels_follow_its_class_list(names_of_ucf101):
+    clips, _ = names_of_ucf101
+    labels = class_names(clips)
+    assert labels == [line.split()[1] for line in (UCF101_LISTS / "classInd.txt").read_text().splitlines()]
+    assert labels[34:37] == ["Hammering", "HammerThrow", "HandstandPushups"]
+
+
+# HMDB51
+
+
+def test_hmdb51_numbers_mean_train_test_and_neither():
+    entries = entries_of(hmdb51()[1])
+    assert [entry.split for entry in entries] == 2 * (["train"] * 5 + ["test"] * 2 + ["unused"])
+    assert entries[8] == Entry("climb/#2 (x)_0.avi", "train", "lists/climb_test_split1.txt line 1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "split", "wanted"),
+    [
+        ({}, 3, "lists has no brush_hair_test_split3.txt; set dataset.split to one it has all lists of (1, 2)."),
+        (
+            {"run_test_split1.txt": "a.avi 1\n"},
+            2,
+            "lists has no run_test_split2.txt; set dataset.split to one it has all lists of (1).",
+        ),
+        (
+            {"climb_test_split1.txt": "a.avi 3\n"},
+            1,
+            "lists/climb_test_split1.txt line 1: 'a.avi 3' must end in 1 (train), 2 (test) or 0 (neither); correct it.",
+        ),
+        (
+            {"climb_test_split1.txt": "a.avi\n"},
+            1,
+            "lists/climb_test_split1.txt line 1: 'a.avi' must end in 1 (train), 2 (test) or 0 (neither); correct it.",
+        ),
+        (
+            {"climb_test_split1.txt": "\n../x/a.avi 1\n"},
+            1,
+            "lists/climb_test_split1.txt line 2: '../x/a.avi 1' leads out of dataset.root; give a path below it.",
+        ),
+    ],
+)
+def test_hmdb51_lists_that_cannot_be_right(changes, split, wanted):
+    assert sentence_of(entries_of, hmdb51(changes, split=split)[1]) == wanted

@@ -1,0 +1,83 @@
+"""probe and show, as they are called."""
+
+import numpy as np
+import pytest
+from builders import run_python
+from footage import encode, moving
+from PIL import Image
+
+from mocliplite.report import overlay
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+
+def test_a_clip_is_a_line():
+    encode("a.avi", moving(frames=13), b_frames=2)
+    result = run_python("-m", "mocliplite", "probe", "a.avi")
+    head, line = result.stdout.splitlines()
+    assert head.split() == ["codec", "size", "fps", "frames", "I", "P", "B", "vectors/frame", "damaged", "clip"]
+    assert line.split()[:7] == ["mpeg4", "176x144", "25.00", "13", "15%", "23%", "62%"]
+    assert float(line.split()[7]) > 20
+    assert (line.split()[8:], result.returncode) == (["0%", "a.avi"], 0)
+
+
+def test_a_folder_is_a_table_and_a_summary():
+    encode("a.avi", moving(frames=13))
+    encode("b.mkv", moving(frames=3), "libx265")
+    open("c.mp4", "wb").close()  # noqa: PTH123
+    result = run_python("-m", "mocliplite", "probe", ".")
+    assert result.stdout.splitlines()[3:] == [
+        "2 clips, 16 frames, 0.0 minutes: mpeg4 1, hevc 1",
+        "with motion vectors: 1",
+        "without: 1; motion.reencode: auto has them encoded in memory",
+        "cannot be read: 1; see above",
+    ]
+    assert "codec hevc exports no motion vectors" in result.stdout
+    assert result.stderr.startswith("error: c.mp4 cannot be decoded as video")
+    assert result.returncode == 2
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "libx265"])
+def test_show_draws_a_picture(codec):
+    encode("a.mkv", moving(right=4, down=0, frames=13), codec)
+    result = run_python("-m", "mocliplite", "show", "a.mkv", "--out", "a.png")
+    assert (result.returncode, result.stderr.count("Traceback")) == (0, 0)
+    pixels = np.asarray(Image.open("a.png").convert("RGB"))
+    assert pixels.shape[1] == 1500
+    # The right third is red for what moves right.
+    third = pixels[pixels.shape[0] // 3 : pixels.shape[0] // 2, 1100:1300].reshape(-1, 3)
+    assert np.median(third, axis=0)[0] > 240
+    assert np.median(third, axis=0)[1:].max() < 120
+
+
+def test_colours_tell_rest_motion_and_no_vector_apart():
+    vectors = np.array([[[0, 0], [40, 0], [0, 40], [-40, 0], [-128, -128]]])
+    colours = overlay._colours(vectors, fastest=10)[0].round(2).tolist()
+    assert colours == [[1, 1, 1], [1, 0, 0], [0.5, 1, 0], [0, 1, 1], [0.6, 0.6, 0.6]]
+
+
+def test_show_of_what_is_no_clip_is_a_sentence():
+    result = run_python("-m", "mocliplite", "show", "none.mp4")
+    assert (result.returncode, result.stderr) == (2, "error: none.mp4 is not a file; check the path.\n")
+
+
+def test_probe_of_what_is_not_there_says_so_and_goes_on():
+    encode("a.avi", moving(frames=3))
+    result = run_python("-m", "mocliplite", "probe", "nope", "a.avi")
+    assert result.stderr.startswith("error: nope is neither a clip nor a folder of clips; check the path.\n")
+    assert "a.avi" in result.stdout
+    assert result.returncode == 2
+
+
+def test_show_writes_no_picture_under_another_ending():
+    encode("a.avi", moving(frames=3))
+    result = run_python("-m", "mocliplite", "show", "a.avi", "--out", "a.txt")
+    wanted = "error: a.txt is no name of a PNG; give --out a name that ends in .png.\n"
+    assert (result.returncode, result.stderr) == (2, wanted)
+
+
+def test_show_into_a_folder_that_is_not_there_is_a_sentence():
+    encode("a.avi", moving(frames=3))
+    result = run_python("-m", "mocliplite", "show", "a.avi", "--out", "no/a.png")
+    wanted = "error: no/a.png cannot be written (No such file or directory); give another --out.\n"
+    assert (result.returncode, result.stderr) == (2, wanted)

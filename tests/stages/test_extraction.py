@@ -1,0 +1,88 @@
+"""The motion stage on a folder of clips: the same bytes however it runs, and no clip ends it."""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from builders import CHECKOUT, put
+from footage import encode, moving, overwritten
+
+from mocliplite import params
+from mocliplite.data.clips import find_clips, write_clips
+from mocliplite.store import stores
+from stages import motion as stage
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+
+def extract(**compute):
+    """Run the stage on all clips of root/; returns a digest of each file of the store."""
+    given = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
+    given["dataset"].update(root="root", lists=params.NOTHING, group=None, max_failed=1.0)
+    given["compute"].update(compute)
+    put(".", {"params.yaml": yaml.safe_dump(given)})
+    settings = params.load()
+    write_clips("features/clips.csv", find_clips(settings.dataset))
+    stage.main()
+    files = sorted(path for path in Path(stage.FOLDER).rglob("*") if path.is_file())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(autouse=True)
+def no_options(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["motion"])
+
+
+def clips():
+    Path("root/walk").mkdir(parents=True)
+    for number in range(6):
+        encode(f"root/walk/{number}.avi", moving(right=number, frames=8), b_frames=number % 3)
+    encode("root/walk/h.mp4", moving(frames=8), "libx264", b_frames=2)
+    encode("root/walk/hevc.mp4", moving(frames=4), "libx265")
+    overwritten("root/walk/1.avi", "root/walk/noise.avi", 0)
+
+
+def test_one_worker_and_four_and_a_second_run_give_the_same_bytes():
+    clips()
+    runs = []
+    for compute in ({"engine": "inline"}, {"workers": 1}, {"workers": 4}, {"workers": 4}):
+        runs.append(extract(**compute))
+        for path in Path(stage.FOLDER).iterdir():
+            path.unlink()
+    assert runs[0] == runs[1] == runs[2] == runs[3]
+    assert len(runs[0]) >= 65
+
+
+def test_every_clip_is_a_field_or_a_row_with_its_reason():
+    clips()
+    extract(engine="inline")
+    opened = stores.open_store(stage.FOLDER)
+    assert opened.ids == [*(f"walk__{number}" for number in range(6)), "walk__h"]
+    reasons = {clip: failure.reason for clip, failure in opened.failures.items()}
+    assert sorted(reasons) == ["walk__hevc", "walk__noise"]
+    assert "motion.reencode: auto" in reasons["walk__hevc"]
+    assert reasons["walk__noise"].startswith("root/walk/noise.avi cannot be decoded as video (")
+
+
+def test_a_crash_of_the_decoder_is_recorded_and_the_run_goes_on(monkeypatch):
+    clips()
+    monkeypatch.setattr(stage, "record", crashing_record)
+    extract(workers=1)
+    opened = stores.open_store(stage.FOLDER)
+    failure = opened.failures["walk__3"]
+    assert failure.reason.startswith("root/walk/3.avi crashes the decoder (SIGSEGV)")
+    assert failure.retry is False
+    assert "walk__4" in opened.ids
+
+
+real_record = stage.record
+
+
+def crashing_record(path, source, settings):
+    if path.endswith("/3.avi"):
+        import ctypes
+
+        ctypes.string_at(0)
+    return real_record(path, source, settings)

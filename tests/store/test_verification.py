@@ -1,0 +1,258 @@
+"""Damage and malice: every bit that means something is checked, and nothing in a file is trusted."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from builders import sentence_of
+from stores import IDS, KINDS, alter, build, bytes_of, flip, record, shard_of, values
+
+from mocliplite.errors import UserError
+from mocliplite.store import shards, stores, table_file
+
+pytestmark = pytest.mark.usefixtures("folder", "few_shards")
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+@every_kind
+def test_a_sound_store_has_no_damage(kind):
+    build("s", kind, failed=["clip03"])
+    assert stores.open_store("s").verify() == []
+    build("empty", kind, [])
+    assert stores.verify("empty") == []
+
+
+def test_what_is_no_store_cannot_be_verified():
+    Path("s").mkdir()
+    wanted = "s is not a feature store, or not pulled yet; run `dvc pull s` or `dvc repro`."
+    assert sentence_of(stores.verify, "s") == wanted
+
+
+@every_kind
+def test_bits_flipped_at_random_are_all_reported(kind):
+    build("s", kind, IDS[:8], failed=["clip03"])
+    rng, kept = np.random.default_rng(KINDS.index(kind)), bytes_of("s")
+    sizes = np.array([len(kept[name]) for name in sorted(kept)])
+    names = rng.choice(sorted(kept), size=200, p=sizes / sizes.sum())
+    for name in names:
+        flip(Path("s", name), int(rng.integers(len(kept[name]))), int(rng.integers(8)))
+        found = stores.verify("s")
+        assert found
+        assert all(f"s/{name}" in sentence for sentence in found)
+        Path("s", name).write_bytes(kept[name])
+    assert stores.verify("s") == []
+
+
+@every_kind
+def test_a_flipped_bit_that_reading_does_not_notice_changes_no_value(kind):
+    build("s", kind, failed=["clip03"])
+    path, ids = shard_of("clip07", kind), stores.open_store("s").ids
+    sound, whole, unnoticed = values(stores.open_store("s"), ids), path.read_bytes(), 0
+    places = np.random.default_rng(0).choice(len(whole), 100, replace=False)
+    for place in map(int, places):
+        flip(path, place)
+        try:
+            opened = stores.open_store("s")
+            assert (opened.ids, values(opened, ids)) == (ids, sound)
+            unnoticed += 1
+        except UserError:
+            pass
+        path.write_bytes(whole)
+    assert 0 < unnoticed < 100
+
+
+def chunk_of(path, name, number=0):
+    with h5py.File(path) as file:
+        return file[name].id.get_chunk_info(number)
+
+
+def test_damaged_motion_names_the_clip():
+    build("s", "motion")
+    path = shard_of("clip07", "motion")
+    flip(path, chunk_of(path, "clip07/vectors").byte_offset + 3)
+    (found,) = stores.verify("s")
+    assert found.startswith(f"{path}: clip clip07 is damaged (")
+
+
+def test_damaged_rows_name_the_clips_of_their_chunk():
+    build("s", "keyframes")
+    path = shard_of("clip07", "keyframes")
+    flip(path, chunk_of(path, "embedding").byte_offset + 3)
+    with h5py.File(path) as file:
+        ids = file["ids"].asstr()[:].tolist()
+    tail = "is damaged (embedding); restore it with `dvc checkout` or delete it."
+    assert stores.verify("s") == [f"{path}: clip {clip_id} {tail}" for clip_id in ids]
+
+
+def test_a_damaged_table():
+    table_file.write_table("t.h5", "pairs", {"label": np.arange(5), "logit_scale": np.array(4.6)}, {})
+    assert stores.verify("t.h5") == []
+    whole = Path("t.h5").read_bytes()
+    for content in (np.arange(5).tobytes(), np.array(4.6).tobytes(), b"sha256"):
+        flip("t.h5", whole.index(content) + 1)
+        (found,) = stores.verify("t.h5")
+        assert found.startswith("t.h5 is damaged (")
+        Path("t.h5").write_bytes(whole)
+
+
+@every_kind
+def test_a_missing_shard_is_a_damage_and_the_others_are_still_read(kind):
+    build("s", kind)
+    Path("s/0000.h5").unlink()
+    Path("s/0001.h5").write_bytes(b"")
+    missing, damaged = stores.verify("s")
+    assert missing == "s/0000.h5 is missing; run `dvc pull s` or `dvc repro`."
+    assert damaged.startswith("s/0001.h5 is damaged (")
+
+
+@every_kind
+def test_a_stranger_in_the_folder(kind):
+    build("s", kind)
+    Path("s/notes.txt").write_text("")
+    assert stores.verify("s") == ["s/notes.txt is no part of the store; remove it."]
+
+
+@pytest.mark.parametrize("name", ["README.md", "failures.csv"])
+def test_files_beside_the_shards_must_say_what_these_hold(name):
+    build("s", "keyframes", failed=["clip03"])
+    Path("s", name).write_text("all is well")
+    wanted = f"s/{name} does not say what the shards hold; restore it with `dvc checkout` or delete it."
+    assert stores.verify("s") == [wanted]
+
+
+def reason(path, call, *arguments):
+    head, tail = f"{path} is damaged (", "); restore it with `dvc checkout` or delete it."
+    sentence = sentence_of(call, *arguments)
+    assert sentence.startswith(head), sentence
+    assert sentence.endswith(tail), sentence
+    return sentence.removeprefix(head).removesuffix(tail)
+
+
+def replaced(path, name, make):
+    """Put what make(file) makes in place of a member."""
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        made = make(file)
+        if made is not None:
+            file[name] = made
+
+
+HOSTILE = {
+    "a soft link": (lambda _: h5py.SoftLink("/fingerprint"), "is a link or not a dataset"),
+    "an external link": (lambda _: h5py.ExternalLink("/etc/other.h5", "/ids"), "is a link or not a dataset"),
+    "a group": (lambda file: file.create_group("elsewhere"), "is a link or not a dataset"),
+    "texts of any length": (lambda _: np.array([b"a"], dtype=h5py.string_dtype()), "which no store does"),
+    "a record": (lambda _: np.zeros(1, dtype=[("a", int)]), "which no store does"),
+    "numbers": (lambda _: np.zeros(3), "not U [None]"),
+    "a table of texts": (lambda _: np.array([[b"a"]], dtype=h5py.string_dtype("utf-8", 1)), "not U [None]"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_ids_that_are_something_else_are_refused(name):
+    build("s", "keyframes")
+    make, wanted = HOSTILE[name]
+    replaced("s/0002.h5", "ids", make)
+    assert wanted in reason("s/0002.h5", stores.open_store, "s")
+    assert stores.verify("s")
+    assert reason("s/0002.h5", build, "s", "keyframes")
+
+
+def put_other(path, make):
+    with h5py.File(path, "r+") as file:
+        count = len(file["ids"])
+        del file["embedding"]
+        make(file, count)
+
+
+def external(file, count):
+    Path("raw.bin").write_bytes(bytes(count * 32))
+    file.create_dataset("embedding", (count, 2, 4), "f4", external=[(str(Path("raw.bin").resolve()), 0, count * 32)])
+
+
+def virtual(file, count):
+    source = h5py.VirtualSource("other.h5", "embedding", (count, 2, 4), "f4")
+    layout = h5py.VirtualLayout((count, 2, 4), "f4")
+    layout[:] = source
+    file.create_virtual_dataset("embedding", layout)
+
+
+OTHERS = {
+    "of another type": (lambda file, count: file.create_dataset("embedding", data=np.zeros((count, 2, 4))), "float64"),
+    "with surplus rows": (lambda file, n: file.create_dataset("embedding", data=np.zeros((n + 1, 2, 4), "f4")), "not"),
+    "without an axis": (lambda file, count: file.create_dataset("embedding", data=np.zeros((count, 2), "f4")), "not"),
+    "in another file": (external, "lies in other files"),
+    "put together from other files": (virtual, "lies in other files"),
+    "packed by another filter": (
+        lambda file, n: file.create_dataset("embedding", data=np.zeros((n, 2, 4), "f4"), compression="lzf"),
+        "needs other filters",
+    ),
+    "as large as all memory": (
+        lambda file, n: file.create_dataset("embedding", (n, 1 << 20, 1 << 20), "f4", chunks=(1, 1, 1 << 20)),
+        "more than the file holds",
+    ),
+    "with chunks that are not there": (
+        lambda file, n: file.create_dataset("embedding", (n, 2, 4), "f4", chunks=(1, 2, 4)).__setitem__(0, 1),
+        "lacks chunks",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_embeddings_that_are_something_else_are_refused(name):
+    build("s", "keyframes")
+    path, (make, wanted) = shard_of("clip07", "keyframes"), OTHERS[name]
+    put_other(path, make)
+    assert wanted in reason(path, stores.open_store("s").read, ["clip07"])
+    assert any(str(path) in sentence for sentence in stores.verify("s"))
+    assert reason(path, build, "s", "keyframes")
+
+
+@pytest.mark.parametrize("name", ["vectors", "kind"])
+def test_motion_linked_from_elsewhere_is_refused(name):
+    build("s", "motion")
+    path = shard_of("clip07", "motion")
+    replaced(path, f"clip07/{name}", lambda _: h5py.ExternalLink("other.h5", "/x"))
+    wanted = f"{name} is a link or not a dataset"
+    assert reason(path, list, stores.open_store("s").records(["clip07"])) == wanted
+    assert reason(path, stores.open_store("s").read_frames, "clip07", lambda _: [0]) == wanted
+    assert any("clip07" in sentence for sentence in stores.verify("s"))
+
+
+def test_a_clip_that_is_a_link_is_refused():
+    build("s", "motion")
+    path = shard_of("clip07", "motion")
+    replaced(path, "clip07", lambda _: h5py.SoftLink("/failures"))
+    assert reason(path, list, stores.open_store("s").records(["clip07"])) == "clip07 is a link or not a group"
+
+
+def test_a_clip_whose_arrays_disagree_is_found():
+    build("s", "motion")
+    path = shard_of("clip07", "motion")
+    replaced(path, "clip07/kind", lambda _: np.zeros(99, np.uint8))
+    (found,) = stores.verify("s")
+    assert found.startswith(f"{path}: clip clip07 is damaged (its arrays are not all of ")
+
+
+@every_kind
+def test_a_clip_in_the_wrong_shard_is_found(kind):
+    path = shard_of("clip07", kind)
+    build("s", kind)
+    wrong = next(key for key in IDS if shard_of(key, kind) != path)
+    shard = shards.Shard({wrong: record(kind, wrong)}, {}, {wrong: "f"})
+    shards.write_shard(path, kind, {"cell_size": 8, "views": ["plain"]}, shard)
+    assert reason_in(stores.verify("s")) == f"clip {wrong} belongs to another shard"
+
+
+def reason_in(found):
+    (sentence,) = found
+    return sentence.partition("(")[2].rpartition(")")[0]
+
+
+@every_kind
+@pytest.mark.parametrize("settings", ["[1]", "{", "7"])
+def test_settings_that_are_none_are_refused(kind, settings):
+    build("s", kind)
+    alter("s/0000.h5", settings=settings)
+    assert reason("s/0000.h5", stores.open_store, "s")

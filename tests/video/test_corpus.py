@@ -1,0 +1,250 @@
+"""Every input has an answer: a field that shows the motion that was drawn, or a sentence. One scene in many files."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from builders import PLAIN, sentence_of
+from footage import encode, moving, overwritten, sound, with_packets
+
+from benchmarks.scenes import steady
+from mocliplite.motion import extraction
+from mocliplite.motion.field import KIND_CODES, MISSING
+from mocliplite.video import keyframes
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+AUTO = replace(PLAIN, reencode="auto")
+# Scene: 3 pixels right and 2 up a frame.
+QUARTERS = [12, -8]
+VARIABLE = [0, 40, 80, 200, 240, 280, 300, 320, 500, 540, 580, 620, 660]  # milliseconds
+
+
+def write(name, codec, pix_fmt="yuv420p", gop=12, b_frames=0, times=None, **options):
+    pictures = steady(right=3, down=-2, frames=13).pictures
+    with av.open(name, "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.height, stream.width = pictures[0].shape
+        stream.pix_fmt = pix_fmt
+        context = stream.codec_context
+        context.gop_size, context.max_b_frames, context.thread_count = gop, b_frames, 1
+        base = Fraction(1, 1000) if times else Fraction(1, 25)
+        context.time_base = base
+        for index, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(picture, format="gray").reformat(format=pix_fmt)
+            frame.pts, frame.time_base = times[index] if times else index, base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return name
+
+
+def moved(field):
+    """Median over known cells away from the border, and the share of them that are more than half a pixel off."""
+    told = field.vectors[np.isin(field.kind, [KIND_CODES["P"], KIND_CODES["B"]]), 2:-2, 2:-2].reshape(-1, 2)
+    known = told[told[:, 0] != MISSING].astype(int)
+    assert len(known) > 0.9 * len(told) > 0
+    return np.median(known, axis=0).tolist(), float((np.abs(known - QUARTERS).max(axis=1) > 2).mean())
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "more", "kinds"),
+    [
+        ("a.mp4", "libx264", {"pix_fmt": "yuv420p10le"}, "IPPPPPPPPPPPI"),
+        ("a.mp4", "libx264", {"pix_fmt": "yuv444p"}, "IPPPPPPPPPPPI"),
+        ("a.mp4", "libx264", {"flags": "+ildct+ilme"}, "IPPPPPPPPPPPI"),
+        ("a.avi", "mpeg4", {"flags": "+ildct+ilme"}, "IPPPPPPPPPPPI"),
+        ("a.mpg", "mpeg2video", {"flags": "+ildct+ilme"}, "IPPPPPPPPPPPI"),
+        ("a.mpg", "mpeg1video", {"b_frames": 2}, "IBBPBBPBBPBBI"),
+        ("a.ts", "mpeg2video", {"b_frames": 2}, "IBBPBBPBBPBBI"),
+        ("a.ts", "libx264", {"b_frames": 2}, "IBBPBBPBBPBPI"),
+        ("a.avi", "libx264", {"b_frames": 2}, "IBBPBBPBBPBPI"),
+        ("a.mkv", "libx264", {"b_frames": 2}, "IBBPBBPBBPBPI"),
+        ("a.h264", "libx264", {"b_frames": 2}, "IBBPBBPBBPBPI"),
+        ("a.m4v", "mpeg4", {"b_frames": 2}, "I--P--P--P--I"),
+        ("a.mp4", "mpeg4", {"b_frames": 2}, "I--P--P--P--I"),
+        ("a.avi", "h263p", {}, "IPPPPPPPPPPPI"),
+        ("a.flv", "flv", {}, "IPPPPPPPPPPPI"),
+        ("a.avi", "msmpeg4", {}, "IPPPPPPPPPPPI"),
+        ("a.avi", "msmpeg4v2", {}, "IPPPPPPPPPPPI"),
+        ("a.asf", "wmv1", {}, "IPPPPPPPPPPPI"),
+        ("a.asf", "wmv2", {}, "IPPPPPPPPPPPI"),
+    ],
+)
+def test_a_codec_with_vectors_gives_the_motion(name, codec, more, kinds):
+    field = extraction.motion_field(write(name, codec, **more), PLAIN)
+    assert "".join("IPB-"[code] for code in field.kind) == kinds
+    median, wrong = moved(field)
+    assert median == QUARTERS
+    assert wrong < 0.05
+    assert np.allclose(field.time, np.arange(13) / 25)
+    assert (field.damaged, field.reencoded) == (0, False)
+
+
+WITHOUT = [
+    ("a.mp4", "libx265", {"x265-params": "log-level=none"}, "hevc"),
+    ("a.webm", "libvpx-vp9", {}, "vp9"),
+    ("a.webm", "libvpx-vp9", {"pix_fmt": "yuva420p"}, "vp9"),
+    ("a.webm", "libvpx", {}, "vp8"),
+    ("a.mkv", "libsvtav1", {}, "av1"),
+    ("a.avi", "mjpeg", {"pix_fmt": "yuvj420p"}, "mjpeg"),
+    ("a.gif", "gif", {"pix_fmt": "gray"}, "gif"),
+    ("a.mov", "prores_ks", {"pix_fmt": "yuv422p10le"}, "prores"),
+    ("a.mov", "qtrle", {"pix_fmt": "argb"}, "qtrle"),
+    ("a.mp4", "libx264", {"gop": 1}, "h264"),
+]
+
+
+@pytest.mark.parametrize(("name", "codec", "more", "called"), WITHOUT)
+def test_a_codec_without_vectors_gives_a_sentence_or_with_auto_the_motion(name, codec, more, called):
+    write(name, codec, **more)
+    sentence = sentence_of(extraction.motion_field, name, PLAIN)
+    assert sentence.startswith(
+        f"{name}: {'it has I-frames only' if called == 'h264' else f'codec {called} exports no'}"
+    )
+    assert "motion.reencode: auto" in sentence
+
+    field = extraction.motion_field(name, AUTO)
+    median, wrong = moved(field)
+    assert median == QUARTERS
+    assert wrong < 0.1
+    assert "".join("IPB-"[code] for code in field.kind) == "IPPPPPPPPPPPI"
+    assert (field.codec, field.width, field.height, field.reencoded) == (called, 176, 144, True)
+
+
+def test_auto_leaves_a_clip_with_vectors_as_it_is():
+    path = write("a.avi", "mpeg4")
+    plain, auto = (extraction.motion_field(path, settings) for settings in (PLAIN, AUTO))
+    assert np.array_equal(plain.vectors, auto.vectors)
+    assert auto.reencoded is False
+
+
+@pytest.mark.parametrize(("name", "codec", "b_frames"), [("a.mp4", "libx264", 0), ("a.mkv", "mpeg4", 2)])
+def test_a_variable_frame_rate_shows_in_time(name, codec, b_frames):
+    field = extraction.motion_field(write(name, codec, b_frames=b_frames, times=VARIABLE), PLAIN)
+    assert np.allclose(field.time, np.array(VARIABLE) / 1000, atol=2e-3)
+    assert moved(field)[0] == QUARTERS
+
+
+@pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
+def test_a_rotated_clip_is_seen_upright(turns):
+    # The matrix of a track's header in MP4, as a telephone writes it for a picture to be turned.
+    path = Path(write("a.mp4", "libx264"))
+    plain = extraction.motion_field(path, PLAIN)
+    (image,) = [keyframe.image for keyframe in keyframes.read_keyframes(path, 1, "middle")]
+    content = bytearray(path.read_bytes())
+    at = content.index(b"tkhd") + 44
+    # Of (x, y) by 90 degrees counterclockwise: x' = y, y' = -x.
+    matrix = np.linalg.matrix_power(np.array([[0, -1], [1, 0]]), turns)
+    for place, value in zip((0, 4, 12, 16), matrix.ravel().tolist(), strict=True):
+        content[at + place : at + place + 4] = (value << 16).to_bytes(4, "big", signed=True)
+    Path("turned.mp4").write_bytes(content)
+
+    field = extraction.motion_field("turned.mp4", PLAIN)
+    (turned,) = [keyframe.image for keyframe in keyframes.read_keyframes("turned.mp4", 1, "middle")]
+    assert np.array_equal(turned, np.rot90(image, turns))
+    assert (field.width, field.height) == ((176, 144), (144, 176))[turns % 2]
+    right, down = 12, -8
+    for _ in range(turns):
+        right, down = down, -right
+    inner = field.vectors[field.kind == 1, 2:-2, 2:-2].reshape(-1, 2)
+    assert np.median(inner, axis=0).tolist() == [right, down]
+    assert (field.vectors == MISSING).sum() == (plain.vectors == MISSING).sum()
+
+
+@pytest.mark.parametrize("name", ["Über – ü.avi", "two\nlines.avi", "emoji 🎬.avi", " .avi", "a'b\"c.avi", "%s.avi"])
+def test_an_odd_name(name):
+    path = Path(encode("a.avi", moving(frames=4)))
+    path.rename(name)
+    assert np.median(extraction.motion_field(name, PLAIN).vectors[1, 2:-2, 2:-2].reshape(-1, 2), axis=0).tolist() == [
+        16,
+        8,
+    ]
+
+
+@pytest.mark.parametrize(("codec", "size"), [("mpeg4", (2160, 3840)), ("libx264", (2160, 3840)), ("mpeg4", (17, 4000))])
+def test_a_large_picture(codec, size):
+    more = {"preset": "ultrafast"} if codec == "libx264" else {}
+    path = encode("a.mkv", moving(right=4, down=0, frames=3, size=size), codec, **more)
+    field = extraction.motion_field(path, PLAIN)
+    assert field.vectors.shape == (3, -(-size[0] // 8), -(-size[1] // 8), 2)
+    inner = field.vectors[1:, :, 4:-4].reshape(-1, 2)
+    assert np.median(inner[inner[:, 0] != MISSING], axis=0).tolist() == [16, 0]
+
+
+def test_thousands_of_frames():
+    pictures = moving(right=1, down=0, frames=12, size=(32, 48))
+    path = encode("a.avi", pictures * 250, gop=12, b_frames=2)
+    field = extraction.motion_field(path, PLAIN)
+    assert field.vectors.shape == (3000, 4, 6, 2)
+    assert (field.kind == KIND_CODES["I"]).sum() == 251
+    assert field.time[-1] == pytest.approx(2999 / 25)
+
+
+def cut(name, share):
+    content = Path(encode(f"whole-{name}", moving(frames=40, right=1, down=0))).read_bytes()
+    Path(name).write_bytes(content[: int(len(content) * share)])
+    return name
+
+
+@pytest.mark.parametrize(("share", "allowed", "field"), [(0.95, 0.1, True), (0.5, 0.1, False), (0.5, 0.7, True)])
+def test_a_truncated_clip_keeps_what_it_has_up_to_a_share(share, allowed, field):
+    name = cut("a.avi", share)
+    settings = replace(PLAIN, max_damaged=allowed)
+    if not field:
+        assert sentence_of(extraction.motion_field, name, settings).startswith("a.avi is damaged: ")
+        return
+    found = extraction.motion_field(name, settings)
+    assert 0 < found.damaged <= allowed
+    assert len(found.vectors) >= 40 * (1 - allowed) - 1
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+def test_a_damaged_frame_is_counted_and_says_nothing(codec):
+    path = Path(encode("whole.mp4", steady(right=2, turn=0.01, frames=40).pictures, codec, gop=250))
+    start, end = (path.read_bytes().index(tag) for tag in (b"mdat", b"moov"))
+    middle = (start + end) // 2
+    field = extraction.motion_field(overwritten(path, "a.mp4", middle, middle + 300), PLAIN)
+    letters = "".join("IPB-"[code] for code in field.kind)
+    assert field.damaged == letters.count("-") / 40 > 0
+    assert letters.count("P") >= 36
+    whole = extraction.motion_field(path, PLAIN)
+    told = field.kind == KIND_CODES["P"]
+    assert np.array_equal(field.vectors[told], whole.vectors[told])
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "wanted"),
+    [
+        ("a.mp4", lambda name: Path(name).write_bytes(b""), "cannot be decoded as video"),
+        ("a.avi", lambda name: Path(name).write_bytes(b"RIFF" + bytes(100)), "cannot be decoded as video"),
+        ("a.m4a", lambda name: sound(name, "aac"), "has no video stream"),
+        (
+            "a.avi",
+            lambda name: with_packets(encode("whole.avi", moving(frames=2)), name, 2),
+            "has no frame that decodes",
+        ),
+        ("a.avi", lambda name: encode(name, moving(frames=1)), "it has one frame only"),
+    ],
+)
+@pytest.mark.parametrize("settings", [PLAIN, AUTO], ids=["plain", "auto"])
+def test_a_file_without_motion_is_a_sentence(name, make, wanted, settings):
+    make(name)
+    sentence = sentence_of(extraction.motion_field, name, settings)
+    assert wanted in sentence
+    assert sentence.startswith(name)
+    assert "\n" not in sentence
+
+
+def test_interpolated_frames_lie_between_their_neighbours():
+    path = write("a.avi", "mpeg4", b_frames=2)
+    field = extraction.motion_field(path, replace(PLAIN, interpolate=True))
+    assert "".join("IPB-"[code] for code in field.kind) == "IBBPBBPBBPBBI"
+    assert moved(field)[0] == QUARTERS
+    plain = extraction.motion_field(path, PLAIN)
+    first, last = plain.vectors[3].astype(int), plain.vectors[6].astype(int)
+    both = (first != MISSING) & (last != MISSING)
+    assert np.array_equal(field.vectors[4][both], np.rint(first + (last - first) / 3)[both])
+    assert np.array_equal(field.vectors[plain.kind == 1], plain.vectors[plain.kind == 1])
