@@ -106,7 +106,11 @@ ROOT = "it must be the folder that holds a folder a class"
         ("[plain, flip, shift]", "[flip]", f"motion_net.views is ['flip']; {ORDER}."),
         ("[plain, flip, shift]", "[plain, plain]", f"motion_net.views is ['plain', 'plain']; {ORDER}."),
         ("flip: true", "flip: false", f"motion_net.views is ['plain', 'flip', 'shift']; {UNFLIPPED}."),
-        ("  temporal_crop: 0.08", "  temporal_crop: 0.5", "motion_net.temporal_crop is 0.5; it must be at least 0 and below 0.5."),
+        (
+            "  temporal_crop: 0.08",
+            "  temporal_crop: 0.5",
+            "motion_net.temporal_crop is 0.5; it must be at least 0 and below 0.5.",
+        ),
         ("  shift: 0.06", "  shift: 1.5", "motion_net.shift is 1.5; it must be from 0 to 1."),
         ("crops: 1 ", "crops: 5 ", "motion_net.crops is 5; it must be 1 or 10."),
         ("batch: 16", "batch: 1", "motion_net.batch is 1; it must be at least 2."),
@@ -206,3 +210,27 @@ def test_a_stage_stops_at_a_mistyped_key_before_any_work():
     wanted = "error: params.yaml: head.hiden is not a setting; the nearest is head.hidden.\n"
     assert (result.returncode, result.stdout, result.stderr) == (1, "", wanted)
     assert [path.name for path in Path().iterdir()] == ["params.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "wanted"),
+    [
+        ("cell_size: 8", "cell: 8", "motion.cell is now called motion.cell_size; rename it."),
+        (
+            "remove_global_motion: true",
+            "camera: true",
+            "motion_net.camera is now called motion_net.remove_global_motion; rename it.",
+        ),
+        ("speed_jitter: 0.1", "pace: 0.1", "motion_net.pace is now called motion_net.speed_jitter; rename it."),
+        ("temporal_crop: 0.08", "trim: 0.08", "motion_net.trim is now called motion_net.temporal_crop; rename it."),
+        ("stream_dropout: 0.0", "drop_stream: 0.0", "head.drop_stream is now called head.stream_dropout; rename it."),
+        (
+            "arch: motion_histogram",
+            "arch: grid",
+            "motion_net.arch is 'grid'; it must be motion_histogram or efficientnet_b0; "
+            "it is now called motion_histogram.",
+        ),
+    ],
+)  # fmt: skip
+def test_an_earlier_name_is_refused_with_the_new_one(new, old, wanted):
+    assert said(new, old) == f"params.yaml: {wanted}"

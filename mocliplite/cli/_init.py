@@ -1,5 +1,6 @@
 """A params.yaml for somebody's own clips: what is in the folder, and the settings that follow from it."""
 
+import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from mocliplite import params
 from mocliplite.cli import _clip_source
@@ -157,21 +160,29 @@ def write(path: Path, found: Findings, model: str | None) -> None:
 
 
 def fill(template: str, values: Mapping[str, object]) -> str:
-    """The text of a params file with some settings changed (by full name, such as dataset.root), comments kept."""
-    lines, section, left = [], "", dict(values)
-    for line in template.splitlines():
-        if match := re.match(r"(\w+):", line):
-            section = match[1]
-        match = re.match(r"  (\w+): ", line)
-        key = f"{section}.{match[1]}" if match else ""
-        if match and key in left:
-            remark = re.search(r" #.*$", line)
-            line = f"  {match[1]}: {_scalar(left.pop(key))}"
-            line = f"{line:<26}  {remark[0].strip()}" if remark else line
-        lines.append(line)
-    if left:
-        raise ValueError(f"the template has no {', '.join(left)}")
-    return "\n".join(lines) + "\n"
+    """The text of a params file with some settings changed, comments kept.
+
+    values: by full name, such as dataset.root. Raises KeyError for a name that the template lacks.
+    """
+    yaml = YAML()
+    yaml.preserve_quotes, yaml.width = True, 10**6
+    yaml.representer.add_representer(type(None), _represent_null)
+    filled = yaml.load(template)
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        if name not in filled[section]:
+            raise KeyError(f"the template has no {key}")
+        filled[section][name] = CommentedSeq(value) if isinstance(value, list) else value
+        if isinstance(value, list):
+            filled[section][name].fa.set_flow_style()
+    text = io.StringIO()
+    yaml.dump(filled, text)
+    return text.getvalue()
+
+
+def _represent_null(representer: RoundTripRepresenter, _: None) -> object:
+    """Write null, which ruamel.yaml would leave empty."""
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
 def describe(found: Findings) -> str:
@@ -191,12 +202,6 @@ def describe(found: Findings) -> str:
         lines += [f"groups: {found.group} finds {len(first)}, such as {examples}; a guess, check it"]
     lines += [f"mind: {warning}" for warning in found.warnings]
     return "\n".join([*lines, *(f"stops: {reason}" for reason in found.stops)])
-
-
-def _scalar(value: object) -> str:
-    """A value as YAML on one line; PyYAML ends a plain one by a line of dots."""
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
-    return text.removesuffix("...\n").strip()
 
 
 def _few(clips: Sequence[Clip]) -> list[str]:

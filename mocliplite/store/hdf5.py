@@ -22,7 +22,7 @@ from mocliplite.errors import UserError
 from mocliplite.files import refuse_damaged, replacing
 
 # The layout of all files written here; a reader refuses another.
-SCHEMA = 2
+SCHEMA = 3
 LEVEL = 3  # of compression: as fast as LZF, and half the size
 # Bytes of a chunk. Some frames of motion are wanted of many, but rows of embeddings all at once (docs/stores.md).
 _FRAMES, _ROWS = 1 << 15, 1 << 18

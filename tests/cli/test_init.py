@@ -61,7 +61,7 @@ def test_filling_changes_the_values_named_and_nothing_else():
 
 
 def test_a_setting_that_the_template_lacks_is_our_mistake():
-    with pytest.raises(ValueError, match=r"dataset\.rot"):
+    with pytest.raises(KeyError, match=r"dataset\.rot"):
         _init.fill("dataset:\n  root: x\n", {"dataset.rot": "y"})
 
 
@@ -136,7 +136,7 @@ def test_a_file_that_is_here_is_replaced_only_by_force(own):
     put(".", {"params.yaml": "mine"})
     output = run_python("-m", "mocliplite", "init", "clips")
     assert output.returncode == 2
-    assert output.stderr == "error: params.yaml is here already; give --force to replace it, or --out another file.\n"
+    assert output.stderr == "error: params.yaml exists; give --force to replace it, or --out another file.\n"
     assert Path("params.yaml").read_text() == "mine"
     assert run_python("-m", "mocliplite", "init", "clips", "--force").returncode == 0
     assert params.load("params.yaml").dataset.root == "clips"
