@@ -18,7 +18,7 @@ _PARTIAL = ".partial"
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a partial name in the same folder; on leaving well it is flushed and takes the place of path.
 
     The old file is never written to: DVC may have linked it, read-only, from a cache that a team shares. Raises
@@ -86,7 +86,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def refuse_damaged(path: str | Path, *errors: type[Exception]) -> Iterator[None]:
+def errors_mean_damage(path: str | Path, *errors: type[Exception]) -> Iterator[None]:
     """Within it, these exceptions mean that path is damaged, and become a UserError that says so."""
     try:
         yield
@@ -104,7 +104,7 @@ def keep_only(folder: Path, names: Collection[str]) -> None:
 
 def write_text(path: str | Path, text: str) -> None:
     """Replace path by text, UTF-8 with "\\n" line ends."""
-    with replacing(Path(path)) as partial:
+    with atomic_write(Path(path)) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
 
 

@@ -16,7 +16,7 @@ from mocliplite.errors import UserError
 
 FILE = "params.yaml"
 # DVC cannot leave out a dependency whose setting is empty: this file stands where a watched path names nothing.
-NOTHING = "configs/none"
+NO_PATH = "configs/none"
 Section = TypeVar("Section")
 
 
@@ -31,7 +31,7 @@ class Dataset:
     """Which clips there are, and which of them are for training, validation and test."""
 
     root: str  # folder with one folder of clips a class
-    lists: str  # folder of the official split lists, or NOTHING
+    lists: str  # folder of the official split lists, or NO_PATH
     split: int  # which official split, or which fold is the test fold; from 1
     include: str  # glob below root; clips that do not match are left out
     group: str | None  # regular expression whose first bracket takes the group from the path below root
@@ -42,12 +42,12 @@ class Dataset:
     max_failed: float  # share of clips that may fail before a stage gives up
 
     def __post_init__(self) -> None:
-        require(self.root not in ("", NOTHING), "dataset.root", self.root, "the folder that holds a folder a class")
+        require(self.root not in ("", NO_PATH), "dataset.root", self.root, "the folder that holds a folder a class")
         require(self.split >= 1, "dataset.split", self.split, "at least 1")
         require(_one_bracket(self.group), "dataset.group", self.group, "null or a regular expression with one bracket")
         require(self.folds is None or self.folds >= 2, "dataset.folds", self.folds, "null or at least 2")
         highest = self.folds or 1
-        if self.lists == NOTHING:
+        if self.lists == NO_PATH:
             require(self.split <= highest, "dataset.split", self.split, f"1 to {highest}, the number of dataset.folds")
         require(0 < self.test < 1, "dataset.test", self.test, "above 0 and below 1")
         require(0 < self.val < 1, "dataset.val", self.val, "above 0 and below 1")
@@ -96,7 +96,7 @@ class Clip:
 
     model: str  # hub id, or a local folder in the same format
     revision: str | None  # commit of the hub id; null for a local folder
-    files: str  # what DVC watches of the model: its folder, or NOTHING for a hub id
+    files: str  # what DVC watches of the model: its folder, or NO_PATH for a hub id
     prompts: str  # text file of templates, one a line, {} for the class name
     names: str  # text file of what classes are called: folder: name, other name
     frames: int  # keyframes a clip: the middles of this many equal spans

@@ -17,7 +17,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPToken
 from transformers.utils import logging
 
 from mocliplite.errors import run
-from mocliplite.runtime.progress import counted
+from mocliplite.runtime.progress import progress_range
 from sample import scene
 
 FOLDER = Path("sample/data/clip")
@@ -62,7 +62,7 @@ def main(stills: int = STILLS, steps: int = STEPS, folder: Path = FOLDER) -> Non
 def draw_stills(count: int, processor: CLIPImageProcessorPil) -> tuple[torch.Tensor, list[str]]:
     """Prepared pixels, float32 [count, 3, IMAGE, IMAGE], and a caption for each."""
     pixels, captions = [], []
-    for index in counted("clip: stills", count, "still"):
+    for index in progress_range("clip: stills", count, "still"):
         rng = np.random.default_rng([SEED, index])
         thing = scene.THINGS[index % len(scene.THINGS)]
         look, pose = scene.draw_look(thing, rng), scene.draw_pose(rng)
@@ -100,7 +100,7 @@ def train(model: CLIPModel, tokenizer: CLIPTokenizer, pixels: torch.Tensor, capt
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
     model.train()
-    for _ in counted("clip: training", steps, "step"):
+    for _ in progress_range("clip: training", steps, "step"):
         rows = torch.randint(len(pixels), (BATCH,))
         batch = torch.where(torch.rand(BATCH, 1, 1, 1) < 0.5, pixels[rows], pixels[rows].flip(-1))
         logits = model(input_ids=tokens[rows], pixel_values=batch).logits_per_image

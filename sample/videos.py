@@ -80,7 +80,7 @@ def write_clip(name: str, group: int, take: int) -> None:
     """Render and encode one clip. Its content hangs on its own name alone, not on which others there are."""
     thing, motion = classes()[name]
     look_seed = [SEED, scene.THINGS.index(thing), scene.MOTIONS.index(motion), group]
-    with files.replacing(CLIPS / name / _file(name, group, take)) as partial:
+    with files.atomic_write(CLIPS / name / _file(name, group, take)) as partial:
         encode(scene.render_clip(thing, motion, look_seed, [*look_seed, take]), partial)
 
 

@@ -50,7 +50,7 @@ NET = params.MotionNet(
 def settings_of(**changes):
     plain = params.Dataset(
         root="root",
-        lists=params.NOTHING,
+        lists=params.NO_PATH,
         split=1,
         include="**/*",
         group=None,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from builders import sentence_of
 
-from mocliplite.files import keep_only, read_rows, replacing, rounded, write_csv, write_json, write_rows, write_text
+from mocliplite.files import atomic_write, keep_only, read_rows, rounded, write_csv, write_json, write_rows, write_text
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -24,7 +24,7 @@ def old():
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(old, error):
     def write_half():
-        with replacing(old) as partial:
+        with atomic_write(old) as partial:
             partial.write_text("ne")
             raise error
 
@@ -46,7 +46,7 @@ def test_an_interrupt_at_the_rename_leaves_the_old_file_and_nothing_else(old, mo
 
 
 def test_readers_meet_the_old_file_until_the_new_one_is_whole(old):
-    with replacing(old) as partial:
+    with atomic_write(old) as partial:
         partial.write_text("new")
         assert old.read_text() == "old"
         assert partial.parent == old.parent

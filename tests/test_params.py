@@ -147,7 +147,7 @@ def test_a_group_may_have_brackets_that_take_nothing():
 
 @pytest.mark.parametrize(("folds", "split", "allowed"), [("null", 2, "1 to 1"), ("3", 4, "1 to 3")])
 def test_without_lists_split_is_one_of_the_folds(folds, split, allowed):
-    put_params(lists=params.NOTHING, folds=yaml.safe_load(folds), split=split)
+    put_params(lists=params.NO_PATH, folds=yaml.safe_load(folds), split=split)
     wanted = f"params.yaml: dataset.split is {split}; it must be {allowed}, the number of dataset.folds."
     assert sentence_of(params.load) == wanted
 
@@ -155,7 +155,7 @@ def test_without_lists_split_is_one_of_the_folds(folds, split, allowed):
 def test_a_folder_of_clip_is_watched():
     put_params()
     given = yaml.safe_load(Path("params.yaml").read_text())
-    given["clip"].update(model="my_clip", files=params.NOTHING)
+    given["clip"].update(model="my_clip", files=params.NO_PATH)
     Path("params.yaml").write_text(yaml.safe_dump(given))
     params.load()  # a hub id, as far as one can see
     Path("my_clip").mkdir()

@@ -145,7 +145,7 @@ def settings_for(found: Findings, model: str | None) -> dict[str, object]:
     if found.without:
         values["motion.reencode"] = "auto"
     if model not in (None, params.load(TEMPLATE).clip.model):
-        files = params.NOTHING if _clip_source.is_hub_id(model) else model
+        files = params.NO_PATH if _clip_source.is_hub_id(model) else model
         values |= {"clip.model": model, "clip.revision": None, "clip.files": files}
     return values
 

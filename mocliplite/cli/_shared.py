@@ -10,7 +10,7 @@ from mocliplite.errors import UserError
 MODELS = "models"  # where `dvc repro` leaves the trained models
 
 
-def positive(text: str) -> int:
+def positive_int(text: str) -> int:
     """The type of an option that takes a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")

@@ -2,7 +2,7 @@
 
 import argparse
 
-from mocliplite.cli._shared import add_model, positive
+from mocliplite.cli._shared import add_model, positive_int
 
 HELP = "serve a local page that classifies dropped clips"
 EXAMPLE = "example: python -m mocliplite demo --port 8000"
@@ -11,7 +11,7 @@ EXAMPLE = "example: python -m mocliplite demo --port 8000"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_model(parser)
-    parser.add_argument("--port", type=positive, default=7860, help="port of 127.0.0.1 (7860)")
+    parser.add_argument("--port", type=positive_int, default=7860, help="port of 127.0.0.1 (7860)")
 
 
 def run(given: argparse.Namespace) -> None:

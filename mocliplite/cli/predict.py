@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mocliplite.cli._shared import add_model, positive, refuse_failed
+from mocliplite.cli._shared import add_model, positive_int, refuse_failed
 
 if TYPE_CHECKING:
     from mocliplite.predict.recognizer import Answer
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
     add("clips", nargs="+", metavar="CLIP", help="video files, or - to read a list of them from standard input")
-    add("--top", type=positive, default=5, help="number of classes to print (5)")
+    add("--top", type=positive_int, default=5, help="number of classes to print (5)")
     add("--json", action="store_true", help="print one JSON list")
     add_model(parser)
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="device of the networks (auto)")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from mocliplite.cli._shared import positive, refuse_missing_folder
+from mocliplite.cli._shared import positive_int, refuse_missing_folder
 from mocliplite.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("text", nargs="?", metavar="TEXT", help="what the keyframe should show")
     add("--like", metavar="CLIP", help="id or path of a clip of the data set")
-    add("--top", type=positive, default=10, help="number of clips to print (10)")
+    add("--top", type=positive_int, default=10, help="number of clips to print (10)")
     add("--html", metavar="FILE", help="also write a page with the keyframes")
 
 

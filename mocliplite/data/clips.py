@@ -99,7 +99,7 @@ def find_labels(settings: params.Dataset) -> list[str]:
         raise UserError(f"{root / loose[0]} is in no class folder ({len(loose)} in all); move it into its class's.")
     if not labels:
         raise UserError(f"{root} has no class folders; put the clips of each class into a folder of its name.")
-    return lists.in_list_order(labels, settings) if lists.list_format(settings) == "UCF101" else labels
+    return lists.order_by_class_list(labels, settings) if lists.list_format(settings) == "UCF101" else labels
 
 
 def _videos(root: Path, label: str, include: str) -> list[str]:

@@ -28,7 +28,7 @@ class Entry:
 
 def list_format(settings: params.Dataset) -> Literal["UCF101", "HMDB51", "none"]:
     """Whose format the lists in dataset.lists have. Raises UserError for a folder with lists of neither."""
-    if settings.lists == params.NOTHING:
+    if settings.lists == params.NO_PATH:
         return "none"
     lists = Path(settings.lists)
     if (lists / CLASS_LIST).is_file():
@@ -36,7 +36,7 @@ def list_format(settings: params.Dataset) -> Literal["UCF101", "HMDB51", "none"]
     if any(lists.glob("*_test_split*.txt")):
         return "HMDB51"
     wanted = f"holds neither {CLASS_LIST} (UCF101) nor *_test_split*.txt (HMDB51)"
-    raise UserError(f"dataset.lists is {lists}, which {wanted}; give the lists' folder, or {params.NOTHING} for none.")
+    raise UserError(f"dataset.lists is {lists}, which {wanted}; give the lists' folder, or {params.NO_PATH} for none.")
 
 
 def read_class_list(file: Path) -> list[str]:
@@ -54,7 +54,7 @@ def read_class_list(file: Path) -> list[str]:
     return [names[number] for number in sorted(names)]
 
 
-def in_list_order(labels: list[str], settings: params.Dataset) -> list[str]:
+def order_by_class_list(labels: list[str], settings: params.Dataset) -> list[str]:
     """Class names in the order of classInd.txt. Raises UserError unless they are those it numbers."""
     file = Path(settings.lists, CLASS_LIST)
     listed = read_class_list(file)

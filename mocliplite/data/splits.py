@@ -37,7 +37,7 @@ def read_splits(path: str | Path) -> dict[str, Split]:
 
 def split_clips(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, Split]:
     """Split by id: test from the official lists or a cut of our own, then validation out of train; checked."""
-    splits = cut(clips, settings) if settings.lists == params.NOTHING else official_split(clips, settings)
+    splits = cut(clips, settings) if settings.lists == params.NO_PATH else official_split(clips, settings)
     check_splits(clips, splits, settings, ("train", "test"))
     splits = cut_validation(clips, splits, settings)
     check_splits(clips, splits, settings, ("train", "val", "test"))
@@ -72,14 +72,14 @@ def check_splits(
 
 
 def _remedy(settings: params.Dataset) -> str:
-    if settings.lists != params.NOTHING:
+    if settings.lists != params.NO_PATH:
         return "change dataset.split, seed or val, or the lists"
     return f"change dataset.{'split, seed' if settings.folds else 'seed, test'} or val"
 
 
 def group_of(clip: Clip, settings: params.Dataset) -> str:
     """The name of a clip's group among all clips: with official lists, groups are numbered class by class."""
-    return clip.group if settings.lists == params.NOTHING else f"{clip.label}/{clip.group}"
+    return clip.group if settings.lists == params.NO_PATH else f"{clip.label}/{clip.group}"
 
 
 def official_split(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, Split]:

@@ -11,7 +11,7 @@ from mocliplite import params
 from mocliplite.fusion import methods
 from mocliplite.fusion.one_cycle import OneCycleAdamW
 from mocliplite.fusion.pairs import Arrays
-from mocliplite.runtime.progress import counted
+from mocliplite.runtime.progress import progress_range
 
 Curve = list[dict[str, float]]
 
@@ -104,7 +104,7 @@ def fit_heads(
     best = [value.detach().clone() for value in heads.parameters()]
     lowest = torch.full((settings.seeds,), torch.inf, device=device)
     since = torch.zeros(settings.seeds, dtype=torch.int64, device=device)
-    for _ in counted(f"train_head {name}", settings.epochs, "epoch"):
+    for _ in progress_range(f"train_head {name}", settings.epochs, "epoch"):
         total = torch.zeros((), device=device)
         orders = torch.stack([torch.randperm(len(labels), generator=one, device=device) for one in generators])
         for rows in orders.split(settings.batch, dim=1):

@@ -13,7 +13,7 @@ def progress(name: str, total: int, unit: str) -> "tqdm[Any]":
     return tqdm(total=total, desc=name, unit=unit, mininterval=interval, dynamic_ncols=True)
 
 
-def counted(name: str, total: int, unit: str) -> Iterator[int]:
+def progress_range(name: str, total: int, unit: str) -> Iterator[int]:
     """range(total) behind a bar."""
     with progress(name, total, unit) as bar:
         try:

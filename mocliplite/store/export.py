@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mocliplite.errors import UserError
-from mocliplite.files import replacing
+from mocliplite.files import atomic_write
 from mocliplite.store import hdf5, stores
 
 
@@ -31,7 +31,7 @@ def export_store(path: str | Path, to: str, out: str | Path | None = None) -> Pa
 
 def _write_npz(target: Path, opened: stores.Store) -> None:
     """As numpy's savez_compressed, but clip by clip: a motion store does not fit the memory."""
-    with replacing(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as packed:
+    with atomic_write(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as packed:
         for name, array in _named(opened):
             # Without a date the same store gives the same bytes.
             with packed.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
@@ -57,7 +57,7 @@ def _write_parquet(target: Path, opened: stores.Store) -> None:
         raise UserError(f"{opened.path} has no clip to export.")
     about = {"kind": opened.kind, "settings": hdf5.canonical(opened.settings)}
     writer = None
-    with replacing(target) as partial:
+    with atomic_write(target) as partial:
         try:
             for ids in stores.by_shard(opened.ids, opened.kind):
                 if not ids:

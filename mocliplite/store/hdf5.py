@@ -19,7 +19,7 @@ import numpy as np
 from deflate import DeflateError, zlib_compress, zlib_decompress
 
 from mocliplite.errors import UserError
-from mocliplite.files import refuse_damaged, replacing
+from mocliplite.files import atomic_write, errors_mean_damage
 
 # The layout of all files written here; a reader refuses another.
 SCHEMA = 3
@@ -55,7 +55,7 @@ def create(path: Path, kind: str, settings: Settings) -> Iterator[Group]:
         file.attrs.update(head(kind, settings))
         yield file
     content = image.getvalue()[_BLOCK:]
-    with replacing(path) as partial, partial.open("wb") as out:
+    with atomic_write(path) as partial, partial.open("wb") as out:
         out.write(_digest(content))
         out.write(content)
 
@@ -77,13 +77,13 @@ def _digest(content: bytes) -> bytes:
 def reading(path: Path) -> Iterator[Group]:
     """Yield a file of any kind; what goes wrong within means that it is damaged, and is a UserError that says so."""
     # A shared cache may lie on a file system without locks, in files that nobody may write.
-    with refuse_damaged_part(path), h5py.File(path, "r", locking=False) as file:
+    with read_errors_mean_damage(path), h5py.File(path, "r", locking=False) as file:
         yield file
 
 
-def refuse_damaged_part(what: str | Path) -> AbstractContextManager[None]:
+def read_errors_mean_damage(what: str | Path) -> AbstractContextManager[None]:
     """Within it, whatever reading raises means that this file, or part of one, is damaged."""
-    return refuse_damaged(what, OSError, KeyError, ValueError, RuntimeError, DeflateError)
+    return errors_mean_damage(what, OSError, KeyError, ValueError, RuntimeError, DeflateError)
 
 
 @contextmanager

@@ -195,7 +195,7 @@ def _damaged_motion(path: Path, file: hdf5.Group, ids: list[str]) -> Iterator[st
     lengths, sizes = lengths_and_sizes(file, len(ids))
     for clip_id, length, size in zip(ids, lengths, sizes, strict=True):
         try:
-            with hdf5.refuse_damaged_part(f"{path}: clip {clip_id}"):
+            with hdf5.read_errors_mean_damage(f"{path}: clip {clip_id}"):
                 clip = record(file, clip_id)
                 if {len(array) for array in clip.arrays.values()} != {length}:
                     raise ValueError(f"its arrays are not all of {length} frames")

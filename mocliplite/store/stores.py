@@ -61,10 +61,10 @@ def updating(folder: str | Path, kind: str) -> Iterator[None]:
     with files.locked(Path(folder)):
         files.remove_partial_files(Path(folder))
         yield
-        finish(folder, kind)
+        write_sidecar_files(folder, kind)
 
 
-def finish(folder: str | Path, kind: str) -> None:
+def write_sidecar_files(folder: str | Path, kind: str) -> None:
     """Write README.md and failures.csv beside the shards, and remove what belongs to no store of today's layout."""
     files.keep_only(Path(folder), {path.name for path in shard_paths(folder, kind)} | set(TEXT_FILES))
     for name, text in text_files(open_store(folder)).items():

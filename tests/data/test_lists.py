@@ -54,7 +54,7 @@ def test_lists_folder_without_lists():
 )
 def test_class_list_and_folders_that_do_not_agree(text, wanted):
     put("lists", {"classInd.txt": text})
-    assert sentence_of(lists.in_list_order, ["Jump", "run"], settings_of(lists="lists")) == wanted
+    assert sentence_of(lists.order_by_class_list, ["Jump", "run"], settings_of(lists="lists")) == wanted
 
 
 def test_ucf101_entry_tells_path_split_and_place():

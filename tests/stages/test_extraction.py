@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 def extract(**compute):
     """Run the stage on all clips of root/; returns a digest of each file of the store."""
     given = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
-    given["dataset"].update(root="root", lists=params.NOTHING, group=None, max_failed=1.0)
+    given["dataset"].update(root="root", lists=params.NO_PATH, group=None, max_failed=1.0)
     given["compute"].update(compute)
     put(".", {"params.yaml": yaml.safe_dump(given)})
     settings = params.load()

@@ -48,7 +48,7 @@ def put_stores(lists="configs/none", moved=(), copied=()):
                 return {clip_id: shards.Record(arrays_of(kind, clip_id)) for clip_id in new}
 
             shards.update_shard(place, kind, MADE_OF[kind], wanted, compute)
-        stores.finish(f"features/{kind}", kind)
+        stores.write_sidecar_files(f"features/{kind}", kind)
     prompts = {"classes": np.array(["Hop", "Run"]), "embedding": np.eye(2, 6, dtype=np.float32)}
     prompts["logit_scale"] = np.array(7.5, dtype=np.float32)
     table_file.write_table("features/prompts.h5", "prompts", prompts, MADE_OF["prompts"])
