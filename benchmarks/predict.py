@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks import bad_files
 from mocliplite.data.clips import ENDINGS
-from mocliplite.predict.recognizer import Answer, Recognizer
+from mocliplite.predict.recognizer import Prediction, Recognizer
 
 FOOTAGE = Path(__file__).parents[2] / "shared/data/ut_interaction"
 
@@ -53,9 +53,9 @@ def main() -> None:
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
-        answers = list(recognizer.answers(good))
+        answers = list(recognizer.predict(good))
         seconds.append(time.perf_counter() - start)
-    spent = [answer.milliseconds for answer in answers if isinstance(answer, Answer)]
+    spent = [answer.milliseconds for answer in answers if isinstance(answer, Prediction)]
     phases = {name: statistics.mean(one[name] for one in spent) for name in spent[0]}
     report = {
         "first_answer_s": round(first, 2),

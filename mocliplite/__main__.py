@@ -1,15 +1,15 @@
 """The command line: python -m mocliplite COMMAND.
 
-Exit status 0: success, 1: the run failed, 2: a bad argument or file.
+Exit status: 0 success, 1 the run failed, 2 a bad argument or file.
 """
 
 from mocliplite.errors import run
 
 
 def cli() -> None:
-    """The installed command `mocliplite`, and python -m mocliplite."""
+    """Run the command line: the entry point of `mocliplite` and of `python -m mocliplite`."""
 
-    # Inside: an interrupt while the commands are imported is then reported in one line too.
+    # Imported inside main, so that an interrupt during the import is reported in one line too.
     def main() -> None:
         from mocliplite.cli import _main
 

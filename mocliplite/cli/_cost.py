@@ -1,4 +1,4 @@
-"""What a clip costs: parameters and multiply-accumulates, bytes in the cache, and time on this machine."""
+"""The cost per clip: parameters and multiply-accumulates (MACs), bytes in the stores, time on this machine."""
 
 import statistics
 from collections.abc import Iterator, Sequence
@@ -11,53 +11,58 @@ from mocliplite.files import read_json
 from mocliplite.store import stores
 
 STORES = ("features/motion", "features/keyframes", "features/motion_embeddings")
-TIMED = 16  # clips of the data set that are timed where none are named
+TIMED = 16  # clips of the data set that are timed by default
 
 
 def lines(clips: Sequence[str], model: str) -> Iterator[str]:
-    """Three tables as lines of text. Raises UserError where nothing was trained yet, or no clip can be used."""
-    yield f"{'part':24} {'parameters':>14} {'MACs a clip':>16}"
+    """Yield three tables as lines of text.
+
+    clips: paths of the clips to time; empty for the first of the data set. Raises UserError where nothing was trained
+    yet, or for a clip that cannot be used.
+    """
+    yield f"{'part':24} {'parameters':>14} {'MACs per clip':>16}"
     for name, part in read_json("metrics/cost.json").items():
         yield f"{name:24} {part['parameters']:14,} {part['macs']:16,}"
-    yield f"\n{'store':36} {'bytes a clip':>19}"
+    yield f"\n{'store':36} {'bytes per clip':>19}"
     for folder in STORES:
-        yield f"{folder:36} {bytes_a_clip(folder):19,}"
-    chosen = clips or _of_the_data_set()
-    phases = milliseconds(chosen, model)
-    yield f"\n{'phase':36} {'milliseconds':>19}  (median of {len(chosen)} clips)"
-    for phase, spent in phases.items():
-        yield f"{phase:36} {spent:19.2f}"
+        yield f"{folder:36} {bytes_per_clip(folder):19,}"
+    timed = clips or _first_clips()
+    phases = milliseconds(timed, model)
+    yield f"\n{'phase':36} {'milliseconds':>19}  (median of {len(timed)} clips)"
+    for phase, median in phases.items():
+        yield f"{phase:36} {median:19.2f}"
     yield f"{'sum':36} {sum(phases.values()):19.2f}"
 
 
-def bytes_a_clip(folder: str) -> int:
-    """Size of a store's shards by the number of its clips, failures left out."""
+def bytes_per_clip(folder: str) -> int:
+    """Return the size of a store's shards divided by the number of its clips; failures do not count."""
     size = sum(shard.stat().st_size for shard in Path(folder).glob("*.h5"))
     return size // max(1, len(stores.open_store(folder).ids))
 
 
 def milliseconds(clips: Sequence[str], model: str) -> dict[str, float]:
-    """Median over clips of what each phase of recognising one takes, one clip after the other.
+    """Return the milliseconds of each phase of a prediction, the median over the clips, predicted one at a time.
 
-    Raises the UserError of the first clip that cannot be used.
+    Raises UserError for the first clip that cannot be used.
     """
-    from mocliplite.predict.recognizer import Answer, Recognizer
+    from mocliplite.predict.recognizer import Prediction, Recognizer
 
     recognizer = Recognizer.load(model)
-    answers = []
-    # The first clip once more: what it takes to warm up is no clip's own.
+    times = []
+    # The first clip warms up the networks and is not counted.
     for path in [clips[0], *clips]:
-        (answer,) = recognizer.answers([path])
-        if not isinstance(answer, Answer):
-            raise answer
-        answers.append(answer)
-    spent = [answer.milliseconds for answer in answers[1:]]
-    return {phase: statistics.median(row[phase] for row in spent) for phase in spent[0]}
+        (prediction,) = recognizer.predict([path])
+        if not isinstance(prediction, Prediction):
+            raise prediction
+        times.append(prediction.milliseconds)
+    return {phase: statistics.median(row[phase] for row in times[1:]) for phase in times[0]}
 
 
-def _of_the_data_set() -> list[str]:
+def _first_clips() -> list[str]:
     root = Path(params.load().dataset.root)
     paths = [str(root / clip.path) for clip in read_clips("features/clips.csv")[:TIMED]]
     if not paths:
-        raise UserError("features/clips.csv has no clip; name one: python -m mocliplite cost my.mp4")
+        raise UserError(
+            "features/clips.csv has no clips; give the clips to time, for example `python -m mocliplite cost my.mp4`."
+        )
     return paths

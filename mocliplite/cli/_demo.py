@@ -1,4 +1,4 @@
-"""A local page on which one drops a clip and sees what the recogniser makes of it. Only here is gradio imported."""
+"""A local web page that classifies uploaded clips. The only module that imports gradio."""
 
 import os
 from html import escape
@@ -17,35 +17,40 @@ if TYPE_CHECKING:
     from mocliplite.predict.recognizer import Recognizer
 
 
-LARGEST = "200mb"  # of an upload
-KEPT = 3600  # seconds that an uploaded clip stays on disk, at most until the page is ended
+MAX_UPLOAD = "200mb"
+RETENTION = 3600  # seconds that an uploaded clip stays on disk; the end of the server removes it too
 TOP = 5  # classes shown
-WORDS = """Drop a short video. It does not leave this machine.
+INTRODUCTION = """# What happens in this clip?
 
-The keyframe is what CLIP sees; the motion vectors, here of one frame, are what the codec left in the file.
+Drop a short video here. It does not leave this machine.
+
+The recogniser uses the keyframe and the motion vectors of all frames. The vectors of one frame are shown below.
 """
 
 
 def serve(model: str, port: int) -> None:
-    """Show the page of the models in a folder at 127.0.0.1 until interrupted. Raises UserError where gradio lacks."""
+    """Serve the page for the models of a folder at 127.0.0.1 until interrupted.
+
+    Raises UserError where gradio is not installed or the port is in use.
+    """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
         import gradio
     except ImportError:
         raise UserError(
-            "the demo needs gradio; run `make demo` in a checkout of the project, or `pip install gradio`."
+            "the demo needs gradio, which is not installed; run `make demo` in a checkout, or `pip install gradio`."
         ) from None
     from mocliplite.predict.recognizer import Recognizer
 
     page = _page(gradio, Recognizer.load(model))
-    # Fonts of the system: gradio's own come from a server.
-    plain = gradio.themes.Default(font="system-ui", font_mono="monospace")
+    # System fonts: gradio's default fonts come from a server.
+    theme = gradio.themes.Default(font="system-ui", font_mono="monospace")
     try:
         _, address, _ = page.launch(
             server_name="127.0.0.1",
             server_port=port,
-            max_file_size=LARGEST,
-            theme=plain,
+            max_file_size=MAX_UPLOAD,
+            theme=theme,
             footer_links=[],
             run_history=False,
             share=False,
@@ -54,49 +59,49 @@ def serve(model: str, port: int) -> None:
             prevent_thread_lock=True,
         )
     except OSError:
-        raise UserError(f"port {port} is taken; give another --port.") from None
-    print(f"{address} shows the page until this is interrupted", flush=True)
+        raise UserError(f"port {port} is in use; give another --port.") from None
+    print(f"Serving the page at {address}; press Ctrl-C to stop.", flush=True)
     page.block_thread()
 
 
 def _page(gradio: ModuleType, recognizer: "Recognizer") -> Any:
-    with gradio.Blocks(title="MoCLIP-Lite", analytics_enabled=False, delete_cache=(KEPT, KEPT)) as page:
-        gradio.Markdown(f"# What happens in this clip?\n\n{WORDS}")
+    with gradio.Blocks(title="MoCLIP-Lite", analytics_enabled=False, delete_cache=(RETENTION, RETENTION)) as page:
+        gradio.Markdown(INTRODUCTION)
         clip = gradio.File(label="clip", height=160)
-        said = gradio.HTML(padding=False)
+        sentence = gradio.HTML(padding=False)
         probabilities = gradio.Label(label="probabilities", num_top_classes=TOP, show_heading=False)
-        shown = []
+        images = []
         with gradio.Row():
             for name in ("keyframe", "motion vectors"):
                 with gradio.Column():
                     gradio.Markdown(name)
-                    # gradio's button to share a picture would send it away.
-                    look = {"show_label": False, "interactive": False, "buttons": ["fullscreen"], "height": 300}
-                    shown.append(gradio.Image(label=name, **look))
-        clip.change(lambda path: recognise(recognizer, path), clip, [said, probabilities, *shown])
+                    # No share button: it would upload the picture.
+                    options = {"show_label": False, "interactive": False, "buttons": ["fullscreen"], "height": 300}
+                    images.append(gradio.Image(label=name, **options))
+        clip.change(lambda path: classify(recognizer, path), clip, [sentence, probabilities, *images])
     return page
 
 
-def recognise(recognizer: "Recognizer", path: str | None) -> tuple[str, dict[str, float] | None, Any, Any]:
-    """What the page shows of a clip: a sentence as HTML, the probability of each class, and its two pictures."""
+def classify(recognizer: "Recognizer", path: str | None) -> tuple[str, dict[str, float] | None, Any, Any]:
+    """Return what the page shows: a sentence as HTML, the probability of each class, keyframe and motion vectors."""
     if path is None:
         return "", None, None, None
-    used = recognizer.provenance["keyframes"]
+    settings = recognizer.provenance["keyframes"]
     try:
-        (answer,) = recognizer.answers([path])
-        if isinstance(answer, UserError):
-            raise answer
-        seen = crash_safe.crash_safe(pictures, recognizer.compute)(path, used["frames"], used["pick"])
-        if isinstance(seen, Failure):
-            raise UserError(seen.reason)
+        (prediction,) = recognizer.predict([path])
+        if isinstance(prediction, UserError):
+            raise prediction
+        images = crash_safe.crash_safe(draw, recognizer.compute)(path, settings["frames"], settings["pick"])
+        if isinstance(images, Failure):
+            raise UserError(images.reason)
     except UserError as error:
         return escape(str(error).replace(path, Path(path).name)), None, None, None
-    name, probability = answer.classes[0]
-    shares = ", ".join(f"{stream} {share:+.2f}" for stream, share in answer.shares.items())
-    sentence = f"<strong>{escape(name)}</strong>, {100 * probability:.1f} %. The streams add to its logit: {shares}."
-    return sentence, dict(answer.classes), *seen
+    name, probability = prediction.classes[0]
+    shares = ", ".join(f"{stream} {share:+.2f}" for stream, share in prediction.shares.items())
+    sentence = f"<strong>{escape(name)}</strong>, {100 * probability:.1f} %. Contributions to its logit: {shares}."
+    return sentence, dict(prediction.classes), *images
 
 
-def pictures(path: str, frames: int, pick: str) -> tuple[np.ndarray, np.ndarray]:
-    """The clip's first keyframe, and its vectors drawn over a frame: uint8 [height, width, 3], RGB."""
+def draw(path: str, frames: int, pick: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first keyframe, and a frame with its motion vectors: RGB uint8 [height, width, 3] each."""
     return keyframes.read_keyframes(path, frames, pick)[0].image, overlay.overlay(path)

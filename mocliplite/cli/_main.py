@@ -1,8 +1,8 @@
-"""Find the commands, parse the command line and call one.
+"""Find the commands, parse the command line, and run one command.
 
-Every module of this package whose name does not begin with an underscore is a command. It has `HELP`,
-`add_arguments(parser)` where it takes any, `run(given)`, optionally `EXAMPLE`, and `USES_MODELS` where it answers with
-the trained models or with figures about them.
+Every module of this package is a command if its name does not start with an underscore. It defines `HELP` and
+`run(given)`; `add_arguments(parser)` if it has arguments; `EXAMPLE` for the end of its help; and `USES_MODELS = True`
+if its output depends on the trained models, so that it warns when they are out of date.
 """
 
 import argparse
@@ -21,12 +21,12 @@ from mocliplite.errors import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse the arguments and run the command. Raises UserError for arguments that no command takes."""
+    """Parse the arguments and run the command. Raises UserError for an unknown command or option."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     known = commands()
     if words and not words[0].startswith("-") and words[0] not in known:
         nearest = get_close_matches(words[0], known, n=1, cutoff=0)[0]
-        raise UserError(f"{words[0]} is not a command; the nearest is {nearest}, and --help lists all.")
+        raise UserError(f"{words[0]} is not a command; the nearest is {nearest}; --help lists all.")
     whole = parser()
     _refuse_unknown_option(words, whole)
     given = whole.parse_args(words)
@@ -36,25 +36,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def commands() -> dict[str, ModuleType]:
-    """The module of each command, by the command's name."""
+    """Return the module of each command by the name of the command."""
     names = [module.name for module in pkgutil.iter_modules(cli.__path__) if not module.name.startswith("_")]
     return {name.replace("_", "-"): import_module(f"mocliplite.cli.{name}") for name in names}
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+    """Return the parser of the whole command line."""
     whole = argparse.ArgumentParser(prog="python -m mocliplite", description="Action recognition on your own clips.")
     whole.add_argument("--version", action="version", version=__version__)
     subparsers = whole.add_subparsers(required=True, metavar="COMMAND", dest="command")
     for name, module in commands().items():
-        one = subparsers.add_parser(name, help=module.HELP, epilog=getattr(module, "EXAMPLE", None))
+        command = subparsers.add_parser(name, help=module.HELP, epilog=getattr(module, "EXAMPLE", None))
         if hasattr(module, "add_arguments"):
-            module.add_arguments(one)
+            module.add_arguments(command)
     return whole
 
 
 def parsers(whole: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """The parser of each command, by the command's name."""
+    """Return the parser of each command by the name of the command."""
     (found,) = (action for action in whole._actions if isinstance(action, argparse._SubParsersAction))
     return dict(found.choices)
 
@@ -75,11 +75,11 @@ def _refuse_unknown_option(words: Sequence[str], whole: argparse.ArgumentParser)
         # argparse accepts an abbreviation of a long option.
         if re.fullmatch(r"--?[A-Za-z][\w-]*", name) and not any(option.startswith(name) for option in known):
             nearest = get_close_matches(name, known, n=1, cutoff=0)[0]
-            raise UserError(f"{name} is not an option of {words[0]}; the nearest is {nearest}, and --help lists all.")
+            raise UserError(f"{name} is not an option of {words[0]}; the nearest is {nearest}; --help lists all.")
 
 
 def _is_default_model(given: argparse.Namespace) -> bool:
-    """Whether the command uses the models of this project; an exported folder has settings of its own."""
+    """Return whether the command uses the models of this project, not those of an exported folder."""
     return Path(getattr(given, "model", MODELS)) == Path(MODELS)
 
 

@@ -11,7 +11,9 @@ USES_MODELS = True
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("clips", nargs="*", metavar="CLIP", help="clips to time (the first 16 of the data set)")
+    parser.add_argument(
+        "clips", nargs="*", metavar="CLIP", help="clips to time (default: the first 16 of the data set)"
+    )
     add_model(parser)
 
 

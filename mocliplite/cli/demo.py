@@ -1,10 +1,10 @@
-"""`demo`: a local page that classifies dropped clips."""
+"""`demo`: a local web page that classifies uploaded clips."""
 
 import argparse
 
 from mocliplite.cli._shared import add_model, positive_int
 
-HELP = "serve a local page that classifies dropped clips"
+HELP = "serve a local web page that classifies uploaded clips"
 EXAMPLE = "example: python -m mocliplite demo --port 8000"
 
 

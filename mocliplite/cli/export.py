@@ -1,8 +1,8 @@
-"""`export`: all that prediction needs, in one folder."""
+"""`export`: everything that prediction needs, in one folder."""
 
 import argparse
 
-HELP = "write all that prediction needs into one folder"
+HELP = "write everything that prediction needs to one folder"
 EXAMPLE = "example: python -m mocliplite export recogniser"
 USES_MODELS = True
 
@@ -10,11 +10,11 @@ USES_MODELS = True
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("folder", metavar="DIR", help="folder to create")
-    parser.add_argument("--with-clip", action="store_true", help="copy CLIP even where the hub has it")
+    parser.add_argument("--with-clip", action="store_true", help="copy CLIP even if it can be downloaded from the hub")
 
 
 def run(given: argparse.Namespace) -> None:
-    """Write all that prediction needs into one folder."""
+    """Write everything that prediction needs to one folder."""
     from mocliplite.predict.export import export
 
     export(given.folder, given.with_clip)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mocliplite.cli._shared import add_model, positive_int, refuse_failed
 
 if TYPE_CHECKING:
-    from mocliplite.predict.recognizer import Answer
+    from mocliplite.predict.recognizer import Prediction
 
 HELP = "classify clips"
 EXAMPLE = "examples: python -m mocliplite predict my.mp4; ls clips/*.mp4 | python -m mocliplite predict -"
@@ -27,28 +27,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> None:
-    """Print the classes of each clip; a bad clip gets its sentence and does not stop the others."""
-    from mocliplite.predict.recognizer import COMPUTE, Answer, Recognizer
+    """Print the classes of each clip; for a bad clip, print an error and go on with the others."""
+    from mocliplite.predict.recognizer import COMPUTE, Prediction, Recognizer
     from mocliplite.runtime.progress import progress
 
     paths = [line.rstrip("\n") for line in sys.stdin] if given.clips == ["-"] else given.clips
     recognizer = Recognizer.load(given.model, replace(COMPUTE, device=given.device))
     rows: list[dict[str, Any]] = []
     failed = 0
-    # Without --json the answers themselves show the progress. A program that reads stderr gets error sentences only.
+    # Without --json the predictions themselves show the progress. A program that reads stderr gets errors only.
     bar = progress("predict", len(paths), "clip") if given.json and sys.stderr.isatty() else None
-    for answer in recognizer.answers(paths):
+    for prediction in recognizer.predict(paths):
         if bar is not None:
             bar.update()
-        if isinstance(answer, Answer):
-            rows.append(_row(answer, given.top))
+        if isinstance(prediction, Prediction):
+            rows.append(_row(prediction, given.top))
             if not given.json:
                 print("\n".join(_lines(rows[-1])), flush=True)
         else:
             failed += 1
             if bar is not None:
                 bar.clear()
-            print(f"error: {answer}", file=sys.stderr, flush=True)
+            print(f"error: {prediction}", file=sys.stderr, flush=True)
     if bar is not None:
         bar.close()
     if given.json:
@@ -56,17 +56,17 @@ def run(given: argparse.Namespace) -> None:
     refuse_failed(failed, len(paths))
 
 
-def _row(answer: "Answer", top: int) -> dict[str, Any]:
+def _row(prediction: "Prediction", top: int) -> dict[str, Any]:
     return {
-        "clip": answer.path,
-        "classes": [{"class": name, "probability": round(p, 4)} for name, p in answer.classes[:top]],
-        "shares": {stream: round(share, 3) for stream, share in answer.shares.items()},
-        "milliseconds": {phase: round(spent, 2) for phase, spent in answer.milliseconds.items()},
+        "clip": prediction.path,
+        "classes": [{"class": name, "probability": round(p, 4)} for name, p in prediction.classes[:top]],
+        "shares": {stream: round(share, 3) for stream, share in prediction.shares.items()},
+        "milliseconds": {phase: round(value, 2) for phase, value in prediction.milliseconds.items()},
     }
 
 
 def _lines(row: dict[str, Any]) -> list[str]:
     shares = ", ".join(f"{stream} {share:+.2f}" for stream, share in row["shares"].items())
-    spent = ", ".join(f"{phase} {value:.1f}" for phase, value in row["milliseconds"].items())
-    first, *rest = [f"  {one['probability']:6.1%}  {one['class']}" for one in row["classes"]]
-    return [row["clip"], f"{first}  ({shares})", *rest, f"  ms: {spent}"]
+    times = ", ".join(f"{phase} {value:.1f}" for phase, value in row["milliseconds"].items())
+    first, *rest = [f"  {item['probability']:6.1%}  {item['class']}" for item in row["classes"]]
+    return [row["clip"], f"{first}  ({shares})", *rest, f"  ms: {times}"]

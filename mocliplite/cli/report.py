@@ -1,12 +1,12 @@
-"""`report`: a page on how good the recogniser is and where it fails."""
+"""`report`: a page on the accuracy of the recogniser and on its errors."""
 
 import argparse
 import sys
 
 from mocliplite.cli._shared import refuse_missing_folder
 
-HELP = "write a page on how good the recogniser is and where it fails"
-EXAMPLE = "example: python -m mocliplite report"
+HELP = "write a page on the accuracy of the recogniser and on its errors"
+EXAMPLE = "example: python -m mocliplite report --out report.html"
 USES_MODELS = True
 
 
@@ -16,11 +16,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> None:
-    """Write the report, and name the clips whose picture is missing."""
+    """Write the report, and name the clips that have no picture in it."""
     from mocliplite.report import report
 
     refuse_missing_folder(given.out)
     missing = report.write(given.out)
     for sentence in missing:
-        print(f"without a picture: {sentence}", file=sys.stderr)
+        print(f"no picture in the report: {sentence}", file=sys.stderr)
     print(f"wrote {given.out}")

@@ -33,7 +33,7 @@ def run(given: argparse.Namespace) -> None:
     from mocliplite.store import stores
 
     if (given.text is None) == (given.like is None):
-        raise UserError("give either a text to search for, or --like and a clip.")
+        raise UserError("give either a text to search for, or --like with a clip.")
     if given.html:
         refuse_missing_folder(given.html, "--html")
     settings = params.load()
@@ -42,9 +42,9 @@ def run(given: argparse.Namespace) -> None:
     if given.like is None:
         title, hits = f"Clips for {given.text!r}", search.by_text(given.text, keyframes, given.top, settings.compute)
     else:
-        wanted = _clip_id(given.like, settings.dataset.root, clips)
+        query = _clip_id(given.like, settings.dataset.root, clips)
         motion = stores.open_store("features/motion_embeddings")
-        title, hits = f"Clips similar to {wanted}", search.by_similarity(wanted, keyframes, motion, given.top)
+        title, hits = f"Clips similar to {query}", search.by_similarity(query, keyframes, motion, given.top)
     found = [(hit, clips[hit.id], f"{settings.dataset.root}/{clips[hit.id].path}") for hit in hits if hit.id in clips]
     for hit, clip, path in found:
         print(f"{hit.score:6.3f}  {clip.label}  {hit.id}  {path}")
@@ -60,9 +60,9 @@ def run(given: argparse.Namespace) -> None:
         print(f"wrote {given.html}")
 
 
-def _clip_id(named: str, root: str, clips: Mapping[str, "Clip"]) -> str:
-    """The id of a clip given as its id, its path below the root, or its whole path."""
+def _clip_id(name: str, root: str, clips: Mapping[str, "Clip"]) -> str:
+    """Return the id of a clip that is given by its id, its path below root, or its path."""
     for clip in clips.values():
-        if named in (clip.id, clip.path, f"{root}/{clip.path}"):
+        if name in (clip.id, clip.path, f"{root}/{clip.path}"):
             return clip.id
-    raise UserError(f"{named} is not a clip of features/clips.csv; give its id or its path.")
+    raise UserError(f"{name} is not a clip of features/clips.csv; give the id or the path of a clip in that file.")

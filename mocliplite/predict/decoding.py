@@ -1,4 +1,4 @@
-"""What prediction takes from a clip: its keyframes and its motion field."""
+"""Decode what prediction needs from a clip: its keyframes and its motion field."""
 
 import time
 from dataclasses import dataclass
@@ -10,26 +10,29 @@ from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
 from mocliplite.video.keyframes import Keyframe, read_keyframes
 
-# In turn: keyframes decoded, motion vectors read, and made into a field.
+# In this order: decode the keyframes, read the motion vectors, turn them into a motion field.
 PHASES = ("keyframes", "vectors", "field")
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """The two streams of one clip, before any network."""
+class DecodedClip:
+    """Both streams of one clip, as the networks get them."""
 
     keyframes: list[Keyframe]
     field: Field
-    milliseconds: dict[str, float]  # by PHASES
+    milliseconds: dict[str, float]  # by phase, see PHASES
 
 
-def decode(path: str, frames: int, pick: str, settings: params.Motion) -> Decoded:
-    """Keyframes and motion field of a clip. Raises UserError for one that cannot be used."""
+def decode(path: str, frames: int, pick: str, settings: params.Motion) -> DecodedClip:
+    """Return the keyframes (clip.frames, clip.pick) and the motion field of a clip.
+
+    Raises UserError for a clip that cannot be used.
+    """
     start = time.perf_counter()
-    taken = read_keyframes(path, frames, pick)
-    seen = time.perf_counter()
+    keyframes = read_keyframes(path, frames, pick)
+    keyframes_read = time.perf_counter()
     vectors = extraction.load_vectors(path, settings)
-    read = time.perf_counter()
+    vectors_read = time.perf_counter()
     field = extraction.field_of(path, vectors, settings)
-    times = np.diff([start, seen, read, time.perf_counter()]) * 1000
-    return Decoded(taken, field, dict(zip(PHASES, times.tolist(), strict=True)))
+    durations = np.diff([start, keyframes_read, vectors_read, time.perf_counter()]) * 1000
+    return DecodedClip(keyframes, field, dict(zip(PHASES, durations.tolist(), strict=True)))

@@ -1,4 +1,4 @@
-"""One folder with all that prediction needs, for machines that have neither the pipeline nor its data."""
+"""Export: one folder with everything that prediction needs, for machines without the pipeline and its data."""
 
 import shutil
 from pathlib import Path
@@ -11,11 +11,13 @@ from mocliplite.evaluation.method_table import table
 from mocliplite.files import read_json, write_text
 from mocliplite.store import table_file
 
-CARD = """# A MoCLIP-Lite recogniser of {count} classes
+LISTED = 8  # classes named in the card
 
-Tells {classes} from a short video, by the motion vectors of its codec and one frame seen by a frozen CLIP.
+CARD = """# A MoCLIP-Lite recogniser for {count} classes
 
-Where the package is installed (`pip install .` in a checkout of the project), in this folder:
+Classifies short videos as {classes}, from the motion vectors in the video file and one frame embedded by a frozen CLIP.
+
+Install the package (`pip install .` in a checkout of the project), then run in this folder:
 
 ```console
 $ mocliplite predict --model . clip.mp4
@@ -28,66 +30,68 @@ recognizer = Recognizer.load(".")
 print(recognizer("clip.mp4")[:3])
 ```
 
-## How good it is
+## Accuracy
 
-Fitted on {train} clips; epochs and temperature were chosen on {val} others, and this table made once on {clips} more:
+The models were fitted on {train} clips. Their epochs, temperatures and mixing weights were chosen on {val} validation
+clips. This table was computed once, on {clips} test clips; `predict` answers with the row `blend`.
 
 ```text
 {table}
 ```
 
-Intervals draw whole groups of clips. A clip from another camera, country or crowd than those may fare worse.
+The intervals are 95 % bootstrap intervals over groups of clips. ECE is the expected calibration error: the mean
+distance between confidence and accuracy. Expect a lower accuracy on clips from other cameras or other places.
 
-## What it is made of
+## Contents
 
-| part | what |
+| part | content |
 |---|---|
-| `motion/` | {arch}, on fields of motion vectors |
-| `probes/` | linear classifiers of both embeddings |
-| `head/` | MLPs on both embeddings, {seeds} seeds averaged; how all of them are mixed, and one temperature |
-| `prompts/` | class names in CLIP's text space, by {templates} templates |
+| `motion/` | motion network `{arch}`, applied to fields of motion vectors |
+| `probes/` | linear classifiers on the embeddings of both streams |
+| `head/` | MLP heads on the embeddings of both streams ({seeds} seeds, averaged), mixing weights and temperatures |
+| `prompts/` | embeddings of the class names by CLIP's text tower ({templates} templates) |
 | CLIP | {clip} |
 
-Weights are safetensors, settings JSON; nothing is pickled.
+Weights are stored as safetensors and settings as JSON; nothing is pickled.
 """
 
 
 def export(folder: str | Path, with_clip: bool, models: str | Path = "models") -> None:
-    """Write motion/, probes/, head/, prompts/, README.md, and clip/ where it is wanted or cannot be had from the hub.
+    """Write motion/, probes/, head/, prompts/ and README.md to folder, and clip/ if with_clip or if CLIP is a folder.
 
-    Raises UserError for a folder that holds something, and where models, features or metrics are missing.
+    Raises UserError for a folder that is not empty, and where models, features or metrics are missing.
     """
     out = Path(folder)
     if out.exists() and any(out.iterdir()):
-        raise UserError(f"{out} is not empty; name a new folder.")
+        raise UserError(f"{out} is not empty; give a new folder.")
     head, config = checkpoint.load(Path(models, "head"))
     probes, probes_config = checkpoint.load(Path(models, "probes"))
     net, net_config = checkpoint.load(Path(models, "motion"))
     prompts = table_file.read_table("features/prompts.h5", "prompts")
-    used = config["features"]["keyframes"]
-    place = clip.locate_same(used)
-    holds_clip = with_clip or Path(used["model"]).is_dir()
-    card = _card(config, net_config, len(prompts.arrays["templates"]), holds_clip)
+    clip_settings = config["features"]["keyframes"]
+    clip_folder = clip.locate_same(clip_settings)
+    copies_clip = with_clip or Path(clip_settings["model"]).is_dir()
+    card = _card(config, net_config, len(prompts.arrays["templates"]), copies_clip)
     checkpoint.save(out / "head", head, config)
     checkpoint.save(out / "probes", probes, probes_config)
     checkpoint.save(out / "motion", net, net_config)
     arrays = {name: prompts.arrays[name] for name in ("embedding", "logit_scale")}
     texts = {name: prompts.arrays[name].tolist() for name in ("classes", "templates")}
     checkpoint.save(out / "prompts", arrays, texts)
-    if holds_clip:
+    if copies_clip:
         (out / "clip").mkdir()
-        for file in clip.files_of(place):
+        for file in clip.files_of(clip_folder):
             shutil.copyfile(file, out / "clip" / file.name)
     write_text(out / "README.md", card)
 
 
-def _card(config: dict[str, Any], net: dict[str, Any], templates: int, holds_clip: bool) -> str:
+def _card(config: dict[str, Any], net: dict[str, Any], templates: int, copies_clip: bool) -> str:
     metrics, data = (read_json(f"metrics/{name}.json") for name in ("eval", "data"))
-    used, classes = config["features"]["keyframes"], config["classes"]
-    revision = f" at {used['revision']}" if used["revision"] else ""
+    clip_settings, classes = config["features"]["keyframes"], config["classes"]
+    revision = f", revision {clip_settings['revision']}" if clip_settings["revision"] else ""
     return CARD.format(
         count=len(classes),
-        classes=", ".join(classes[:8]) + (f" and {len(classes) - 8} more" if len(classes) > 8 else ""),
+        classes=_listed(classes),
         train=data["splits"]["train"],
         val=data["splits"]["val"],
         clips=metrics["clips"],
@@ -95,5 +99,12 @@ def _card(config: dict[str, Any], net: dict[str, Any], templates: int, holds_cli
         arch=net["net"]["arch"],
         seeds=config["head"]["seeds"],
         templates=templates,
-        clip="`clip/`" if holds_clip else f"{used['model']}{revision}, fetched from the hub once",
+        clip="`clip/`" if copies_clip else f"{clip_settings['model']}{revision}, downloaded once from the hub",
     )
+
+
+def _listed(classes: list[str]) -> str:
+    """Return the names of the classes, shortened: "A, B or C", or "A, B and 3 other classes"."""
+    if len(classes) > LISTED:
+        return f"{', '.join(classes[:LISTED])} and {len(classes) - LISTED} other classes"
+    return " or ".join(filter(None, [", ".join(classes[:-1]), classes[-1]]))

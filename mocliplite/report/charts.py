@@ -1,4 +1,7 @@
-"""Charts as SVG text for pages: equal data give equal text, and lines and letters take the page's own colour."""
+"""Charts as SVG text for HTML pages.
+
+The same data give the same text. Lines and letters have the text colour of the page.
+"""
 
 import io
 import re
@@ -11,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-# Stands for the colour of the page's text until the SVG is written; no chart uses it otherwise.
+# Placeholder for the text colour of the page until the SVG is written; no chart uses it otherwise.
 _INK = "#010203"
-# Told apart by who cannot tell red from green, on light and dark (Okabe and Ito).
+# Distinct for colour-blind readers, on light and on dark pages (after Okabe and Ito).
 COLOURS = ("#3a8fd0", "#e08a1e", "#2a9d78", "#cc6fa5", "#8a8f98")
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -31,36 +34,39 @@ _STYLE: dict[Any, Any] = {
 
 
 @mpl.rc_context(_STYLE)
-def curves(series: Mapping[str, Sequence[float]], x: Sequence[float], x_name: str, y_name: str) -> str:
-    """Lines by name over common x."""
+def curves(series: Mapping[str, Sequence[float]], x: Sequence[float], x_label: str, y_label: str) -> str:
+    """Return a line chart of several series over the same x."""
     figure, axes = _new()
     for (name, values), colour in zip(series.items(), COLOURS, strict=False):
         axes.plot(x, values, label=name, color=colour, linewidth=2)
-    axes.set(xlabel=x_name, ylabel=y_name)
+    axes.set(xlabel=x_label, ylabel=y_label)
     axes.legend(frameon=False)
     return _svg(figure)
 
 
 @mpl.rc_context(_STYLE)
-def bars(values: Mapping[str, float], x_name: str) -> str:
-    """A horizontal bar for each name, in the order given, from above."""
+def bars(values: Mapping[str, float], x_label: str) -> str:
+    """Return a horizontal bar chart with a bar per name, from top to bottom in the order of values."""
     figure, axes = _new(height=max(1.6, 0.28 * len(values) + 0.8))
     names = list(values)
     axes.barh(names, [values[name] for name in names], color=COLOURS[0], height=0.7)
     axes.axvline(0, color=_INK, linewidth=0.8)
     axes.invert_yaxis()
-    axes.set(xlabel=x_name)
+    axes.set(xlabel=x_label)
     return _svg(figure)
 
 
 @mpl.rc_context(_STYLE)
 def heatmap(shares: np.ndarray, names: Sequence[str]) -> str:
-    """A square table of shares, 0 to 1: rows what it was, columns what was answered."""
+    """Return a confusion matrix as a chart.
+
+    shares: float [C, C], 0 to 1; a row per true class, a column per predicted class. More than 30 names are left out.
+    """
     figure, axes = _new(width=6.4, height=5.6)
-    # One colour that the page shows through: it reads on light and on dark.
+    # The share is the opacity of one colour, which is legible on light and on dark pages.
     colour = np.broadcast_to(to_rgb(COLOURS[0]), (*shares.shape, 3))
     axes.imshow(np.dstack([colour, shares]), interpolation="nearest")
-    axes.set(xlabel="answered", ylabel="was")
+    axes.set(xlabel="predicted class", ylabel="true class")
     if len(names) <= 30:
         axes.set_xticks(range(len(names)), names, rotation=90)
         axes.set_yticks(range(len(names)), names)
@@ -69,7 +75,10 @@ def heatmap(shares: np.ndarray, names: Sequence[str]) -> str:
 
 @mpl.rc_context(_STYLE)
 def reliability(confidence: Sequence[float], accuracy: Sequence[float], answers: Sequence[int]) -> str:
-    """Accuracy over confidence, with the diagonal on which both agree; the area of a dot is its share of answers."""
+    """Return a reliability diagram: accuracy over confidence, with the diagonal of perfect calibration.
+
+    answers: number of predictions in each bin; the area of a dot is its share of all predictions.
+    """
     figure, axes = _new(width=4.6, height=4.2)
     axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, linestyle=":")
     axes.scatter(confidence, accuracy, s=[20 + 400 * count / sum(answers) for count in answers], color=COLOURS[0])
@@ -88,8 +97,8 @@ def _new(width: float = 6.4, height: float = 3.2) -> tuple[Figure, Axes]:
 def _svg(figure: Figure) -> str:
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    # What comes before is for files of their own: an XML head and a document type on another machine.
+    # An SVG element inside HTML has no XML declaration and no document type.
     svg = text.getvalue()[text.getvalue().index("<svg") :]
-    # Groups have the same names in every chart, and a page may hold a name once.
+    # matplotlib gives groups the same ids in every chart, but an id may occur only once per page.
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     return svg.replace(_INK, "currentColor").replace("<svg ", '<svg aria-hidden="true" ', 1)

@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: no script, no request to anywhere, light or dark as the reader's system is."""
+"""Self-contained HTML pages: no scripts, no network requests, light or dark as the system of the reader."""
 
 import base64
 import io
@@ -12,7 +12,7 @@ from mocliplite.files import write_text
 
 
 def write(path: str | Path, template: str, **values: object) -> None:
-    """Fill a template of report/templates and replace path by the page; every value is escaped."""
+    """Fill a template of report/templates with escaped values and write the page to path."""
     folder = files("mocliplite.report") / "templates"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     body = environment.from_string((folder / template).read_text(encoding="utf-8"))
@@ -21,11 +21,11 @@ def write(path: str | Path, template: str, **values: object) -> None:
 
 
 def picture(image: np.ndarray, width: int = 320) -> str:
-    """An image, uint8 RGB [height, width, 3], as a data URI, at most so many pixels wide."""
+    """Return an image, RGB uint8 [height, width, 3], as a JPEG data URI of at most width pixels in width."""
     from PIL import Image
 
-    shown = Image.fromarray(image)
-    shown.thumbnail((width, 4 * width))
-    packed = io.BytesIO()
-    shown.save(packed, "jpeg", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(packed.getvalue()).decode()}"
+    thumbnail = Image.fromarray(image)
+    thumbnail.thumbnail((width, 4 * width))
+    content = io.BytesIO()
+    thumbnail.save(content, "jpeg", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"

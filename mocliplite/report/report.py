@@ -1,4 +1,4 @@
-"""The report: one self-contained page that shows how good the recogniser is, where it fails, and why."""
+"""The report: one self-contained page on the accuracy of the recogniser and on its errors."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,100 +13,111 @@ from mocliplite.evaluation.calibration import reliability
 from mocliplite.evaluation.method_table import METHODS
 from mocliplite.files import read_csv, read_json
 from mocliplite.report import charts, html, overlay
-from mocliplite.report.test_results import TestResults, by_frame_size, confusion, confusions, test_results
+from mocliplite.report.predictions import (
+    Predictions,
+    confusion_matrix,
+    frame_size_accuracy,
+    frequent_errors,
+    predict_test_clips,
+)
 from mocliplite.store import stores
 
-SHOWN = 6  # clips of each kind in the gallery, and rows of short tables times two
+GALLERY = 6  # clips in each part of the gallery
+ROWS = 12  # of the short tables
 DESCRIPTIONS = {
-    "zero_shot": "CLIP as it comes, by the class names",
+    "zero_shot": "CLIP without training: keyframe against class names",
     "keyframe_probe": "keyframe, linear",
     "keyframe": "keyframe, MLP",
     "motion": "motion network",
     "motion_probe": "motion embedding, linear",
-    "score_fusion": "mixed scores of keyframe and motion",
-    "ridge": "both, linear",
-    "fusion": "both, MLP (the paper's)",
-    "blend": "mixed scores of keyframe, motion, ridge and fusion",
+    "score_fusion": "weighted scores of keyframe and motion",
+    "ridge": "keyframe and motion, linear",
+    "fusion": "keyframe and motion, MLP (as in the paper)",
+    "blend": "weighted scores of keyframe, motion, ridge and fusion",
 }
 
 
 def write(out: str | Path) -> list[str]:
-    """Write the page from what the last `dvc repro` left; returns what it could not show, in sentences.
+    """Write the page from the results of the last `dvc repro`; return a sentence for each clip without a picture.
 
     Raises UserError where metrics, plots or features are missing.
     """
     metrics = {name: read_json(f"metrics/{name}.json") for name in ("eval", "cost", "data", "motion")}
     clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
-    judged = test_results()
-    pictures, missing = gallery(judged, clips, params.load().dataset.root)
+    predictions = predict_test_clips()
+    parts, missing = gallery(predictions, clips, params.load().dataset.root)
     html.write(
         out,
         "report.html",
         metrics=metrics,
-        ways=[_way(metrics["eval"], name) for name in METHODS],
+        methods=[_method_row(metrics["eval"], name) for name in METHODS],
         gains=_gains(metrics["eval"]),
-        classes=judged.classes,
-        confusion=charts.heatmap(confusion(judged), judged.classes),
-        confused=confusions(judged),
+        classes=predictions.classes,
+        confusion=charts.heatmap(confusion_matrix(predictions), predictions.classes),
+        errors=frequent_errors(predictions, ROWS),
         gain_chart=charts.bars(_gain_by_class(), "top-1 of fusion minus top-1 of keyframe"),
         by_class=read_csv("plots/classes.csv"),
-        learning=_learning(),
-        reliability=_reliability(judged),
-        motion_curve=_curve("plots/motion_training.csv"),
-        head_curve=_curve("plots/head_training.csv", "fusion_"),
+        learning=_learning_curve(),
+        reliability=_reliability_chart(predictions),
+        motion_curve=_loss_curve("plots/motion_training.csv"),
+        head_curve=_loss_curve("plots/head_training.csv", "fusion_"),
         failures=_failures(),
-        suspicious=read_csv("features/suspicious_labels.csv")[: 2 * SHOWN],
-        twins=read_csv("features/near_duplicates.csv")[: 2 * SHOWN],
-        sizes=by_frame_size(judged, clips),
-        gallery=pictures,
+        suspicious=read_csv("features/suspicious_labels.csv")[:ROWS],
+        near_duplicates=read_csv("features/near_duplicates.csv")[:ROWS],
+        frame_size=frame_size_accuracy(predictions, clips),
+        gallery=parts,
     )
     return missing
 
 
-def gallery(judged: TestResults, clips: Mapping[str, Clip], root: str) -> tuple[list[dict[str, Any]], list[str]]:
-    """Clips that only fusion got right, and clips that it got wrong, the surest first; and what could not be shown."""
-    sure = judged.fusion.max(axis=1)
-    right, before = judged.guess == judged.labels, judged.keyframe.argmax(axis=1) == judged.labels
-    order = np.argsort(-sure, kind="stable")
-    parts = {
-        "Right, where the keyframe alone was wrong": [row for row in order if right[row] and not before[row]][:SHOWN],
-        "Wrong": [row for row in order if not right[row]][:SHOWN],
+def gallery(predictions: Predictions, clips: Mapping[str, Clip], root: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the two parts of the gallery, and a sentence for each clip of it that cannot be drawn.
+
+    The parts are clips that fusion alone classifies correctly, and clips that it classifies wrongly; those with the
+    highest confidence come first.
+    """
+    order = np.argsort(-predictions.fusion.max(axis=1), kind="stable")
+    correct = predictions.predicted == predictions.labels
+    keyframe_correct = predictions.keyframe.argmax(axis=1) == predictions.labels
+    selected = {
+        "Correct with both streams, wrong with the keyframe alone": correct & ~keyframe_correct,
+        "Wrong": ~correct,
     }
-    shown, missing = [], []
-    for title, rows in parts.items():
+    parts, missing = [], []
+    for title, wanted in selected.items():
         items = []
-        for row in rows:
-            clip = clips[judged.ids[row]]
+        for row in [row for row in order if wanted[row]][:GALLERY]:
+            clip = clips[predictions.ids[row]]
             try:
                 image = html.picture(overlay.overlay(f"{root}/{clip.path}"))
             except UserError as error:
                 missing.append(str(error))
                 image = None
-            items.append(_item(judged, int(row), clip, image))
-        shown.append({"title": title, "clips": items})
-    return shown, missing
+            items.append(_gallery_item(predictions, int(row), clip, image))
+        parts.append({"title": title, "clips": items})
+    return parts, missing
 
 
-def _item(judged: TestResults, row: int, clip: Clip, image: str | None) -> dict[str, Any]:
-    top = np.argsort(-judged.fusion[row], kind="stable")[:3]
+def _gallery_item(predictions: Predictions, row: int, clip: Clip, image: str | None) -> dict[str, Any]:
+    top = np.argsort(-predictions.fusion[row], kind="stable")[:3]
     return {
         "id": clip.id,
         "label": clip.label,
         "image": image,
-        "top": [(judged.classes[index], float(judged.fusion[row, index])) for index in top],
-        "shares": {stream: float(values[row]) for stream, values in judged.shares.items()},
+        "top": [(predictions.classes[index], float(predictions.fusion[row, index])) for index in top],
+        "shares": {stream: float(values[row]) for stream, values in predictions.shares.items()},
     }
 
 
-def _way(metrics: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _method_row(metrics: Mapping[str, Any], name: str) -> dict[str, Any]:
     values = {key: metrics[key][name] for key in ("top1", "top5", "mean_class", "macro_f1")}
-    return {"name": name, "meaning": DESCRIPTIONS[name], "ece": metrics["calibration"][name]["ece"], **values}
+    return {"name": name, "description": DESCRIPTIONS[name], "ece": metrics["calibration"][name]["ece"], **values}
 
 
 def _gains(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What fusion gains over the keyframe's head, and over the best single stream where that is another."""
-    over = {metrics["best_single"]: "best_single", "keyframe": "keyframe"}
-    return [{"over": other, **metrics[f"fusion_minus_{name}"]} for other, name in over.items()]
+    """Return the gain of fusion over the keyframe head, and over the best single stream where that is another."""
+    baselines = {metrics["best_single"]: "best_single", "keyframe": "keyframe"}
+    return [{"baseline": method, **metrics[f"fusion_minus_{key}"]} for method, key in baselines.items()]
 
 
 def _gain_by_class() -> dict[str, float]:
@@ -114,22 +125,21 @@ def _gain_by_class() -> dict[str, float]:
     return {row["class"]: float(row["gain"]) for row in rows}
 
 
-def _learning() -> str:
+def _learning_curve() -> str:
     rows = read_csv("plots/learning_curve.csv")
     probes = [name for name in rows[0] if f"{name}_std" in rows[0]]
     series = {name: [float(row[name]) for row in rows] for name in probes}
-    return charts.curves(
-        series, [int(row["clips_per_class"]) for row in rows], "train clips a class", "top-1 on validation"
-    )
+    clips = [int(row["clips_per_class"]) for row in rows]
+    return charts.curves(series, clips, "train clips per class", "top-1 on validation")
 
 
-def _reliability(judged: TestResults) -> str:
-    rows = reliability(judged.fusion, judged.labels)
+def _reliability_chart(predictions: Predictions) -> str:
+    rows = reliability(predictions.fusion, predictions.labels)
     confidence, accuracy = ([row[key] for row in rows] for key in ("confidence", "accuracy"))
     return charts.reliability(confidence, accuracy, [int(row["answers"]) for row in rows])
 
 
-def _curve(path: str, prefix: str = "") -> str:
+def _loss_curve(path: str, prefix: str = "") -> str:
     rows = [row for row in read_csv(path) if row[f"{prefix}val_loss"]]
     series = {name: [float(row[f"{prefix}{name}_loss"]) for row in rows] for name in ("train", "val")}
     return charts.curves(series, [int(row["epoch"]) for row in rows], "epoch", "loss")
@@ -138,6 +148,8 @@ def _curve(path: str, prefix: str = "") -> str:
 def _failures() -> list[dict[str, str]]:
     found = []
     for name in ("motion", "keyframes"):
-        failed = stores.open_store(f"features/{name}").failures
-        found += [{"store": name, "id": clip_id, "reason": str(why)} for clip_id, why in sorted(failed.items())]
+        failures = stores.open_store(f"features/{name}").failures
+        found += [
+            {"store": name, "id": clip_id, "reason": str(failure)} for clip_id, failure in sorted(failures.items())
+        ]
     return found

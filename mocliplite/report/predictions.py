@@ -1,0 +1,102 @@
+"""The predictions of the fusion head on the test clips, and the figures that the report derives from them."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mocliplite import checkpoint
+from mocliplite.data.clips import Clip
+from mocliplite.evaluation.metrics import softmax
+from mocliplite.files import read_csv
+from mocliplite.fusion import methods
+from mocliplite.fusion.pairs import check_features, select_split
+from mocliplite.fusion.shares import logits_by_streams, stream_shares
+from mocliplite.store import stores, table_file
+
+NEIGHBOURS = 5  # of the classifier that gets the frame size alone
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions on the test clips, in the order of `ids`."""
+
+    ids: list[str]
+    labels: np.ndarray  # int64 [N]
+    fusion: np.ndarray  # probabilities of the fusion head [N, C], mean over seeds
+    keyframe: np.ndarray  # the same of the keyframe head
+    shares: dict[str, np.ndarray]  # what each stream adds to the logit of the predicted class, [N]
+    classes: list[str]
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Class index that the fusion head predicts: int64 [N]."""
+        return self.fusion.argmax(axis=1)
+
+
+def predict_test_clips() -> Predictions:
+    """Return the predictions on the test clips, computed as `evaluate` computes them.
+
+    Raises UserError where features or models are missing or do not belong together.
+    """
+    table = table_file.read_table("features/pairs.h5", "pairs")
+    probes, _ = checkpoint.load("models/probes")
+    tensors, config = checkpoint.load("models/head")
+    check_features(config, table.settings, "models/head")
+    data = select_split(table.arrays, "test")
+    logits = methods.calibrate(methods.all_logits(tensors, probes, data), config["calibration"])
+    fusion, keyframe = (softmax(logits[name]).mean(axis=0) for name in ("fusion", "keyframe"))
+    shares = stream_shares(logits_by_streams(tensors, data), fusion.argmax(axis=1))
+    return Predictions(data["ids"].tolist(), data["label"], fusion, keyframe, shares, data["classes"].tolist())
+
+
+def confusion_matrix(predictions: Predictions) -> np.ndarray:
+    """Return the share of each class's clips by predicted class: float64 [C, C]; rows without test clips are 0."""
+    counts = np.zeros((len(predictions.classes),) * 2)
+    np.add.at(counts, (predictions.labels, predictions.predicted), 1)
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+
+def frequent_errors(predictions: Predictions, limit: int) -> list[dict[str, Any]]:
+    """Return the most frequent pairs of label and wrong prediction, at most `limit`, the most frequent first."""
+    errors = Counter(
+        (predictions.classes[label], predictions.classes[predicted])
+        for label, predicted in zip(predictions.labels, predictions.predicted, strict=True)
+        if label != predicted
+    )
+    order = sorted(errors, key=lambda pair: (-errors[pair], pair))
+    return [{"label": label, "predicted": wrong, "clips": errors[label, wrong]} for label, wrong in order[:limit]]
+
+
+def frame_size_accuracy(predictions: Predictions, clips: Mapping[str, Clip]) -> dict[str, Any]:
+    """Return the accuracy of a nearest-neighbour classifier that gets only the width and height of the frame.
+
+    Its neighbours are the train and validation clips closest in size. An accuracy above chance shows that frame size
+    and class are correlated in this data set. `only_size` is set instead where all those clips have one size.
+    """
+    motion = stores.open_store("features/motion")
+    splits = {row["id"]: row["split"] for row in read_csv("features/splits.csv")}
+    train = [clip_id for clip_id in motion.ids if splits[clip_id] in ("train", "val")]
+    train_sizes = np.log([motion.sizes[clip_id] for clip_id in train])
+    train_labels = np.array([clips[clip_id].index for clip_id in train])
+    if len(np.unique(train_sizes, axis=0)) == 1:
+        height, width = motion.sizes[train[0]]
+        return {"only_size": f"{width}x{height}"}
+    test_sizes = np.log([motion.sizes[clip_id] for clip_id in predictions.ids])
+    # One test clip at a time: all distances at once need gigabytes on UCF101.
+    predicted = [_vote(train_labels, ((train_sizes - size) ** 2).sum(axis=1)) for size in test_sizes]
+    correct = np.array(predicted) == predictions.labels
+    by_class = {
+        predictions.classes[label]: float(correct[predictions.labels == label].mean())
+        for label in np.unique(predictions.labels)
+    }
+    top1, chance = float(correct.mean()), 1 / len(predictions.classes)
+    return {"only_size": "", "top1": top1, "chance": chance, "classes": by_class}
+
+
+def _vote(labels: np.ndarray, distances: np.ndarray) -> int:
+    """Return the most frequent label of the nearest neighbours."""
+    nearest = np.argsort(distances, kind="stable")[:NEIGHBOURS]
+    return int(np.bincount(labels[nearest]).argmax())
