@@ -15,7 +15,7 @@ def code_of(module: str) -> set[str]:
         if path is None or path in found:
             continue
         found.add(path)
-        waiting += [_file(name) for name in _imports(ROOT / path)]
+        waiting += [_file(name) for name in imported_names(ROOT / path)]
     return found
 
 
@@ -24,7 +24,8 @@ def _file(module: str) -> str | None:
     return path.as_posix() if (ROOT / path).is_file() else None
 
 
-def _imports(path: Path) -> list[str]:
+def imported_names(path: Path) -> list[str]:
+    """Return the dotted names that a module imports anywhere; of `from a import b` both a and a.b."""
     names = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
