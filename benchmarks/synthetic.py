@@ -65,7 +65,7 @@ def _stream(
     return x.astype(np.float32), np.logaddexp.reduce(-0.5 * distance, axis=2)
 
 
-MADE_OF = {
+PROVENANCE = {
     "keyframes": {"weights": "made up", "frames": 1, "cost": {"parameters": 0, "macs": 0}},
     "motion_embeddings": {"cost": {"parameters": 0, "macs": 0}},
     "prompts": {"weights": "made up"},

@@ -1,4 +1,4 @@
-"""Judge every way of recognising on the test clips, once; nothing is chosen here.
+"""Evaluate all methods on the test clips; nothing is fitted or chosen here.
 
 Reads features/pairs.h5, models/probes/ and models/head/; writes metrics/eval.json, metrics/cost.json,
 plots/confusion.csv, plots/classes.csv, plots/reliability.csv and features/test_clips.csv.
@@ -17,30 +17,30 @@ from mocliplite.store import table_file
 
 def main() -> None:
     table = table_file.read_table("features/pairs.h5", "pairs")
-    probes, fitted = checkpoint.load("models/probes")
-    tensors, config = checkpoint.load("models/head")
-    check_features(fitted, table.settings, "models/probes")
+    probes, probes_config = checkpoint.load("models/probes")
+    heads, config = checkpoint.load("models/head")
+    check_features(probes_config, table.settings, "models/probes")
     check_features(config, table.settings, "models/head")
     data = select_split(table.arrays, "test")
-    labels, classes, chosen = data["label"], data["classes"], config["calibration"]
+    labels, classes, calibration = data["label"], data["classes"], config["calibration"]
 
-    logits = methods.calibrate(methods.all_logits(tensors, probes, data), chosen)
-    metrics = method_table.all_metrics(logits, labels, data["group"], chosen)
-    subset_logits = logits_by_streams(tensors, data)
+    logits = methods.calibrate(methods.all_logits(heads, probes, data), calibration)
+    metrics = method_table.all_metrics(logits, labels, data["group"], calibration)
+    subset_logits = logits_by_streams(heads, data)
     metrics["fusion_without"] = {
         stream: method_table.top1(subset_logits[other,], labels)
         for stream, other in (("keyframe", "motion"), ("motion", "keyframe"))
     }
-    new = data["similarity"] < similarity.NEAR_DUPLICATE
-    apart = method_table.top1(logits["fusion"][:, new], labels[new]) if new.any() else 0.0
-    metrics["near_duplicates"] = {"clips": int((~new).sum()), "fusion_without": apart}
+    distinct = data["similarity"] < similarity.NEAR_DUPLICATE
+    distinct_top1 = method_table.top1(logits["fusion"][:, distinct], labels[distinct]) if distinct.any() else 0.0
+    metrics["near_duplicates"] = {"clips": int((~distinct).sum()), "fusion_without": distinct_top1}
     probabilities = {name: softmax(values) for name, values in logits.items()}
     guess = probabilities["fusion"].mean(axis=0).argmax(axis=1)
     share = stream_shares(subset_logits, guess)
     metrics["share"] = {stream: float(values.mean()) for stream, values in share.items()}
     metrics = files.rounded(metrics)
     files.write_json("metrics/eval.json", metrics)
-    files.write_json("metrics/cost.json", cost(tensors, table.settings))
+    files.write_json("metrics/cost.json", cost(heads, table.settings))
 
     confusion = [{"actual": classes[a], "predicted": classes[b]} for a, b in zip(labels, guess, strict=True)]
     files.write_csv("plots/confusion.csv", confusion)

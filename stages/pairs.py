@@ -1,4 +1,4 @@
-"""Join the embeddings of every clip by id into the one file that heads are fitted on.
+"""Join the features of every clip by id into the one file that probes and heads are fitted on.
 
 Reads features/clips.csv, features/splits.csv, features/keyframes/, features/motion_embeddings/ and
 features/prompts.h5; writes features/pairs.h5, features/near_duplicates.csv and metrics/data.json.
@@ -26,26 +26,27 @@ def main() -> None:
     prompts = table_file.read_table("features/prompts.h5", "prompts")
     classes = class_names(list(clips.values()))
 
-    # A clip has a row or a recorded failure. Neither means that the store is older than clips.csv.
-    for part in (keyframes, motion):
-        unknown = sorted(clips.keys() - set(part.ids) - part.failures.keys())
-        if unknown:
-            raise UserError(f"{part.path} lacks clip {unknown[0]} ({len(unknown)} in all); run `dvc repro`.")
+    # Every clip has a row or a recorded failure, unless the store is older than clips.csv.
+    for store in (keyframes, motion):
+        missing = sorted(clips.keys() - set(store.ids) - store.failures.keys())
+        if missing:
+            raise UserError(
+                f"{store.path} is out of date: clip {missing[0]} is missing ({len(missing)} in all); run `dvc repro`."
+            )
     if prompts.arrays["classes"].tolist() != classes:
-        raise UserError("features/prompts.h5 was made for other classes than features/clips.csv; run `dvc repro`.")
+        raise UserError(
+            "features/prompts.h5 is out of date: its classes are not those of features/clips.csv; run `dvc repro`."
+        )
 
     failed = keyframes.failures | motion.failures
     failures.check_failed(failed, len(clips), settings.dataset.max_failed, "pairs")
     ids = sorted(clip_id for clip_id in clips if clip_id not in failed and splits[clip_id] != "unused")
-    frames = keyframes.read(ids)
-    # As of motion, view 0 is the one that is judged: the mean of the frames. Training draws from the others too.
-    views = np.concatenate([frames.mean(axis=1, keepdims=True), frames], axis=1) if frames.shape[1] > 1 else frames
     arrays = {
         "ids": np.array(ids, dtype=str),
         "label": np.array([clips[clip_id].index for clip_id in ids]),
         "split": np.array([splits[clip_id] for clip_id in ids], dtype=str),
         "group": np.array([group_of(clips[clip_id], settings.dataset) for clip_id in ids], dtype=str),
-        "keyframe": views,
+        "keyframe": _keyframe_views(keyframes.read(ids)),
         "motion": motion.read(ids),
         "motion_logits": motion.read(ids, "logits"),
         "prompts": prompts.arrays["embedding"],
@@ -57,11 +58,14 @@ def main() -> None:
     provenance = {"keyframes": keyframes.settings, "motion_embeddings": motion.settings, "prompts": prompts.settings}
     table_file.write_table("features/pairs.h5", "pairs", arrays, provenance)
 
-    alike = np.flatnonzero(arrays["similarity"] >= similarity.NEAR_DUPLICATE)
-    rows = [[ids[row], splits[ids[row]], ids[nearest[row]], f"{arrays['similarity'][row]:.4f}"] for row in alike]
+    duplicates = np.flatnonzero(arrays["similarity"] >= similarity.NEAR_DUPLICATE)
+    rows = [[ids[row], splits[ids[row]], ids[nearest[row]], f"{arrays['similarity'][row]:.4f}"] for row in duplicates]
     files.write_rows("features/near_duplicates.csv", ["id", "split", "train_clip", "similarity"], rows)
     if rows:
-        print(f"warning: {len(rows)} clips for val or test are nearly a train clip; see features/near_duplicates.csv")
+        print(
+            f"warning: {len(rows)} validation and test clips are near duplicates of a train clip; "
+            "see features/near_duplicates.csv"
+        )
 
     metrics = {
         "clips": len(clips),
@@ -72,6 +76,11 @@ def main() -> None:
         "near_duplicates": len(rows),
     }
     files.write_json("metrics/data.json", metrics)
+
+
+def _keyframe_views(frames: np.ndarray) -> np.ndarray:
+    """Views of the frames [N, F, D]: view 0, the plain one, is their mean; the frames follow. One frame is view 0."""
+    return np.concatenate([frames.mean(axis=1, keepdims=True), frames], axis=1) if frames.shape[1] > 1 else frames
 
 
 if __name__ == "__main__":

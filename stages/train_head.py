@@ -1,8 +1,8 @@
-"""Fit the fusion head, and a head on keyframes alone beside it as its baseline.
+"""Fit the fusion head, and a head on the keyframe alone as its baseline; calibrate all methods.
 
 Reads features/pairs.h5 and models/probes/; writes models/head/, metrics/head.json and plots/head_training.csv. Each
-seed's epoch, the temperatures and the weights of mixed ways are chosen on the validation clips; rows of test clips are
-left out as soon as the file is open.
+seed's epoch, the temperatures and the mixing weights are chosen on the validation clips; test clips are dropped after
+reading.
 """
 
 from dataclasses import asdict
@@ -20,31 +20,33 @@ from mocliplite.store import table_file
 
 def main() -> None:
     settings = params.load()
-    where = device(settings.compute)
     pairs = table_file.read_table("features/pairs.h5", "pairs")
-    probes, fitted_on = checkpoint.load("models/probes")
-    check_features(fitted_on, pairs.settings, "models/probes")
+    probes, probes_config = checkpoint.load("models/probes")
+    check_features(probes_config, pairs.settings, "models/probes")
     classes = pairs.arrays["classes"].tolist()
-    train, val = (select_split(pairs.arrays, part) for part in ("train", "val"))
+    train, val = (select_split(pairs.arrays, split) for split in ("train", "val"))
 
     tensors: dict[str, np.ndarray] = {}
     curves: dict[str, Curve] = {}
-    judged: dict[str, dict[str, float]] = {}
+    val_figures: dict[str, dict[str, float]] = {}
+    torch_device = device(settings.compute)
     for name in methods.STREAMS:
-        fitted, curves[name], judged[name] = fit_head(name, train, val, settings.head, where)
-        tensors |= fitted
+        head, curves[name], val_figures[name] = fit_head(name, train, val, settings.head, torch_device)
+        tensors |= head
 
     logits = methods.all_logits(tensors, probes, val)
-    chosen = methods.fit_calibration(logits, val["label"])
+    calibration = methods.fit_calibration(logits, val["label"])
     lengths = {stream: train[stream].shape[2] for stream in methods.STREAMS["fusion"]}
     config = {"head": asdict(settings.head), "classes": classes, "lengths": lengths, "features": pairs.settings}
-    checkpoint.save("models/head", tensors, config | {"calibration": chosen})
-    files.write_csv("plots/head_training.csv", _together(curves))
-    files.write_json("metrics/head.json", files.rounded({"seeds": settings.head.seeds, "val": judged, **chosen}))
+    checkpoint.save("models/head", tensors, config | {"calibration": calibration})
+    files.write_csv("plots/head_training.csv", _joined_curves(curves))
+    files.write_json(
+        "metrics/head.json", files.rounded({"seeds": settings.head.seeds, "val": val_figures, **calibration})
+    )
 
 
-def _together(curves: dict[str, Curve]) -> list[dict[str, object]]:
-    """A row an epoch; a head that stopped earlier than another leaves its cells empty."""
+def _joined_curves(curves: dict[str, Curve]) -> list[dict[str, object]]:
+    """A row per epoch; the cells of a head are empty after it stopped."""
     epochs = max(len(curve) for curve in curves.values())
     return [
         {"epoch": epoch}

@@ -1,8 +1,8 @@
-"""Fit what needs no training loop: linear probes in closed form, and with them two looks at the data.
+"""Fit the linear probes in closed form; compute the learning curve and the suspicious labels with them.
 
 Reads features/pairs.h5; writes models/probes/, metrics/probes.json, plots/learning_curve.csv and
-features/suspicious_labels.csv. Penalties are chosen on the validation clips; rows of test clips are left out as soon
-as the file is open. No setting of the head plays a part, so that another head finds all this done.
+features/suspicious_labels.csv. The penalties are chosen on the validation clips; test clips are dropped after reading.
+No setting of the head has an influence, so this stage does not run again when the head changes.
 """
 
 from mocliplite import checkpoint, files
@@ -16,10 +16,10 @@ from mocliplite.store import table_file
 
 def main() -> None:
     pairs = table_file.read_table("features/pairs.h5", "pairs")
-    train, val = (select_split(pairs.arrays, part) for part in ("train", "val"))
+    train, val = (select_split(pairs.arrays, split) for split in ("train", "val"))
 
     tensors, alphas = fit_probes(train, val)
-    judged = {
+    val_figures = {
         name: {"alpha": alphas[name], "val_top1": float(within_top(logits, val["label"], 1).mean())}
         for name, logits in probe_logits(tensors, val).items()
     }
@@ -27,9 +27,9 @@ def main() -> None:
         "models/probes", tensors, {"alpha": alphas, "classes": train["classes"].tolist(), "features": pairs.settings}
     )
     files.write_csv("plots/learning_curve.csv", learning_curve.learning_curve(train, val, alphas))
-    suspects = suspicious_labels.suspicious_labels(train, val, alphas["ridge"])
-    files.write_csv("features/suspicious_labels.csv", suspects)
-    files.write_json("metrics/probes.json", files.rounded({"val": judged}))
+    rows = suspicious_labels.suspicious_labels(train, val, alphas["ridge"])
+    files.write_csv("features/suspicious_labels.csv", rows)
+    files.write_json("metrics/probes.json", files.rounded({"val": val_figures}))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from builders import CHECKOUT
 from mocliplite.store import table_file
 
 CLASSES = np.array([f"{thing}{way}" for thing in ("Ball", "Box", "Star") for way in ("Falling", "Rolling")])
-MADE_OF = {
+PROVENANCE = {
     "keyframes": {"weights": "0", "frames": 1, "cost": {"parameters": 10, "macs": 100}},
     "motion_embeddings": {"net": {}, "cost": {"parameters": 20, "macs": 200}},
     "prompts": {"weights": "0"},
@@ -49,4 +49,4 @@ def put_pairs(arrays, **head):
     given["head"] |= {"hidden": 16, "epochs": 20, "seeds": 2, "batch": 16, "lr": 0.01, **head}
     given["compute"] |= {"threads": 1, "device": "cpu"}
     Path("params.yaml").write_text(yaml.safe_dump(given))
-    table_file.write_table("features/pairs.h5", "pairs", arrays, MADE_OF)
+    table_file.write_table("features/pairs.h5", "pairs", arrays, PROVENANCE)

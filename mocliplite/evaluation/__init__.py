@@ -1,4 +1,4 @@
-"""How answers are judged: metrics, intervals over groups, calibration, the table of methods, means over splits.
+"""Evaluation of classifiers: metrics, intervals over groups, calibration, the table of methods, means over splits.
 
-Needs numpy and scipy alone. May import: the ground floor (errors, params, files, checkpoint).
+Needs only numpy and scipy. May import: the ground floor (errors, params, files, checkpoint).
 """

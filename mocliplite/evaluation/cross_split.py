@@ -1,4 +1,4 @@
-"""The mean over splits of experiments that differ in nothing else, from what `dvc exp show --json` prints."""
+"""The mean over splits of experiments with otherwise equal settings, from the output of `dvc exp show --json`."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from mocliplite.errors import UserError
 from mocliplite.evaluation.method_table import METHODS
 
 EVAL = "metrics/eval.json"
-WANTED = "run `dvc exp run --queue -S dataset.split=1,2,3` and `dvc exp run --run-all` first"
+RUN_ALL_SPLITS = "run `dvc exp run --queue -S dataset.split=1,2,3` and `dvc exp run --run-all` first"
 WORKSPACE = "workspace"
 
 
@@ -20,62 +20,68 @@ class Run:
     """A commit, an experiment, or the workspace."""
 
     name: str
-    state: str  # success, or one that promises no figures of its own: failed, running, queued, workspace
+    state: str  # success; or failed, running, queued, workspace: the metrics may belong to another run
     settings: dict[str, Any]
     metrics: dict[str, Any]
 
     @property
     def split(self) -> int:
-        """The split that it is of."""
+        """The value of dataset.split."""
         return int(self.settings["dataset"]["split"])
 
     @property
-    def rest(self) -> str:
-        """All settings but the split, as text; compute, which changes no result, apart."""
+    def other_settings(self) -> str:
+        """All settings except the split, as JSON, and except `compute`, which changes no result."""
         dataset = {key: value for key, value in self.settings["dataset"].items() if key != "split"}
-        rest = {key: value for key, value in self.settings.items() if key != "compute"} | {"dataset": dataset}
-        return json.dumps(rest, sort_keys=True)
+        others = {key: value for key, value in self.settings.items() if key != "compute"} | {"dataset": dataset}
+        return json.dumps(others, sort_keys=True)
 
 
 def mean_over_splits(text: str) -> tuple[list[str], list[str]]:
-    """A table for each set of runs that differ in dataset.split alone, and a sentence for each run left out.
+    """Return a table for each set of runs that differ only in dataset.split, and a sentence for each run left out.
 
-    A table has top-1 by split, mean and deviation. Only commits and finished experiments are taken: DVC shows a failed
-    or running experiment with the figures that its folder happens to hold, those of the run before. The same goes for
-    the workspace, which is named only where no other run has its settings.
+    A table has top-1 by split, mean and standard deviation. Only commits and finished experiments count: for a failed
+    or running experiment, DVC shows the metrics that its folder happens to contain, those of an earlier run. The same
+    holds for the workspace, which is only named where no finished run has its settings. Raises UserError where text is
+    not the output of `dvc exp show --json`.
     """
     try:
         runs = list(_runs(json.loads(text)))
-        alike: dict[str, dict[int, dict[str, Any]]] = {}
+        finished: dict[str, dict[int, dict[str, Any]]] = {}
         for run in runs:
             if run.state == "success" and run.metrics:
-                alike.setdefault(run.rest, {})[run.split] = run.metrics
+                finished.setdefault(run.other_settings, {})[run.split] = run.metrics
         left_out = [
-            _why(run)
+            _reason_left_out(run)
             for run in runs
-            if run.state != "success" and not (run.state == WORKSPACE and run.split in alike.get(run.rest, {}))
+            if run.state != "success"
+            and not (run.state == WORKSPACE and run.split in finished.get(run.other_settings, {}))
         ]
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise UserError("this is not what `dvc exp show --json` prints; pipe that in.") from None
-    return [_table(by_split) for by_split in alike.values() if len(by_split) > 1], left_out
+        raise UserError(
+            "standard input is not the output of `dvc exp show --json`; pipe that into this command."
+        ) from None
+    return [_table(by_split) for by_split in finished.values() if len(by_split) > 1], left_out
 
 
-def _runs(shown: list[dict[str, Any]]) -> Iterator[Run]:
-    """Every commit and experiment whose settings are known, and the workspace."""
-    for commit in shown:
-        points = [(commit, WORKSPACE if commit["rev"] == WORKSPACE else "success")]
-        for found in commit["experiments"] or []:
-            state = (found.get("executor") or {}).get("state", "success")
-            points += [(point, "failed" if point.get("error") else state) for point in found["revs"] or []]
-        for point, state in points:
-            data = point.get("data") or {}
+def _runs(commits: list[dict[str, Any]]) -> Iterator[Run]:
+    """Every commit, every experiment and the workspace, where its settings are known."""
+    for commit in commits:
+        revisions = [(commit, WORKSPACE if commit["rev"] == WORKSPACE else "success")]
+        for experiment in commit["experiments"] or []:
+            state = (experiment.get("executor") or {}).get("state", "success")
+            revisions += [
+                (revision, "failed" if revision.get("error") else state) for revision in experiment["revs"] or []
+            ]
+        for revision, state in revisions:
+            data = revision.get("data") or {}
             settings = (data.get("params") or {}).get("params.yaml", {}).get("data")
             metrics = (data.get("metrics") or {}).get(EVAL, {}).get("data")
             if settings:
-                yield Run(point.get("name") or point["rev"][:7], state, settings, metrics or {})
+                yield Run(revision.get("name") or revision["rev"][:7], state, settings, metrics or {})
 
 
-def _why(run: Run) -> str:
+def _reason_left_out(run: Run) -> str:
     if run.state == WORKSPACE:
         return f"the workspace (split {run.split}): commit it, or run it as an experiment"
     return f"{run.name} (split {run.split}): {run.state}"
@@ -84,9 +90,9 @@ def _why(run: Run) -> str:
 def _table(by_split: dict[int, dict[str, Any]]) -> str:
     splits = sorted(by_split)
     lines = [f"{'top-1 by split':<16}" + "".join(f"{split:>8}" for split in splits) + "    mean     std"]
-    for way in METHODS:
-        values = [by_split[split]["top1"][way]["mean"] for split in splits if way in by_split[split]["top1"]]
+    for method in METHODS:
+        values = [by_split[split]["top1"][method]["mean"] for split in splits if method in by_split[split]["top1"]]
         if len(values) == len(splits):
             row = "".join(f"{value:8.3f}" for value in values)
-            lines.append(f"{way:<16}{row}{np.mean(values):8.3f}{np.std(values, ddof=1):8.3f}")
+            lines.append(f"{method:<16}{row}{np.mean(values):8.3f}{np.std(values, ddof=1):8.3f}")
     return "\n".join(lines)

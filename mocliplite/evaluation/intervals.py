@@ -1,8 +1,7 @@
-"""Bootstrap intervals over groups, and paired tests."""
+"""Bootstrap intervals over groups of clips, and paired tests."""
 
 from collections.abc import Callable
 from functools import lru_cache
-from math import comb
 
 import numpy as np
 
@@ -10,12 +9,16 @@ DRAWS = 2000  # bootstrap resamples
 
 
 def mean_over_seeds(correct: np.ndarray) -> np.ndarray:
-    """Share of seeds that are right about each clip, float64 [N]."""
+    """Share of seeds that classify each clip correctly, float64 [N]."""
     return correct.mean(axis=0) if correct.ndim == 2 else correct.astype(float)
 
 
 def bootstrapped(counts: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
-    """A statistic of sums over groups: counts [..., G, C] go in as [..., 1, C], or [..., DRAWS, C] for its interval."""
+    """Return a statistic of sums over groups, and its 95 % bootstrap interval.
+
+    counts: [..., G, C]. The statistic gets the sums of all groups, [..., 1, C], and those of each resample,
+    [..., DRAWS, C].
+    """
     times = _times_drawn(counts.shape[-2])
     low, high = np.quantile(statistic(times @ counts), _levels(counts.shape[-2]))
     mean = statistic(counts.sum(axis=-2, keepdims=True))
@@ -24,18 +27,19 @@ def bootstrapped(counts: np.ndarray, statistic: Callable[[np.ndarray], np.ndarra
 
 @lru_cache(maxsize=4)
 def _times_drawn(groups: int) -> np.ndarray:
-    """How often each group is in each resample, float64 [DRAWS, G]."""
+    """Number of times that each group occurs in each resample, float64 [DRAWS, G]."""
     chances = np.full(groups, 1 / groups)
     return np.random.default_rng(0).multinomial(groups, chances, size=DRAWS).astype(np.float64)
 
 
 def _levels(groups: int) -> tuple[float, float]:
-    """The quantiles to read an interval of 95 % at.
+    """The two quantiles of the resamples that bound a 95 % interval.
 
-    With few groups the plain 2.5 and 97.5 % lie too near: a resample spreads by (G - 1) / G too little, and Student's t
-    with G - 1 degrees has longer tails than the normal (Hesterberg 2015, "expanded percentile interval").
+    With few groups, the plain 2.5 % and 97.5 % quantiles give an interval that is too narrow: the variance over
+    resamples is too small by a factor of (G - 1) / G, and Student's t distribution with G - 1 degrees of freedom has
+    longer tails than the normal distribution (Hesterberg 2015, "expanded percentile interval").
     """
-    from scipy.special import ndtr, stdtrit  # 0.2 s, which only those who ask for intervals should pay
+    from scipy.special import ndtr, stdtrit  # importing scipy.special takes 0.2 s, only where intervals are computed
 
     if groups < 2:
         return 0.0, 1.0
@@ -44,7 +48,7 @@ def _levels(groups: int) -> tuple[float, float]:
 
 
 def interval(values: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean of values [N], drawing whole groups [N]."""
+    """Return the 95 % bootstrap interval of the mean of values [N]; whole groups [N] are resampled."""
     _, member = np.unique(groups, return_inverse=True)
     sums = np.stack([np.bincount(member, weights=values), np.bincount(member)], axis=1)
     drawn = _times_drawn(len(sums)) @ sums
@@ -53,7 +57,10 @@ def interval(values: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
-    """Wilson's 95 % score interval of a share seen in `count` independent draws; sound near 0 and 1 too."""
+    """Return Wilson's 95 % score interval of a proportion observed in `count` independent trials.
+
+    It also holds near 0 and 1.
+    """
     z2 = 1.959964**2
     middle = share + z2 / (2 * count)
     half = (z2 * share * (1 - share) / count + z2**2 / (4 * count**2)) ** 0.5
@@ -61,10 +68,10 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 
 
 def summary(correct: np.ndarray, groups: np.ndarray) -> dict[str, float]:
-    """Mean and 95 % interval of correctness [N], or [S, N] with the deviation over seeds as well.
+    """Return mean and 95 % interval of correctness [N]; for [S, N] also `std`, the standard deviation over seeds.
 
-    Where fewer than 3 groups hold an error, or a right answer, drawing groups again shows too little spread, none at
-    all at 100 %: the interval is then Wilson's, each group counted as one draw.
+    Where fewer than 3 groups have an error, or fewer than 3 a correct answer, the bootstrap underestimates the spread;
+    at 100 % accuracy it gives no spread at all. The interval is then Wilson's, with each group as one trial.
     """
     values = mean_over_seeds(correct)
     low, high = interval(values, groups) if _varied(values, groups) else wilson(values.mean(), len(np.unique(groups)))
@@ -80,17 +87,18 @@ def _varied(values: np.ndarray, groups: np.ndarray) -> bool:
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
-    """Two-sided exact p of McNemar's test on paired correctness, bool [N] each."""
+    """Return the exact two-sided p-value of McNemar's test on paired correctness, bool [N] each."""
+    from scipy.stats import binomtest  # importing scipy.stats takes 0.5 s, only where a test is asked for
+
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     trials = only_first + only_second
-    tail = sum(comb(trials, k) for k in range(min(only_first, only_second) + 1))
-    return min(1.0, 2 * tail / 2**trials)
+    return float(binomtest(only_first, trials).pvalue) if trials else 1.0
 
 
 def difference(first: np.ndarray, second: np.ndarray, groups: np.ndarray) -> dict[str, float]:
-    """Paired difference of two correctness arrays, [N] or [S, N] each: mean and interval over groups.
+    """Return the paired difference of two correctness arrays, [N] or [S, N] each: mean, 95 % interval over groups, p.
 
-    p is McNemar's, on whether most seeds are right about a clip.
+    p is the p-value of McNemar's test; a clip counts as correct where more than half of the seeds are correct.
     """
     one, other = mean_over_seeds(first), mean_over_seeds(second)
     values = one - other

@@ -1,7 +1,7 @@
-"""Accuracy, intervals and paired tests, in numpy.
+"""Accuracy, mean-class accuracy and macro F1, in numpy.
 
-Correctness is passed around as bool [N] or [S, N] (S seeds); groups are the clips that share a source, resampled
-together, since they are not independent.
+Correctness is bool [N], or [S, N] for S seeds. Clips that share a source form a group; they are not independent, so
+intervals resample whole groups.
 """
 
 import numpy as np
@@ -17,33 +17,33 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 def within_top(logits: np.ndarray, labels: np.ndarray, top: int) -> np.ndarray:
     """Whether the label is among the `top` highest logits: bool [..., N] for logits [..., N, C]."""
-    own = np.take_along_axis(logits, np.broadcast_to(labels, logits.shape[:-1])[..., None], axis=-1)
-    # Ties count against the label, and so does what is no number: NaN is not below anything.
-    rivals = (~(logits < own)).sum(axis=-1) - 1
-    return rivals < top
+    label_logits = np.take_along_axis(logits, np.broadcast_to(labels, logits.shape[:-1])[..., None], axis=-1)
+    # A tie counts as wrong, and so does NaN, since no comparison with NaN holds.
+    not_lower = (~(logits < label_logits)).sum(axis=-1) - 1
+    return not_lower < top
 
 
 def mean_class(correct: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> dict[str, float]:
-    """Mean over classes of the accuracy within each, and over seeds; with its interval."""
-    right = mean_over_seeds(correct)
-    counts = _by_group(groups, labels, np.stack([right, np.ones(len(labels))]), int(labels.max()) + 1)
+    """Mean of the accuracy of each class, and over seeds, with its 95 % interval."""
+    accuracy = mean_over_seeds(correct)
+    counts = _by_group(groups, labels, np.stack([accuracy, np.ones(len(labels))]), int(labels.max()) + 1)
 
     def statistic(count: np.ndarray) -> np.ndarray:
-        return _mean_over_present(count[0], count[1], count[1])
+        return _mean_of_ratios(count[0], count[1])
 
     return bootstrapped(counts, statistic)
 
 
 def macro_f1(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> dict[str, float]:
-    """Mean of the classes' F1, over the classes that occur or are answered, and over seeds; with its interval."""
+    """Mean of F1 over the classes that occur as a label or as an answer, and over seeds, with its 95 % interval."""
     guesses, classes = logits.argmax(axis=-1).reshape(-1, len(labels)), logits.shape[-1]
     ones = np.ones((1, len(labels)))
-    known = _by_group(groups, labels, ones, classes)
+    actual = _by_group(groups, labels, ones, classes)
     seeds = [
         np.concatenate(
             [
                 _by_group(groups, labels, (guess == labels)[None], classes),
-                known,
+                actual,
                 _by_group(groups, guess, ones, classes),
             ]
         )
@@ -52,21 +52,21 @@ def macro_f1(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> dict
     counts = np.stack(seeds, axis=1)
 
     def statistic(count: np.ndarray) -> np.ndarray:
-        both = count[1] + count[2]
-        return _mean_over_present(2 * count[0], both, both).mean(axis=0)
+        return _mean_of_ratios(2 * count[0], count[1] + count[2]).mean(axis=0)
 
     return bootstrapped(counts, statistic)
 
 
 def _by_group(groups: np.ndarray, labels: np.ndarray, values: np.ndarray, classes: int) -> np.ndarray:
     """Sums of each row of values [V, N] by group and class: float64 [V, G, C]."""
-    _, member = np.unique(groups, return_inverse=True)
-    shape = (int(member.max()) + 1, classes)
-    place = np.ravel_multi_index((member, labels), shape)
-    return np.stack([np.bincount(place, row, shape[0] * shape[1]).reshape(shape) for row in values])
+    _, group = np.unique(groups, return_inverse=True)
+    shape = (int(group.max()) + 1, classes)
+    cell = np.ravel_multi_index((group, labels), shape)
+    return np.stack([np.bincount(cell, row, shape[0] * shape[1]).reshape(shape) for row in values])
 
 
-def _mean_over_present(above: np.ndarray, below: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of above / below, where present is not 0."""
-    shares = np.divide(above, below, out=np.zeros_like(above), where=present > 0)
-    return shares.sum(axis=-1) / (present > 0).sum(axis=-1)
+def _mean_of_ratios(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Mean of numerator / denominator over the last axis, without the entries with a denominator of 0."""
+    present = denominator > 0
+    ratios = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=present)
+    return ratios.sum(axis=-1) / present.sum(axis=-1)

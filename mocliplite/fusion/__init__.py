@@ -1,4 +1,4 @@
-"""Features of both streams: pairs, linear probes, MLP heads, how methods are mixed, and what looks wrong in the data.
+"""Fusion of the two streams: pairs, linear probes, MLP heads, mixtures of methods, and checks of the data.
 
 May import: motion, encoders, data and what they may import.
 """

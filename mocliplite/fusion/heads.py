@@ -1,6 +1,6 @@
-"""The MLP heads of all seeds at once, and how they are fitted. Validation chooses the epoch; no test clip is seen."""
+"""The MLP heads of all seeds in one batched module, and their training with early stopping on the validation clips."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,16 +17,28 @@ Curve = list[dict[str, float]]
 
 
 class Buffers(NamedTuple):
-    """Where each step's input is put: memory that is asked for anew each time costs more than what is done in it."""
+    """Preallocated memory for the input of a step; allocating it in each step would take longer than the rest."""
 
     x: Tensor  # features [S, B, D]
-    drawn: Tensor  # [S, B, hidden], from 0 to 1
+    uniform: Tensor  # random numbers of dropout, from 0 to 1 [S, B, hidden]
+
+
+class Views(NamedTuple):
+    """All views of a stream [N, K, D] as rows, so that a step gathers its input with one index."""
+
+    rows: Tensor  # [N * K, D]
+    per_clip: int  # K
+
+    @classmethod
+    def of(cls, stream: Tensor) -> "Views":
+        """Flatten a stream [N, K, D]."""
+        return cls(stream.flatten(0, 1), stream.shape[1])
 
 
 class Heads(nn.Module):
-    """Linear -> ReLU -> Dropout -> Linear, for S seeds side by side; each starts as it would alone.
+    """Linear -> ReLU -> Dropout -> Linear, for S seeds in parallel; each seed has the initial weights of a single head.
 
-    `mean` and `std` (float32 [D]), by which inputs are standardised, belong to the model.
+    The buffers `mean` and `std` (float32 [D]) standardise the input.
     """
 
     mean: Tensor
@@ -47,30 +59,62 @@ class Heads(nn.Module):
         self.dropout = dropout
 
     def standardise(self, features: Tensor) -> Tensor:
-        """Features [..., D] as `forward` takes them."""
+        """Standardise features [..., D] for `forward`."""
         return (features - self.mean) / self.std
 
-    def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Logits [S, N, C] of standardised x [S, N, D]; kept, bool [S, N, hidden]: the units that dropout leaves."""
+    def forward(self, x: Tensor, dropout_mask: Tensor | None = None) -> Tensor:
+        """Logits [S, N, C] of standardised x [S, N, D]; dropout_mask, bool [S, N, hidden], is True for units kept."""
         hidden = torch.baddbmm(self.bias1, x, self.weight1).relu()
-        if kept is not None:
-            hidden = hidden * kept / (1 - self.dropout)
+        if dropout_mask is not None:
+            hidden = hidden * dropout_mask / (1 - self.dropout)
         return torch.baddbmm(self.bias2, hidden, self.weight2)
 
 
+class EarlyStopping:
+    """Keeps the parameters of each seed at its epoch of lowest validation loss.
+
+    A seed stops after `patience` epochs without a lower loss; its later epochs are ignored.
+    """
+
+    def __init__(self, heads: Heads, patience: int) -> None:
+        seeds, device = len(heads.weight1), heads.weight1.device
+        self.heads, self.patience = heads, patience
+        self.best = [parameter.detach().clone() for parameter in heads.parameters()]
+        self.lowest = torch.full((seeds,), torch.inf, device=device)
+        self.epochs_since = torch.zeros(seeds, dtype=torch.int64, device=device)
+
+    def update(self, losses: Tensor) -> bool:
+        """Record the validation losses [S] of an epoch; return whether all seeds have stopped."""
+        better = (losses < self.lowest) & (self.epochs_since < self.patience)
+        self.lowest = torch.where(better, losses, self.lowest)
+        self.epochs_since = torch.where(better, 0, self.epochs_since + 1)
+        for best, parameter in zip(self.best, self.heads.parameters(), strict=True):
+            best[better] = parameter.detach()[better]
+        return bool((self.epochs_since >= self.patience).all())
+
+    def restore(self) -> None:
+        """Set the heads to their best parameters."""
+        with torch.no_grad():
+            for parameter, best in zip(self.heads.parameters(), self.best, strict=True):
+                parameter.copy_(best)
+
+
 def fit_head(
-    name: str, train: Arrays, val: Arrays, settings: params.Head, where: torch.device
+    name: str, train: Arrays, val: Arrays, settings: params.Head, device: torch.device
 ) -> tuple[dict[str, np.ndarray], Curve, dict[str, float]]:
-    """Fit one of head.STREAMS on the arrays of pairs.h5: tensors as head.head_logits reads them, curve and figures."""
-    given, judge = (
+    """Fit one head of methods.STREAMS on the arrays of pairs.h5.
+
+    Returns the tensors for methods.head_logits, the training curve and the validation figures; see `fit_heads`.
+    """
+    train_data, val_data = (
         (
-            [torch.from_numpy(data[stream]).to(where) for stream in methods.STREAMS[name]],
-            torch.from_numpy(data["label"]).to(where),
+            [torch.from_numpy(data[stream]).to(device) for stream in methods.STREAMS[name]],
+            torch.from_numpy(data["label"]).to(device),
         )
         for data in (train, val)
     )
-    heads, curve, judged = fit_heads(given, judge, len(train["classes"]), settings, name)
-    return {f"{name}.{key}": value.cpu().numpy() for key, value in heads.state_dict().items()}, curve, judged
+    heads, curve, val_figures = fit_heads(train_data, val_data, len(train["classes"]), settings, name)
+    return {f"{name}.{key}": value.cpu().numpy() for key, value in heads.state_dict().items()}, curve, val_figures
 
 
 def fit_heads(
@@ -80,118 +124,126 @@ def fit_heads(
     settings: params.Head,
     name: str,
 ) -> tuple[Heads, Curve, dict[str, float]]:
-    """Fit the heads of all seeds at once, in one tensor a layer.
+    """Fit the heads of all seeds at once.
 
-    train: streams, each float32 [N, K, D] of its own K views and length, and labels int64 [N]. A step sees one random
-    view of each stream of a clip; with settings.views plain, always view 0. With settings.stream_dropout, that share of
-    clips lacks one stream: all its features are at the mean. val: the same, of which view 0 is judged. A seed keeps the
-    epoch of its lowest validation loss, and stops after settings.patience epochs without a lower one. Returns the
-    heads, the curve, and the validation figures of the heads as kept; both are means over seeds.
+    train: the streams, float32 [N, K, D] with K and D of their own, and the labels, int64 [N]. A step uses one random
+    view of each stream per clip, or view 0 where settings.views is plain. For a share settings.stream_dropout of the
+    clips, a step sets one stream to its mean. val: the same; only view 0 is used. Each seed keeps the epoch of its
+    lowest validation loss (see `EarlyStopping`). Returns the heads, the training curve, and the validation figures of
+    the heads that were kept; both are means over seeds.
     """
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import the compiler
     streams = [stream[:, :1] if settings.views == "plain" else stream for stream in train[0]]
-    heads = _start(streams, classes, settings)
     lengths = [stream.shape[2] for stream in streams]
-    views = [_rows(part) for part in _standardised(heads, streams, lengths)]
-    judged = torch.cat(_standardised(heads, [stream[:, :1] for stream in val[0]], lengths), dim=2)[:, 0]
+    heads = _initial_heads(streams, classes, settings)
+    views = [Views.of(stream) for stream in _standardised(heads, streams, lengths)]
+    val_x = torch.cat(_standardised(heads, [stream[:, :1] for stream in val[0]], lengths), dim=2)[:, 0]
     labels, device = train[1], train[1].device
     steps = settings.epochs * -(-len(labels) // settings.batch)
-    descent = OneCycleAdamW(list(heads.parameters()), settings.lr, settings.weight_decay, steps)
+    optimizer = OneCycleAdamW(list(heads.parameters()), settings.lr, settings.weight_decay, steps)
     generators = [torch.Generator(device).manual_seed(seed) for seed in range(settings.seeds)]
+    buffers = _allocate(settings, sum(lengths), device)
 
-    room = _buffers(settings, sum(lengths), device)
+    early_stopping = EarlyStopping(heads, settings.patience)
     curve: Curve = []
-    best = [value.detach().clone() for value in heads.parameters()]
-    lowest = torch.full((settings.seeds,), torch.inf, device=device)
-    since = torch.zeros(settings.seeds, dtype=torch.int64, device=device)
     for _ in progress_range(f"train_head {name}", settings.epochs, "epoch"):
-        total = torch.zeros((), device=device)
-        orders = torch.stack([torch.randperm(len(labels), generator=one, device=device) for one in generators])
-        for rows in orders.split(settings.batch, dim=1):
-            x, kept = _step_input(views, rows, settings, generators, room)
-            # The sum over seeds: each gets the gradient that it would have alone.
-            loss = nn.functional.cross_entropy(heads(x, kept).flatten(0, 1), labels[rows].flatten()) * settings.seeds
-            descent.step(loss)
-            total += loss.detach() / settings.seeds * rows.shape[1]
-        losses, top1 = _validate(heads, judged, val[1])
-        better = (losses < lowest) & (since < settings.patience)
-        lowest, since = torch.where(better, losses, lowest), torch.where(better, 0, since + 1)
-        for kept_value, value in zip(best, heads.parameters(), strict=True):
-            kept_value[better] = value.detach()[better]
+        train_loss = _train_epoch(heads, optimizer, _batches(views, labels, settings, generators, buffers))
+        losses, top1 = _validate(heads, val_x, val[1])
         curve.append(
-            {"train_loss": total.item() / len(labels), "val_loss": losses.mean().item(), "val_top1": top1.mean().item()}
+            {
+                "train_loss": train_loss / len(labels),
+                "val_loss": losses.mean().item(),
+                "val_top1": top1.mean().item(),
+            }
         )
-        if bool((since >= settings.patience).all()):
+        if early_stopping.update(losses):
             break
-    with torch.no_grad():
-        for value, kept_value in zip(heads.parameters(), best, strict=True):
-            value.copy_(kept_value)
-    losses, top1 = _validate(heads, judged, val[1])
+    early_stopping.restore()
+    losses, top1 = _validate(heads, val_x, val[1])
     return heads, curve, {"val_loss": losses.mean().item(), "val_top1": top1.mean().item()}
 
 
 def mean_and_std(stream: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation, float32 [D] each, of all views of a stream [N, K, D]."""
+    """Mean and standard deviation, float32 [D] each, over all views of a stream [N, K, D]; 1 for constant features."""
     rows = stream.flatten(0, 1)
     std = rows.std(dim=0, correction=0)
-    # A feature that never changes tells nothing; divided by 1 it stays the constant that it is.
     return rows.mean(dim=0), torch.where(std > 1e-6, std, torch.ones_like(std))
 
 
-def _start(streams: Sequence[Tensor], classes: int, settings: params.Head) -> Heads:
+def _initial_heads(streams: Sequence[Tensor], classes: int, settings: params.Head) -> Heads:
     mean, std = (torch.cat(parts) for parts in zip(*map(mean_and_std, streams), strict=True))
     return Heads(mean, std, settings.hidden, classes, settings.dropout, settings.seeds).to(mean.device)
 
 
 def _standardised(heads: Heads, streams: Sequence[Tensor], lengths: list[int]) -> list[Tensor]:
-    bounds = zip(streams, heads.mean.split(lengths), heads.std.split(lengths), strict=True)
-    return [(stream - mean) / std for stream, mean, std in bounds]
+    moments = zip(streams, heads.mean.split(lengths), heads.std.split(lengths), strict=True)
+    return [(stream - mean) / std for stream, mean, std in moments]
 
 
-def _rows(stream: Tensor) -> tuple[Tensor, int]:
-    """A stream [N, K, D] as [N * K, D], so that a step is one look-up of rows; and K."""
-    return stream.flatten(0, 1), stream.shape[1]
-
-
-def _buffers(settings: params.Head, length: int, device: torch.device) -> Buffers:
+def _allocate(settings: params.Head, length: int, device: torch.device) -> Buffers:
     widths = (length, settings.hidden)
     return Buffers(*(torch.empty(settings.seeds, settings.batch, width, device=device) for width in widths))
 
 
+def _train_epoch(heads: Heads, optimizer: OneCycleAdamW, batches: Iterator[tuple[Tensor, Tensor, Tensor]]) -> float:
+    """Train for one epoch; return the sum over clips of the training loss, mean over seeds."""
+    seeds = len(heads.weight1)
+    total = torch.zeros((), device=heads.weight1.device)
+    for x, dropout_mask, labels in batches:
+        # The sum over seeds of their mean losses, so that each seed gets the gradient of a single head.
+        loss = nn.functional.cross_entropy(heads(x, dropout_mask).flatten(0, 1), labels.flatten()) * seeds
+        optimizer.step(loss)
+        total += loss.detach() / seeds * labels.shape[1]
+    return total.item()
+
+
+def _batches(
+    views: list[Views], labels: Tensor, settings: params.Head, generators: list[torch.Generator], buffers: Buffers
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield features [S, B, D], dropout mask [S, B, hidden] and labels [S, B] of each step of an epoch.
+
+    Each seed shuffles the clips in its own order. The features are overwritten by the next step.
+    """
+    orders = torch.stack([torch.randperm(len(labels), generator=one, device=labels.device) for one in generators])
+    for rows in orders.split(settings.batch, dim=1):
+        x, dropout_mask = _step_input(views, rows, settings, generators, buffers)
+        yield x, dropout_mask, labels[rows]
+
+
 def _step_input(
-    views: list[tuple[Tensor, int]],
+    views: list[Views],
     rows: Tensor,
     settings: params.Head,
     generators: list[torch.Generator],
-    room: Buffers,
+    buffers: Buffers,
 ) -> tuple[Tensor, Tensor]:
-    """Features [S, B, D] of the clips `rows` [S, B], and hidden units kept [S, B, hidden].
+    """Features [S, B, D] of the clips `rows` [S, B], and the dropout mask [S, B, hidden], True for units kept.
 
     Each seed draws from its own generator, in an order that does not depend on the other seeds.
     """
     size = rows.shape[1]
-    x, drawn = room.x[:, :size], room.drawn[:, :size]
+    x, uniform = buffers.x[:, :size], buffers.uniform[:, :size]
 
-    def uniform() -> Tensor:
+    def draw() -> Tensor:
         return torch.stack([torch.rand(size, generator=one, device=one.device) for one in generators])
 
-    parts = x.split([stream.shape[1] for stream, _ in views], dim=2)
-    for part, (stream, count) in zip(parts, views, strict=True):
-        view = (uniform() * count).long() if count > 1 else torch.zeros_like(rows)
-        part.copy_(stream[rows * count + view])
+    parts = x.split([stream.rows.shape[1] for stream in views], dim=2)
+    for part, stream in zip(parts, views, strict=True):
+        view = (draw() * stream.per_clip).long() if stream.per_clip > 1 else torch.zeros_like(rows)
+        part.copy_(stream.rows[rows * stream.per_clip + view])
     if settings.stream_dropout and len(views) > 1:
-        draw = uniform()[..., None] / settings.stream_dropout * len(views)
-        # 0 to 1 drops the first stream, 1 to 2 the second; above that, none.
-        for lost, part in enumerate(parts):
-            part.mul_((draw < lost) | (draw >= lost + 1))
-    for own, generator in zip(drawn, generators, strict=True):
-        own.uniform_(generator=generator)
-    return x, drawn >= settings.dropout
+        # From 0 to 1 drops the first stream, from 1 to 2 the second; above that, none is dropped.
+        choice = draw()[..., None] / settings.stream_dropout * len(views)
+        for index, part in enumerate(parts):
+            part.mul_((choice < index) | (choice >= index + 1))
+    for seed_uniform, generator in zip(uniform, generators, strict=True):
+        seed_uniform.uniform_(generator=generator)
+    return x, uniform >= settings.dropout
 
 
 @torch.inference_mode()
 def _validate(heads: Heads, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Validation loss and top-1 of each seed."""
+    """Validation loss and top-1 of each seed, [S] each, for standardised x [N, D]."""
     logits = heads(x.expand(len(heads.weight1), -1, -1))
-    losses = torch.stack([nn.functional.cross_entropy(one, labels) for one in logits])
+    losses = torch.stack([nn.functional.cross_entropy(seed_logits, labels) for seed_logits in logits])
     return losses, (logits.argmax(dim=2) == labels).double().mean(dim=1)

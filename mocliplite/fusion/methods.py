@@ -1,80 +1,90 @@
-"""The fitted heads and what they are compared with, in numpy alone: two matrix products need no torch."""
+"""The methods that the evaluation compares: their logits, their calibration and their mixtures.
+
+Needs only numpy: applying a head is two matrix products, and importing torch takes seconds.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from mocliplite.evaluation import calibration
+from mocliplite.evaluation.calibration import fit_log_weights, fit_temperature
 from mocliplite.evaluation.metrics import softmax, within_top
 from mocliplite.fusion.pairs import Arrays, features
 from mocliplite.fusion.probes import probe_logits, tensors_of
 
-STREAMS = {"fusion": ("keyframe", "motion"), "keyframe": ("keyframe",)}  # what each head sees
-SINGLE_STREAM = ("keyframe", "keyframe_probe", "motion", "motion_probe")  # ways that see one stream and were trained
+STREAMS = {"fusion": ("keyframe", "motion"), "keyframe": ("keyframe",)}  # input streams of each MLP head
+SINGLE_STREAM = ("keyframe", "keyframe_probe", "motion", "motion_probe")  # trained methods with one input stream
 MIXED = {"score_fusion": ("keyframe", "motion"), "blend": ("keyframe", "motion", "ridge", "fusion")}
 
 
 def head_logits(tensors: Arrays, name: str, x: np.ndarray) -> np.ndarray:
     """Logits float32 [S, N, C] of all seeds of the head `name`, for features float32 [N, D]."""
-    part = tensors_of(tensors, name)
-    hidden = np.maximum((x - part["mean"]) / part["std"] @ part["weight1"] + part["bias1"], 0)
-    return hidden @ part["weight2"] + part["bias2"]
+    head = tensors_of(tensors, name)
+    hidden = np.maximum((x - head["mean"]) / head["std"] @ head["weight1"] + head["bias1"], 0)
+    return hidden @ head["weight2"] + head["bias2"]
 
 
 def zero_shot_logits(keyframe: np.ndarray, prompts: np.ndarray, scale: float) -> np.ndarray:
-    """CLIP's own answer, float32 [N, C]: scaled cosines of keyframes [N, D1] and class prompts [C, D1] of length 1."""
+    """CLIP's zero-shot logits [N, C]: scale times the cosine of keyframes [N, D1] and unit class prompts [C, D1]."""
     length = np.maximum(np.linalg.norm(keyframe, axis=1, keepdims=True), 1e-12)
     return scale * (keyframe / length) @ prompts.T
 
 
 def trained_logits(heads: Arrays, probes: Arrays, data: Arrays) -> dict[str, np.ndarray]:
-    """Logits of all that was trained: of the heads [S, N, C], of the motion network and the probes [N, C].
+    """Logits of the trained methods: heads [S, N, C]; the motion network and the probes [N, C].
 
-    data: the arrays of pairs.h5, or the same of new clips, which have neither label nor split.
+    data: the arrays of pairs.h5. `keyframe`, `motion` and `motion_logits` are enough, so this works for new clips.
     """
     return {
         "motion": data["motion_logits"],
-        **{name: head_logits(heads, name, features(data, seen)) for name, seen in STREAMS.items()},
+        **{name: head_logits(heads, name, features(data, streams)) for name, streams in STREAMS.items()},
         **probe_logits(probes, data),
     }
 
 
 def all_logits(heads: Arrays, probes: Arrays, data: Arrays) -> dict[str, np.ndarray]:
-    """Logits of every way that mixes no others, for the arrays of pairs.h5: trained_logits and CLIP's own answer."""
-    own = zero_shot_logits(data["keyframe"][:, 0], data["prompts"], float(data["logit_scale"]))
-    return {"zero_shot": own} | trained_logits(heads, probes, data)
+    """Logits of every method that is not a mixture, for the arrays of pairs.h5: trained_logits and zero-shot."""
+    zero_shot = zero_shot_logits(data["keyframe"][:, 0], data["prompts"], float(data["logit_scale"]))
+    return {"zero_shot": zero_shot} | trained_logits(heads, probes, data)
 
 
 def fit_calibration(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dict[str, Any]:
-    """All that validation clips decide once the heads are fitted: see `settle`. Also the best single stream."""
-    temperature = {name: calibration.fit_temperature(values, labels) for name, values in logits.items()}
-    calm = {name: values / temperature[name] for name, values in logits.items()}
-    weights = {name: fit_mixing_weights([calm[part] for part in parts], labels) for name, parts in MIXED.items()}
+    """Return what the validation clips choose once the heads are fitted, as `calibrate` needs it.
+
+    logits: those of all_logits for the validation clips. The keys are `temperature` (by method), `weights` (by
+    mixture) and `best_single`, the method with one input stream that has the highest top-1.
+    """
+    temperature = {name: fit_temperature(values, labels) for name, values in logits.items()}
+    calibrated = {name: values / temperature[name] for name, values in logits.items()}
+    weights = {name: fit_mixing_weights([calibrated[part] for part in parts], labels) for name, parts in MIXED.items()}
     for name, parts in MIXED.items():
-        calm[name] = mix([calm[part] for part in parts], weights[name])
-        temperature[name] = calibration.fit_temperature(calm[name], labels)
+        calibrated[name] = mix([calibrated[part] for part in parts], weights[name])
+        temperature[name] = fit_temperature(calibrated[name], labels)
     top1 = {name: float(within_top(logits[name], labels, 1).mean()) for name in SINGLE_STREAM}
     return {"temperature": temperature, "weights": weights, "best_single": max(SINGLE_STREAM, key=top1.__getitem__)}
 
 
-def calibrate(logits: Mapping[str, np.ndarray], chosen: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Logits of every way whose softmax are calibrated probabilities; mixed ways are added."""
-    calm = {name: values / chosen["temperature"][name] for name, values in logits.items()}
+def calibrate(logits: Mapping[str, np.ndarray], calibration: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return calibrated logits of every method, mixtures included; their softmax are probabilities.
+
+    calibration: the result of fit_calibration.
+    """
+    calibrated = {name: values / calibration["temperature"][name] for name, values in logits.items()}
     for name, parts in MIXED.items():
-        mixed = mix([calm[part] for part in parts], chosen["weights"][name])
-        calm[name] = mixed / chosen["temperature"][name]
-    return calm
+        mixed = mix([calibrated[part] for part in parts], calibration["weights"][name])
+        calibrated[name] = mixed / calibration["temperature"][name]
+    return calibrated
 
 
 def mix(parts: list[np.ndarray], weights: list[float]) -> np.ndarray:
-    """Weighted sum of the log probabilities of several ways, [S, N, C]; those without seeds count for each seed."""
+    """Weighted sum of the log probabilities of several methods, [S, N, C]; [N, C] is broadcast over seeds."""
     return np.tensordot(np.asarray(weights), _log_probabilities(parts), axes=1)
 
 
 def fit_mixing_weights(parts: list[np.ndarray], labels: np.ndarray) -> list[float]:
-    """Weights of `mix`, which add up to 1: those of the best log likelihood, whatever the temperature after it."""
-    weights = calibration.fit_log_weights(_log_probabilities(parts), labels)
+    """Return the weights for `mix` that minimise the log loss up to a temperature; they sum to 1."""
+    weights = fit_log_weights(_log_probabilities(parts), labels)
     return (weights / weights.sum()).tolist() if weights.any() else [1 / len(parts)] * len(parts)
 
 

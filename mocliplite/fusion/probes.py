@@ -1,4 +1,4 @@
-"""Closed-form linear probes: which streams each sees, how they are fitted and applied."""
+"""Closed-form linear probes: their input streams, fitting, and scores."""
 
 import numpy as np
 
@@ -9,21 +9,23 @@ PROBES = {"ridge": ("keyframe", "motion"), "keyframe_probe": ("keyframe",), "mot
 
 
 def fit_probes(train: Arrays, val: Arrays) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Tensors of all closed-form probes, and the penalty of each, chosen on val."""
+    """Return the tensors of all probes, and the penalty of each, chosen on val."""
     tensors: dict[str, np.ndarray] = {}
     alphas: dict[str, float] = {}
-    for name, seen in PROBES.items():
-        given, judge = ((features(data, seen), data["label"]) for data in (train, val))
-        fitted, alphas[name] = ridge.fit_ridge(given, judge, len(train["classes"]))
-        tensors |= {f"{name}.{key}": value for key, value in fitted.items()}
+    for name, streams in PROBES.items():
+        train_data, val_data = ((features(data, streams), data["label"]) for data in (train, val))
+        probe, alphas[name] = ridge.fit_ridge(train_data, val_data, len(train["classes"]))
+        tensors |= {f"{name}.{key}": value for key, value in probe.items()}
     return tensors, alphas
 
 
 def probe_logits(probes: Arrays, data: Arrays) -> dict[str, np.ndarray]:
-    """Scores [N, C] of each closed-form probe, for the arrays of pairs.h5."""
-    return {name: ridge.probe_logits(tensors_of(probes, name), features(data, seen)) for name, seen in PROBES.items()}
+    """Scores [N, C] of each probe, for the arrays of pairs.h5."""
+    return {
+        name: ridge.probe_logits(tensors_of(probes, name), features(data, streams)) for name, streams in PROBES.items()
+    }
 
 
 def tensors_of(tensors: Arrays, name: str) -> dict[str, np.ndarray]:
-    """The tensors of one head or probe by their own names."""
+    """Return the tensors of one head or probe, without the prefix of its name."""
     return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}

@@ -1,4 +1,4 @@
-"""Find clips in the feature stores: by words, through CLIP's text tower, or by likeness to a clip."""
+"""Search the feature stores for clips: by text, through CLIP's text tower, or by similarity to a clip."""
 
 from dataclasses import dataclass
 
@@ -12,16 +12,16 @@ from mocliplite.store.stores import Store
 
 @dataclass(frozen=True)
 class Hit:
-    """A clip found."""
+    """A search result."""
 
     id: str
     score: float  # cosine, -1 to 1
 
 
 def by_text(text: str, keyframes: Store, top: int, compute: params.Compute) -> list[Hit]:
-    """The clips whose best keyframe is nearest to the text, by cosine in CLIP's own space.
+    """Return the `top` clips nearest to the text, by the cosine of their best keyframe in CLIP's embedding space.
 
-    Raises UserError where the CLIP that made the keyframe store is not at hand.
+    Raises UserError where the CLIP that the keyframe store was computed with is not available.
     """
     model = clip.load_clip(clip.locate_same(keyframes.settings), compute)
     query = clip.unit(clip.embed_texts(model, [text]))[0]
@@ -30,24 +30,25 @@ def by_text(text: str, keyframes: Store, top: int, compute: params.Compute) -> l
 
 
 def by_similarity(clip_id: str, keyframes: Store, motion: Store, top: int) -> list[Hit]:
-    """The clips most like another, by the mean of two cosines: of keyframes, and of motion embeddings.
+    """Return the `top` clips most similar to another, by the mean of two cosines: of keyframes and of motion.
 
-    Both are standardised over all clips first. Else what all clips share would drown what tells them apart.
+    Both embeddings are first standardised over all clips, since the part that all clips share would dominate the
+    cosines. Raises UserError where the clip has no features.
     """
     ids = sorted(set(keyframes.ids) & set(motion.ids))
     if clip_id not in ids:
         raise UserError(
-            f"{clip_id} has no features in {keyframes.path} and {motion.path}; give the id of a clip there."
+            f"{clip_id} has no features in {keyframes.path} and {motion.path}; give the id of a clip that has."
         )
     streams = keyframes.read(ids).mean(axis=1), motion.read(ids)[:, 0]
-    rows = [clip.unit(_standardised(stream)) for stream in streams]
-    scores = np.mean([row @ row[ids.index(clip_id)] for row in rows], axis=0)
+    unit_streams = [clip.unit(_standardised(stream)) for stream in streams]
+    scores = np.mean([stream @ stream[ids.index(clip_id)] for stream in unit_streams], axis=0)
     return [hit for hit in _best(ids, scores, top + 1) if hit.id != clip_id][:top]
 
 
 def _standardised(rows: np.ndarray) -> np.ndarray:
-    deviation = rows.std(axis=0)
-    return (rows - rows.mean(axis=0)) / np.where(deviation > 1e-6, deviation, 1)
+    std = rows.std(axis=0)
+    return (rows - rows.mean(axis=0)) / np.where(std > 1e-6, std, 1)
 
 
 def _best(ids: list[str], scores: np.ndarray, top: int) -> list[Hit]:

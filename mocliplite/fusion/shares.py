@@ -1,4 +1,4 @@
-"""What each stream contributes to an answer of the fusion head."""
+"""Contribution of each stream to an answer of the fusion head."""
 
 from collections.abc import Mapping
 
@@ -10,35 +10,35 @@ from mocliplite.fusion.probes import tensors_of
 
 
 def logits_by_streams(tensors: Arrays, data: Arrays) -> dict[tuple[str, ...], np.ndarray]:
-    """Logits [S, N, C] of the fusion head by the streams that it gets: both, one, or none.
+    """Logits [S, N, C] of the fusion head by subset of its input streams: both, each alone, and none.
 
-    A stream that it lacks is at the mean of the train clips, and so, standardised, 0: what each stream puts into the
-    hidden layer is computed once.
+    A missing stream is set to the mean of the train clips, which is 0 after standardisation. So each stream's
+    contribution to the hidden layer is computed once.
     """
-    part, streams = tensors_of(tensors, "fusion"), STREAMS["fusion"]
-    cuts = np.cumsum([data[stream].shape[2] for stream in streams])[:-1]
-    x = np.split((features(data, streams) - part["mean"]) / part["std"], cuts, axis=1)
-    weights = np.split(part["weight1"], cuts, axis=1)
-    put = {stream: one @ own for stream, one, own in zip(streams, x, weights, strict=True)}
-    nothing = np.zeros_like(put[streams[0]])
+    head, streams = tensors_of(tensors, "fusion"), STREAMS["fusion"]
+    bounds = np.cumsum([data[stream].shape[2] for stream in streams])[:-1]
+    inputs = np.split((features(data, streams) - head["mean"]) / head["std"], bounds, axis=1)
+    weights = np.split(head["weight1"], bounds, axis=1)
+    contribution = {stream: x @ weight for stream, x, weight in zip(streams, inputs, weights, strict=True)}
+    zero = np.zeros_like(contribution[streams[0]])
     return {
-        subset: np.maximum(sum((put[stream] for stream in subset), nothing + part["bias1"]), 0) @ part["weight2"]
-        + part["bias2"]
+        subset: np.maximum(sum((contribution[stream] for stream in subset), zero + head["bias1"]), 0) @ head["weight2"]
+        + head["bias2"]
         for subset in (streams, *((stream,) for stream in streams), ())
     }
 
 
 def stream_shares(logits: Mapping[tuple[str, ...], np.ndarray], guess: np.ndarray) -> dict[str, np.ndarray]:
-    """What each stream adds to the fusion head's logit of the guessed class [N]: float [N] each, mean over seeds.
+    """What each stream adds to the fusion head's logit of the guessed class [N]: float [N] by stream, mean over seeds.
 
-    Exact Shapley values of two players, the streams, from `logits_by_streams`: the mean of what a stream adds alone and
-    what it adds to the other. Their sum is the logit minus that of the mean clip.
+    logits: those of `logits_by_streams`. These are exact Shapley values with the two streams as players: the mean of
+    what a stream adds to none and what it adds to the other. They sum to the logit minus that of the mean clip.
     """
     logit = {
         subset: np.take_along_axis(values.mean(axis=0), guess[:, None], axis=1)[:, 0]
         for subset, values in logits.items()
     }
     first, second = STREAMS["fusion"]
-    together = logit[first, second] - logit[()]
-    apart = logit[first,] - logit[second,]
-    return {first: (together + apart) / 2, second: (together - apart) / 2}
+    total = logit[first, second] - logit[()]
+    contrast = logit[first,] - logit[second,]
+    return {first: (total + contrast) / 2, second: (total - contrast) / 2}

@@ -1,8 +1,8 @@
-"""Labels that probes fitted on other groups contradict."""
+"""Labels that disagree with probes fitted on the clips of other groups."""
 
 import numpy as np
 
-from mocliplite.evaluation import calibration
+from mocliplite.evaluation.calibration import fit_temperature, log_losses
 from mocliplite.evaluation.metrics import softmax
 from mocliplite.fusion import ridge
 from mocliplite.fusion.pairs import Arrays, features
@@ -10,20 +10,19 @@ from mocliplite.fusion.probes import PROBES
 
 
 def suspicious_labels(train: Arrays, val: Arrays, alpha: float) -> list[dict[str, object]]:
-    """A row a train or validation clip, the most doubtful label first; each judged by the clips of other groups.
+    """Return a row per train and validation clip, the least probable label first.
 
-    `loss` is the negative log probability of the label, of a ridge that has not seen the clip's group; `keyframe_loss`
-    the same of the keyframe alone, which no network has been fitted on. The motion network has learned the train clips'
-    labels, right or wrong: of them, trust the keyframe where the two differ.
+    `loss` is the negative log probability of the label by a ridge on both streams, fitted on the clips of all other
+    groups; `keyframe_loss` is the same for a ridge on the keyframe alone. The motion network was trained on the labels
+    of the train clips, wrong ones included, so for these clips `keyframe_loss` is more reliable.
     """
     data = {name: np.concatenate([train[name], val[name]]) for name in ("ids", "label", "group", "split")}
     probabilities, loss = {}, {}
     for name in ("ridge", "keyframe_probe"):
-        seen = PROBES[name]
-        x = np.concatenate([features(part, seen) for part in (train, val)])
+        x = np.concatenate([features(part, PROBES[name]) for part in (train, val)])
         scores = ridge.left_out_scores(x, data["label"], data["group"], len(train["classes"]), alpha)
-        calm = scores / calibration.fit_temperature(scores, data["label"])
-        probabilities[name], loss[name] = softmax(calm), calibration.losses(calm, data["label"])
+        calibrated = scores / fit_temperature(scores, data["label"])
+        probabilities[name], loss[name] = softmax(calibrated), log_losses(calibrated, data["label"])
     guess = probabilities["ridge"].argmax(axis=1)
     order = np.lexsort((data["ids"], -loss["ridge"]))
     return [
