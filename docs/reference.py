@@ -22,43 +22,53 @@ def main() -> None:
 
 
 def pages() -> dict[str, str]:
-    """The text of each generated page."""
+    """Return the text of each generated page by its path."""
     return {"docs/params.md": settings_page(), "docs/command-line.md": commands_page()}
 
 
 def settings_page() -> str:
-    """A table for each section of params.yaml: types from the dataclasses, remarks from the file."""
+    """Return docs/params.md: a table per section, with types from the dataclasses and meanings from params.yaml."""
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    out = ["# Settings", "", "What `params.yaml` holds; the values are the embedded sample's. Made by `make docs`.", ""]
+    out = [
+        "# Settings",
+        "",
+        "The settings in `params.yaml`, with the values of the embedded sample. `make docs` generates this page.",
+        "",
+    ]
     for name, kind in get_type_hints(params.Params).items():
         block = re.search(rf"^{name}:.*?(?=^\w|\Z)", text, re.MULTILINE | re.DOTALL)
         assert block, name
-        out += [f"## {name}", "", f"{kind.__doc__}", "", "| key | type | here | meaning |", "|---|---|---|---|"]
+        out += [f"## {name}", "", f"{kind.__doc__}", "", "| key | type | sample | meaning |", "|---|---|---|---|"]
         types = get_type_hints(kind)
         for field in fields(kind):
             line = re.search(rf"^  {field.name}: +(.*?)(?: +# (.*))?$", block[0], re.MULTILINE)
             assert line, f"{name}.{field.name}"
-            value, remark = (_cell(part or "") for part in line.groups())
-            out.append(f"| `{name}.{field.name}` | {_cell(type_text(types[field.name]))} | `{value}` | {remark} |")
+            value, meaning = (_cell(part or "") for part in line.groups())
+            out.append(f"| `{name}.{field.name}` | {_cell(type_text(types[field.name]))} | `{value}` | {meaning} |")
         out.append("")
     return "\n".join(out)
 
 
 def type_text(kind: Any) -> str:
-    """A type as one would say it."""
+    """Return a type in words."""
     if get_origin(kind) is UnionType:
         return " or ".join(type_text(part) for part in get_args(kind))
     if get_origin(kind) is Literal:
         return " or ".join(str(choice) for choice in get_args(kind))
     if get_origin(kind) is tuple:
         return f"list of {type_text(get_args(kind)[0])}"
-    names = {int: "whole number", float: "number", str: "text", bool: "true or false", NoneType: "null"}
+    names = {int: "integer", float: "number", str: "string", bool: "true or false", NoneType: "null"}
     return names.get(kind, "mapping")
 
 
 def commands_page() -> str:
-    """The help of every command."""
-    out = ["# Command line", "", "What `python -m mocliplite COMMAND --help` says. Made by `make docs`.", ""]
+    """Return docs/command-line.md: the help of every command."""
+    out = [
+        "# Command line",
+        "",
+        "The output of `python -m mocliplite COMMAND --help`. `make docs` generates this page.",
+        "",
+    ]
     for name, command in sorted(parsers(parser()).items()):
         command.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=100)
         out += [f"## {name}", "", "```text", command.format_help().strip(), "```", ""]

@@ -1,4 +1,4 @@
-"""Documents against the code: generated pages are fresh, links lead somewhere, every command is known."""
+"""Documents against the code: generated pages are up to date, links lead somewhere, every command is documented."""
 
 import re
 import sys
@@ -16,26 +16,49 @@ PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in
 
 
 @pytest.mark.parametrize("name", reference.pages())
-def test_generated_pages_are_what_the_code_says(name):
-    assert (CHECKOUT / name).read_text() == reference.pages()[name], "make docs"
+def test_generated_pages_are_up_to_date(name):
+    assert (CHECKOUT / name).read_text() == reference.pages()[name], "run `make docs`"
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_links_lead_to_files_of_the_project(name):
-    text = (CHECKOUT / name).read_text()
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
-        assert (CHECKOUT / name).parent.joinpath(target).exists(), target
+def links_of(name):
+    """Return the targets of a page's links to other files of the project."""
+    return re.findall(r"\]\((?!https?:)([^)#]+)", (CHECKOUT / name).read_text())
 
 
-def test_every_command_is_in_the_docs_with_an_example_in_its_help():
+def test_links_lead_to_files_of_the_project():
+    links = [(name, target) for name in PAGES for target in links_of(name)]
+    assert len(links) > 30
+    assert [(name, target) for name, target in links if not (CHECKOUT / name).parent.joinpath(target).exists()] == []
+
+
+def test_links_to_headings_lead_to_a_heading_of_their_page():
+    links = [
+        (name, target or name.rpartition("/")[2], anchor)
+        for name in PAGES
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", (CHECKOUT / name).read_text())
+    ]
+    assert links
+    assert [(name, page, anchor) for name, page, anchor in links if anchor not in anchors_of(name, page)] == []
+
+
+def anchors_of(name, page):
+    headings = re.findall(r"^#+ (.+)$", (CHECKOUT / name).parent.joinpath(page).read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_command_is_documented_outside_of_the_generated_page():
+    text = "".join((CHECKOUT / name).read_text() for name in PAGES if name not in reference.pages())
     commands = parsers(parser())
-    shown = "".join((CHECKOUT / name).read_text() for name in PAGES)
     assert len(commands) >= 10
-    for name, command in commands.items():
-        assert f"mocliplite {name}" in shown
-        assert command.epilog or not command._get_positional_actions(), name
+    assert [name for name in commands if f"mocliplite {name}" not in text and f"`{name}`" not in text] == []
+
+
+def test_the_help_of_every_command_with_arguments_ends_with_an_example():
+    with_arguments = {name: command for name, command in parsers(parser()).items() if command._get_positional_actions()}
+    assert len(with_arguments) >= 8
+    assert [name for name, command in with_arguments.items() if f"mocliplite {name}" not in command.epilog] == []
 
 
 def test_every_page_of_the_docs_is_linked_from_the_readme():
-    readme = (CHECKOUT / "README.md").read_text()
-    assert [name for name in PAGES[2:] if name not in readme] == []
+    readme = links_of("README.md")
+    assert [name for name in PAGES[1:] if name not in readme] == []
