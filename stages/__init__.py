@@ -1,3 +1,3 @@
-"""One module a stage of dvc.yaml: reads parameters and files, calls mocliplite, writes files."""
+"""The stages of dvc.yaml, one module each: read parameters and files, call mocliplite, write files."""
 
-import mocliplite  # noqa: F401  (its settings for torch come before the stage's import of torch)
+import mocliplite  # noqa: F401  (sets environment variables that torch reads when it is imported)

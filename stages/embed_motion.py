@@ -17,24 +17,24 @@ FOLDER = "features/motion_embeddings"
 
 def main() -> None:
     settings = params.load()
-    where = device(settings.compute)
     tensors, config = checkpoint.load("models/motion")
-    net, net_settings = networks.load_network(tensors, config).to(where), networks.settings_of(config)
+    net_settings = networks.settings_from_config(config)
+    net = networks.load_network(tensors, config).to(device(settings.compute))
     motion = stores.open_store("features/motion")
     workers = settings.compute.workers if settings.compute.engine == "processes" else 0
     views = settings.motion_net.views
-    of_the_model = {key: config[key] for key in ("version", "net", "classes", "cost")}
-    cache_key = {"motion": motion.settings, **of_the_model, "views": views}
+    net_provenance = {key: config[key] for key in ("version", "net", "classes", "cost")}
+    provenance = {"motion": motion.settings, **net_provenance, "views": views}
 
     def compute(ids: list[str]) -> dict[str, shards.Record | Failure]:
         results: dict[str, shards.Record | Failure] = {
-            key: motion.failures[key] for key in ids if key in motion.failures
+            clip_id: motion.failures[clip_id] for clip_id in ids if clip_id in motion.failures
         }
         usable = [clip_id for clip_id in ids if clip_id not in results]
         clips = loader.MotionClips(motion, usable, net_settings)
-        seen = [embed_clips(net, clips, net_settings, view, workers) for view in views]
-        embedding = np.stack([embeddings for embeddings, _ in seen], axis=1)
-        logits = np.mean([scores for _, scores in seen], axis=0)
+        outputs = [embed_clips(net, clips, net_settings, view, workers) for view in views]
+        embedding = np.stack([embeddings for embeddings, _ in outputs], axis=1)
+        logits = np.mean([view_logits for _, view_logits in outputs], axis=0)
         for row, clip_id in enumerate(usable):
             arrays = {"embedding": embedding[row], "logits": logits[row], "frames": np.array(motion.lengths[clip_id])}
             results[clip_id] = shards.Record(arrays)
@@ -42,8 +42,9 @@ def main() -> None:
 
     with stores.updating(FOLDER, "motion_embeddings"):
         for number, ids in enumerate(stores.by_shard(motion.fingerprints, "motion_embeddings")):
-            wanted = {clip_id: motion.fingerprints[clip_id] for clip_id in ids}
-            shards.update_shard(stores.shard_path(FOLDER, number), "motion_embeddings", cache_key, wanted, compute)
+            fingerprints = {clip_id: motion.fingerprints[clip_id] for clip_id in ids}
+            shard = stores.shard_path(FOLDER, number)
+            shards.update_shard(shard, "motion_embeddings", provenance, fingerprints, compute)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Embed the class names with the frozen CLIP text tower.
 
-Reads features/clips.csv, the CLIP, the templates in clip.prompts and the names in clip.names; writes
+Reads features/clips.csv, the CLIP checkpoint, the templates in clip.prompts and the names in clip.names; writes
 features/prompts.h5.
 """
 
@@ -17,25 +17,30 @@ from mocliplite.store import table_file
 def main() -> None:
     settings = params.load()
     templates = read_templates(settings.clip.prompts)
-    names = read_names(settings.clip.names)
+    class_phrases = read_names(settings.clip.names)
     checkpoint = clip.locate(settings.clip.model, settings.clip.revision)
     classes = class_names(read_clips("features/clips.csv"))
     model = clip.load_clip(checkpoint, settings.compute)
 
-    spoken, owner = flatten_names(classes, {name: names.get(name, [readable_name(name)]) for name in classes})
-    rows = clip.embed_classes(model, spoken, templates)
-    mean = np.stack([rows[np.equal(owner, number)].mean(axis=0) for number in range(len(classes))])
+    names, class_of_name = flatten_names(
+        classes, {label: class_phrases.get(label, [readable_name(label)]) for label in classes}
+    )
+    rows = clip.embed_classes(model, names, templates)
+    mean = np.stack([rows[np.equal(class_of_name, index)].mean(axis=0) for index in range(len(classes))])
     arrays = {
         "classes": np.array(classes, dtype=str),
         "embedding": mean / np.linalg.norm(mean, axis=1, keepdims=True),
-        "names": np.array(spoken, dtype=str),
+        "names": np.array(names, dtype=str),
         "templates": np.array(templates, dtype=str),
         "logit_scale": np.array(clip.logit_scale(model), dtype=np.float32),
     }
     table_file.write_table(
         "features/prompts.h5", "prompts", arrays, clip.describe(settings.clip.model, settings.clip.revision, checkpoint)
     )
-    print(f"{len(spoken)} names of {len(classes)} classes x {len(templates)} templates; {classes[0]} is {spoken[0]!r}")
+    print(
+        f"{len(names)} names of {len(classes)} classes x {len(templates)} templates; "
+        f"the first name of {classes[0]} is {names[0]!r}"
+    )
 
 
 if __name__ == "__main__":

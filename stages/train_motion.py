@@ -1,8 +1,8 @@
 """Train the motion network on the train clips.
 
 Reads features/motion/, features/clips.csv, features/splits.csv; writes models/motion/, metrics/motion.json and
-plots/motion_training.csv. The epoch is chosen on the validation clips. A run that was ended goes on after its last
-whole epoch, which is kept in a file beside models/motion/ until the end.
+plots/motion_training.csv. The epoch is chosen on the validation clips. An interrupted run resumes after its last
+complete epoch, from a file beside models/motion/ that is removed at the end.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from mocliplite.data.clips import class_names, read_clips
 from mocliplite.data.splits import read_splits
 from mocliplite.errors import UserError, run
 from mocliplite.motion_net import augmentation, loader, networks, training
+from mocliplite.motion_net.training_state import Curve
 from mocliplite.runtime.device import device
 from mocliplite.store import stores
 
@@ -26,31 +27,30 @@ RESUME = Path("models/.motion.resume")
 
 def main() -> None:
     settings = params.load()
-    where = device(settings.compute)
+    torch_device = device(settings.compute)
     net_settings = settings.motion_net
     clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
     classes = class_names(list(clips.values()))
     splits = read_splits("features/splits.csv")
     motion = stores.open_store("features/motion")
 
-    # Test clips are not even read.
+    # Test clips are not read at all.
     ids = [clip_id for clip_id in motion.ids if splits[clip_id] in ("train", "val")]
     train, val = ([row for row, clip_id in enumerate(ids) if splits[clip_id] == part] for part in ("train", "val"))
     if len(train) < 2 or not val:
         raise UserError("fewer than 2 train clips or no validation clip is left; see features/motion/failures.csv.")
     labels = torch.tensor([clips[clip_id].index for clip_id in ids])
-    seen = loader.MotionClips(motion, ids, net_settings)
-    task = training.Task(seen, labels, train, val, len(classes))
+    data = training.TrainingData(loader.MotionClips(motion, ids, net_settings), labels, train, val, len(classes))
     net_config = {key: value for key, value in asdict(net_settings).items() if key != "views"}
-    sources = [(key, motion.fingerprints[key], splits[key], clips[key].index) for key in ids]
-    key = _key([versions.MOTION_NET, where.type, net_config, classes, sources])
+    sources = [(clip_id, motion.fingerprints[clip_id], splits[clip_id], clips[clip_id].index) for clip_id in ids]
+    key = _resume_key([versions.MOTION_NET, torch_device.type, net_config, classes, sources])
     workers = settings.compute.workers if settings.compute.engine == "processes" else 0
-    net, curve, epoch = training.fit_motion(task, net_settings, where, workers, RESUME, key, _show_curve)
+    net, curve, epoch = training.fit_motion(data, net_settings, torch_device, workers, RESUME, key, _write_curve)
 
-    example = torch.zeros(1, net_settings.frames, 3, net_settings.rows, net_settings.cols, device=where)
-    shown = list(augmentation.view_inputs(example, net_settings))
-    cost = networks.cost(net, shown[0])
-    cost["macs"] *= len(shown)
+    example = torch.zeros(1, net_settings.frames, 3, net_settings.rows, net_settings.cols, device=torch_device)
+    inputs = list(augmentation.view_inputs(example, net_settings))
+    cost = networks.cost(net, inputs[0])
+    cost["macs"] *= len(inputs)
     provenance = {"version": versions.MOTION_NET, "net": net_config, "motion": motion.settings, "classes": classes}
     tensors = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
     checkpoint.save("models/motion", tensors, provenance | {"cost": cost})
@@ -59,14 +59,14 @@ def main() -> None:
     RESUME.unlink(missing_ok=True)
 
 
-def _show_curve(curve: training.Curve) -> None:
-    """Write it anew after each epoch, for `dvc plots show` in the meantime: a training may take hours."""
+def _write_curve(curve: Curve) -> None:
+    """Rewrite the curve after each epoch: a training may take hours, and `dvc plots show` works in the meantime."""
     files.write_csv("plots/motion_training.csv", [{"epoch": row, **values} for row, values in enumerate(curve)])
 
 
-def _key(cache_key: object) -> str:
-    """What a resumed training must have in common with the interrupted one: data, settings and code version."""
-    return hashlib.sha256(json.dumps(cache_key, sort_keys=True).encode()).hexdigest()
+def _resume_key(inputs: object) -> str:
+    """Return a digest of everything that decides the training: code version, device, settings, classes and clips."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""EfficientNet-B0 as transformers has it: the backbone of the paper's motion network.
+"""EfficientNet-B0 from transformers: the backbone of the paper's motion network.
 
-transformers is imported where a network is made: it takes seconds.
+transformers is imported only where a network is built: the import takes seconds.
 """
 
 import torch
@@ -13,9 +13,9 @@ STEM = "embeddings.convolution.weight"
 
 
 def efficientnet_b0(channels: int) -> nn.Module:
-    """An EfficientNet-B0 with randomly initialised weights.
+    """Return an EfficientNet-B0 with random weights.
 
-    Input float32 [N, channels, height, width]; `pooler_output` of what it returns is float32 [N, DIM].
+    Input float32 [N, channels, height, width]; `pooler_output` of its result is float32 [N, DIM].
     """
     from transformers import EfficientNetConfig, EfficientNetModel
 
@@ -26,11 +26,12 @@ def efficientnet_b0(channels: int) -> nn.Module:
         hidden_dim=DIM,
         num_channels=channels,
         drop_connect_rate=0.0,
-        # The default of transformers, 0.99, follows TensorFlow's definition; in torch the last batch would decide.
+        # The default of transformers, 0.99, follows TensorFlow's definition of momentum. In torch it would mean that
+        # each batch replaces the running statistics.
         batch_norm_momentum=0.1,
     )
     backbone: nn.Module = EfficientNetModel(config)
-    # transformers initialises BatchNorm's weights near 0, for a checkpoint to replace them; training from there fails.
+    # transformers initialises BatchNorm weights near 0, since a checkpoint replaces them. Training from there fails.
     for layer in backbone.modules():
         if isinstance(layer, nn.Conv2d | nn.BatchNorm2d):
             layer.reset_parameters()
@@ -38,7 +39,7 @@ def efficientnet_b0(channels: int) -> nn.Module:
 
 
 def load_pretrained(backbone: nn.Module, pretrained: str) -> None:
-    """Load the weights of a hub id or a local folder; the stem's are their mean over the colour channels.
+    """Load the weights of a hub id or a local folder; those of the stem are averaged over the colour channels.
 
     Raises UserError where they cannot be loaded or belong to another network.
     """
@@ -53,12 +54,12 @@ def load_pretrained(backbone: nn.Module, pretrained: str) -> None:
             f"({reason}); give a hub id, a folder, or null."
         ) from None
     weights: dict[str, Tensor] = source.state_dict()
-    own = backbone.state_dict()
-    weights[STEM] = weights[STEM].mean(dim=1, keepdim=True).expand(-1, own[STEM].shape[1], -1, -1)
-    if _shapes(weights) != _shapes(own):
+    expected = backbone.state_dict()
+    weights[STEM] = weights[STEM].mean(dim=1, keepdim=True).expand(-1, expected[STEM].shape[1], -1, -1)
+    if _shapes(weights) != _shapes(expected):
         raise UserError(
             f"params.yaml: motion_net.pretrained is {pretrained!r}, which is not an EfficientNet-B0; "
-            "google/efficientnet-b0 is."
+            "use google/efficientnet-b0 or null."
         )
     backbone.load_state_dict(weights)
 

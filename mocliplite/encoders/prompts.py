@@ -1,4 +1,4 @@
-"""What prompts say: templates, and what classes are called. Both are data, in text files."""
+"""Prompt templates and class names, which users edit as text files."""
 
 import re
 from collections.abc import Sequence
@@ -8,50 +8,58 @@ from mocliplite.errors import UserError
 
 
 def readable_name(name: str) -> str:
-    """A class folder's name as one would say it: "HandstandPushups" and "handstand_pushups" are "handstand pushups"."""
-    parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
-    return " ".join(re.split(r"[\s_-]+", parts)).strip().lower()
+    """Return a class folder's name as words: "HandstandPushups" and "handstand_pushups" give "handstand pushups"."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    return " ".join(re.split(r"[\s_-]+", words)).strip().lower()
 
 
 def read_templates(path: str | Path) -> list[str]:
-    """Prompt templates, one a line, each with one {} for the class name; lines that start with # are remarks."""
-    templates = [text for _, text in _lines(path, "clip.prompts")]
+    """Return the prompt templates of a text file, one per line, each with one {} for the class name.
+
+    Blank lines and lines that start with # are skipped. Raises UserError for a file without templates, or a template
+    without exactly one {}.
+    """
+    templates = [line for _, line in _read_lines(path, "clip.prompts")]
     for template in templates:
         if template.count("{}") != 1 or template.count("{") != 1 or template.count("}") != 1:
-            raise UserError(f"{path}: {template!r} must hold {{}} exactly once, where the class name goes.")
+            raise UserError(f"{path}: {template!r} must contain {{}} exactly once, where the class name goes.")
     if not templates:
-        raise UserError(f"{path} holds no template; write one a line, such as: a video of {{}}.")
+        raise UserError(f"{path} has no template; write one per line, such as: a video of {{}}.")
     return templates
 
 
 def read_names(path: str | Path) -> dict[str, list[str]]:
-    """Names of classes by folder, from lines `folder: name, other name`; lines that start with # are remarks."""
+    """Return the names of classes by folder, from lines `folder: name, other name`.
+
+    Blank lines and lines that start with # are skipped. Raises UserError for any other line, and for a folder that is
+    listed twice.
+    """
     names: dict[str, list[str]] = {}
-    for number, line in _lines(path, "clip.names"):
+    for number, line in _read_lines(path, "clip.names"):
         folder, colon, rest = (part.strip() for part in line.partition(":"))
-        own = [name.strip() for name in rest.split(",")]
-        if not (folder and colon and all(own)):
+        class_names = [name.strip() for name in rest.split(",")]
+        if not (folder and colon and all(class_names)):
             raise UserError(f"{path}, line {number}: {line!r} is not `folder: name, other name`; correct it.")
         if folder in names:
-            raise UserError(f"{path}, line {number}: {folder} has names already; put them on one line.")
-        names[folder] = own
+            raise UserError(f"{path}, line {number}: {folder} is listed twice; put all its names on one line.")
+        names[folder] = class_names
     return names
 
 
 def flatten_names(classes: Sequence[str], names: dict[str, list[str]]) -> tuple[list[str], list[int]]:
-    """All names of the classes in order, and for each the number of its class."""
-    pairs = [(name, number) for number, label in enumerate(classes) for name in names[label]]
-    return [name for name, _ in pairs], [number for _, number in pairs]
+    """Return the names of all classes in order, and for each name the index of its class."""
+    pairs = [(name, index) for index, label in enumerate(classes) for name in names[label]]
+    return [name for name, _ in pairs], [index for _, index in pairs]
 
 
-def _lines(path: str | Path, key: str) -> list[tuple[int, str]]:
-    """Lines that say something, with their numbers from 1."""
+def _read_lines(path: str | Path, key: str) -> list[tuple[int, str]]:
+    """Return the lines that are neither blank nor comments, with their numbers from 1."""
     try:
-        # -sig: editors on Windows put a mark before the first letter.
+        # utf-8-sig: editors on Windows may write a byte order mark.
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"params.yaml: {key} names {path}, which is not there; see prompts/.") from None
+        raise UserError(f"params.yaml: {key} is {path}, which is not a file; see prompts/ for examples.") from None
     except UnicodeDecodeError:
-        raise UserError(f"{path} is not text in UTF-8; save it so.") from None
+        raise UserError(f"{path} is not UTF-8 text; save it as UTF-8.") from None
     numbered = enumerate(lines, start=1)
     return [(number, line.strip()) for number, line in numbered if line.strip() and not line.startswith("#")]

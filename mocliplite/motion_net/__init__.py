@@ -1,4 +1,4 @@
 """Motion networks: sampling of fields, augmentation, training, embedding.
 
-May import: motion, encoders, data and what they may import.
+May import: motion, encoders, data and the layers below them.
 """

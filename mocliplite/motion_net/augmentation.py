@@ -1,4 +1,8 @@
-"""What a network is shown of a clip: places in time; fields shifted, scaled, mirrored or cropped, motion with them."""
+"""The inputs of a motion network: views of a clip, and random augmentation in training.
+
+Every change of the picture changes its motion in the same way: a mirrored clip moves in the opposite direction, an
+enlarged one moves further.
+"""
 
 from collections.abc import Iterator
 
@@ -7,94 +11,99 @@ from torch import Tensor
 
 from mocliplite.params import MotionNet
 
-# The paper's input: pixels, of a window of a share of the field's height and width: drawn in training, else CENTRAL.
-PAPER_SIDE = 224
-PAPER_SHARES = (1.0, 0.875, 0.75)
-CENTRAL = 0.875
+# The paper's input: square crops of CROP_SIZE pixels. A crop covers a share of the field's height and width: one of
+# CROP_SCALES in training, else CENTRE_CROP_SCALE.
+CROP_SIZE = 224
+CROP_SCALES = (1.0, 0.875, 0.75)
+CENTRE_CROP_SCALE = 0.875
 
 
 def flip(fields: Tensor) -> Tensor:
-    """The mirrored clip: columns in reverse, and what moved right moves left. [..., 3, rows, cols]."""
+    """Return the horizontally mirrored fields [..., 3, rows, cols]: columns reversed, x negated."""
     sign = torch.tensor([-1.0, 1.0, 1.0], device=fields.device).reshape(3, 1, 1)
     return fields.flip(-1) * sign
 
 
 def view_inputs(fields: Tensor, settings: MotionNet, view: str = "plain") -> Iterator[Tensor]:
-    """The inputs whose mean embedding is that of the view: one, or for efficientnet_b0 `crops` of them.
+    """Yield the network inputs of a view; the view's embedding is the mean of their embeddings.
 
-    fields: [B, T, 3, rows, cols]; each input float32 [B, T, 3, rows, cols], or the paper's [B, T, 3, 224, 224].
+    There is one input, or for efficientnet_b0 `crops` inputs. fields is [B, T, 3, rows, cols]; each input is float32
+    [B, T, 3, rows, cols], or [B, T, 3, 224, 224] for efficientnet_b0.
     """
-    seen = flip(fields.float()) if view == "flip" else fields.float()
+    inputs = flip(fields.float()) if view == "flip" else fields.float()
     if settings.arch != "efficientnet_b0":
-        yield seen
+        yield inputs
         return
     corners = [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)] if settings.crops == 10 else []
     for corner in [(0.5, 0.5), *corners]:
-        crop = _crop(seen, torch.tensor([(CENTRAL, *corner)]).expand(len(seen), 3))
+        crop = _crop(inputs, torch.tensor([(CENTRE_CROP_SCALE, *corner)]).expand(len(inputs), 3))
         yield crop
         if settings.crops == 10:
             yield flip(crop)
 
 
 def augment(fields: Tensor, settings: MotionNet, generator: torch.Generator) -> Tensor:
-    """Training's version of the same clips [B, T, 3, rows, cols], each clip changed as a whole, as `shown` returns it.
+    """Return randomly augmented inputs of the clips [B, T, 3, rows, cols], of the shapes of `view_inputs`.
 
-    Grid: mirrored, zoomed (motion with it), shifted, made faster or slower. The paper's: mirrored, and cropped to one
-    of PAPER_SHARES somewhere.
+    All fields of a clip are changed alike. motion_histogram: mirror, zoom, shift, change of speed. efficientnet_b0:
+    mirror, and a random crop at one of CROP_SCALES.
     """
-    change = _augment_paper if settings.arch == "efficientnet_b0" else _augment_histogram
+    change = _augment_crop if settings.arch == "efficientnet_b0" else _augment_affine
     return change(fields.float(), settings, generator)
 
 
-def _augment_histogram(fields: Tensor, settings: MotionNet, generator: torch.Generator) -> Tensor:
-    """Mirror half of the clips; zoom each by up to e**zoom, axes apart by half of that; shift; change the pace."""
+def _augment_affine(fields: Tensor, settings: MotionNet, generator: torch.Generator) -> Tensor:
+    """Mirror half of the clips, and zoom, shift and speed up or slow down each one.
 
-    def within(limit: float) -> Tensor:
+    zoom is up to e**zoom; the zooms of the two axes differ by up to e**(zoom / 2).
+    """
+
+    def uniform(limit: float) -> Tensor:
         return (2 * torch.rand(len(fields), generator=generator) - 1) * limit
 
-    side = _sides(len(fields), settings, generator)
-    across = within(settings.zoom).exp()
-    down = across * within(settings.zoom / 2).exp()
-    window = torch.zeros(len(fields), 2, 3)
-    window[:, 0, 0], window[:, 1, 1] = side / across, 1 / down
-    # The window's coordinates go from -1 to 1, twice the share of the picture.
-    window[:, 0, 2], window[:, 1, 2] = within(2 * settings.shift), within(2 * settings.shift)
-    pace = within(settings.speed_jitter).exp()
-    motion = torch.stack([side * across * pace, down * pace, torch.ones(len(fields))], dim=1)
+    sign = _random_signs(len(fields), settings, generator)
+    zoom_x = uniform(settings.zoom).exp()
+    zoom_y = zoom_x * uniform(settings.zoom / 2).exp()
+    transform = torch.zeros(len(fields), 2, 3)
+    transform[:, 0, 0], transform[:, 1, 1] = sign / zoom_x, 1 / zoom_y
+    # The coordinates of affine_grid go from -1 to 1: twice the share of the picture.
+    transform[:, 0, 2], transform[:, 1, 2] = uniform(2 * settings.shift), uniform(2 * settings.shift)
+    speed = uniform(settings.speed_jitter).exp()
+    motion_scale = torch.stack([sign * zoom_x * speed, zoom_y * speed, torch.ones(len(fields))], dim=1)
     return (
-        _cut(fields, window, (settings.rows, settings.cols), "bilinear")
-        * motion.to(fields.device)[:, None, :, None, None]
+        _resample(fields, transform, (settings.rows, settings.cols), "bilinear")
+        * motion_scale.to(fields.device)[:, None, :, None, None]
     )
 
 
-def _augment_paper(fields: Tensor, settings: MotionNet, generator: torch.Generator) -> Tensor:
-    shares = torch.tensor(PAPER_SHARES)[torch.randint(len(PAPER_SHARES), (len(fields), 1), generator=generator)]
-    out = _crop(fields, torch.cat([shares, torch.rand(len(fields), 2, generator=generator)], dim=1))
-    mirrored = (_sides(len(fields), settings, generator) < 0).to(fields.device)
-    return torch.where(mirrored[:, None, None, None, None], flip(out), out)
+def _augment_crop(fields: Tensor, settings: MotionNet, generator: torch.Generator) -> Tensor:
+    scales = torch.tensor(CROP_SCALES)[torch.randint(len(CROP_SCALES), (len(fields), 1), generator=generator)]
+    crops = _crop(fields, torch.cat([scales, torch.rand(len(fields), 2, generator=generator)], dim=1))
+    mirrored = (_random_signs(len(fields), settings, generator) < 0).to(fields.device)
+    return torch.where(mirrored[:, None, None, None, None], flip(crops), crops)
 
 
 def _crop(fields: Tensor, windows: Tensor) -> Tensor:
-    """Each clip's window (share, down, right) of [B, 3] as PAPER_SIDE pixels a side of its blocks.
+    """Return each clip's window, enlarged to [B, T, 3, CROP_SIZE, CROP_SIZE] without interpolation.
 
-    down and right, from 0 to 1, tell where in the room that the share leaves the window lies.
+    windows is float32 [B, 3]: scale, and the position (down, right) of the window between the edges, from 0 to 1.
     """
-    share, down, right = windows.T
-    window = torch.zeros(len(fields), 2, 3)
-    window[:, 0, 0], window[:, 1, 1] = share, share
-    window[:, 0, 2], window[:, 1, 2] = (2 * right - 1) * (1 - share), (2 * down - 1) * (1 - share)
-    return _cut(fields, window, (PAPER_SIDE, PAPER_SIDE), "nearest")
+    scale, down, right = windows.T
+    transform = torch.zeros(len(fields), 2, 3)
+    transform[:, 0, 0], transform[:, 1, 1] = scale, scale
+    transform[:, 0, 2], transform[:, 1, 2] = (2 * right - 1) * (1 - scale), (2 * down - 1) * (1 - scale)
+    return _resample(fields, transform, (CROP_SIZE, CROP_SIZE), "nearest")
 
 
-def _sides(clips: int, settings: MotionNet, generator: torch.Generator) -> Tensor:
-    """-1 for about half of the clips where motion_net.flip is set, else 1: float32 [B]."""
-    drawn = torch.rand(clips, generator=generator)
-    return torch.where((drawn < 0.5) & settings.flip, -1.0, 1.0)
+def _random_signs(clips: int, settings: MotionNet, generator: torch.Generator) -> Tensor:
+    """float32 [B]: -1 for about half of the clips where motion_net.flip is set, else 1."""
+    uniform = torch.rand(clips, generator=generator)
+    return torch.where((uniform < 0.5) & settings.flip, -1.0, 1.0)
 
 
-def _cut(fields: Tensor, window: Tensor, size: tuple[int, int], mode: str) -> Tensor:
-    """The window, an affine map [B, 2, 3] as affine_grid takes it, of every field of a clip; unknown outside."""
+def _resample(fields: Tensor, transform: Tensor, size: tuple[int, int], mode: str) -> Tensor:
+    """Apply each clip's affine transform [B, 2, 3], as affine_grid defines it, to all its fields; unknown outside."""
     clips, frames = fields.shape[:2]
-    grid = torch.nn.functional.affine_grid(window, [clips, 1, *size], align_corners=False).to(fields.device)
-    cut = torch.nn.functional.grid_sample(fields.flatten(1, 2), grid, mode=mode, align_corners=False)
-    return cut.unflatten(1, (frames, 3))
+    grid = torch.nn.functional.affine_grid(transform, [clips, 1, *size], align_corners=False).to(fields.device)
+    resampled = torch.nn.functional.grid_sample(fields.flatten(1, 2), grid, mode=mode, align_corners=False)
+    return resampled.unflatten(1, (frames, 3))

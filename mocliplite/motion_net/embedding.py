@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mocliplite.motion_net import augmentation, networks, sampling
-from mocliplite.motion_net.loader import ClipSample, MotionClips, batches
+from mocliplite.motion_net.loader import ClipSample, MotionClips, load_batches
 from mocliplite.params import MotionNet
 
 
@@ -15,30 +15,31 @@ from mocliplite.params import MotionNet
 def embed_motion(
     net: networks.Network, fields: Tensor, settings: MotionNet, view: str = "plain"
 ) -> tuple[Tensor, Tensor]:
-    """(embeddings float32 [B, D], logits float32 [B, C]) of one view of fields [B, T, 3, rows, cols].
+    """Return (embeddings float32 [B, D], logits float32 [B, C]) of one view of fields [B, T, 3, rows, cols].
 
-    The network is put into eval mode: nothing in it changes.
+    Sets the network to eval mode; its weights do not change.
     """
     net.eval()
-    embedding = torch.stack([net.embed(seen) for seen in augmentation.view_inputs(fields, settings, view)]).mean(dim=0)
+    inputs = augmentation.view_inputs(fields, settings, view)
+    embedding = torch.stack([net.embed(x) for x in inputs]).mean(dim=0)
     return embedding, net.classify(embedding)
 
 
 def embed_clips(
     net: networks.Network, clips: MotionClips, settings: MotionNet, view: str, workers: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """embed_motion of all clips, read from their store: numpy float32 [N, D] and [N, C]."""
-    where = next(net.parameters()).device
-    picks = list(sample_batches(range(len(clips)), settings, view))
-    # Processes take longer to start than one batch to read.
-    stream = batches(clips, picks, workers if len(picks) > 1 else 0)
-    parts = [embed_motion(net, fields.to(where), settings, view) for fields, _ in stream]
-    embedding, logits = (torch.cat(values).cpu().numpy() for values in zip(*parts, strict=True))
+    """Return embed_motion of all clips, read from their store: numpy float32 [N, D] and [N, C]."""
+    device = next(net.parameters()).device
+    samples = list(embedding_batches(range(len(clips)), settings, view))
+    # Starting worker processes takes longer than reading one batch.
+    batches = load_batches(clips, samples, workers if len(samples) > 1 else 0)
+    outputs = [embed_motion(net, fields.to(device), settings, view) for fields, _ in batches]
+    embedding, logits = (torch.cat(values).cpu().numpy() for values in zip(*outputs, strict=True))
     return embedding, logits
 
 
-def sample_batches(rows: Sequence[int], settings: MotionNet, view: str = "plain") -> Iterator[list[ClipSample]]:
-    """The batches in which clips are embedded."""
-    places = sampling.positions(settings, view)
-    for part in range(0, len(rows), settings.batch):
-        yield [ClipSample(row, places) for row in rows[part : part + settings.batch]]
+def embedding_batches(rows: Sequence[int], settings: MotionNet, view: str = "plain") -> Iterator[list[ClipSample]]:
+    """Yield the batches of samples in which the clips in these rows are embedded."""
+    positions = sampling.view_positions(settings, view)
+    for start in range(0, len(rows), settings.batch):
+        yield [ClipSample(row, positions) for row in rows[start : start + settings.batch]]

@@ -1,4 +1,4 @@
-"""Motion clips for a network, read from their store as they are needed: no data set is held in memory."""
+"""Load motion fields from a store in batches, as they are needed: the data set is never held in memory."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -14,14 +14,14 @@ from mocliplite.store.stores import Store
 
 
 class ClipSample(NamedTuple):
-    """A clip, by its place among the ids, and the places from 0 to 1 of which its fields are wanted."""
+    """A clip and the positions in time at which its fields are sampled."""
 
-    row: int
-    places: np.ndarray
+    row: int  # of the clip among the ids of MotionClips
+    positions: np.ndarray  # float64 [S], from 0 (start of the clip) to 1 (end)
 
 
 class MotionClips(Dataset[tuple[Tensor, int]]):
-    """The fields of clips of a motion store, float16 [S, 3, rows, cols], for a Pick of S places; and its row."""
+    """Clips of a motion store. A ClipSample of S positions gives (fields float16 [S, 3, rows, cols], row)."""
 
     def __init__(self, store: Store, ids: Sequence[str], settings: MotionNet) -> None:
         self.store, self.ids = store, list(ids)
@@ -30,15 +30,18 @@ class MotionClips(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, pick: ClipSample) -> tuple[Tensor, int]:
-        fields = load_fields(self.store, self.ids[pick.row], pick.places, self.grid, self.remove_global_motion)
-        return torch.from_numpy(fields), pick.row
+    def __getitem__(self, sample: ClipSample) -> tuple[Tensor, int]:
+        clip_id = self.ids[sample.row]
+        fields = load_fields(self.store, clip_id, sample.positions, self.grid, self.remove_global_motion)
+        return torch.from_numpy(fields), sample.row
 
 
-def batches(clips: MotionClips, picks: Iterable[list[ClipSample]], workers: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """(fields float16 [B, S, 3, rows, cols], rows int64 [B]) of each batch of picks, in order.
+def load_batches(
+    clips: MotionClips, samples: Iterable[list[ClipSample]], workers: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Return an iterator of (fields float16 [B, S, 3, rows, cols], rows int64 [B]), one per batch of samples, in order.
 
-    Workers read ahead; all that is drawn at random is drawn before, so their number changes nothing.
+    Worker processes read ahead. All random numbers are drawn before reading, so the number of workers changes nothing.
     """
-    # A generator of its own: else each pass would advance torch's global one.
-    return iter(DataLoader(clips, batch_sampler=picks, num_workers=workers, generator=torch.Generator()))
+    # A generator of its own; without one, each pass would advance the global generator of torch.
+    return iter(DataLoader(clips, batch_sampler=samples, num_workers=workers, generator=torch.Generator()))

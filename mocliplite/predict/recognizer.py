@@ -69,7 +69,7 @@ class Recognizer:
             raise UserError(f"{folder}/head was fitted on other features than {folder}/probes; run `dvc repro`.")
         clip = load_clip(locate_same(provenance["keyframes"], Path(folder, "clip")), compute)
         net = networks.load_network(tensors, motion_config).to(device(compute, "--device"))
-        settings = networks.settings_of(motion_config)
+        settings = networks.settings_from_config(motion_config)
         return cls(clip, net, settings, heads, probes, config["classes"], config["calibration"], provenance, compute)
 
     def __call__(self, path: str | Path) -> list[tuple[str, float]]:
@@ -139,7 +139,7 @@ class Recognizer:
 
     def _sample(self, field: Field, view: str) -> np.ndarray:
         net = self.net_settings
-        vectors = field.vectors[sampling.frames_at(field.kind, sampling.positions(net, view))]
+        vectors = field.vectors[sampling.frames_at(field.kind, sampling.view_positions(net, view))]
         size, grid = (field.height, field.width), (net.rows, net.cols)
         return sampling.sample_fields(vectors, size, grid, net.remove_global_motion)
 

@@ -1,3 +1,5 @@
+"""Motion networks: embeddings, the histogram, cost, and pretrained weights."""
+
 import json
 import math
 from dataclasses import asdict, replace
@@ -10,30 +12,28 @@ from torch import nn
 from mocliplite.encoders import efficientnet
 from mocliplite.motion_net import networks
 
-torch.set_num_threads(1)  # the machine is shared, and so small a network gains nothing from more
-
 ARCHES = ["motion_histogram", "efficientnet_b0"]
 
 
-def settings_of(arch="motion_histogram", **changes):
+def net_settings(arch="motion_histogram", **changes):
     return replace(NET, arch=arch, width=5, **changes)
 
 
-def fields_of(clips, arch="motion_histogram", frames=2):
-    """Random fields; EfficientNet is shown enlarged ones, here smaller than the paper's."""
+def random_fields(clips, arch="motion_histogram", frames=2):
+    """Random fields; those for EfficientNet are larger, though smaller than the paper's."""
     size = (6, 8) if arch == "motion_histogram" else (64, 64)
     return torch.randn(clips, frames, 3, *size, generator=torch.Generator().manual_seed(clips))
 
 
-def seasoned(arch, classes=4):
-    """A network in eval mode whose BatchNorm has seen clips."""
+def net_with_statistics(arch, classes=4):
+    """A network in eval mode, its BatchNorm statistics taken from one batch."""
     torch.manual_seed(0)
-    net = networks.motion_net(settings_of(arch), classes)
+    net = networks.build_network(net_settings(arch), classes)
     for layer in net.modules():
         if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm3d):
             layer.momentum = 1.0
     with torch.no_grad():
-        net(fields_of(3, arch))
+        net(random_fields(3, arch))
     return net.eval()
 
 
@@ -41,16 +41,16 @@ def seasoned(arch, classes=4):
 
 
 @pytest.mark.parametrize(("arch", "length"), [("motion_histogram", 5), ("efficientnet_b0", 1280)])
-def test_clip_becomes_an_embedding_and_a_logit_a_class(arch, length):
-    net, fields = seasoned(arch, classes=4), fields_of(2, arch)
+def test_a_clip_gives_an_embedding_and_one_logit_per_class(arch, length):
+    net, fields = net_with_statistics(arch, classes=4), random_fields(2, arch)
     with torch.inference_mode():
         assert net.embed(fields).shape == (2, length)
         assert net(fields).shape == (2, 4)
 
 
 @pytest.mark.parametrize("arch", ARCHES)
-def test_embedding_does_not_depend_on_the_clips_beside_it(arch):
-    net, fields = seasoned(arch), fields_of(3, arch)
+def test_embedding_does_not_depend_on_the_other_clips_of_the_batch(arch):
+    net, fields = net_with_statistics(arch), random_fields(3, arch)
     with torch.inference_mode():
         together, alone = net.embed(fields), torch.cat([net.embed(fields[[row]]) for row in range(3)])
     assert together.std(dim=0).max() > 1e-2
@@ -59,9 +59,9 @@ def test_embedding_does_not_depend_on_the_clips_beside_it(arch):
 
 @pytest.mark.parametrize("arch", ARCHES)
 def test_restored_network_gives_the_same_logits(arch):
-    net, fields = seasoned(arch, classes=3), fields_of(2, arch)
+    net, fields = net_with_statistics(arch, classes=3), random_fields(2, arch)
     tensors = {name: value.numpy() for name, value in net.state_dict().items()}
-    net_config = {key: value for key, value in asdict(settings_of(arch)).items() if key != "views"}
+    net_config = {key: value for key, value in asdict(net_settings(arch)).items() if key != "views"}
     config = json.loads(json.dumps({"net": net_config, "classes": ["Run", "Hop", "Jump"]}))
     restored = networks.load_network(tensors, config)
     assert not restored.training
@@ -70,46 +70,46 @@ def test_restored_network_gives_the_same_logits(arch):
 
 
 @pytest.mark.parametrize(("frames", "rows", "cols"), [(1, 1, 1), (3, 5, 7)])
-def test_grid_takes_any_number_and_size_of_fields(frames, rows, cols):
+def test_motion_histogram_accepts_any_number_and_size_of_fields(frames, rows, cols):
     fields = torch.randn(2, frames, 3, rows, cols)
-    assert networks.motion_net(settings_of(), 4)(fields).shape == (2, 4)
+    assert networks.build_network(net_settings(), 4)(fields).shape == (2, 4)
 
 
-def test_grid_tells_the_order_of_fields():
-    fields = fields_of(1, frames=8)
+def test_motion_histogram_depends_on_the_order_of_fields():
+    fields = random_fields(1, frames=8)
     with torch.inference_mode():
-        net = seasoned("motion_histogram")
+        net = net_with_statistics("motion_histogram")
         assert not torch.allclose(net.embed(fields), net.embed(fields.flip(1)), rtol=1e-3)
 
 
 def test_histogram_is_the_mean_of_rectified_projections_in_each_bin():
-    # Two fields, rows and columns a bin: 16 fields of 24 x 32.
+    # Two fields, rows and columns per bin: 16 fields of 24 x 32.
     fields = torch.randn(2, 16, 3, 24, 32, generator=torch.Generator().manual_seed(0))
-    histogram = networks.motion_net(settings_of(), 2).histogram(fields)
+    histogram = networks.build_network(net_settings(), 2).histogram(fields)
     angles = torch.arange(8) * math.pi / 4
-    moved = torch.stack([(a.cos() * fields[:, :, 0] + a.sin() * fields[:, :, 1]).clamp(min=0) for a in angles], dim=1)
-    volume = torch.cat([moved, 1 - fields[:, None, :, 2]], dim=1)
-    wanted = volume.reshape(2, 9, 8, 2, 12, 2, 16, 2).mean(dim=(3, 5, 7))
-    assert torch.allclose(histogram, wanted, atol=1e-5)
+    motion = torch.stack([(a.cos() * fields[:, :, 0] + a.sin() * fields[:, :, 1]).clamp(min=0) for a in angles], dim=1)
+    volume = torch.cat([motion, 1 - fields[:, None, :, 2]], dim=1)
+    expected = volume.reshape(2, 9, 8, 2, 12, 2, 16, 2).mean(dim=(3, 5, 7))
+    assert torch.allclose(histogram, expected, atol=1e-5)
 
 
 def test_opposite_motions_in_one_bin_do_not_cancel():
     fields = torch.zeros(1, 16, 3, 24, 32)
     fields[:, ::2, 0], fields[:, 1::2, 0] = 1.0, -1.0
-    right, left = networks.motion_net(settings_of(), 2).histogram(fields)[0, [0, 4]]
+    right, left = networks.build_network(net_settings(), 2).histogram(fields)[0, [0, 4]]
     assert torch.equal(right, torch.full((8, 12, 16), 0.5))
     assert torch.allclose(left, right)
 
 
-def test_grid_is_small_enough_for_a_clip_to_cost_nothing():
-    settings = settings_of(rows=24, cols=32, frames=64)
-    cost = networks.cost(networks.motion_net(replace(settings, width=128), 101), torch.zeros(1, 64, 3, 24, 32))
-    assert cost["macs"] <= 0.125e9 / 20
+def test_motion_histogram_costs_at_most_6_million_multiply_accumulates_per_clip():
+    settings = net_settings(rows=24, cols=32, frames=64)
+    cost = networks.cost(networks.build_network(replace(settings, width=128), 101), torch.zeros(1, 64, 3, 24, 32))
+    assert cost["macs"] <= 6_250_000
     assert cost["parameters"] <= 1_000_000
 
 
-def test_efficientnet_sees_the_two_motion_channels_alone():
-    net, fields = seasoned("efficientnet_b0"), fields_of(1, "efficientnet_b0")
+def test_efficientnet_ignores_the_share_known():
+    net, fields = net_with_statistics("efficientnet_b0"), random_fields(1, "efficientnet_b0")
     known = fields.clone()
     known[:, :, 2] = 9.0
     (stem,) = [layer for name, layer in net.named_modules() if name.endswith("embeddings.convolution")]
@@ -118,31 +118,31 @@ def test_efficientnet_sees_the_two_motion_channels_alone():
         assert torch.equal(net.embed(known), net.embed(fields))
 
 
-def test_efficientnet_is_the_published_b0():
+def test_efficientnet_has_the_published_size_and_cost():
     cost = networks.cost(
-        networks.motion_net(settings_of("efficientnet_b0"), classes=10), torch.zeros(1, 2, 3, 224, 224)
+        networks.build_network(net_settings("efficientnet_b0"), classes=10), torch.zeros(1, 2, 3, 224, 224)
     )
     # 5,288,548 with 3 input channels and 1000 classes; the BatchNorm before it has 4.
     assert cost["parameters"] == 5_288_548 - 9 * 32 - 1281 * 1000 + 1281 * 10 + 4
-    # The paper's 0.39 G, a field.
+    # The published 0.39 G per image; there are two fields.
     assert cost["macs"] / 2 == pytest.approx(0.39e9, rel=0.03)
 
 
-def test_untrained_efficientnet_tells_clips_apart():
+def test_untrained_efficientnet_gives_different_embeddings_to_different_clips():
     torch.manual_seed(0)
     with torch.no_grad():
-        embeddings = networks.motion_net(settings_of("efficientnet_b0"), 2).embed(
-            fields_of(3, "efficientnet_b0", frames=1)
+        embeddings = networks.build_network(net_settings("efficientnet_b0"), 2).embed(
+            random_fields(3, "efficientnet_b0", frames=1)
         )
     assert embeddings.std(dim=0).mean() > 0.05
 
 
 def test_one_batch_does_not_overwrite_the_running_statistics_of_efficientnet():
-    net = networks.motion_net(settings_of("efficientnet_b0"), 2)
+    net = networks.build_network(net_settings("efficientnet_b0"), 2)
     with torch.no_grad():
-        net(fields_of(2, "efficientnet_b0", frames=1) / 1000)
+        net(random_fields(2, "efficientnet_b0", frames=1) / 1000)
     variances = [layer.running_var for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)]
-    # They start at 1, and every batch moves them by a tenth of the way.
+    # They start at 1, and each batch moves them a tenth of the distance to its own variance.
     assert torch.cat(variances).min() >= 0.9 - 1e-6
 
 
@@ -154,7 +154,7 @@ def test_one_batch_does_not_overwrite_the_running_statistics_of_efficientnet():
     [
         # 4 x 6 outputs in 5 channels, each from 3 x 3 x 2 inputs; 90 weights, 5 biases.
         (nn.Conv2d(2, 5, 3), (1, 2, 6, 8), 95, 24 * 5 * 18),
-        # A stride of 2 leaves 3 x 4 places.
+        # A stride of 2 leaves 3 x 4 outputs.
         (nn.Conv2d(2, 5, 3, stride=2, padding=1, bias=False), (1, 2, 6, 8), 90, 12 * 5 * 18),
         # Depthwise: every channel from its own 3 x 3.
         (nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False), (1, 4, 6, 8), 36, 48 * 4 * 9),
@@ -166,45 +166,54 @@ def test_one_batch_does_not_overwrite_the_running_statistics_of_efficientnet():
         (nn.BatchNorm2d(2), (1, 2, 6, 8), 4, 0),
     ],
 )
-def test_cost_is_what_one_counts_by_hand(layer, example, parameters, macs):
+def test_cost_equals_a_count_by_hand(layer, example, parameters, macs):
     assert networks.cost(nn.Sequential(layer), torch.zeros(example)) == {"parameters": parameters, "macs": macs}
 
 
-def test_counting_leaves_the_network_as_it_was():
-    net = networks.motion_net(settings_of(), 4).train()
+def test_counting_does_not_change_the_network():
+    net = networks.build_network(net_settings(), 4).train()
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    assert networks.cost(net, fields_of(1)) == networks.cost(net, fields_of(1))
+    assert networks.cost(net, random_fields(1)) == networks.cost(net, random_fields(1))
     assert net.training
     assert not any(layer._forward_hooks for layer in net.modules())
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
-# Weights from elsewhere
+# Pretrained weights
 
 
-def test_pretrained_weights_are_taken_and_the_stem_is_their_mean_over_colours(tmp_path):
+def test_pretrained_weights_are_loaded_and_the_stem_is_averaged_over_colours(tmp_path):
     from transformers import EfficientNetConfig, EfficientNetModel
 
     torch.manual_seed(1)
     source = EfficientNetModel(EfficientNetConfig(width_coefficient=1.0, depth_coefficient=1.0, hidden_dim=1280))
     source.save_pretrained(tmp_path)
-    net = networks.motion_net(settings_of("efficientnet_b0"), 3)
-    net.start_from(str(tmp_path))
-    given, taken = source.state_dict(), net.backbone.state_dict()
-    assert all(torch.equal(taken[name], value) for name, value in given.items() if name != efficientnet.STEM)
+    net = networks.build_network(net_settings("efficientnet_b0"), 3)
+    net.load_pretrained(str(tmp_path))
+    pretrained, loaded = source.state_dict(), net.backbone.state_dict()
+    assert len(loaded) > 100
+    assert all(torch.equal(loaded[name], value) for name, value in pretrained.items() if name != efficientnet.STEM)
     assert torch.allclose(
-        taken[efficientnet.STEM], given[efficientnet.STEM].mean(dim=1, keepdim=True).expand(-1, 2, -1, -1)
+        loaded[efficientnet.STEM], pretrained[efficientnet.STEM].mean(dim=1, keepdim=True).expand(-1, 2, -1, -1)
     )
 
 
-def test_pretrained_weights_that_are_not_there_or_of_another_network_are_one_sentence(tmp_path):
+def test_missing_pretrained_weights_are_refused_in_one_sentence(tmp_path):
+    net = networks.build_network(net_settings("efficientnet_b0"), 3)
+    message = sentence_of(net.load_pretrained, str(tmp_path / "absent"))
+    assert message.startswith(f"params.yaml: motion_net.pretrained is '{tmp_path}/absent', from which no EfficientNet")
+    assert message.endswith("; give a hub id, a folder, or null.")
+    assert "\n" not in message
+
+
+def test_pretrained_weights_of_another_network_are_refused(tmp_path):
     from transformers import EfficientNetConfig, EfficientNetModel
 
-    net = networks.motion_net(settings_of("efficientnet_b0"), 3)
-    absent = sentence_of(net.start_from, str(tmp_path / "absent"))
-    assert absent.startswith(f"params.yaml: motion_net.pretrained is '{tmp_path}/absent', of which no EfficientNet")
-    assert "\n" not in absent
+    net = networks.build_network(net_settings("efficientnet_b0"), 3)
     EfficientNetModel(
         EfficientNetConfig(width_coefficient=1.0, depth_coefficient=0.5, hidden_dim=1280)
     ).save_pretrained(tmp_path)
-    assert "which is no EfficientNet-B0; google/efficientnet-b0 is." in sentence_of(net.start_from, str(tmp_path))
+    assert sentence_of(net.load_pretrained, str(tmp_path)) == (
+        f"params.yaml: motion_net.pretrained is '{tmp_path}', which is not an EfficientNet-B0; "
+        "use google/efficientnet-b0 or null."
+    )

@@ -1,0 +1,54 @@
+"""Embedding of clips by a trained motion network."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from builders import NET, weights
+from motion_training import IDS
+
+from mocliplite.motion_net import augmentation, loader, networks, sampling
+from mocliplite.motion_net.embedding import embed_clips, embed_motion
+
+
+def test_embedding_does_not_change_the_network(train, motion):
+    net = train(epochs=1)[0].train()
+    before = weights(net)
+    embed_clips(net, loader.MotionClips(motion, IDS, NET), NET, "flip", 0)
+    assert weights(net) == before
+
+
+def test_embedding_uses_no_dropout_and_hardly_depends_on_the_batch_size(train, motion):
+    net = train(epochs=1)[0]
+    clips = loader.MotionClips(motion, IDS, NET)
+    embedding, logits = embed_clips(net.train(), clips, replace(NET, batch=32), "plain", 0)
+    other_embedding, other_logits = embed_clips(net.train(), clips, replace(NET, batch=5), "plain", 2)
+    assert np.allclose(embedding, other_embedding, atol=1e-6)
+    assert np.allclose(logits, other_logits, atol=1e-6)
+
+
+def test_views_are_the_plain_clip_its_mirror_image_and_its_later_part(train, motion):
+    net, clips = train()[0], loader.MotionClips(motion, IDS[:3], NET)
+    embeddings = {}
+    for view in ("plain", "flip", "shift"):
+        embeddings[view], logits = embed_clips(net, clips, NET, view, 0)
+        samples = [loader.ClipSample(row, sampling.view_positions(NET, view)) for row in range(3)]
+        fields = torch.stack([clips[sample][0] for sample in samples]).float()
+        with torch.inference_mode():
+            inputs = augmentation.flip(fields) if view == "flip" else fields
+            assert np.allclose(embeddings[view], net.embed(inputs).numpy(), atol=1e-6)
+            assert np.allclose(logits, net(inputs).numpy(), atol=1e-6)
+    assert np.abs(embeddings["plain"] - embeddings["flip"]).max() > 1e-3
+    assert np.abs(embeddings["plain"] - embeddings["shift"]).max() > 1e-3
+
+
+def test_the_embedding_of_ten_crops_is_the_mean_of_their_embeddings():
+    settings = replace(NET, arch="efficientnet_b0", frames=1, crops=10)
+    torch.manual_seed(0)
+    net, fields = networks.build_network(settings, 2).eval(), torch.randn(1, 1, 3, 6, 8)
+    embedding, logits = embed_motion(net, fields, settings)
+    with torch.inference_mode():
+        crops = torch.cat(list(augmentation.view_inputs(fields, settings)))
+        assert len(crops) == 10
+        assert torch.allclose(embedding, net.embed(crops).mean(dim=0, keepdim=True), atol=1e-5)
+        assert torch.allclose(logits, net(crops).mean(dim=0, keepdim=True), atol=1e-5)
