@@ -21,6 +21,22 @@ def few_shards(monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def small_models(tmp_path_factory):
+    """A folder in which the whole pipeline ran on a few clips (small_project.py), for tests that read it."""
+    from small_project import build
+
+    with pytest.MonkeyPatch.context() as patch:
+        return build(tmp_path_factory.mktemp("small"), patch)
+
+
+@pytest.fixture
+def small_project(small_models, monkeypatch):
+    """The folder of small_models as the working directory; tests do not change its files."""
+    monkeypatch.chdir(small_models)
+    return small_models
+
+
+@pytest.fixture(scope="session")
 def project(tmp_path_factory):
     """A fresh copy of the project after `dvc repro`; a file's tests share it, and run in order."""
     folder = copy_project(tmp_path_factory.mktemp("project"))

@@ -1,39 +1,39 @@
-"""What the command line refuses before it does anything."""
+"""Arguments that the command line refuses before any work."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from builders import PLAIN, sentence_of
+from builders import sentence_of
 
 from mocliplite.cli._main import main
-from mocliplite.predict.recognizer import COMPUTE, Recognizer
+from mocliplite.predict.recognizer import COMPUTE
 from mocliplite.runtime.device import device
 
 pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "sentence"),
     [
-        ("prdict x", "prdict is not a command; the nearest is predict, and --help lists all."),
-        ("predict --tpo 3 x", "--tpo is not an option of predict; the nearest is --top, and --help lists all."),
-        ("predict x --modle=m", "--modle is not an option of predict; the nearest is --model, and --help lists all."),
+        ("prdict x", "prdict is not a command; the nearest is predict; --help lists all."),
+        ("predict --tpo 3 x", "--tpo is not an option of predict; the nearest is --top; --help lists all."),
+        ("predict x --modle=m", "--modle is not an option of predict; the nearest is --model; --help lists all."),
         (
             "export-store s --too npz",
-            "--too is not an option of export-store; the nearest is --to, and --help lists all.",
+            "--too is not an option of export-store; the nearest is --to; --help lists all.",
         ),
-        ("show x -out y", "-out is not an option of show; the nearest is --out, and --help lists all."),
+        ("show x -out y", "-out is not an option of show; the nearest is --out; --help lists all."),
     ],
 )
-def test_a_misspelt_command_or_option_is_told_the_nearest(words, said):
-    assert sentence_of(main, words.split()) == said
+def test_the_error_for_an_unknown_command_or_option_names_the_nearest(words, sentence):
+    assert sentence_of(main, words.split()) == sentence
 
 
-def test_a_shortened_option_and_words_behind_two_dashes_are_taken():
+def test_an_abbreviated_option_and_arguments_after_two_dashes_are_accepted():
     assert sentence_of(main, ["probe", "--", "--tpo"]) == "1 of 1 clips could not be used; see above."
-    assert sentence_of(main, ["search", "--lik", "x", "words"]).startswith("give either words")
+    assert sentence_of(main, ["search", "--lik", "x", "words"]).startswith("give either a text")
 
 
 @pytest.mark.parametrize(
@@ -44,25 +44,14 @@ def test_a_shortened_option_and_words_behind_two_dashes_are_taken():
         ("init clips --out no/r.html", "--out"),
     ],
 )
-def test_a_folder_that_is_not_here_is_not_made(words, option):
-    wanted = f"{option} is no/r.html, but there is no folder no; make it, or correct the path."
-    assert sentence_of(main, words.split()) == wanted
+def test_a_missing_output_folder_is_an_error_and_is_not_created(words, option):
+    sentence = f"{option} is no/r.html, but the folder no does not exist; create it or correct the path."
+    assert sentence_of(main, words.split()) == sentence
     assert not Path("no").exists()
 
 
-def test_a_gpu_that_is_not_here_is_told_to_whom_asked_for_it(monkeypatch):
+@pytest.mark.parametrize(("arguments", "setting"), [(["--device"], "--device"), ([], "params.yaml: compute.device")])
+def test_the_error_for_a_missing_gpu_names_the_option_or_setting(monkeypatch, arguments, setting):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    compute = replace(COMPUTE, device="cuda")
-    for by, asked in (("--device", ["--device"]), ("params.yaml: compute.device", [])):
-        assert (
-            sentence_of(device, compute, *asked)
-            == f"{by} is 'cuda', but torch finds no GPU here; set it to cpu or auto."
-        )
-
-
-def test_a_folder_given_to_predict_is_to_be_given_by_its_files(folder):
-    Path("clips").mkdir()
-    made_of = {"keyframes": {"frames": 1, "pick": "middle"}, "motion_embeddings": {"motion": asdict(PLAIN)}}
-    inline = replace(COMPUTE, engine="inline")
-    recognizer = Recognizer(None, None, None, {}, {}, [], {}, made_of, inline)
-    assert sentence_of(recognizer, "clips") == "clips is a folder; give its files, such as clips/*.mp4."
+    wanted = f"{setting} is 'cuda', but torch finds no GPU; set it to cpu or auto."
+    assert sentence_of(device, replace(COMPUTE, device="cuda"), *arguments) == wanted

@@ -1,4 +1,4 @@
-"""Charts as SVG text."""
+"""Charts as SVG text for HTML pages."""
 
 import re
 
@@ -16,14 +16,16 @@ ALL = {
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_chart_is_one_element_in_the_pages_own_colour(name):
+def test_a_chart_is_one_element_in_the_text_colour_of_the_page(name):
     svg = ALL[name]()
     assert svg.startswith('<svg aria-hidden="true" ')
     assert svg.rstrip().endswith("</svg>")
     assert "currentColor" in svg
-    # Nothing black, or it would vanish on a dark page: neither said nor by default.
+    # Nothing is black, neither set nor by default: it would be invisible on a dark page.
     assert not re.search(r"#000000|#010203", svg)
-    assert all("fill:" in one for one in re.findall(r"<text [^>]*>", svg))
+    texts = re.findall(r"<text [^>]*>", svg)
+    assert texts
+    assert all("fill:" in text for text in texts)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -32,14 +34,14 @@ def test_equal_data_give_equal_text(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("curves", ["epoch", "loss", "train", "val"]), ("bars", ["run", "jump", "gain"])]
+    ("name", "labels"), [("curves", ["epoch", "loss", "train", "val"]), ("bars", ["run", "jump", "gain"])]
 )
-def test_names_are_letters_in_the_text(name, words):
-    shown = re.findall(r">([^<>]+)</text>", ALL[name]())
-    assert set(words) <= set(shown)
+def test_labels_are_text_and_not_outlines(name, labels):
+    texts = re.findall(r">([^<>]+)</text>", ALL[name]())
+    assert set(labels) <= set(texts)
 
 
-def test_classes_too_many_to_name_are_left_unnamed():
+def test_a_confusion_matrix_of_many_classes_has_no_class_names():
     names = [f"class{number}" for number in range(40)]
     assert "class1" not in heatmap(np.eye(40), names)
     assert "class1" in heatmap(np.eye(20), names[:20])

@@ -1,0 +1,55 @@
+"""`export`: a folder that predicts as the project does, and its card."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from builders import sentence_of
+
+from mocliplite.evaluation.method_table import table
+from mocliplite.predict import export as exporting
+from mocliplite.predict.recognizer import COMPUTE, Recognizer
+
+INLINE = replace(COMPUTE, engine="inline", device="cpu", threads=1)
+CLIP = "clips/Rolling/1.avi"
+
+
+@pytest.fixture
+def exported(small_project, tmp_path):
+    exporting.export(tmp_path / "recogniser", with_clip=False)
+    return tmp_path / "recogniser"
+
+
+def test_an_exported_recogniser_predicts_the_same_elsewhere(small_project, exported, tmp_path, monkeypatch):
+    expected = Recognizer.load("models", INLINE)(CLIP)
+    shutil.copy(CLIP, tmp_path / "clip.avi")
+    monkeypatch.chdir(tmp_path)
+    assert dict(Recognizer.load("recogniser", INLINE)("clip.avi")) == pytest.approx(dict(expected), abs=1e-6)
+
+
+def test_the_card_has_the_table_of_the_last_evaluation_and_no_open_placeholder(exported):
+    card = (exported / "README.md").read_text()
+    assert table(json.loads(Path("metrics/eval.json").read_text())) in card
+    assert "# A MoCLIP-Lite recogniser for 3 classes" in card
+    assert "Falling, Resting or Rolling" in card
+    assert "{" not in card
+
+
+def test_a_folder_that_is_not_empty_is_refused_and_left_alone(small_project, tmp_path):
+    (tmp_path / "notes").touch()
+    assert sentence_of(exporting.export, tmp_path, False) == f"{tmp_path} is not empty; give a new folder."
+    assert [path.name for path in tmp_path.iterdir()] == ["notes"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "listed"),
+    [
+        (["run"], "run"),
+        (["run", "hop"], "run or hop"),
+        ([f"c{number}" for number in range(10)], "c0, c1, c2, c3, c4, c5, c6, c7 and 2 other classes"),
+    ],
+)
+def test_classes_are_listed_in_a_sentence(classes, listed):
+    assert exporting._listed(classes) == listed

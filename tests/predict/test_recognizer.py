@@ -1,0 +1,87 @@
+"""The recogniser on small real models: what it predicts, and which models it refuses to load together."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import sentence_of
+from small_project import CLASSES
+
+from mocliplite.errors import UserError
+from mocliplite.motion import extraction
+from mocliplite.predict import decoding
+from mocliplite.predict.recognizer import BATCH, COMPUTE, Prediction, Recognizer
+from mocliplite.store import table_file
+
+INLINE = replace(COMPUTE, engine="inline", device="cpu", threads=1)
+CLIP = "clips/Rolling/1.avi"
+
+
+@pytest.fixture
+def recognizer(small_project):
+    return Recognizer.load("models", INLINE)
+
+
+def test_every_class_has_a_probability_and_the_most_probable_comes_first(recognizer):
+    classes = recognizer(CLIP)
+    probabilities = [probability for _, probability in classes]
+    assert {name for name, _ in classes} == set(CLASSES)
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert sum(probabilities) == pytest.approx(1, abs=1e-5)
+
+
+def test_features_of_a_clip_are_those_that_the_pipeline_stored(recognizer):
+    table = table_file.read_table("features/pairs.h5", "pairs").arrays
+    row = table["ids"].tolist().index("Rolling__1")
+    keyframes = recognizer.provenance["keyframes"]
+    motion = extraction.settings_of(recognizer.provenance["motion_embeddings"]["motion"])
+    clip = decoding.decode(CLIP, keyframes["frames"], keyframes["pick"], motion)
+    features, milliseconds = recognizer.features([clip])
+    for name in ("keyframe", "motion"):  # of motion the plain view, the first one stored
+        assert features[name].shape == (1, 1, table[name].shape[2])
+        np.testing.assert_allclose(features[name][0, 0], table[name][row, 0], rtol=1e-4, atol=1e-4)
+    assert features["motion_logits"].shape == (1, len(CLASSES))
+    assert set(milliseconds) == {"CLIP", "motion network"}
+
+
+@pytest.mark.parametrize("engine", ["inline", "processes"])
+def test_clips_are_predicted_in_order_and_a_bad_file_is_an_error_in_its_place(small_project, tmp_path, engine):
+    (tmp_path / "text.mp4").write_text("this is not a video")
+    good = [f"clips/{name}/{number}.avi" for number in range(BATCH // 2) for name in sorted(CLASSES)]
+    paths = [good[0], str(tmp_path / "text.mp4"), "clips", *good[1:]]
+    assert len(paths) > BATCH
+    found = list(Recognizer.load("models", replace(INLINE, engine=engine)).predict(paths))
+    assert [isinstance(item, UserError) for item in found] == [path not in good for path in paths]
+    assert str(found[1]).startswith(f"{tmp_path / 'text.mp4'} cannot be decoded as video")
+    assert str(found[2]) == "clips is a folder; give its files, such as clips/*.mp4."
+    assert [item.path for item in found if isinstance(item, Prediction)] == good
+
+
+def test_one_bad_clip_alone_raises_its_error(recognizer):
+    assert sentence_of(recognizer, "clips") == "clips is a folder; give its files, such as clips/*.mp4."
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            lambda features: features["motion_embeddings"]["net"].update(width=7),
+            "changed/head was fitted on another network than changed/motion; run `dvc repro`.",
+        ),
+        (
+            lambda features: features["keyframes"].update(frames=2),
+            "changed/head was fitted on other features than changed/probes; run `dvc repro`.",
+        ),
+    ],
+)
+def test_models_that_do_not_belong_together_are_refused(small_project, tmp_path, monkeypatch, change, sentence):
+    shutil.copytree("models", tmp_path / "changed")
+    monkeypatch.chdir(tmp_path)
+    file = Path("changed/head/config.json")
+    config = json.loads(file.read_text())
+    change(config["features"])
+    file.write_text(json.dumps(config))
+    assert sentence_of(Recognizer.load, "changed", INLINE) == sentence

@@ -1,0 +1,49 @@
+"""The report of a small project: every part is there, with what the files of the project contain."""
+
+import json
+from pathlib import Path
+
+from pages import Page
+
+from mocliplite.data.clips import read_clips
+from mocliplite.evaluation.method_table import METHODS
+from mocliplite.report import report
+from mocliplite.report.predictions import predict_test_clips
+
+
+def test_the_page_has_every_method_a_confusion_matrix_and_pictures_of_clips(small_project, tmp_path):
+    assert report.write(tmp_path / "report.html") == []
+    page = Page.of(tmp_path / "report.html")
+    metrics = json.loads(Path("metrics/eval.json").read_text())
+    for name in METHODS:
+        assert f"{name}{metrics['top1'][name]['mean']:.3f}" in page.text
+    for text in (
+        "Confusion matrix",
+        "95 % bootstrap interval over\ngroups",
+        "expected calibration error",
+        "Learning curve",
+    ):
+        assert text in page.text
+    assert page.tags.count("svg") == 6
+    assert page.tags.count("img") >= 1
+    assert page.images_without_text == 0
+
+
+def test_clips_whose_video_is_gone_are_named_and_stay_in_the_gallery(small_project):
+    clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
+    parts, missing = report.gallery(predict_test_clips(), clips, "gone")
+    shown = [clip for part in parts for clip in part["clips"]]
+    assert shown
+    assert all(clip["image"] is None for clip in shown)
+    assert len(missing) == len(shown)
+    assert all(sentence.startswith("gone/") for sentence in missing)
+
+
+def test_the_gallery_has_wrong_predictions_with_the_highest_confidence_first(small_project):
+    clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
+    parts, _ = report.gallery(predict_test_clips(), clips, "clips")
+    (wrong,) = (part["clips"] for part in parts if part["title"] == "Wrong")
+    confidence = [clip["top"][0][1] for clip in wrong]
+    assert wrong
+    assert all(clip["top"][0][0] != clip["label"] for clip in wrong)
+    assert confidence == sorted(confidence, reverse=True)

@@ -1,0 +1,91 @@
+"""The whole pipeline in one process on a few rendered clips, with a random CLIP and networks as small as they get."""
+
+import sys
+from pathlib import Path
+
+import torch
+import yaml
+from builders import CHECKOUT
+from footage import encode, moving
+from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
+
+from mocliplite import params
+from sample.clip import build_tokenizer
+from stages import (
+    embed_motion,
+    evaluate,
+    index,
+    keyframes,
+    motion,
+    pairs,
+    prompts,
+    split,
+    train_head,
+    train_motion,
+    train_probes,
+)
+
+CLASSES = {"Falling": (0, 4), "Resting": (0, 0), "Rolling": (4, 0)}  # pixels per frame, right and down
+CLIPS_PER_CLASS = 8
+STAGES = (
+    index,
+    split,
+    motion,
+    keyframes,
+    prompts,
+    train_motion,
+    embed_motion,
+    pairs,
+    train_probes,
+    train_head,
+    evaluate,
+)
+
+
+def build(folder, monkeypatch):
+    """Render the clips into folder/clips, write params.yaml, and run all stages there."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["stage"])
+    for label, (right, down) in CLASSES.items():
+        Path("clips", label).mkdir(parents=True)
+        for number in range(CLIPS_PER_CLASS):
+            frames = moving(right, down, frames=8 + number, size=(96, 128 + 16 * (number % 2)))
+            encode(f"clips/{label}/{number}.avi", frames)
+    save_clip("clip")
+    write_params()
+    for stage in STAGES:
+        stage.main()
+    return folder
+
+
+def save_clip(folder):
+    """Save a checkpoint in CLIP's format with random weights."""
+    torch.manual_seed(0)
+    tower = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    tokenizer = build_tokenizer()
+    ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    text = {"vocab_size": len(tokenizer), **ids, **tower}
+    vision = {"image_size": 32, "patch_size": 16, **tower}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)).save_pretrained(folder)
+    size = {"height": 32, "width": 32}
+    CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=size).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def write_params():
+    """Write params.yaml for the clips, with the smallest networks and shortest trainings."""
+    given = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
+    given["dataset"] |= {
+        "root": "clips",
+        "lists": params.NO_PATH,
+        "group": None,
+        "folds": None,
+        "test": 0.25,
+        "val": 0.25,
+    }
+    given["clip"] |= {"model": "clip", "files": "clip", "names": str(CHECKOUT / given["clip"]["names"])}
+    given["clip"]["prompts"] = str(CHECKOUT / given["clip"]["prompts"])
+    given["motion_net"] |= {"frames": 4, "segments": 4, "rows": 6, "cols": 8, "width": 6, "epochs": 2, "batch": 4}
+    given["head"] |= {"hidden": 8, "epochs": 2, "seeds": 2, "batch": 8}
+    given["compute"] |= {"engine": "inline", "device": "cpu", "threads": 1}
+    Path("params.yaml").write_text(yaml.safe_dump(given))
