@@ -91,7 +91,9 @@ def _fold(settings: params.Params, kind: str, fold: int) -> Arrays:
         if kind == "memorised":
             used = replace(used, **MEMORISED)
         seen = loader.MotionClips(motion, ids, used)
-        task = training.Task(seen, torch.from_numpy(labels), rows.tolist(), judged_on.tolist(), len(pairs["classes"]))
+        task = training.TrainingData(
+            seen, torch.from_numpy(labels), rows.tolist(), judged_on.tolist(), len(pairs["classes"])
+        )
         with tempfile.TemporaryDirectory() as folder:
             resume = Path(folder, "resume")
             net, _, _ = training.fit_motion(task, used, torch.device("cpu"), settings.compute.workers, resume, "")
