@@ -1,4 +1,4 @@
-"""A model on disk: a folder with model.safetensors and config.json. Nothing is pickled, torch is not needed."""
+"""Models on disk: a folder with model.safetensors and config.json, without pickle and without torch."""
 
 import json
 from pathlib import Path
@@ -13,31 +13,31 @@ from mocliplite.files import atomic_write, errors_mean_damage, write_json
 
 
 def save(folder: str | Path, tensors: dict[str, np.ndarray], config: dict[str, Any]) -> None:
-    """Replace a model's two files; equal tensors and config give equal bytes."""
+    """Write the two files of a model. Equal tensors and config give equal bytes."""
     with atomic_write(Path(folder, "model.safetensors")) as partial:
         save_file({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}, partial)
     write_json(Path(folder, "config.json"), config)
 
 
 def load(folder: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """(tensors, config) of a model folder. Raises UserError where it is missing or damaged."""
-    weights, described = Path(folder, "model.safetensors"), Path(folder, "config.json")
-    if not (weights.is_file() and described.is_file()):
-        raise UserError(f"{folder} holds no trained model; run `dvc repro`, or `dvc pull {folder}`.")
-    with errors_mean_damage(described, ValueError, TypeError):
-        config: dict[str, Any] = dict(json.loads(described.read_text(encoding="utf-8")))
-    with errors_mean_damage(weights, SafetensorError):
-        return load_file(weights), config
+    """Return (tensors, config) of a model folder. Raises UserError if it is missing or damaged."""
+    weights_path, config_path = Path(folder, "model.safetensors"), Path(folder, "config.json")
+    if not (weights_path.is_file() and config_path.is_file()):
+        raise UserError(f"{folder} contains no trained model; run `dvc repro`, or `dvc pull {folder}`.")
+    with errors_mean_damage(config_path, ValueError, TypeError):
+        config: dict[str, Any] = dict(json.loads(config_path.read_text(encoding="utf-8")))
+    with errors_mean_damage(weights_path, SafetensorError):
+        return load_file(weights_path), config
 
 
 def save_state(path: Path, tensors: dict[str, np.ndarray], state: dict[str, Any]) -> None:
-    """Replace one file by tensors and a state of JSON's types: a training to be gone on with."""
+    """Write the tensors and the JSON-serialisable state of an unfinished training to one file."""
     with atomic_write(path) as partial:
         save_file(tensors, partial, metadata={"state": json.dumps(state)})
 
 
 def load_state(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-    """(tensors, state) of what save_state wrote; None where there is none. Raises UserError where it is damaged."""
+    """Return (tensors, state) from save_state, None if there is no file. Raises UserError if it is damaged."""
     if not path.is_file():
         return None
     with errors_mean_damage(path, SafetensorError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""The one exception meant for users, and the boundary that turns it into a line and an exit status."""
+"""The exception for users' mistakes, and the function that turns it into one line and an exit status."""
 
 import os
 import sys
@@ -7,30 +7,30 @@ from dataclasses import dataclass
 
 
 class UserError(Exception):
-    """A mistake the user can mend: names the file or key, what is wrong, what to do."""
+    """A mistake that the user can fix. The message names the file or key, what is wrong, and what to do."""
 
 
 def run(main: Callable[[], None], status: int = 1) -> None:
-    """Call main; a UserError becomes one line on stderr and this exit status, not a traceback."""
+    """Call main. A UserError is printed as one line to stderr, without a traceback, and exits with this status."""
     try:
         main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(status)
     except BrokenPipeError:
-        # Whoever read the output has seen enough, as `head` does. Else Python would complain of it on leaving.
+        # The reader closed the pipe, as `head` does. Without this Python would report the closed pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
-        print("interrupted; what was finished is kept, run the same command again to go on.", file=sys.stderr)
+        print("interrupted; finished work is kept. Run the same command again to continue.", file=sys.stderr)
         sys.exit(130)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a clip could not be used, in a sentence.
+    """The reason, one sentence, why a clip could not be used.
 
-    retry: the machine failed (memory, time limit), not the clip. The next run tries it again, whereas a clip's own
-    failure stays until the clip, the settings or the code change.
+    retry: the cause was the machine (memory, time limit) and not the clip, so the next run tries the clip again. Other
+    failures remain until the clip, the settings or the code change.
     """
 
     reason: str

@@ -1,4 +1,4 @@
-"""Writing files so that a reader meets the old one or the new one, never half of one; and reading CSVs back."""
+"""Atomic writes of text, JSON and CSV, so that a reader never sees a partial file; file locks; reading JSON and CSV."""
 
 import csv
 import io
@@ -13,61 +13,61 @@ from typing import Any
 
 from mocliplite.errors import UserError
 
-# How the names of files end that are being written.
+# Suffix of files that are being written.
 _PARTIAL = ".partial"
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a partial name in the same folder; on leaving well it is flushed and takes the place of path.
+    """Yield a temporary path in the same folder; at the end, flush it to disk and rename it to path.
 
-    The old file is never written to: DVC may have linked it, read-only, from a cache that a team shares. Raises
-    UserError where the disk is full or the folder may not be written.
+    The old file is never opened for writing: it may be a read-only link into a shared DVC cache. Raises UserError if
+    the disk is full or the folder is not writable.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for old in path.parent.glob(f".{escape(path.name)}.*{_PARTIAL}"):
-            if not _lives(old):
+            if not _writer_is_running(old):
                 old.unlink(missing_ok=True)
         yield partial
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
-    except BaseException as error:  # an interrupt too
+    except BaseException as error:  # including KeyboardInterrupt
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise UserError(
-                f"{path} cannot be written ({error.strerror or error}); make room or mend the permissions and run "
-                "again: what was finished is kept."
+                f"{path} cannot be written ({error.strerror or error}); free disk space or fix the permissions and run "
+                "again: finished work is kept."
             ) from None
         raise
 
 
-def _lives(partial: Path) -> bool:
-    """Whether the process that writes a partial file may still be at work."""
+def _writer_is_running(partial: Path) -> bool:
+    """Return whether the process that writes a partial file may still be running."""
     try:
         os.kill(int(partial.name.split(".")[-2]), 0)
     except (ValueError, ProcessLookupError):
         return False
-    except PermissionError:  # another user's
+    except PermissionError:  # the process of another user
         return True
     return True
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Remove what killed runs left half written in a folder."""
+    """Remove the partial files that killed runs left in a folder."""
     for path in folder.glob(f".*{_PARTIAL}"):
         path.unlink(missing_ok=True)
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold path for this process, by a lock file beside it. Raises UserError where another process holds it.
+    """Lock path for this process with a lock file next to it. Raises UserError if another process holds the lock.
 
-    A killed process holds nothing: the system lets go of its lock, and where a file system knows none, filelock looks
-    whether the process still lives.
+    A killed process does not block others: the system releases its lock, and on file systems without locks filelock
+    checks whether the process still runs.
     """
     import filelock
 
@@ -76,9 +76,9 @@ def locked(path: Path) -> Iterator[None]:
         lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
         lock.acquire()
     except filelock.Timeout:
-        raise UserError(f"another run is writing {path}; wait for it, or end it, and run again.") from None
+        raise UserError(f"another run is writing {path}; wait for it or stop it, and run again.") from None
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror or error}); mend the permissions.") from None
+        raise UserError(f"{path} cannot be written ({error.strerror or error}); fix the permissions.") from None
     try:
         yield
     finally:
@@ -87,7 +87,7 @@ def locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def errors_mean_damage(path: str | Path, *errors: type[Exception]) -> Iterator[None]:
-    """Within it, these exceptions mean that path is damaged, and become a UserError that says so."""
+    """Context in which any of these exceptions means that path is damaged and is raised as a UserError."""
     try:
         yield
     except errors as error:
@@ -96,62 +96,63 @@ def errors_mean_damage(path: str | Path, *errors: type[Exception]) -> Iterator[N
 
 
 def keep_only(folder: Path, names: Collection[str]) -> None:
-    """Remove from a folder whatever has none of these names; a link is removed, not what it points to."""
+    """Remove everything from a folder except these names. A link is removed, its target is not."""
     for path in folder.iterdir():
         if path.name not in names:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Replace path by text, UTF-8 with "\\n" line ends."""
+    """Write text to path, in UTF-8 with "\\n" line endings."""
     with atomic_write(Path(path)) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
-    """Replace path by value as JSON with sorted keys, so that equal values give equal bytes."""
+    """Write value to path as JSON with sorted keys, so that equal values give equal bytes."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """Read what write_json wrote. Raises UserError where the file is absent or holds no object."""
+    """Return the object written by write_json. Raises UserError if the file is missing or is not a JSON object."""
     try:
         return dict(json.loads(Path(path).read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise UserError(f"{path} is not here; run `dvc repro`, in the project's folder.") from None
+        raise UserError(f"{path} does not exist; run `dvc repro` in the project folder.") from None
     except (ValueError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}); run `dvc repro` to renew it.") from None
+        raise UserError(f"{path} is damaged ({error}); run `dvc repro` to write it again.") from None
 
 
 def write_rows(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Replace path by a CSV of the rows, each as long as the header."""
+    """Write the rows, each as long as the header, to path as CSV."""
     write_text(path, rows_text(header, rows))
 
 
 def rows_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A CSV of the rows, each as long as the header."""
+    """Return the rows, each as long as the header, as CSV text."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerow(header)
     for row in rows:
-        # csv quotes "\n" by itself but, with this line end, not "\r", which its reader then takes for one.
+        # With this line ending csv.writer does not quote "\r", which csv.reader treats as the end of a row.
         returns = any("\r" in str(value) for value in row)
         csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL).writerow(row)
     return text.getvalue()
 
 
 def read_rows(path: str | Path, header: Sequence[str]) -> list[list[str]]:
-    """Read what write_rows wrote under this header. Raises UserError where the file is absent or another one."""
+    """Return the rows written by write_rows. Raises UserError if the file is missing or has another header."""
     rows = _read(path)
     if rows[:1] != [list(header)] or any(len(row) != len(header) for row in rows):
-        raise UserError(f"{path} has not the columns {','.join(header)} throughout; run `dvc repro` to renew it.")
+        columns = ",".join(header)
+        raise UserError(f"{path} does not have the columns {columns} in every row; run `dvc repro` to write it again.")
     return rows[1:]
 
 
 def read_csv(path: str | Path) -> list[dict[str, str]]:
-    """Read what write_rows or write_csv wrote, rows by column. Raises UserError where it is absent or no table."""
+    """Return the rows of a CSV file as dicts by column. Raises UserError if it is missing or is not a table."""
     header, *rows = _read(path) or [[]]
     if any(len(row) != len(header) for row in rows):
-        raise UserError(f"{path} has rows of different lengths; run `dvc repro` to renew it.")
+        raise UserError(f"{path} has rows of different lengths; run `dvc repro` to write it again.")
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
@@ -160,13 +161,13 @@ def _read(path: str | Path) -> list[list[str]]:
         with Path(path).open(encoding="utf-8", newline="") as file:
             return list(csv.reader(file))
     except FileNotFoundError:
-        raise UserError(f"{path} is not here; run `dvc repro`.") from None
+        raise UserError(f"{path} does not exist; run `dvc repro`.") from None
     except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a CSV ({error}); run `dvc repro` to renew it.") from None
+        raise UserError(f"{path} is not valid CSV ({error}); run `dvc repro` to write it again.") from None
 
 
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Replace path by a CSV of the rows, with the first row's keys as header; floats to 6 places."""
+    """Write the rows to path as CSV, with the keys of the first row as header and floats rounded to 6 decimals."""
     header = list(rows[0])
     if any(row.keys() != rows[0].keys() for row in rows):
         raise ValueError(f"{path}: not all rows have the keys {header}")
@@ -175,7 +176,7 @@ def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def rounded(value: Any) -> Any:
-    """The same nested value with every float rounded to 4 places, as metrics are kept."""
+    """Return the same nested value with every float rounded to 4 decimals, as in the metrics files."""
     if isinstance(value, Mapping):
         return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

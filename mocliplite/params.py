@@ -1,6 +1,6 @@
-"""params.yaml as frozen dataclasses. Every knob is declared here once, with its type and range.
+"""params.yaml as frozen dataclasses. Every setting is declared here once, with its type and range.
 
-A key that is unknown, missing, mistyped or out of range stops the run before any work, in one sentence.
+A key that is unknown, missing, of the wrong type or out of range stops the run before any work, with one sentence.
 """
 
 import re
@@ -15,36 +15,39 @@ import yaml
 from mocliplite.errors import UserError
 
 FILE = "params.yaml"
-# DVC cannot leave out a dependency whose setting is empty: this file stands where a watched path names nothing.
+# DVC requires every declared dependency to exist: settings that DVC watches name this file instead of staying empty.
 NO_PATH = "configs/none"
 Section = TypeVar("Section")
 
 
-def require(holds: bool, key: str, value: object, wanted: str) -> None:
-    """Raise UserError naming the key unless its value is allowed."""
-    if not holds:
-        raise UserError(f"{FILE}: {key} is {value!r}; it must be {wanted}.")
+def require(condition: bool, key: str, value: object, expected: str) -> None:
+    """Raise UserError that names the key, its value and what is expected, unless the condition holds."""
+    if not condition:
+        raise UserError(f"{FILE}: {key} is {value!r}; it must be {expected}.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Which clips there are, and which of them are for training, validation and test."""
+    """The clips, and how they are split into train, validation and test."""
 
-    root: str  # folder with one folder of clips a class
+    root: str  # folder that contains one folder of clips per class
     lists: str  # folder of the official split lists, or NO_PATH
-    split: int  # which official split, or which fold is the test fold; from 1
-    include: str  # glob below root; clips that do not match are left out
-    group: str | None  # regular expression whose first bracket takes the group from the path below root
-    folds: int | None  # without lists: cut into this many folds, fold `split` is the test
-    test: float  # without lists and folds: share of clips for test
-    val: float  # share of the train clips for validation
-    seed: int  # of the cut into folds and validation
-    max_failed: float  # share of clips that may fail before a stage gives up
+    split: int  # number of the official split, or of the fold used as test; from 1
+    include: str  # glob relative to root; clips that do not match are ignored
+    group: str | None  # regular expression; its capture group is the group of a clip, from the path relative to root
+    folds: int | None  # without lists: number of folds; fold `split` is the test fold
+    test: float  # without lists and folds: fraction of the clips used for test
+    val: float  # fraction of the train clips used for validation
+    seed: int  # random seed of the folds and of the test and validation splits
+    max_failed: float  # fraction of clips that may fail before a stage stops
 
     def __post_init__(self) -> None:
-        require(self.root not in ("", NO_PATH), "dataset.root", self.root, "the folder that holds a folder a class")
+        require(
+            self.root not in ("", NO_PATH), "dataset.root", self.root, "a folder that contains one folder per class"
+        )
         require(self.split >= 1, "dataset.split", self.split, "at least 1")
-        require(_one_bracket(self.group), "dataset.group", self.group, "null or a regular expression with one bracket")
+        expected = "null or a regular expression with one capture group"
+        require(_has_one_capture_group(self.group), "dataset.group", self.group, expected)
         require(self.folds is None or self.folds >= 2, "dataset.folds", self.folds, "null or at least 2")
         highest = self.folds or 1
         if self.lists == NO_PATH:
@@ -56,56 +59,56 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True)
 class Reencode:
-    """How a clip is encoded in memory before its vectors are read."""
+    """How a clip is re-encoded in memory before its motion vectors are read."""
 
     codec: Literal["mpeg4", "h264"]
     gop: int  # frames from one I-frame to the next
-    bframes: int  # B-frames in a row
-    size: tuple[int, ...] | None  # [width, height] in pixels; null keeps the clip's
+    bframes: int  # consecutive B-frames
+    size: tuple[int, ...] | None  # [width, height] in pixels; null: the size of the clip
 
     def __post_init__(self) -> None:
         require(self.gop >= 2, "motion.reencode.gop", self.gop, "at least 2")
         require(0 <= self.bframes <= 16, "motion.reencode.bframes", self.bframes, "from 0 to 16")
         if self.size is not None:
-            # MPEG-4 Part 2 has 13 bits for each.
+            # MPEG-4 Part 2 stores width and height in 13 bits each.
             allowed = len(self.size) == 2 and all(16 <= edge <= 8190 and edge % 2 == 0 for edge in self.size)
-            wanted = "null or [width, height], even and from 16 to 8190, such as [340, 256]"
-            require(allowed, "motion.reencode.size", list(self.size), wanted)
+            expected = "null or [width, height], even and from 16 to 8190, such as [340, 256]"
+            require(allowed, "motion.reencode.size", list(self.size), expected)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Motion:
-    """How motion vectors become a field."""
+    """How motion vectors are converted to a motion field."""
 
-    cell_size: Literal[8, 16]  # edge of a cell of the field, in pixels
-    accumulate: Literal["none", "gop"]  # gop: displacement since the last I-frame instead of a frame interval's
-    reencode: Literal["auto"] | Reencode | None  # auto: only clips whose codec has no vectors
-    interpolate: bool  # fill in frames without vectors from those before and after
-    max_damaged: float  # share of a clip's frames that may be damaged before the clip fails
+    cell_size: Literal[8, 16]  # edge of a cell of the motion field, in pixels
+    accumulate: Literal["none", "gop"]  # none: displacement per frame interval; gop: since the last I-frame
+    reencode: Literal["auto"] | Reencode | None  # auto: only clips in a codec for which FFmpeg exports no vectors
+    interpolate: bool  # fill frames without vectors from the frames before and after
+    max_damaged: float  # fraction of the frames of a clip that may be damaged before the clip fails
 
     def __post_init__(self) -> None:
         require(0 <= self.max_damaged < 1, "motion.max_damaged", self.max_damaged, "at least 0 and below 1")
-        # Between the last frame of one GOP and the first of the next there is nothing to interpolate.
-        holds = not (self.interpolate and self.accumulate == "gop")
-        require(holds, "motion.interpolate", self.interpolate, "false where motion.accumulate is gop")
+        # Accumulated motion restarts at every I-frame, so values on its two sides cannot be interpolated.
+        allowed = not (self.interpolate and self.accumulate == "gop")
+        require(allowed, "motion.interpolate", self.interpolate, "false where motion.accumulate is gop")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """Which CLIP sees which frames."""
+    """The frozen CLIP model, the keyframes and the prompts."""
 
-    model: str  # hub id, or a local folder in the same format
+    model: str  # Hugging Face hub id, or a local folder in the same format
     revision: str | None  # commit of the hub id; null for a local folder
     files: str  # what DVC watches of the model: its folder, or NO_PATH for a hub id
-    prompts: str  # text file of templates, one a line, {} for the class name
-    names: str  # text file of what classes are called: folder: name, other name
-    frames: int  # keyframes a clip: the middles of this many equal spans
-    pick: Literal["middle", "key"]  # exactly the middle, or the nearest I-frame
-    batch: int  # images a forward pass; part of the values, in their last bits
+    prompts: str  # text file with one template per line; {} stands for the class name
+    names: str  # text file with display names of classes: folder: name, other name
+    frames: int  # keyframes per clip: the centre frames of as many equal segments
+    pick: Literal["middle", "key"]  # middle: the centre frame itself; key: the nearest I-frame
+    batch: int  # images per forward pass; changes the last bits of the values
 
     def __post_init__(self) -> None:
         require(self.model != "", "clip.model", self.model, "a hub id or a local folder")
-        # Else a changed file in the folder would pass unseen.
+        # Otherwise DVC would not notice a changed file in the folder.
         watched = not Path(self.model).is_dir() or Path(self.files) == Path(self.model)
         require(watched, "clip.files", self.files, f"{self.model!r} as well, so that DVC watches the folder clip.model")
         require(self.frames >= 1, "clip.frames", self.frames, "at least 1")
@@ -114,36 +117,36 @@ class Clip:
 
 @dataclass(frozen=True, kw_only=True)
 class MotionNet:
-    """The network on motion fields, and how it is trained."""
+    """The motion network and its training."""
 
     arch: Literal["motion_histogram", "efficientnet_b0"]
-    pretrained: str | None  # hub id or folder of an EfficientNet-B0 that efficientnet_b0 starts from
-    frames: int  # fields seen of a clip, one from each of as many equal spans
-    segments: int  # the same, in training
-    crops: Literal[1, 10]  # of efficientnet_b0: windows of a field whose mean is taken, outside training
-    rows: int  # every field is brought to rows x cols cells
-    cols: int
-    remove_global_motion: bool  # take each field's median motion from it
-    width: int  # length of the embedding of arch grid
+    pretrained: str | None  # hub id or folder of the EfficientNet-B0 weights from which efficientnet_b0 starts
+    frames: int  # motion fields per clip outside training, one from each of as many equal segments
+    segments: int  # the same in training
+    crops: Literal[1, 10]  # efficientnet_b0, outside training: crops of a field over which logits are averaged
+    rows: int  # height of the network input, in cells; every field is resized to rows x cols
+    cols: int  # width of the network input, in cells
+    remove_global_motion: bool  # subtract the median motion of each field
+    width: int  # length of the embedding of arch motion_histogram
     dropout: float
     lr: float
     weight_decay: float
     label_smoothing: float
     epochs: int
-    patience: int  # epochs without a lower validation loss after which training ends
+    patience: int  # epochs without a lower validation loss after which training stops
     batch: int
-    flip: bool  # mirror half of the train clips; false where left and right are classes
-    zoom: float  # arch grid, in training: scale by up to e**zoom
-    shift: float  # by up to this share of the picture
-    speed_jitter: float  # motion faster or slower by up to e**pace
-    temporal_crop: float  # leave out up to this share of the clip at either end
-    views: tuple[Literal["plain", "flip", "shift"], ...]  # embeddings cached for each clip; the first is plain
+    flip: bool  # mirror half of the train clips; false where classes differ by left and right
+    zoom: float  # motion_histogram, in training: scale by a random factor from e**-zoom to e**zoom
+    shift: float  # motion_histogram, in training: translate by up to this fraction of the field
+    speed_jitter: float  # motion_histogram, in training: scale the motion by e**-speed_jitter to e**speed_jitter
+    temporal_crop: float  # in training: skip up to this fraction of the clip at each end
+    views: tuple[Literal["plain", "flip", "shift"], ...]  # views embedded per clip; the first is plain
     seed: int
 
     def __post_init__(self) -> None:
         for key in ("frames", "segments", "rows", "cols", "width", "epochs", "patience"):
             require(getattr(self, key) >= 1, f"motion_net.{key}", getattr(self, key), "at least 1")
-        # BatchNorm needs two clips to normalise by.
+        # BatchNorm needs at least two clips per batch.
         require(self.batch >= 2, "motion_net.batch", self.batch, "at least 2")
         for key in ("dropout", "label_smoothing"):
             value = getattr(self, key)
@@ -155,26 +158,26 @@ class MotionNet:
         )
         require(self.lr > 0, "motion_net.lr", self.lr, "above 0")
         require(self.weight_decay >= 0, "motion_net.weight_decay", self.weight_decay, "at least 0")
-        first = self.views[:1] == ("plain",) and len(set(self.views)) == len(self.views)
-        require(first, "motion_net.views", list(self.views), "plain, and after it flip or shift or both")
-        mirrors = self.flip or "flip" not in self.views
-        require(mirrors, "motion_net.views", list(self.views), "without flip where motion_net.flip is false")
+        allowed = self.views[:1] == ("plain",) and len(set(self.views)) == len(self.views)
+        require(allowed, "motion_net.views", list(self.views), "plain, optionally followed by flip, shift or both")
+        allowed = self.flip or "flip" not in self.views
+        require(allowed, "motion_net.views", list(self.views), "without flip where motion_net.flip is false")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """How the fusion head is built and fitted."""
+    """The fusion head and its training."""
 
     hidden: int  # units of the hidden layer
     dropout: float
     lr: float
     weight_decay: float
     epochs: int
-    patience: int  # epochs without a lower validation loss after which a seed stops
+    patience: int  # epochs without a lower validation loss after which the training of a seed stops
     batch: int
-    views: Literal["all", "plain"]  # which of the cached views of train clips a step may see
-    stream_dropout: float  # share of clips a step that lack one of the streams
-    seeds: int  # heads fitted, from as many random starts
+    views: Literal["all", "plain"]  # all: train on a random cached view of each clip; plain: on view 0 only
+    stream_dropout: float  # fraction of the clips of a batch for which one stream is dropped
+    seeds: int  # heads trained, one per random seed
 
     def __post_init__(self) -> None:
         for key in ("hidden", "epochs", "patience", "batch", "seeds"):
@@ -187,13 +190,13 @@ class Head:
 
 @dataclass(frozen=True, kw_only=True)
 class Compute:
-    """Where and how parallel; changes no result, so no stage depends on it."""
+    """Parallelism and device. These settings change no result, so no stage depends on them."""
 
-    workers: int  # processes that decode
-    threads: int  # threads of a forward or training pass; 0: one a core
+    workers: int  # processes that decode clips
+    threads: int  # threads of a forward or training pass; 0: one per core
     device: Literal["cpu", "cuda", "auto"]
-    engine: Literal["processes", "inline"]  # inline: in the stage's own process, for debugging
-    time_limit: int  # seconds that decoding one clip may take before it is given up
+    engine: Literal["processes", "inline"]  # inline: in the process of the stage, for debugging
+    time_limit: int  # seconds after which decoding a clip is abandoned
 
     def __post_init__(self) -> None:
         require(self.workers >= 1, "compute.workers", self.workers, "at least 1")
@@ -203,7 +206,7 @@ class Compute:
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """The whole of params.yaml."""
+    """All sections of params.yaml."""
 
     dataset: Dataset
     motion: Motion
@@ -214,37 +217,36 @@ class Params:
 
 
 def load(path: str | Path = FILE) -> Params:
-    """Read and check all sections. Raises UserError for anything that is not as declared above."""
+    """Read and check all sections. Raises UserError for anything that differs from the declarations above."""
     try:
         given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path} is not here; run this in the project's folder.") from None
+        raise UserError(f"{path} does not exist; run this in the project folder.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(given, dict):
-        raise UserError(f"{path} holds no settings; copy one from configs/.")
-    kinds = get_type_hints(Params)
-    _refuse_unknown(given, list(kinds), "")
-    sections = {name: section(kind, name, given[name]) for name, kind in kinds.items()}
-    return Params(**sections)
+        raise UserError(f"{path} contains no settings; copy a file from configs/.")
+    types = get_type_hints(Params)
+    _check_keys(given, list(types), "")
+    return Params(**{name: section(kind, name, given[name]) for name, kind in types.items()})
 
 
 def section(kind: type[Section], name: str, given: object) -> Section:
-    """Build one section; an unknown, mistyped or missing key is a UserError with the key's full name."""
-    if not isinstance(given, dict):
-        raise UserError(f"{FILE}: {name} is {given!r}; it must hold the keys {', '.join(get_type_hints(kind))}.")
+    """Return one section. Raises UserError, with the full name of the key, for a wrong, unknown or missing key."""
     types = get_type_hints(kind)
-    _refuse_unknown(given, list(types), f"{name}.")
+    if not isinstance(given, dict):
+        raise UserError(f"{FILE}: {name} is {given!r}; it must have the keys {', '.join(types)}.")
+    _check_keys(given, list(types), f"{name}.")
     return kind(**{key: _convert(types[key], f"{name}.{key}", value) for key, value in given.items()})
 
 
 def keys() -> list[str]:
-    """Every setting's full name, in the order of declaration."""
-    kinds = get_type_hints(Params)
-    return [f"{name}.{field.name}" for name, kind in kinds.items() for field in fields(kind)]
+    """Return the full names of all settings, in the order of declaration."""
+    types = get_type_hints(Params)
+    return [f"{name}.{field.name}" for name, kind in types.items() for field in fields(kind)]
 
 
-# Settings whose names have changed, by the earlier name.
+# Renamed settings, by the earlier name.
 _RENAMED = {
     "motion.cell": "motion.cell_size",
     "motion_net.camera": "motion_net.remove_global_motion",
@@ -255,7 +257,8 @@ _RENAMED = {
 _RENAMED_VALUES = {("motion_net.arch", "grid"): "motion_histogram"}
 
 
-def _refuse_unknown(given: dict[str, Any], known: list[str], prefix: str) -> None:
+def _check_keys(given: dict[str, Any], known: list[str], prefix: str) -> None:
+    """Raise UserError for the first renamed, unknown or missing key."""
     for key in given:
         if f"{prefix}{key}" in _RENAMED:
             raise UserError(f"{FILE}: {prefix}{key} is now called {_RENAMED[f'{prefix}{key}']}; rename it.")
@@ -268,15 +271,15 @@ def _refuse_unknown(given: dict[str, Any], known: list[str], prefix: str) -> Non
 
 
 # PyYAML reads 1e-4 as text, hence the example.
-_WANTED = {int: "a whole number such as 256", float: "a number such as 1.0e-4", bool: "true or false", str: "text"}
+_EXPECTED = {int: "a whole number such as 256", float: "a number such as 1.0e-4", bool: "true or false", str: "text"}
 
 
 def _convert(kind: Any, key: str, value: Any) -> Any:
-    """The value in its declared type: int, float, bool, str, Literal, a section, `X | Y | None` or `tuple[X, ...]`."""
+    """Return the value as its declared type: int, float, bool, str, Literal, section, `X | None`, `tuple[X, ...]`."""
     if get_origin(kind) in (UnionType, Union):
         if value is None and NoneType in get_args(kind):
             return None
-        # Of what is left, a mapping is meant for the one that is a section of its own.
+        # A mapping is for the part that is a section.
         parts = [part for part in get_args(kind) if part is not NoneType]
         kind = next((part for part in parts if is_dataclass(part) == isinstance(value, dict)), parts[0])
     if isinstance(kind, type) and is_dataclass(kind):
@@ -286,23 +289,23 @@ def _convert(kind: Any, key: str, value: Any) -> Any:
         renamed = _RENAMED_VALUES.get((key, str(value)))
         near = [renamed] if renamed else get_close_matches(str(value), map(str, choices), n=1)
         hint = f"; {'it is now called' if renamed else 'the nearest is'} {near[0]}" if near else ""
-        # Not `in` alone: True equals 1 to Python.
-        holds = any(value == choice and type(value) is type(choice) for choice in choices)
-        require(holds, key, value, " or ".join(map(str, choices)) + hint)
+        # `in` alone would accept True for 1.
+        allowed = any(value == choice and type(value) is type(choice) for choice in choices)
+        require(allowed, key, value, " or ".join(map(str, choices)) + hint)
         return value
     if get_origin(kind) is tuple:
         require(isinstance(value, list), key, value, "a list such as [plain, flip]")
         return tuple(_convert(get_args(kind)[0], key, item) for item in value)
     accepted = (int, float) if kind is float else (kind,)
-    # Not isinstance: True is an int to Python.
-    require(type(value) in accepted, key, value, _WANTED[kind])
+    # isinstance would accept True as an int.
+    require(type(value) in accepted, key, value, _EXPECTED[kind])
     if kind is float:
-        require(abs(value) < float("inf"), key, value, _WANTED[kind])
+        require(abs(value) < float("inf"), key, value, _EXPECTED[kind])
         return float(value)
     return value
 
 
-def _one_bracket(pattern: str | None) -> bool:
+def _has_one_capture_group(pattern: str | None) -> bool:
     try:
         return pattern is None or re.compile(pattern).groups == 1
     except re.error:

@@ -1,7 +1,7 @@
-"""Digests of the code that decides extraction and the motion network, for tests/test_versions.py.
+"""Digests of the code of extraction and of the motion network, for tests/test_versions.py.
 
-After an edit that changes values, raise the version in mocliplite/versions.py. Then, or where an edit provably changes
-no value, record the digests again: python tests/code_digest.py
+After an edit that changes values, raise the version in mocliplite/versions.py. After any edit, record the digests
+again: python tests/code_digest.py
 """
 
 import ast
@@ -12,7 +12,7 @@ from pathlib import Path
 from imports import ROOT, code_of
 
 RECORDED = Path(__file__).with_suffix(".json")
-# By version: the stages, and the rooms of the modules they import that decide the values.
+# By version: the stages, and the packages whose modules, where the stages import them, decide the values.
 DECIDING = {
     "MOTION": (["motion"], ["motion", "video"]),
     "KEYFRAMES": (["keyframes"], ["encoders", "video"]),
@@ -21,22 +21,24 @@ DECIDING = {
 
 
 def deciding_files(version: str) -> list[str]:
-    """Paths below the project of the modules whose values a version stands for."""
-    stages, rooms = DECIDING[version]
+    """Return the paths, relative to the project, of the modules that a version covers."""
+    stages, packages = DECIDING[version]
     imported = set().union(*(code_of(f"stages.{stage}") for stage in stages))
-    return sorted(path for path in imported if path.startswith(("stages/", *(f"mocliplite/{room}/" for room in rooms))))
+    return sorted(
+        path for path in imported if path.startswith(("stages/", *(f"mocliplite/{package}/" for package in packages)))
+    )
 
 
 def digest(files: list[str], root: Path = ROOT) -> str:
-    """SHA-256 of the syntax trees of modules: comments, docstrings and annotations do not count."""
-    trees = [_plain(ast.parse((root / file).read_text(encoding="utf-8"))) for file in files]
+    """Return the SHA-256 of the syntax trees of modules, without comments, docstrings and annotations."""
+    trees = [_as_lists(ast.parse((root / file).read_text(encoding="utf-8"))) for file in files]
     return hashlib.sha256(json.dumps([files, trees]).encode()).hexdigest()
 
 
-def _plain(node: object) -> object:
-    """A syntax tree as lists; what is absent is left out, so that Python's version plays no part."""
+def _as_lists(node: object) -> object:
+    """Return a syntax tree as nested lists, without empty fields, which depend on the version of Python."""
     if isinstance(node, list):
-        return [_plain(item) for item in node]
+        return [_as_lists(item) for item in node]
     if not isinstance(node, ast.AST):
         return repr(node)
     fields = {name: value for name, value in ast.iter_fields(node) if value not in (None, [])}
@@ -44,18 +46,18 @@ def _plain(node: object) -> object:
         fields.pop(name, None)
     body = fields.get("body")
     if isinstance(body, list):
-        fields["body"] = [item for item in body if not _says_nothing(item)]
-    return [type(node).__name__, {name: _plain(value) for name, value in sorted(fields.items())}]
+        fields["body"] = [item for item in body if not _has_no_effect(item)]
+    return [type(node).__name__, {name: _as_lists(value) for name, value in sorted(fields.items())}]
 
 
-def _says_nothing(statement: ast.stmt) -> bool:
-    """Whether it is a docstring or another bare constant, or a declaration without a value."""
+def _has_no_effect(statement: ast.stmt) -> bool:
+    """Return whether a statement is a docstring or another constant, or an annotation without a value."""
     constant = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
     return constant or (isinstance(statement, ast.AnnAssign) and statement.value is None)
 
 
 def state() -> dict[str, dict[str, object]]:
-    """Version and digest of the code as it is."""
+    """Return the version and the digest of the current code by name of the version."""
     from mocliplite import versions
 
     return {

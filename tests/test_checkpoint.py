@@ -11,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 TENSORS = {"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.array([0.5], dtype=np.float32)}
 
 
-def test_a_model_comes_back_as_it_was_saved():
+def test_a_model_is_loaded_as_it_was_saved():
     checkpoint.save("models/head", TENSORS, {"classes": ["É", "b"], "lr": 1e-4})
     tensors, config = checkpoint.load("models/head")
     assert config == {"classes": ["É", "b"], "lr": 1e-4}
@@ -22,7 +22,7 @@ def test_a_model_comes_back_as_it_was_saved():
     assert {tensor.dtype for tensor in tensors.values()} == {np.dtype(np.float32)}
 
 
-def test_a_model_is_two_files():
+def test_a_model_consists_of_two_files():
     checkpoint.save("model", TENSORS, {})
     assert sorted(path.name for path in Path("model").iterdir()) == ["config.json", "model.safetensors"]
 
@@ -32,7 +32,7 @@ def test_a_transposed_tensor_keeps_its_values():
     assert checkpoint.load("model")[0]["w"].tolist() == [[0, 3], [1, 4], [2, 5]]
 
 
-def test_equal_models_have_equal_bytes_whatever_the_order():
+def test_equal_models_have_equal_bytes_in_any_order():
     checkpoint.save("a", TENSORS, {"x": 1, "y": 2})
     checkpoint.save("b", dict(reversed(TENSORS.items())), {"y": 2, "x": 1})
     for name in ("model.safetensors", "config.json"):
@@ -46,42 +46,44 @@ def test_saving_again_replaces_the_model():
     assert (list(tensors), config) == (["other"], {"epoch": 2})
 
 
-@pytest.mark.parametrize("lost", ["model.safetensors", "config.json"])
-def test_a_missing_file(lost):
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_model_with_a_missing_file_is_refused(name):
     checkpoint.save("model", TENSORS, {})
-    Path("model", lost).unlink()
+    Path("model", name).unlink()
     assert (
-        sentence_of(checkpoint.load, "model") == "model holds no trained model; run `dvc repro`, or `dvc pull model`."
+        sentence_of(checkpoint.load, "model")
+        == "model contains no trained model; run `dvc repro`, or `dvc pull model`."
     )
 
 
-def test_a_file_where_the_folder_should_be():
+def test_a_file_instead_of_a_folder_is_refused():
     Path("model").write_text("")
     assert (
-        sentence_of(checkpoint.load, "model") == "model holds no trained model; run `dvc repro`, or `dvc pull model`."
+        sentence_of(checkpoint.load, "model")
+        == "model contains no trained model; run `dvc repro`, or `dvc pull model`."
     )
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1, 2]", b"null", b"{}x"])
-def test_a_damaged_config(content):
+def test_a_damaged_config_is_refused(content):
     checkpoint.save("model", TENSORS, {"classes": ["a"]})
     Path("model/config.json").write_bytes(content)
-    said = sentence_of(checkpoint.load, "model")
-    assert said.startswith("model/config.json is damaged (")
-    assert said.endswith("); restore it with `dvc checkout` or delete it.")
+    sentence = sentence_of(checkpoint.load, "model")
+    assert sentence.startswith("model/config.json is damaged (")
+    assert sentence.endswith("); restore it with `dvc checkout` or delete it.")
 
 
-def test_weights_cut_off_anywhere():
+def test_truncated_weights_are_refused():
     checkpoint.save("model", TENSORS, {})
     whole = Path("model/model.safetensors").read_bytes()
-    said = set()
+    sentences = set()
     for length in range(len(whole)):
         Path("model/model.safetensors").write_bytes(whole[:length])
-        said.add(sentence_of(checkpoint.load, "model").partition(" (")[0])
-    assert said == {"model/model.safetensors is damaged"}
+        sentences.add(sentence_of(checkpoint.load, "model").partition(" (")[0])
+    assert sentences == {"model/model.safetensors is damaged"}
 
 
-def test_weights_that_are_none():
+def test_a_file_that_is_not_safetensors_is_refused():
     checkpoint.save("model", TENSORS, {})
     Path("model/model.safetensors").write_bytes(b"<html>404</html>" * 9)
     assert sentence_of(checkpoint.load, "model").startswith("model/model.safetensors is damaged (")

@@ -8,6 +8,8 @@ from mocliplite.errors import UserError, run
 
 
 def raising(error):
+    """A main function that raises the error."""
+
     def main():
         raise error
 
@@ -15,40 +17,42 @@ def raising(error):
 
 
 @pytest.mark.parametrize("status", [1, 2])
-def test_a_mistake_of_the_user_is_one_line_and_a_status(capsys, status):
-    with pytest.raises(SystemExit) as left:
+def test_a_user_error_is_printed_as_one_line_with_the_given_exit_status(capsys, status):
+    with pytest.raises(SystemExit) as exited:
         run(raising(UserError("clip.avi is empty; remove it.")), status=status)
-    assert left.value.code == status
+    assert exited.value.code == status
     assert capsys.readouterr() == ("", "error: clip.avi is empty; remove it.\n")
 
 
-def test_the_status_of_a_failed_run_is_1():
-    with pytest.raises(SystemExit) as left:
+def test_the_default_exit_status_is_1():
+    with pytest.raises(SystemExit) as exited:
         run(raising(UserError("no.")))
-    assert left.value.code == 1
+    assert exited.value.code == 1
 
 
 @pytest.mark.parametrize("error", [ValueError("ours"), KeyError("ours"), OSError("ours")])
-def test_our_own_mistakes_keep_their_traceback(error):
+def test_other_exceptions_keep_their_traceback(error):
     with pytest.raises(type(error)) as raised:
         run(raising(error))
     assert raised.value is error
 
 
-def test_an_interrupt_says_how_to_go_on_and_exits_as_shells_expect(capsys):
-    with pytest.raises(SystemExit) as left:
+def test_an_interrupt_prints_how_to_continue_and_exits_with_status_130(capsys):
+    with pytest.raises(SystemExit) as exited:
         run(raising(KeyboardInterrupt()))
-    assert left.value.code == 128 + 2  # SIGINT
-    said = "interrupted; what was finished is kept, run the same command again to go on.\n"
-    assert capsys.readouterr() == ("", said)
+    assert exited.value.code == 128 + 2  # SIGINT
+    wanted = "interrupted; finished work is kept. Run the same command again to continue.\n"
+    assert capsys.readouterr() == ("", wanted)
 
 
-def test_a_run_that_goes_well_says_nothing(capsys):
-    run(lambda: None)
+def test_a_successful_run_calls_main_once_and_prints_nothing(capsys):
+    calls = []
+    run(lambda: calls.append(1))
+    assert calls == [1]
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_reader_that_has_seen_enough_is_no_error():
+def test_a_closed_output_pipe_is_not_an_error():
     code = "from mocliplite.errors import run; run(lambda: print('x' * 10_000_000))"
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:

@@ -34,7 +34,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(old, error):
     assert names() == ["out.txt"]
 
 
-def test_an_interrupt_at_the_rename_leaves_the_old_file_and_nothing_else(old, monkeypatch):
+def test_an_interrupted_rename_leaves_the_old_file_and_nothing_else(old, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
@@ -45,7 +45,7 @@ def test_an_interrupt_at_the_rename_leaves_the_old_file_and_nothing_else(old, mo
     assert names() == ["out.txt"]
 
 
-def test_readers_meet_the_old_file_until_the_new_one_is_whole(old):
+def test_readers_see_the_old_file_until_the_new_one_is_complete(old):
     with atomic_write(old) as partial:
         partial.write_text("new")
         assert old.read_text() == "old"
@@ -54,7 +54,7 @@ def test_readers_meet_the_old_file_until_the_new_one_is_whole(old):
     assert names() == ["out.txt"]
 
 
-def test_the_new_file_is_on_disk_before_it_takes_the_name(old, monkeypatch):
+def test_the_new_file_is_flushed_to_disk_before_it_is_renamed(old, monkeypatch):
     steps = []
     rename = Path.replace
     monkeypatch.setattr(os, "fsync", lambda _: steps.append("flushed"))
@@ -64,7 +64,7 @@ def test_the_new_file_is_on_disk_before_it_takes_the_name(old, monkeypatch):
 
 
 @pytest.mark.parametrize("link", [os.link, os.symlink])
-def test_a_file_linked_from_a_shared_cache_is_replaced_and_the_cache_keeps_its_own(link):
+def test_a_link_to_a_shared_cache_is_replaced_and_the_cached_file_is_unchanged(link):
     cached = Path("cached").absolute()
     cached.write_text("shared")
     cached.chmod(0o444)
@@ -74,19 +74,19 @@ def test_a_file_linked_from_a_shared_cache_is_replaced_and_the_cache_keeps_its_o
     assert (cached.read_text(), cached.stat().st_mode & 0o777) == ("shared", 0o444)
 
 
-def test_a_link_whose_target_is_gone_is_replaced():
+def test_a_broken_link_is_replaced():
     Path("out.txt").symlink_to("gone")
     write_text("out.txt", "new")
     assert Path("out.txt").read_text() == "new"
     assert names() == ["out.txt"]
 
 
-def test_missing_folders_are_made():
+def test_missing_folders_are_created():
     write_text("metrics/split1/out.txt", "new")
     assert Path("metrics/split1/out.txt").read_text() == "new"
 
 
-def test_text_is_utf8_with_plain_line_ends():
+def test_text_is_utf8_with_unix_line_endings():
     write_text("out.txt", "é\n")
     assert Path("out.txt").read_bytes() == b"\xc3\xa9\n"
 
@@ -94,7 +94,7 @@ def test_text_is_utf8_with_plain_line_ends():
 # JSON
 
 
-def test_equal_values_give_equal_json_whatever_their_order():
+def test_equal_values_give_equal_json_in_any_order():
     write_json("a.json", {"top5": 1, "top1": {"std": 0.5, "mean": "é"}})
     write_json("b.json", {"top1": {"mean": "é", "std": 0.5}, "top5": 1})
     wanted = '{\n  "top1": {\n    "mean": "é",\n    "std": 0.5\n  },\n  "top5": 1\n}\n'
@@ -102,13 +102,13 @@ def test_equal_values_give_equal_json_whatever_their_order():
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_what_json_cannot_hold_is_refused_and_the_old_file_stays(old, value):
+def test_values_that_json_cannot_represent_are_refused_and_the_old_file_remains(old, value):
     with pytest.raises(ValueError, match="JSON"):
         write_json(old, {"mean": value})
     assert old.read_text() == "old"
 
 
-def test_metrics_are_rounded_to_four_places_at_any_depth():
+def test_metrics_are_rounded_to_four_decimals_at_any_depth():
     given = {"top1": {"mean": 2 / 3, "all": [0.00004, (1.23456,)]}, "clips": 96, "best": None, "on": True}
     wanted = {"top1": {"mean": 0.6667, "all": [0.0, [1.2346]]}, "clips": 96, "best": None, "on": True}
     assert json.dumps(rounded(given)) == json.dumps(wanted)
@@ -117,18 +117,18 @@ def test_metrics_are_rounded_to_four_places_at_any_depth():
 # CSV
 
 
-def test_csv_has_the_keys_as_header_and_floats_to_six_places():
+def test_csv_has_the_keys_as_header_and_floats_with_six_decimals():
     write_csv("out.csv", [{"epoch": 1, "loss": 2 / 3, "head": "a,b"}, {"epoch": 2, "loss": 0.25, "head": "c"}])
     assert Path("out.csv").read_bytes() == b'epoch,loss,head\n1,0.666667,"a,b"\n2,0.25,c\n'
 
 
-def test_csv_rows_of_other_keys_are_refused():
+def test_csv_rows_with_different_keys_are_refused():
     with pytest.raises(ValueError, match="not all rows have the keys"):
         write_csv("out.csv", [{"a": 1}, {"b": 2}])
     assert names() == []
 
 
-def test_any_text_comes_back_from_a_csv():
+def test_csv_text_is_read_back_unchanged():
     rows = [['say "hi"', "a,b"], ["two\nlines", "a\rb"], ["é", ""], ["", "\r\n"], [" x ", "'"]]
     write_rows("out.csv", ["id", "reason"], rows)
     assert read_rows("out.csv", ["id", "reason"]) == rows
@@ -137,31 +137,37 @@ def test_any_text_comes_back_from_a_csv():
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        (b"id,why\na,b\n", "out.csv has not the columns id,reason throughout; run `dvc repro` to renew it."),
-        (b"id,reason\na\n", "out.csv has not the columns id,reason throughout; run `dvc repro` to renew it."),
-        (b"", "out.csv has not the columns id,reason throughout; run `dvc repro` to renew it."),
+        (
+            b"id,why\na,b\n",
+            "out.csv does not have the columns id,reason in every row; run `dvc repro` to write it again.",
+        ),
+        (
+            b"id,reason\na\n",
+            "out.csv does not have the columns id,reason in every row; run `dvc repro` to write it again.",
+        ),
+        (b"", "out.csv does not have the columns id,reason in every row; run `dvc repro` to write it again."),
     ],
 )
-def test_csv_of_other_columns(text, wanted):
+def test_csv_with_other_columns_is_refused(text, wanted):
     Path("out.csv").write_bytes(text)
     assert sentence_of(read_rows, "out.csv", ["id", "reason"]) == wanted
 
 
-def test_csv_that_is_none():
+def test_a_file_that_is_not_csv_is_refused():
     Path("out.csv").write_bytes(b"id,reason\n\xff\xfe")
-    said = sentence_of(read_rows, "out.csv", ["id", "reason"])
-    assert said.startswith("out.csv is not a CSV (")
-    assert said.endswith("); run `dvc repro` to renew it.")
+    sentence = sentence_of(read_rows, "out.csv", ["id", "reason"])
+    assert sentence.startswith("out.csv is not valid CSV (")
+    assert sentence.endswith("); run `dvc repro` to write it again.")
 
 
-def test_csv_that_is_not_there():
-    assert sentence_of(read_rows, "out.csv", ["id"]) == "out.csv is not here; run `dvc repro`."
+def test_a_missing_csv_is_refused():
+    assert sentence_of(read_rows, "out.csv", ["id"]) == "out.csv does not exist; run `dvc repro`."
 
 
-# Strangers
+# Other files in a folder
 
 
-def test_strangers_are_removed_and_what_they_point_to_is_not():
+def test_other_files_are_removed_but_not_the_targets_of_links():
     Path("store/folder").mkdir(parents=True)
     Path("elsewhere").mkdir()
     for name in ("store/0000.h5", "store/.0000.h5.7.partial", "store/folder/x", "elsewhere/kept"):

@@ -20,7 +20,7 @@ def with_line(old, new):
     Path("params.yaml").write_text(text.replace(old, new), encoding="utf-8")
 
 
-def said(old, new):
+def error_of(old, new):
     with_line(old, new)
     return sentence_of(params.load)
 
@@ -28,7 +28,7 @@ def said(old, new):
 # Complete files
 
 
-def test_there_is_a_file_for_each_kind_of_data():
+def test_there_is_a_complete_file_per_data_set():
     assert COMPLETE == ["params.yaml", "configs/folder.yaml", "configs/hmdb51.yaml", "configs/ucf101.yaml"]
 
 
@@ -49,7 +49,7 @@ def test_a_complete_file_has_the_declared_settings_in_their_order(file):
     assert [f"{section}.{key}" for section, keys in given.items() for key in keys] == params.keys()
 
 
-def test_all_settings_are_counted():
+def test_keys_lists_the_settings_of_all_sections():
     assert len(params.keys()) == 10 + 5 + 8 + 23 + 10 + 5
 
 
@@ -62,7 +62,7 @@ def test_every_setting_has_a_comment(file):
 
 
 @complete
-def test_what_the_schedule_is_told_is_a_number_not_text(file):
+def test_learning_rates_are_numbers_and_not_text(file):
     # PyYAML reads 1e-4 as text.
     given = yaml.safe_load((CHECKOUT / file).read_text(encoding="utf-8"))
     assert {type(given[section]["lr"]) for section in ("motion_net", "head")} == {float}
@@ -73,8 +73,8 @@ def test_what_the_schedule_is_told_is_a_number_not_text(file):
 UNFLIPPED = "it must be without flip where motion_net.flip is false"
 DEVICES = "it must be cpu or cuda or auto"
 VIEWS = "it must be plain or flip or shift"
-ORDER = "it must be plain, and after it flip or shift or both"
-ROOT = "it must be the folder that holds a folder a class"
+ORDER = "it must be plain, optionally followed by flip, shift or both"
+ROOT = "it must be a folder that contains one folder per class"
 
 
 @pytest.mark.parametrize(
@@ -122,48 +122,48 @@ ROOT = "it must be the folder that holds a folder a class"
         ("threads: 2", "threads: -1", "compute.threads is -1; it must be at least 0."),
     ],
 )  # fmt: skip
-def test_a_wrong_setting_is_one_sentence(old, new, wanted):
-    assert said(old, new) == f"params.yaml: {wanted}"
+def test_a_wrong_setting_is_refused_with_one_sentence(old, new, wanted):
+    assert error_of(old, new) == f"params.yaml: {wanted}"
 
 
-def test_a_key_like_no_other_is_refused_too():
-    assert said("hidden: 512", "7: 3").startswith("params.yaml: head.7 is not a setting; the nearest is head.")
+def test_a_key_that_resembles_no_setting_is_refused():
+    assert error_of("hidden: 512", "7: 3").startswith("params.yaml: head.7 is not a setting; the nearest is head.")
 
 
 @pytest.mark.parametrize("group", ["'_g01'", r"'_(g\d+)_(c\d+)'", "'_(g'", "''"])
-def test_a_group_has_one_bracket(group):
-    sentence = said(r"""'_(g\d+)_c\d+'""", group)
+def test_a_group_pattern_must_have_one_capture_group(group):
+    sentence = error_of(r"""'_(g\d+)_c\d+'""", group)
     value = yaml.safe_load(group)
     assert (
         sentence
-        == f"params.yaml: dataset.group is {value!r}; it must be null or a regular expression with one bracket."
+        == f"params.yaml: dataset.group is {value!r}; it must be null or a regular expression with one capture group."
     )
 
 
-def test_a_group_may_have_brackets_that_take_nothing():
+def test_a_group_pattern_may_have_groups_that_do_not_capture():
     with_line(r"""'_(g\d+)_c\d+'""", r"""'_(?:g|G)(\d+)_'""")
     assert params.load().dataset.group == r"_(?:g|G)(\d+)_"
 
 
 @pytest.mark.parametrize(("folds", "split", "allowed"), [("null", 2, "1 to 1"), ("3", 4, "1 to 3")])
-def test_without_lists_split_is_one_of_the_folds(folds, split, allowed):
+def test_without_lists_split_must_be_one_of_the_folds(folds, split, allowed):
     put_params(lists=params.NO_PATH, folds=yaml.safe_load(folds), split=split)
     wanted = f"params.yaml: dataset.split is {split}; it must be {allowed}, the number of dataset.folds."
     assert sentence_of(params.load) == wanted
 
 
-def test_a_folder_of_clip_is_watched():
+def test_a_local_clip_folder_must_be_watched_by_dvc():
     put_params()
     given = yaml.safe_load(Path("params.yaml").read_text())
     given["clip"].update(model="my_clip", files=params.NO_PATH)
     Path("params.yaml").write_text(yaml.safe_dump(given))
-    params.load()  # a hub id, as far as one can see
+    params.load()  # my_clip does not exist, so it may be a hub id
     Path("my_clip").mkdir()
     wanted = "clip.files is 'configs/none'; it must be 'my_clip' as well, so that DVC watches the folder clip.model."
     assert sentence_of(params.load) == f"params.yaml: {wanted}"
 
 
-def test_a_whole_number_will_do_for_a_number():
+def test_a_whole_number_is_accepted_as_a_number():
     with_line("lr: 2.0e-3", "lr: 1")
     assert (params.load().head.lr, type(params.load().head.lr)) == (1.0, float)
 
@@ -174,37 +174,37 @@ def test_a_whole_number_will_do_for_a_number():
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("", "params.yaml holds no settings; copy one from configs/."),
-        ("- 1\n", "params.yaml holds no settings; copy one from configs/."),
+        ("", "params.yaml contains no settings; copy a file from configs/."),
+        ("- 1\n", "params.yaml contains no settings; copy a file from configs/."),
     ],
 )
-def test_a_file_without_settings(text, wanted):
+def test_a_file_without_settings_is_refused(text, wanted):
     Path("params.yaml").write_text(text)
     assert sentence_of(params.load) == wanted
 
 
-def test_a_section_that_is_no_mapping():
+def test_a_section_that_is_not_a_mapping_is_refused():
     put_params()
     given = yaml.safe_load(Path("params.yaml").read_text())
     Path("params.yaml").write_text(yaml.safe_dump({**given, "head": 8}))
     declared = params.keys()
     names = ", ".join(key.removeprefix("head.") for key in declared if key.startswith("head."))
-    assert sentence_of(params.load) == f"params.yaml: head is 8; it must hold the keys {names}."
+    assert sentence_of(params.load) == f"params.yaml: head is 8; it must have the keys {names}."
 
 
 @pytest.mark.parametrize("text", [b"head: [1\n", b"head:\n\thidden: 1\n", b"\xff\xfe\xfa", b"{[1]: 2}\n"])
-def test_a_file_that_is_not_yaml_is_one_line(text):
+def test_a_file_that_is_not_yaml_is_refused_with_one_line(text):
     Path("params.yaml").write_bytes(text)
     sentence = sentence_of(params.load)
-    assert sentence.startswith("params.yaml is not YAML: ")
+    assert sentence.startswith("params.yaml is not valid YAML: ")
     assert "\n" not in sentence
 
 
-def test_no_file():
-    assert sentence_of(params.load) == "params.yaml is not here; run this in the project's folder."
+def test_a_missing_file_is_refused():
+    assert sentence_of(params.load) == "params.yaml does not exist; run this in the project folder."
 
 
-def test_a_stage_stops_at_a_mistyped_key_before_any_work():
+def test_a_stage_stops_at_an_unknown_key_before_any_work():
     with_line("hidden: 512", "hiden: 3")
     result = run_python("-m", "stages.train_head")
     wanted = "error: params.yaml: head.hiden is not a setting; the nearest is head.hidden.\n"
@@ -233,4 +233,4 @@ def test_a_stage_stops_at_a_mistyped_key_before_any_work():
     ],
 )  # fmt: skip
 def test_an_earlier_name_is_refused_with_the_new_one(new, old, wanted):
-    assert said(new, old) == f"params.yaml: {wanted}"
+    assert error_of(new, old) == f"params.yaml: {wanted}"

@@ -1,4 +1,4 @@
-"""A version that DVC watches instead of source files is raised when the code behind it changes."""
+"""The versions that DVC watches instead of source files must be raised when the code changes values."""
 
 import json
 import shutil
@@ -6,27 +6,27 @@ import shutil
 import pytest
 from code_digest import DECIDING, RECORDED, ROOT, deciding_files, digest, state
 
-VERSION = pytest.mark.parametrize("name", sorted(DECIDING))
+every_version = pytest.mark.parametrize("name", sorted(DECIDING))
 
 
-@VERSION
-def test_deciding_code_is_as_recorded(name):
-    recorded, now = json.loads(RECORDED.read_text())[name], state()[name]
+@every_version
+def test_the_code_behind_a_version_is_as_recorded(name):
+    recorded, current = json.loads(RECORDED.read_text())[name], state()[name]
     advice = f"if values change, raise {name} in mocliplite/versions.py; then run `python tests/code_digest.py`"
-    assert now == recorded, advice
+    assert current == recorded, advice
 
 
-@VERSION
-def test_every_version_stands_for_its_stages_and_rooms(name):
-    stages, rooms = DECIDING[name]
+@every_version
+def test_a_version_covers_its_stages_and_packages(name):
+    stages, packages = DECIDING[name]
     files = deciding_files(name)
     assert {f"stages/{stage}.py" for stage in stages} < set(files)
-    assert {file.split("/")[1] for file in files if file.startswith("mocliplite/")} == set(rooms)
+    assert {file.split("/")[1] for file in files if file.startswith("mocliplite/")} == set(packages)
 
 
 @pytest.fixture
-def copied(tmp_path):
-    """A copy of one module, its digest, and a way to edit it."""
+def edited(tmp_path):
+    """The digest of a copy of one module, and a function that returns the digest after an edit."""
     file = "mocliplite/motion/distances.py"
     (tmp_path / file).parent.mkdir(parents=True)
     shutil.copy(ROOT / file, tmp_path / file)
@@ -44,19 +44,19 @@ def copied(tmp_path):
     ("old", "new"),
     [
         ('"""', '"""Changed. '),
-        ("\n\n\ndef", "\n\n\n# a remark\ndef"),
+        ("\n\n\ndef", "\n\n\n# a comment\ndef"),
         (") -> np.ndarray:", ") -> object:"),
         ("decoded: list[int] = []", "decoded: list = []"),
     ],
 )
-def test_a_remark_a_docstring_or_an_annotation_changes_no_digest(copied, old, new):
-    before, after = copied
+def test_comments_docstrings_and_annotations_do_not_change_the_digest(edited, old, new):
+    before, after = edited
     assert after(old, new) == before
 
 
 @pytest.mark.parametrize(
     ("old", "new"), [("= []", "= [0]"), ("after > 0", "after >= 0"), ("[after - 1]", "[after - 2]")]
 )
-def test_a_change_of_code_changes_the_digest(copied, old, new):
-    before, after = copied
+def test_an_edit_of_the_code_changes_the_digest(edited, old, new):
+    before, after = edited
     assert after(old, new) != before

@@ -1,4 +1,4 @@
-"""One kind of progress bar for everything that takes a while."""
+"""Progress bars."""
 
 import sys
 from collections.abc import Iterator
@@ -8,19 +8,19 @@ from tqdm import tqdm
 
 
 def progress(name: str, total: int, unit: str) -> "tqdm[Any]":
-    """A bar on a terminal; elsewhere a line every ten seconds, so that logs stay readable."""
+    """Return a progress bar; if stderr is not a terminal, it prints at most one line per ten seconds, for logs."""
     interval = 0.1 if sys.stderr.isatty() else 10.0
     return tqdm(total=total, desc=name, unit=unit, mininterval=interval, dynamic_ncols=True)
 
 
 def progress_range(name: str, total: int, unit: str) -> Iterator[int]:
-    """range(total) behind a bar."""
+    """Yield the numbers of range(total) and show a progress bar."""
     with progress(name, total, unit) as bar:
         try:
             for index in range(total):
                 yield index
                 bar.update()
-        except GeneratorExit:  # the loop was left early, having all that it wanted
+        except GeneratorExit:  # the caller left the loop early, after its last step
             bar.total = bar.n + 1
             bar.update()
             raise

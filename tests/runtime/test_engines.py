@@ -61,7 +61,7 @@ def test_a_worker_that_dies_while_specs_are_handed_out_is_a_sentence():
 
 @pytest.mark.parametrize("compute", [INLINE, PROCESSES])
 def test_a_sentence_raised_in_a_worker_arrives_unchanged(compute):
-    with pytest.raises(UserError, match=r"^nowhere\.yaml is not here; run this in the project's folder\.$"):
+    with pytest.raises(UserError, match=r"^nowhere\.yaml does not exist; run this in the project folder\.$"):
         list(map_shards(params.load, ["nowhere.yaml", "nowhere.yaml"], compute))
 
 
