@@ -1,7 +1,7 @@
-"""How long `dvc exp run -S head.hidden=256` takes on pairs of UCF101's size, and where the time goes.
+"""Measure how long `dvc exp run -S head.hidden=256` takes on pairs of the size of UCF101, and its parts.
 
-`python -m benchmarks.experiment` copies what git tracks into a temporary folder, puts made-up pairs of UCF101's size
-in the place of features/pairs.h5, and runs the command there; then each stage again by itself.
+`python -m benchmarks.experiment` copies the tracked files to a temporary folder, writes synthetic pairs of the size of
+UCF101 to features/pairs.h5, and runs the command there, then each stage alone.
 """
 
 import json
@@ -18,8 +18,8 @@ from benchmarks import synthetic
 from mocliplite.store import table_file
 
 COMMAND = "dvc exp run -S head.hidden=256"
-# Only what the pairs are made into: with a stage less, nothing above it is asked for.
-KEPT = ("train_probes", "train_head", "evaluate")
+# The stages after the pairs. DVC does not check for the inputs of the removed stages.
+STAGES = ("train_probes", "train_head", "evaluate")
 
 
 def main() -> None:
@@ -27,32 +27,32 @@ def main() -> None:
         folder = Path(name, "project")
         _copy(folder)
         _shell(folder, "dvc repro -q && git add -A && git commit -q -m start")
-        whole, output = _timed(folder, COMMAND)
+        total, output = _timed(folder, COMMAND)
         ran = re.findall(r"Running stage '([^']+)'", output)
         phases = {f"{stage} alone": _timed(folder, f"python -m stages.{stage}")[0] for stage in ran}
         for stage in ran:
             phases[f"importing {stage}"] = _timed(folder, f"python -c 'import stages.{stage}'")[0]
         phases["reading the pairs"] = _timed(folder, f"python -c '{_READ}'")[0]
-        phases["DVC, the rest"] = whole - sum(phases[f"{stage} alone"] for stage in ran)
-    print(f"{COMMAND}: {whole:.1f} s, ran {', '.join(ran)}")
+        phases["DVC and the rest"] = total - sum(phases[f"{stage} alone"] for stage in ran)
+    print(f"{COMMAND}: {total:.1f} s, ran {', '.join(ran)}")
     for phase, seconds in phases.items():
         print(f"  {phase:24} {seconds:6.2f} s")
-    print(json.dumps({"seconds": whole, "ran": ran, "phases": phases, "load": os.getloadavg()[0]}))
+    print(json.dumps({"seconds": total, "ran": ran, "phases": phases, "load": os.getloadavg()[0]}))
 
 
 _READ = 'from mocliplite import store; store.read_table("features/pairs.h5", "pairs")'
 
 
 def _copy(folder: Path) -> None:
-    """The project with UCF101's settings and a graph that begins at the pairs."""
-    listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, check=True).stdout
-    for name in filter(None, listed.split("\0")):
+    """Copy the project, with the settings for UCF101 and a graph that starts at the pairs."""
+    tracked = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, check=True).stdout
+    for name in filter(None, tracked.split("\0")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(name, folder / name)
     text = (folder / "dvc.yaml").read_text(encoding="utf-8")
     stages = re.split(r"(?m)^(?=  \w+:\n)", text)
-    kept = [part for part in stages if part.split(":")[0].strip() in KEPT]
-    (folder / "dvc.yaml").write_text("stages:\n" + "".join(kept), encoding="utf-8")
+    after_pairs = [part for part in stages if part.split(":")[0].strip() in STAGES]
+    (folder / "dvc.yaml").write_text("stages:\n" + "".join(after_pairs), encoding="utf-8")
     (folder / "dvc.lock").unlink(missing_ok=True)
     shutil.rmtree(folder / "sample")
     shutil.copy("configs/ucf101.yaml", folder / "params.yaml")

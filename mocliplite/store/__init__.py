@@ -1,6 +1,6 @@
-"""Feature stores: sharded HDF5 folders and single files. The only room that imports h5py.
+"""Feature stores: folders of HDF5 shards and single HDF5 files. The only package that imports h5py.
 
-May import: evaluation and the ground floor.
+May import: evaluation and the ground floor (errors, params, files, checkpoint).
 """
 
 import lazy_loader

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 from mocliplite.errors import UserError
 
-_SHOWN = 10  # failed clips named in an error
+_MAX_LISTED = 10  # failed clips named in the error
 
 
-def check_failed(failed: Mapping[str, object], total: int, max_failed: float, what: str) -> None:
-    """Raise UserError with a table of clips, `id: reason`, where more than the share max_failed of total failed."""
+def check_failed(failed: Mapping[str, object], total: int, max_failed: float, stage: str) -> None:
+    """Raise UserError with a list of clips, `id: reason`, if more than the fraction max_failed of the total failed."""
     if total and len(failed) / total > max_failed:
-        rows = [f"  {id_}: {reason}" for id_, reason in sorted(failed.items())]
-        rest = [f"  and {len(rows) - _SHOWN} more"] if len(rows) > _SHOWN else []
-        allowed = f"dataset.max_failed allows {max_failed:g} of them"
-        head = f"{what}: {len(failed)} of {total} clips failed and {allowed}; mend or remove them, or raise it:"
-        raise UserError("\n".join([head, *rows[:_SHOWN], *rest]))
+        rows = [f"  {clip_id}: {reason}" for clip_id, reason in sorted(failed.items())]
+        rest = [f"  and {len(rows) - _MAX_LISTED} more"] if len(rows) > _MAX_LISTED else []
+        limit = f"more than the fraction {max_failed:g} that dataset.max_failed allows"
+        head = f"{stage}: {len(failed)} of {total} clips failed, {limit}; fix or remove them, or raise the limit:"
+        raise UserError("\n".join([head, *rows[:_MAX_LISTED], *rest]))

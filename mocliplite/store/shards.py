@@ -1,7 +1,7 @@
-"""One file of a store: the clips of one shard, written whole and in order of id, and checked when read.
+"""One file of a store: the clips of one shard, written in one go in order of id, and checked when read.
 
-Equal content gives equal bytes, and no file is ever modified. Each clip carries a fingerprint of what decided its
-values, so that only new or changed clips are computed.
+Equal content gives equal bytes, and files are replaced, never modified. Each clip has a fingerprint of everything that
+decides its values, so that only new or changed clips are computed.
 """
 
 import hashlib
@@ -16,13 +16,13 @@ from mocliplite.errors import Failure, UserError
 from mocliplite.store import hdf5, schema
 from mocliplite.store.hdf5 import Arrays, Settings
 
-Compute = Callable[[list[str]], "dict[str, Record | Failure]"]  # by id
-FrameSelector = Callable[[np.ndarray], Sequence[int] | np.ndarray]  # indices of frames, from the kinds of all
+ComputeRecords = Callable[[list[str]], "dict[str, Record | Failure]"]  # results by id
+FrameSelector = Callable[[np.ndarray], Sequence[int] | np.ndarray]  # frame types uint8 [T] -> K frame indices
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a store keeps of one clip: arrays, and for motion also attributes of the clip."""
+    """The data of one clip: arrays, and for motion also attributes of the clip."""
 
     arrays: Arrays
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Record:
 
 @dataclass
 class Shard:
-    """One shard's clips in memory, by id."""
+    """The clips of one shard in memory, by id."""
 
     records: dict[str, Record] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
@@ -38,177 +38,195 @@ class Shard:
 
 
 def fingerprint(content: str, settings: Settings) -> str:
-    """Hex digest of a source's content hash and the settings that decide its features."""
-    return hashlib.sha256(hdf5.canonical([content, settings]).encode()).hexdigest()[:32]
+    """Return a hex digest of the content hash of a clip and the settings that decide its features."""
+    return hashlib.sha256(hdf5.canonical_json([content, settings]).encode()).hexdigest()[:32]
 
 
 def update_shard(
     path: Path,
     kind: str,
     settings: Settings,
-    wanted: Mapping[str, str],
-    compute: Compute,
+    fingerprints: Mapping[str, str],
+    compute_records: ComputeRecords,
     retry_failed: bool = False,
 ) -> tuple[int, int]:
-    """Bring one shard to the wanted clips (id -> fingerprint); returns how many were computed, and how many failed.
+    """Update one shard to the clips in fingerprints (by id). Returns the numbers of computed and of failed clips.
 
-    `compute` gets, in order, the ids that are new or changed, whose failure was the machine's, or, with retry_failed,
-    that failed for any reason. Clips no longer wanted go. A shard as wanted is not touched.
+    compute_records is called with the sorted ids of clips that are new, that have another fingerprint, or that failed
+    because of the machine; with retry_failed, of all clips that failed. Clips that are not in fingerprints are removed.
+    A shard that is up to date is not written.
     """
-    old = _reusable(path, kind, settings) if path.exists() else None
-    known = old or Shard()
-    again = {clip_id for clip_id, failure in known.failures.items() if failure.retry or retry_failed}
-    new = {clip_id for clip_id in wanted if known.fingerprints.get(clip_id) != wanted[clip_id]}
-    missing = sorted(new | again & wanted.keys())
-    held = known.records | known.failures
-    results = {clip_id: held[clip_id] for clip_id in wanted.keys() - set(missing)}
-    results |= compute(missing) if missing else {}
+    old = _read_reusable(path, kind, settings) if path.exists() else None
+    current = old or Shard()
+    changed = {clip_id for clip_id in fingerprints if current.fingerprints.get(clip_id) != fingerprints[clip_id]}
+    to_retry = {clip_id for clip_id, failure in current.failures.items() if failure.retry or retry_failed}
+    to_compute = sorted(changed | to_retry & fingerprints.keys())
+    old_results = current.records | current.failures
+    results = {clip_id: old_results[clip_id] for clip_id in fingerprints.keys() - set(to_compute)}
+    results |= compute_records(to_compute) if to_compute else {}
     records = {clip_id: result for clip_id, result in results.items() if isinstance(result, Record)}
     failures = {clip_id: result for clip_id, result in results.items() if isinstance(result, Failure)}
-    if old is None or old.fingerprints != wanted or old.failures != failures:
-        write_shard(path, kind, settings, Shard(records, failures, dict(wanted)))
-    return len(missing), len(failures)
+    if old is None or old.fingerprints != fingerprints or old.failures != failures:
+        write_shard(path, kind, settings, Shard(records, failures, dict(fingerprints)))
+    return len(to_compute), len(failures)
 
 
 def write_shard(path: Path, kind: str, settings: Settings, shard: Shard) -> None:
-    """Replace one shard: one group a motion clip, else one array a name, row i of clip ids[i].
+    """Write one shard: for motion one group per clip, otherwise one array per name where row i is clip ids[i].
 
-    Raises ValueError unless every clip of `fingerprints` has a record or a failure, and UserError where the file
+    Raises ValueError unless every clip in shard.fingerprints has a record or a failure, and UserError if the file
     cannot be written.
     """
     if shard.records.keys() | shard.failures.keys() != shard.fingerprints.keys():
         raise ValueError(f"{path}: records, failures and fingerprints disagree")
+    with hdf5.create_file(path, kind, settings) as file:
+        _write_index(file, shard)
+        if kind == "motion":
+            _write_motion(file, shard.records)
+        elif shard.records:
+            records = [shard.records[clip_id] for clip_id in sorted(shard.records)]
+            names = records[0].arrays
+            hdf5.write_arrays(file, {name: np.stack([record.arrays[name] for record in records]) for name in names})
+
+
+def _write_index(file: hdf5.Group, shard: Shard) -> None:
     ids, failed = sorted(shard.records), sorted(shard.failures)
-    records = [shard.records[clip_id] for clip_id in ids]
-    with hdf5.create(path, kind, settings) as file:
-        hdf5.put(file, "ids", ids)
-        hdf5.put(file, "fingerprint", [shard.fingerprints[clip_id] for clip_id in ids])
-        why = file.create_group("failures")
-        hdf5.put(why, "ids", failed)
-        hdf5.put(why, "reason", [shard.failures[clip_id].reason for clip_id in failed])
-        hdf5.put(why, "retry", np.array([shard.failures[clip_id].retry for clip_id in failed], dtype=np.uint8))
-        hdf5.put(why, "fingerprint", [shard.fingerprints[clip_id] for clip_id in failed])
-        if kind == "motion":
-            sizes = [(record.attributes["height"], record.attributes["width"]) for record in records]
-            hdf5.put(file, "frames", np.array([len(record.arrays["kind"]) for record in records], dtype=np.int64))
-            hdf5.put(file, "size", np.array(sizes, dtype=np.int64).reshape(-1, 2))
-            for clip_id, record in zip(ids, records, strict=True):
-                group = file.create_group(clip_id)
-                group.attrs.update(sorted(record.attributes.items()))
-                hdf5.put_arrays(group, record.arrays)
-        elif records:
-            columns = {name: np.stack([record.arrays[name] for record in records]) for name in records[0].arrays}
-            hdf5.put_arrays(file, columns)
+    hdf5.write_array(file, "ids", ids)
+    hdf5.write_array(file, "fingerprint", [shard.fingerprints[clip_id] for clip_id in ids])
+    group = file.create_group("failures")
+    hdf5.write_array(group, "ids", failed)
+    hdf5.write_array(group, "reason", [shard.failures[clip_id].reason for clip_id in failed])
+    hdf5.write_array(group, "retry", np.array([shard.failures[clip_id].retry for clip_id in failed], dtype=np.uint8))
+    hdf5.write_array(group, "fingerprint", [shard.fingerprints[clip_id] for clip_id in failed])
 
 
-# What every shard has; of rows, the others are arrays of the clips, and of motion these and the clips' groups.
-_COMMON = {"ids", "fingerprint", "failures"}
-_LISTS = {"frames", "size"}
+def _write_motion(file: hdf5.Group, records: Mapping[str, Record]) -> None:
+    ids = sorted(records)
+    lengths = [len(records[clip_id].arrays["kind"]) for clip_id in ids]
+    sizes = [[records[clip_id].attributes[edge] for edge in ("height", "width")] for clip_id in ids]
+    hdf5.write_array(file, "frames", np.array(lengths, dtype=np.int64))
+    hdf5.write_array(file, "size", np.array(sizes, dtype=np.int64).reshape(-1, 2))
+    for clip_id in ids:
+        group = file.create_group(clip_id)
+        group.attrs.update(sorted(records[clip_id].attributes.items()))
+        hdf5.write_arrays(group, records[clip_id].arrays)
 
 
-def _reusable(path: Path, kind: str, settings: Settings) -> Shard | None:
-    """What a shard holds; None where it is of another layout or kind, or was made with other settings."""
-    with hdf5.reading(path) as file:
-        if dict(file.attrs) != hdf5.head(kind, settings):
+# Members of every shard. All others are the groups of clips and _MOTION_LISTS (motion), or the arrays of the clips.
+_INDEX = {"ids", "fingerprint", "failures"}
+_MOTION_LISTS = {"frames", "size"}
+
+
+def _read_reusable(path: Path, kind: str, settings: Settings) -> Shard | None:
+    """Return a shard, or None if it is of another schema or kind or was computed with other settings."""
+    with hdf5.open_any_file(path) as file:
+        if dict(file.attrs) != hdf5.file_attributes(kind, settings):
             return None
-        ids, failures, prints = index(file)
+        ids, failures, fingerprints = read_index(file)
         if kind == "motion":
-            records = {clip_id: record(file, clip_id) for clip_id in ids}
+            records = {clip_id: read_record(file, clip_id) for clip_id in ids}
         else:
-            columns = {name: column(file, kind, name, len(ids)) for name in columns_of(file)}
+            columns = {name: read_column(file, kind, name, len(ids)) for name in column_names(file)}
             records = {key: Record({name: columns[name][row] for name in columns}) for row, key in enumerate(ids)}
-        return Shard(records, failures, prints)
+        return Shard(records, failures, fingerprints)
 
 
-def index(file: hdf5.Group) -> tuple[list[str], dict[str, Failure], dict[str, str]]:
-    """A shard's ids, its failures and the fingerprints of both."""
-    ids, why = hdf5.get(file, "ids", "U", None).tolist(), hdf5.group_of(file, "failures")
-    failed = hdf5.get(why, "ids", "U", None).tolist()
-    prints = [*hdf5.get(file, "fingerprint", "U", None).tolist(), *hdf5.get(why, "fingerprint", "U", None).tolist()]
-    reasons, retries = hdf5.get(why, "reason", "U", None).tolist(), hdf5.get(why, "retry", "uint8", None).tolist()
+def read_index(file: hdf5.Group) -> tuple[list[str], dict[str, Failure], dict[str, str]]:
+    """Return the ids of a shard, its failures by id, and the fingerprints of both by id."""
+    group = hdf5.read_group(file, "failures")
+    ids, failed = _read_texts(file, "ids"), _read_texts(group, "ids")
+    fingerprints = _read_texts(file, "fingerprint") + _read_texts(group, "fingerprint")
+    reasons, retries = _read_texts(group, "reason"), hdf5.read_array(group, "retry", "uint8", None).tolist()
     failures = [Failure(reason, bool(retry)) for reason, retry in zip(reasons, retries, strict=True)]
-    return ids, dict(zip(failed, failures, strict=True)), dict(zip(ids + failed, prints, strict=True))
+    return ids, dict(zip(failed, failures, strict=True)), dict(zip(ids + failed, fingerprints, strict=True))
 
 
-def lengths_and_sizes(file: hdf5.Group, clips: int) -> tuple[list[int], list[tuple[int, int]]]:
-    """Frames, and (height, width) in pixels, of each clip of a motion shard."""
-    sizes = hdf5.get(file, "size", "int64", clips, 2).tolist()
-    return hdf5.get(file, "frames", "int64", clips).tolist(), [(height, width) for height, width in sizes]
+def _read_texts(group: hdf5.Group, name: str) -> list[str]:
+    return hdf5.read_array(group, name, "U", None).tolist()
 
 
-def columns_of(file: hdf5.Group) -> list[str]:
-    """Names of the arrays of clips in a shard of rows."""
-    return sorted(set(file) - _COMMON)
+def read_lengths_and_sizes(file: hdf5.Group, clips: int) -> tuple[list[int], list[tuple[int, int]]]:
+    """Return the number of frames, and (height, width) in pixels, of each clip of a motion shard."""
+    sizes = hdf5.read_array(file, "size", "int64", clips, 2).tolist()
+    return hdf5.read_array(file, "frames", "int64", clips).tolist(), [(height, width) for height, width in sizes]
 
 
-def column(file: hdf5.Group, kind: str, name: str, clips: int) -> np.ndarray:
-    """One array of all clips of a shard of rows."""
-    return _array(file, kind, name, clips)
+def column_names(file: hdf5.Group) -> list[str]:
+    """Return the names of the clip arrays of a shard that is not of motion."""
+    return sorted(set(file) - _INDEX)
 
 
-def record(file: hdf5.Group, clip_id: str) -> Record:
-    """One motion clip, whole."""
-    group = hdf5.group_of(file, clip_id)
-    return Record({name: _array(group, "motion", name) for name in group}, _attributes(group))
+def read_column(file: hdf5.Group, kind: str, name: str, clips: int) -> np.ndarray:
+    """Return one array of all clips of a shard that is not of motion, in order of id."""
+    return _read_array(file, kind, name, clips)
 
 
-def kinds(file: hdf5.Group, clip_id: str) -> np.ndarray:
-    """The kind of each frame of a motion clip, uint8 [T]."""
-    return _array(hdf5.group_of(file, clip_id), "motion", "kind")
+def read_record(file: hdf5.Group, clip_id: str) -> Record:
+    """Return one motion clip."""
+    group = hdf5.read_group(file, clip_id)
+    return Record({name: _read_array(group, "motion", name) for name in group}, _read_attributes(group))
 
 
-def some_frames(file: hdf5.Group, clip_id: str, rows: Sequence[int] | np.ndarray) -> Record:
-    """One motion clip with the vectors of some frames alone."""
-    group = hdf5.group_of(file, clip_id)
-    arrays = {name: _array(group, "motion", name) for name in group if name != "vectors"}
-    return Record({**arrays, "vectors": hdf5.get_rows(group, "vectors", rows)}, _attributes(group))
+def read_frame_types(file: hdf5.Group, clip_id: str) -> np.ndarray:
+    """Return the frame types of a motion clip, uint8 [T]."""
+    return _read_array(hdf5.read_group(file, clip_id), "motion", "kind")
 
 
-def _attributes(group: hdf5.Group) -> dict[str, Any]:
+def read_record_frames(file: hdf5.Group, clip_id: str, frames: Sequence[int] | np.ndarray) -> Record:
+    """Return one motion clip with the vectors of these frames only."""
+    group = hdf5.read_group(file, clip_id)
+    arrays = {name: _read_array(group, "motion", name) for name in group if name != "vectors"}
+    return Record({**arrays, "vectors": hdf5.read_rows(group, "vectors", frames)}, _read_attributes(group))
+
+
+def _read_attributes(group: hdf5.Group) -> dict[str, Any]:
     return {key: np.asarray(value).item() for key, value in group.attrs.items()}
 
 
-def _array(group: hdf5.Group, kind: str, name: str, *first: int) -> np.ndarray:
-    """An array as the layout says it is, `first` before its own shape; of others only the type is checked."""
-    wanted = schema.ARRAYS[kind].get(name)
-    if wanted is None:
-        return hdf5.get(group, name, None, *first)
-    lengths = (length if isinstance(length, int) else None for length in wanted.shape)
-    return hdf5.get(group, name, wanted.dtype, *first, *lengths)
+def _read_array(group: hdf5.Group, kind: str, name: str, *leading: int) -> np.ndarray:
+    """Return an array, checked against its shape in the schema after the leading lengths.
 
-
-def damages(path: Path, file: hdf5.Group, kind: str) -> Iterator[str]:
-    """Read all of an opened shard; a sentence for each clip that is damaged.
-
-    Raises ValueError, or what HDF5 raises, where it is not one clip's fault.
+    The shape of an array that is not in the schema is checked for its leading lengths only.
     """
-    ids, failures, _ = index(file)
+    declared = schema.ARRAYS[kind].get(name)
+    if declared is None:
+        return hdf5.read_array(group, name, None, *leading)
+    lengths = (length if isinstance(length, int) else None for length in declared.shape)
+    return hdf5.read_array(group, name, declared.dtype, *leading, *lengths)
+
+
+def find_damage(path: Path, file: hdf5.Group, kind: str) -> Iterator[str]:
+    """Read all of an open shard and yield one sentence per damaged clip.
+
+    Raises ValueError, or the exceptions of HDF5, for damage that does not concern a single clip.
+    """
+    ids, failures, _ = read_index(file)
     if any(names != sorted(set(names)) for names in (ids, list(failures))) or set(ids) & failures.keys():
-        raise ValueError("its clips are not in order, or twice in it")
-    known = _COMMON | (_LISTS | set(ids) if kind == "motion" else set(columns_of(file)))
-    if set(file) != known:
-        raise ValueError(f"it lacks or has beside its clips {sorted(set(file) ^ known)[0]}")
-    yield from _damaged_motion(path, file, ids) if kind == "motion" else _damaged_rows(path, file, kind, ids)
+        raise ValueError("its clips are out of order or duplicated")
+    expected = _INDEX | (_MOTION_LISTS | set(ids) if kind == "motion" else set(column_names(file)))
+    if set(file) != expected:
+        raise ValueError(f"{sorted(set(file) ^ expected)[0]} is missing or does not belong to any clip")
+    yield from _find_damaged_motion(path, file, ids) if kind == "motion" else _find_damaged_rows(path, file, kind, ids)
 
 
-def _damaged_motion(path: Path, file: hdf5.Group, ids: list[str]) -> Iterator[str]:
-    lengths, sizes = lengths_and_sizes(file, len(ids))
+def _find_damaged_motion(path: Path, file: hdf5.Group, ids: list[str]) -> Iterator[str]:
+    lengths, sizes = read_lengths_and_sizes(file, len(ids))
     for clip_id, length, size in zip(ids, lengths, sizes, strict=True):
         try:
             with hdf5.read_errors_mean_damage(f"{path}: clip {clip_id}"):
-                clip = record(file, clip_id)
-                if {len(array) for array in clip.arrays.values()} != {length}:
-                    raise ValueError(f"its arrays are not all of {length} frames")
-                if (clip.attributes["height"], clip.attributes["width"]) != size:
+                record = read_record(file, clip_id)
+                if {len(array) for array in record.arrays.values()} != {length}:
+                    raise ValueError(f"not all of its arrays have {length} frames")
+                if (record.attributes["height"], record.attributes["width"]) != size:
                     raise ValueError("its attributes and `size` disagree")
         except UserError as error:
             yield str(error)
 
 
-def _damaged_rows(path: Path, file: hdf5.Group, kind: str, ids: list[str]) -> Iterator[str]:
-    for name in columns_of(file):
+def _find_damaged_rows(path: Path, file: hdf5.Group, kind: str, ids: list[str]) -> Iterator[str]:
+    for name in column_names(file):
         try:
-            column(file, kind, name, len(ids))
+            read_column(file, kind, name, len(ids))
         except OSError:
             for row in hdf5.unreadable_rows(file, name):
                 yield f"{path}: clip {ids[row]} is damaged ({name}); restore it with `dvc checkout` or delete it."

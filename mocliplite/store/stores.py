@@ -1,7 +1,7 @@
-"""Feature stores: what is computed once and shared.
+"""Feature stores: folders of shards that hold what is computed once and shared.
 
-A store is a folder of shards; a clip's shard follows from a hash of its id, so that a new clip changes one file. A
-shard is written under a partial name and takes its place by a rename. One run at a time brings a store up to date.
+A hash of the id determines the shard of a clip, so a new clip changes one file. A shard is written to a temporary file
+and renamed. Only one run at a time updates a store.
 """
 
 import hashlib
@@ -19,44 +19,44 @@ from mocliplite.store.hdf5 import Arrays, Settings
 from mocliplite.store.shards import (
     FrameSelector,
     Record,
-    column,
-    columns_of,
-    damages,
-    index,
-    kinds,
-    lengths_and_sizes,
-    record,
-    some_frames,
+    column_names,
+    find_damage,
+    read_column,
+    read_frame_types,
+    read_index,
+    read_lengths_and_sizes,
+    read_record,
+    read_record_frames,
 )
 from mocliplite.store.table_file import read_table
 
-# What lies beside the shards.
-TEXT_FILES = ("README.md", "failures.csv")
+# Text files in the folder of the shards.
+SIDECAR_FILES = ("README.md", "failures.csv")
 
 
 def shard_of(clip_id: str, shards: int) -> int:
-    """The shard of a clip: the same on every machine and whatever other clips there are."""
+    """Return the number of the shard of a clip. It depends on the id alone, never on the other clips or the machine."""
     return int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:8], "big") % shards
 
 
 def by_shard(ids: Iterable[str], kind: str) -> list[list[str]]:
-    """Ids sorted into the shards of a kind of store, in order of id."""
-    parts: list[list[str]] = [[] for _ in range(schema.SHARDS[kind])]
+    """Return the ids of each shard of a kind of store, in order of id."""
+    ids_by_shard: list[list[str]] = [[] for _ in range(schema.SHARDS[kind])]
     for clip_id in sorted(ids):
-        parts[shard_of(clip_id, schema.SHARDS[kind])].append(clip_id)
-    return parts
+        ids_by_shard[shard_of(clip_id, schema.SHARDS[kind])].append(clip_id)
+    return ids_by_shard
 
 
 def shard_path(folder: str | Path, number: int) -> Path:
-    """Where a shard lies."""
+    """Return the path of a shard."""
     return Path(folder, f"{number:04d}.h5")
 
 
 @contextmanager
 def updating(folder: str | Path, kind: str) -> Iterator[None]:
-    """Hold a store for one run that brings its shards up to date, and finish it.
+    """Lock a store while its shards are updated; at the end, write its sidecar files.
 
-    Raises UserError where another run holds it. What killed runs left half written is removed.
+    Partial files of killed runs are removed. Raises UserError if another run holds the lock.
     """
     with files.locked(Path(folder)):
         files.remove_partial_files(Path(folder))
@@ -65,39 +65,43 @@ def updating(folder: str | Path, kind: str) -> Iterator[None]:
 
 
 def write_sidecar_files(folder: str | Path, kind: str) -> None:
-    """Write README.md and failures.csv beside the shards, and remove what belongs to no store of today's layout."""
-    files.keep_only(Path(folder), {path.name for path in shard_paths(folder, kind)} | set(TEXT_FILES))
-    for name, text in text_files(open_store(folder)).items():
+    """Write README.md and failures.csv next to the shards, and remove all files that do not belong to the store."""
+    files.keep_only(Path(folder), {path.name for path in shard_paths(folder, kind)} | set(SIDECAR_FILES))
+    for name, text in sidecar_texts(open_store(folder)).items():
         files.write_text(Path(folder, name), text)
 
 
-def text_files(opened: "Store") -> dict[str, str]:
-    """The text of the files beside the shards."""
-    failures = files.rows_text(["id", "reason"], sorted(opened.failures.items()))
-    return {"README.md": schema.readme(opened.kind, opened.settings), "failures.csv": failures}
+def sidecar_texts(store: "Store") -> dict[str, str]:
+    """Return the text of each sidecar file by name."""
+    failures = files.rows_text(["id", "reason"], sorted(store.failures.items()))
+    return {"README.md": schema.readme(store.kind, store.settings), "failures.csv": failures}
 
 
 def shard_paths(folder: str | Path, kind: str) -> list[Path]:
-    """All shards of a store of this kind."""
+    """Return the paths of all shards of a store of this kind."""
     return [shard_path(folder, number) for number in range(schema.SHARDS[kind])]
 
 
 class Store:
-    """A store opened for reading: `ids` (sorted), `kind`, `settings`, `failures` (id -> Failure), `path`.
+    """A store opened for reading.
 
-    `fingerprints` tells what each clip or failure was made of; of a motion store, `lengths` the frames of each clip
-    and `sizes` its (height, width) in pixels.
+    path: folder of the store. kind: motion, keyframes or motion_embeddings. settings: the settings that decided the
+    values. ids: sorted ids of the clips. failures: Failure by id of each clip that could not be used. fingerprints:
+    hash by id of the content and settings of each clip or failure. Of motion stores only: lengths, number of frames by
+    id, and sizes, (height, width) in pixels by id.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         first = shard_path(path, 0)
         if not first.is_file():
-            raise UserError(f"{path} is not a feature store, or not pulled yet; run `dvc pull {path}` or `dvc repro`.")
-        with hdf5.opened(first) as file:
-            self.kind, self.settings = str(file.attrs["kind"]), hdf5.settings_of(file)
+            raise UserError(
+                f"{path} is not a feature store, or is not pulled yet; run `dvc pull {path}` or `dvc repro`."
+            )
+        with hdf5.open_file(first) as file:
+            self.kind, self.settings = str(file.attrs["kind"]), hdf5.read_settings(file)
         if self.kind not in schema.SHARDS:
-            raise UserError(f"{first} holds {self.kind}, which is no sharded store.")
+            raise UserError(f"{first} contains {self.kind}, which is not a sharded store; check the path.")
         self.failures: dict[str, Failure] = {}
         self.fingerprints: dict[str, str] = {}
         self.lengths: dict[str, int] = {}
@@ -105,153 +109,158 @@ class Store:
         self._shard: dict[str, Path] = {}
         for shard in shard_paths(path, self.kind):
             with open_shard(shard, self.kind, self.settings, first) as file:
-                here, failed, prints = index(file)
-                self.failures |= failed
-                self.fingerprints |= prints
-                self._shard |= dict.fromkeys(here, shard)
+                ids, failures, fingerprints = read_index(file)
+                self.failures |= failures
+                self.fingerprints |= fingerprints
+                self._shard |= dict.fromkeys(ids, shard)
                 if self.kind == "motion":
-                    lengths, sizes = lengths_and_sizes(file, len(here))
-                    self.lengths.update(zip(here, lengths, strict=True))
-                    self.sizes.update(zip(here, sizes, strict=True))
+                    lengths, sizes = read_lengths_and_sizes(file, len(ids))
+                    self.lengths.update(zip(ids, lengths, strict=True))
+                    self.sizes.update(zip(ids, sizes, strict=True))
         self.ids = sorted(self.fingerprints.keys() - self.failures.keys())
 
     def read(self, ids: Sequence[str], name: str = "embedding") -> np.ndarray:
-        """One array of many clips, rows in the order of ids: float32 [N, K, D] for embeddings.
+        """Return one array of the clips, rows in the order of ids: float32 [N, K, D] for embeddings.
 
-        Raises UserError naming a clip that the store lacks. Not for motion, whose clips differ in length.
+        Not for motion, where clips differ in length. Raises UserError for a clip that is not in the store.
         """
         parts, order = [], []
-        for shard, places in self._places(ids):
-            with hdf5.opened(shard, self.kind) as file:
-                here = {key: row for row, key in enumerate(hdf5.get(file, "ids", "U", None).tolist())}
-                parts.append(column(file, self.kind, name, len(here))[[here[ids[place]] for place in places]])
-                order += places
+        for shard, positions in self._positions_by_shard(ids):
+            with hdf5.open_file(shard, self.kind) as file:
+                in_file = hdf5.read_array(file, "ids", "U", None).tolist()
+                rows = {clip_id: row for row, clip_id in enumerate(in_file)}
+                column = read_column(file, self.kind, name, len(rows))
+                parts.append(column[[rows[ids[position]] for position in positions]])
+                order += positions
         return np.concatenate(parts)[np.argsort(order)]
 
     def sample(self) -> Arrays:
-        """The arrays of the first clip, by name; none where there is no clip. For their names, types and shapes."""
-        for shard, _ in self._places(self.ids[:1]):
-            with hdf5.opened(shard, self.kind) as file:
+        """Return the arrays of the first clip by name, as an example of types and shapes; empty without clips."""
+        for shard, _ in self._positions_by_shard(self.ids[:1]):
+            with hdf5.open_file(shard, self.kind) as file:
                 if self.kind == "motion":
-                    return dict(sorted(record(file, self.ids[0]).arrays.items()))
-                names = columns_of(file)
+                    return dict(sorted(read_record(file, self.ids[0]).arrays.items()))
+                names = column_names(file)
             return {name: self.read(self.ids[:1], name)[0] for name in names}
         return {}
 
     def records(self, ids: Sequence[str]) -> Iterator[tuple[str, Record]]:
         """Yield (id, Record) of motion clips, shard by shard, so that each file is opened once."""
-        for shard, places in self._places(ids):
-            with hdf5.opened(shard, self.kind) as file:
-                for place in places:
-                    yield ids[place], record(file, ids[place])
+        for shard, positions in self._positions_by_shard(ids):
+            with hdf5.open_file(shard, self.kind) as file:
+                for position in positions:
+                    yield ids[position], read_record(file, ids[position])
 
-    def read_frames(self, clip_id: str, choose: FrameSelector) -> Record:
-        """A motion clip of which `vectors` has only some frames: int8 [K, rows, cols, 2], in the order chosen.
+    def read_frames(self, clip_id: str, select_frames: FrameSelector) -> Record:
+        """Return a motion clip where `vectors`, int8 [K, rows, cols, 2], contains only the selected frames, in order.
 
-        `choose` gets `kind`, uint8 [T], of all frames and returns K indices, each as often as wanted. All other arrays
-        and the attributes come whole. Only the chunks that hold those frames are read. Safe in forked workers: no file
-        stays open.
+        select_frames receives the frame types, uint8 [T], and returns K frame indices, which may repeat. The other
+        arrays and the attributes are complete. Only the chunks with the selected frames are read. No file stays open,
+        so the method is safe in forked workers.
         """
-        ((shard, _),) = self._places([clip_id])
-        with hdf5.opened(shard, self.kind) as file:
-            kind = kinds(file, clip_id)
-        # Outside, or what goes wrong in there would pass for damage.
-        chosen = choose(kind)
-        with hdf5.reading(shard) as file:
-            return some_frames(file, clip_id, chosen)
+        ((shard, _),) = self._positions_by_shard([clip_id])
+        with hdf5.open_file(shard, self.kind) as file:
+            frame_types = read_frame_types(file, clip_id)
+        # Called while no file is open: its errors must not be reported as damage to the file.
+        frames = select_frames(frame_types)
+        with hdf5.open_any_file(shard) as file:
+            return read_record_frames(file, clip_id, frames)
 
     def verify(self) -> list[str]:
-        """Read every byte; a sentence for each damage, none where all is well."""
+        """Read every byte and return one sentence per damage; an empty list if there is none."""
         return verify(self.path)
 
-    def _places(self, ids: Sequence[str]) -> list[tuple[Path, list[int]]]:
-        """The shards that hold the ids, each with the places of its own in ids."""
+    def _positions_by_shard(self, ids: Sequence[str]) -> list[tuple[Path, list[int]]]:
+        """Return the shards of the clips, each with the positions of its clips in ids."""
         unknown = sorted({clip_id for clip_id in ids if clip_id not in self._shard})
         if unknown:
-            raise UserError(f"{self.path} lacks clip {unknown[0]} ({len(unknown)} in all); run `dvc repro`.")
-        places: dict[Path, list[int]] = {}
-        for place, clip_id in enumerate(ids):
-            places.setdefault(self._shard[clip_id], []).append(place)
-        return sorted(places.items())
+            raise UserError(
+                f"{self.path} does not contain clip {unknown[0]} ({len(unknown)} missing in total); run `dvc repro`."
+            )
+        positions: dict[Path, list[int]] = {}
+        for position, clip_id in enumerate(ids):
+            positions.setdefault(self._shard[clip_id], []).append(position)
+        return sorted(positions.items())
 
 
 def open_store(path: str | Path) -> Store:
-    """Open a folder of shards for reading. Raises UserError where there is none, or it is of another schema."""
+    """Open a folder of shards for reading. Raises UserError if it is not a store or is of another schema."""
     return Store(path)
 
 
 @contextmanager
 def open_shard(path: Path, kind: str, settings: Settings, first: Path) -> Iterator[hdf5.Group]:
-    """Yield one shard of a store whose first shard has these settings."""
+    """Yield an open shard. Raises UserError if its settings differ from these, the settings of the first shard."""
     if not path.is_file():
         raise UserError(f"{path} is missing; run `dvc pull {path.parent}` or `dvc repro`.")
-    with hdf5.opened(path, kind) as file:
-        if hdf5.settings_of(file) != settings:
-            raise UserError(f"{path} was made with other settings than {first}; run `dvc repro`.")
+    with hdf5.open_file(path, kind) as file:
+        if hdf5.read_settings(file) != settings:
+            raise UserError(f"{path} and {first} were computed with different settings; run `dvc repro`.")
         yield file
 
 
 def verify(path: str | Path) -> list[str]:
-    """Read all of a store or single file; a sentence for each damage, naming file and clip, none where all is well.
+    """Read every byte of a store or single file and return one sentence per damage, with file and clip.
 
-    Raises UserError where there is neither.
+    Raises UserError if there is neither a store nor a file at path.
     """
     if Path(path).is_file():
         try:
             read_table(path)
         except UserError as error:
             return [str(error)]
-        return _changed(Path(path))
-    heads = [head for head in map(_head, sorted(Path(path).glob("[0-9]*.h5"))) if head]
-    if not heads:
-        raise UserError(f"{path} is not a feature store, or not pulled yet; run `dvc pull {path}` or `dvc repro`.")
-    kind, settings = heads[0]
-    found = [sentence for number in range(schema.SHARDS[kind]) for sentence in _damages(path, number, kind, settings)]
-    names = {shard.name for shard in shard_paths(path, kind)} | set(TEXT_FILES)
-    strange = sorted(name.name for name in Path(path).iterdir() if name.name not in names)
-    found += [f"{path}/{name} is no part of the store; remove it." for name in strange]
-    return found or _wrong_beside(open_store(path))
+        return _check_digest(Path(path))
+    readable = [found for found in map(_kind_and_settings, sorted(Path(path).glob("[0-9]*.h5"))) if found]
+    if not readable:
+        raise UserError(f"{path} is not a feature store, or is not pulled yet; run `dvc pull {path}` or `dvc repro`.")
+    kind, settings = readable[0]
+    damage = [line for number in range(schema.SHARDS[kind]) for line in _verify_shard(path, number, kind, settings)]
+    names = {shard.name for shard in shard_paths(path, kind)} | set(SIDECAR_FILES)
+    unknown = sorted(file.name for file in Path(path).iterdir() if file.name not in names)
+    damage += [f"{path}/{name} does not belong to the store; remove it." for name in unknown]
+    return damage or _verify_sidecar_files(open_store(path))
 
 
-def _head(shard: Path) -> tuple[str, dict[str, Any]] | None:
-    """Kind and settings of a shard, None where it does not even tell these."""
+def _kind_and_settings(shard: Path) -> tuple[str, dict[str, Any]] | None:
+    """Return kind and settings of a shard, None if they cannot be read."""
     try:
-        with hdf5.opened(shard) as file:
+        with hdf5.open_file(shard) as file:
             kind = str(file.attrs["kind"])
-            return (kind, hdf5.settings_of(file)) if kind in schema.SHARDS else None
+            return (kind, hdf5.read_settings(file)) if kind in schema.SHARDS else None
     except UserError:
         return None
 
 
-def _damages(folder: str | Path, number: int, kind: str, settings: Settings) -> list[str]:
-    """A sentence for each damage in one shard."""
+def _verify_shard(folder: str | Path, number: int, kind: str, settings: Settings) -> list[str]:
+    """Return one sentence per damage in one shard."""
     path = shard_path(folder, number)
-    found: list[str] = []
+    damage: list[str] = []
     try:
         with open_shard(path, kind, settings, shard_path(folder, 0)) as file:
-            for clip_id in index(file)[2]:
+            for clip_id in read_index(file)[2]:
                 if shard_of(clip_id, schema.SHARDS[kind]) != number:
                     raise ValueError(f"clip {clip_id} belongs to another shard")
-            found.extend(damages(path, file, kind))
+            damage.extend(find_damage(path, file, kind))
     except UserError as error:
-        found.append(str(error))
-    return found or _changed(path)
+        damage.append(str(error))
+    return damage or _check_digest(path)
 
 
-def _changed(path: Path) -> list[str]:
-    """A sentence where a file whose values can all be read is not what was written."""
-    if hdf5.intact(path):
+def _check_digest(path: Path) -> list[str]:
+    """Return one sentence if the bytes of a readable file are not the bytes that were written."""
+    if hdf5.digest_matches(path):
         return []
     return [
-        f"{path} is damaged (its digest differs, though all can be read); restore it with `dvc checkout` or delete it."
+        f"{path} is damaged (its values can be read, but its digest differs); restore it with `dvc checkout` or delete "
+        "it."
     ]
 
 
-def _wrong_beside(opened: Store) -> list[str]:
-    """A sentence for each file beside the shards that does not say what they hold."""
-    wrong = []
-    for name, text in text_files(opened).items():
-        path = opened.path / name
+def _verify_sidecar_files(store: Store) -> list[str]:
+    """Return one sentence per sidecar file that does not match the shards."""
+    damage = []
+    for name, text in sidecar_texts(store).items():
+        path = store.path / name
         if not path.is_file() or path.read_bytes() != text.encode():
-            wrong.append(f"{path} does not say what the shards hold; restore it with `dvc checkout` or delete it.")
-    return wrong
+            damage.append(f"{path} does not match the shards; restore it with `dvc checkout` or delete it.")
+    return damage

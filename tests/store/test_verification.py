@@ -1,4 +1,4 @@
-"""Damage and malice: every bit that means something is checked, and nothing in a file is trusted."""
+"""Damaged and malicious files: every bit that carries meaning is checked, and no content is trusted."""
 
 from pathlib import Path
 
@@ -16,50 +16,50 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 @every_kind
-def test_a_sound_store_has_no_damage(kind):
+def test_an_intact_store_has_no_damage(kind):
     build("s", kind, failed=["clip03"])
     assert stores.open_store("s").verify() == []
     build("empty", kind, [])
     assert stores.verify("empty") == []
 
 
-def test_what_is_no_store_cannot_be_verified():
+def test_a_folder_without_a_store_cannot_be_verified():
     Path("s").mkdir()
-    wanted = "s is not a feature store, or not pulled yet; run `dvc pull s` or `dvc repro`."
+    wanted = "s is not a feature store, or is not pulled yet; run `dvc pull s` or `dvc repro`."
     assert sentence_of(stores.verify, "s") == wanted
 
 
 @every_kind
-def test_bits_flipped_at_random_are_all_reported(kind):
+def test_all_randomly_flipped_bits_are_reported(kind):
     build("s", kind, IDS[:8], failed=["clip03"])
-    rng, kept = np.random.default_rng(KINDS.index(kind)), bytes_of("s")
-    sizes = np.array([len(kept[name]) for name in sorted(kept)])
-    names = rng.choice(sorted(kept), size=200, p=sizes / sizes.sum())
+    rng, original = np.random.default_rng(KINDS.index(kind)), bytes_of("s")
+    sizes = np.array([len(original[name]) for name in sorted(original)])
+    names = rng.choice(sorted(original), size=200, p=sizes / sizes.sum())
     for name in names:
-        flip(Path("s", name), int(rng.integers(len(kept[name]))), int(rng.integers(8)))
+        flip(Path("s", name), int(rng.integers(len(original[name]))), int(rng.integers(8)))
         found = stores.verify("s")
         assert found
         assert all(f"s/{name}" in sentence for sentence in found)
-        Path("s", name).write_bytes(kept[name])
+        Path("s", name).write_bytes(original[name])
     assert stores.verify("s") == []
 
 
 @every_kind
-def test_a_flipped_bit_that_reading_does_not_notice_changes_no_value(kind):
+def test_a_flipped_bit_that_readers_do_not_detect_changes_no_value(kind):
     build("s", kind, failed=["clip03"])
     path, ids = shard_of("clip07", kind), stores.open_store("s").ids
-    sound, whole, unnoticed = values(stores.open_store("s"), ids), path.read_bytes(), 0
-    places = np.random.default_rng(0).choice(len(whole), 100, replace=False)
-    for place in map(int, places):
-        flip(path, place)
+    expected, whole, undetected = values(stores.open_store("s"), ids), path.read_bytes(), 0
+    positions = np.random.default_rng(0).choice(len(whole), 100, replace=False)
+    for position in map(int, positions):
+        flip(path, position)
         try:
             opened = stores.open_store("s")
-            assert (opened.ids, values(opened, ids)) == (ids, sound)
-            unnoticed += 1
+            assert (opened.ids, values(opened, ids)) == (ids, expected)
+            undetected += 1
         except UserError:
             pass
         path.write_bytes(whole)
-    assert 0 < unnoticed < 100
+    assert 0 < undetected < 100
 
 
 def chunk_of(path, name, number=0):
@@ -67,7 +67,7 @@ def chunk_of(path, name, number=0):
         return file[name].id.get_chunk_info(number)
 
 
-def test_damaged_motion_names_the_clip():
+def test_damage_in_motion_names_the_clip():
     build("s", "motion")
     path = shard_of("clip07", "motion")
     flip(path, chunk_of(path, "clip07/vectors").byte_offset + 3)
@@ -75,7 +75,7 @@ def test_damaged_motion_names_the_clip():
     assert found.startswith(f"{path}: clip clip07 is damaged (")
 
 
-def test_damaged_rows_name_the_clips_of_their_chunk():
+def test_damage_in_embeddings_names_the_clips_of_the_chunk():
     build("s", "keyframes")
     path = shard_of("clip07", "keyframes")
     flip(path, chunk_of(path, "embedding").byte_offset + 3)
@@ -85,7 +85,7 @@ def test_damaged_rows_name_the_clips_of_their_chunk():
     assert stores.verify("s") == [f"{path}: clip {clip_id} {tail}" for clip_id in ids]
 
 
-def test_a_damaged_table():
+def test_damage_in_a_table_is_reported():
     table_file.write_table("t.h5", "pairs", {"label": np.arange(5), "logit_scale": np.array(4.6)}, {})
     assert stores.verify("t.h5") == []
     whole = Path("t.h5").read_bytes()
@@ -97,7 +97,7 @@ def test_a_damaged_table():
 
 
 @every_kind
-def test_a_missing_shard_is_a_damage_and_the_others_are_still_read(kind):
+def test_a_missing_shard_is_reported_and_the_others_are_verified(kind):
     build("s", kind)
     Path("s/0000.h5").unlink()
     Path("s/0001.h5").write_bytes(b"")
@@ -107,17 +107,17 @@ def test_a_missing_shard_is_a_damage_and_the_others_are_still_read(kind):
 
 
 @every_kind
-def test_a_stranger_in_the_folder(kind):
+def test_other_files_in_the_folder_are_reported(kind):
     build("s", kind)
     Path("s/notes.txt").write_text("")
-    assert stores.verify("s") == ["s/notes.txt is no part of the store; remove it."]
+    assert stores.verify("s") == ["s/notes.txt does not belong to the store; remove it."]
 
 
 @pytest.mark.parametrize("name", ["README.md", "failures.csv"])
-def test_files_beside_the_shards_must_say_what_these_hold(name):
+def test_sidecar_files_must_match_the_shards(name):
     build("s", "keyframes", failed=["clip03"])
-    Path("s", name).write_text("all is well")
-    wanted = f"s/{name} does not say what the shards hold; restore it with `dvc checkout` or delete it."
+    Path("s", name).write_text("other text")
+    wanted = f"s/{name} does not match the shards; restore it with `dvc checkout` or delete it."
     assert stores.verify("s") == [wanted]
 
 
@@ -129,41 +129,39 @@ def reason(path, call, *arguments):
     return sentence.removeprefix(head).removesuffix(tail)
 
 
-def replaced(path, name, make):
-    """Put what make(file) makes in place of a member."""
+def replace_member(path, name, create):
+    """Replace a member of the file by the result of create(file)."""
     with h5py.File(path, "r+") as file:
         del file[name]
-        made = make(file)
-        if made is not None:
-            file[name] = made
+        file[name] = create(file)
 
 
-HOSTILE = {
+WRONG_IDS = {
     "a soft link": (lambda _: h5py.SoftLink("/fingerprint"), "is a link or not a dataset"),
     "an external link": (lambda _: h5py.ExternalLink("/etc/other.h5", "/ids"), "is a link or not a dataset"),
     "a group": (lambda file: file.create_group("elsewhere"), "is a link or not a dataset"),
-    "texts of any length": (lambda _: np.array([b"a"], dtype=h5py.string_dtype()), "which no store does"),
-    "a record": (lambda _: np.zeros(1, dtype=[("a", int)]), "which no store does"),
+    "variable-length text": (lambda _: np.array([b"a"], dtype=h5py.string_dtype()), "which stores do not use"),
+    "a compound type": (lambda _: np.zeros(1, dtype=[("a", int)]), "which stores do not use"),
     "numbers": (lambda _: np.zeros(3), "not U [None]"),
-    "a table of texts": (lambda _: np.array([[b"a"]], dtype=h5py.string_dtype("utf-8", 1)), "not U [None]"),
+    "two-dimensional text": (lambda _: np.array([[b"a"]], dtype=h5py.string_dtype("utf-8", 1)), "not U [None]"),
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_ids_that_are_something_else_are_refused(name):
+@pytest.mark.parametrize("name", WRONG_IDS)
+def test_ids_of_another_type_are_refused(name):
     build("s", "keyframes")
-    make, wanted = HOSTILE[name]
-    replaced("s/0002.h5", "ids", make)
+    create, wanted = WRONG_IDS[name]
+    replace_member("s/0002.h5", "ids", create)
     assert wanted in reason("s/0002.h5", stores.open_store, "s")
     assert stores.verify("s")
     assert reason("s/0002.h5", build, "s", "keyframes")
 
 
-def put_other(path, make):
+def replace_embeddings(path, create):
     with h5py.File(path, "r+") as file:
         count = len(file["ids"])
         del file["embedding"]
-        make(file, count)
+        create(file, count)
 
 
 def external(file, count):
@@ -178,42 +176,42 @@ def virtual(file, count):
     file.create_virtual_dataset("embedding", layout)
 
 
-OTHERS = {
+WRONG_EMBEDDINGS = {
     "of another type": (lambda file, count: file.create_dataset("embedding", data=np.zeros((count, 2, 4))), "float64"),
     "with surplus rows": (lambda file, n: file.create_dataset("embedding", data=np.zeros((n + 1, 2, 4), "f4")), "not"),
     "without an axis": (lambda file, count: file.create_dataset("embedding", data=np.zeros((count, 2), "f4")), "not"),
-    "in another file": (external, "lies in other files"),
-    "put together from other files": (virtual, "lies in other files"),
-    "packed by another filter": (
+    "in another file": (external, "refers to other files"),
+    "virtual": (virtual, "refers to other files"),
+    "compressed with another filter": (
         lambda file, n: file.create_dataset("embedding", data=np.zeros((n, 2, 4), "f4"), compression="lzf"),
         "needs other filters",
     ),
-    "as large as all memory": (
+    "larger than the file can contain": (
         lambda file, n: file.create_dataset("embedding", (n, 1 << 20, 1 << 20), "f4", chunks=(1, 1, 1 << 20)),
-        "more than the file holds",
+        "more than the file can contain",
     ),
-    "with chunks that are not there": (
+    "with missing chunks": (
         lambda file, n: file.create_dataset("embedding", (n, 2, 4), "f4", chunks=(1, 2, 4)).__setitem__(0, 1),
-        "lacks chunks",
+        "has missing chunks",
     ),
 }
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_embeddings_that_are_something_else_are_refused(name):
+@pytest.mark.parametrize("name", WRONG_EMBEDDINGS)
+def test_embeddings_of_another_layout_are_refused(name):
     build("s", "keyframes")
-    path, (make, wanted) = shard_of("clip07", "keyframes"), OTHERS[name]
-    put_other(path, make)
+    path, (create, wanted) = shard_of("clip07", "keyframes"), WRONG_EMBEDDINGS[name]
+    replace_embeddings(path, create)
     assert wanted in reason(path, stores.open_store("s").read, ["clip07"])
     assert any(str(path) in sentence for sentence in stores.verify("s"))
     assert reason(path, build, "s", "keyframes")
 
 
 @pytest.mark.parametrize("name", ["vectors", "kind"])
-def test_motion_linked_from_elsewhere_is_refused(name):
+def test_motion_arrays_that_are_links_are_refused(name):
     build("s", "motion")
     path = shard_of("clip07", "motion")
-    replaced(path, f"clip07/{name}", lambda _: h5py.ExternalLink("other.h5", "/x"))
+    replace_member(path, f"clip07/{name}", lambda _: h5py.ExternalLink("other.h5", "/x"))
     wanted = f"{name} is a link or not a dataset"
     assert reason(path, list, stores.open_store("s").records(["clip07"])) == wanted
     assert reason(path, stores.open_store("s").read_frames, "clip07", lambda _: [0]) == wanted
@@ -223,20 +221,20 @@ def test_motion_linked_from_elsewhere_is_refused(name):
 def test_a_clip_that_is_a_link_is_refused():
     build("s", "motion")
     path = shard_of("clip07", "motion")
-    replaced(path, "clip07", lambda _: h5py.SoftLink("/failures"))
+    replace_member(path, "clip07", lambda _: h5py.SoftLink("/failures"))
     assert reason(path, list, stores.open_store("s").records(["clip07"])) == "clip07 is a link or not a group"
 
 
-def test_a_clip_whose_arrays_disagree_is_found():
+def test_a_clip_with_arrays_of_different_lengths_is_reported():
     build("s", "motion")
     path = shard_of("clip07", "motion")
-    replaced(path, "clip07/kind", lambda _: np.zeros(99, np.uint8))
+    replace_member(path, "clip07/kind", lambda _: np.zeros(99, np.uint8))
     (found,) = stores.verify("s")
-    assert found.startswith(f"{path}: clip clip07 is damaged (its arrays are not all of ")
+    assert found.startswith(f"{path}: clip clip07 is damaged (not all of its arrays have ")
 
 
 @every_kind
-def test_a_clip_in_the_wrong_shard_is_found(kind):
+def test_a_clip_in_the_wrong_shard_is_reported(kind):
     path = shard_of("clip07", kind)
     build("s", kind)
     wrong = next(key for key in IDS if shard_of(key, kind) != path)
@@ -245,14 +243,14 @@ def test_a_clip_in_the_wrong_shard_is_found(kind):
     assert reason_in(stores.verify("s")) == f"clip {wrong} belongs to another shard"
 
 
-def reason_in(found):
-    (sentence,) = found
+def reason_in(damage):
+    (sentence,) = damage
     return sentence.partition("(")[2].rpartition(")")[0]
 
 
 @every_kind
 @pytest.mark.parametrize("settings", ["[1]", "{", "7"])
-def test_settings_that_are_none_are_refused(kind, settings):
+def test_settings_that_are_not_a_json_object_are_refused(kind, settings):
     build("s", kind)
     alter("s/0000.h5", settings=settings)
     assert reason("s/0000.h5", stores.open_store, "s")
