@@ -1,6 +1,6 @@
-"""Find the clips and give each an id, path, label, group and content hash; knows nothing of splits.
+"""Find the clips and record the id, path, label, group and content hash of each.
 
-Reads dataset.root, and classInd.txt of dataset.lists where it is; writes features/clips.csv.
+Reads dataset.root and, if it exists, classInd.txt in dataset.lists. Writes features/clips.csv.
 """
 
 from mocliplite import params

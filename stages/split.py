@@ -1,6 +1,6 @@
-"""Say of each clip whether it is for training, validation or test.
+"""Assign each clip to train, validation or test.
 
-Reads features/clips.csv and the lists in dataset.lists; writes features/splits.csv.
+Reads features/clips.csv and the lists in dataset.lists. Writes features/splits.csv.
 """
 
 from collections import Counter

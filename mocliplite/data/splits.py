@@ -1,6 +1,6 @@
-"""Which clips are for training, validation and test: by official lists, or by a cut of our own.
+"""Split of the clips into train, validation and test: from official lists, or by groups with a seed.
 
-A clip's id, label and group decide, never the order in which clips come.
+The split depends on the ids, labels and groups of the clips, never on their order.
 """
 
 import re
@@ -21,84 +21,84 @@ Split = Literal["train", "val", "test", "unused"]
 
 
 def write_splits(path: str | Path, splits: Mapping[str, Split]) -> None:
-    """Replace path by a CSV of id and split in order of id."""
+    """Write the splits to path as CSV with the columns id and split, in order of id."""
     write_rows(path, ["id", "split"], sorted(splits.items()))
 
 
 def read_splits(path: str | Path) -> dict[str, Split]:
-    """Read what write_splits wrote: split by id. Raises UserError where the file is absent or another one."""
+    """Return the split of each clip by id. Raises UserError if the file is missing or not from write_splits."""
     splits: dict[str, Split] = {}
-    for id_, split in read_rows(path, ["id", "split"]):
-        if split not in get_args(Split) or id_ in splits:
-            raise UserError(f"{path}: {id_} is {split!r}, an unknown or second split; run `dvc repro` to renew it.")
-        splits[id_] = cast(Split, split)
+    for clip_id, split in read_rows(path, ["id", "split"]):
+        if split not in get_args(Split) or clip_id in splits:
+            problem = f"clip {clip_id} has the unknown or repeated split {split!r}"
+            raise UserError(f"{path}: {problem}; run `dvc repro` to write it again.")
+        splits[clip_id] = cast(Split, split)
     return splits
 
 
 def split_clips(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, Split]:
-    """Split by id: test from the official lists or a cut of our own, then validation out of train; checked."""
-    splits = cut(clips, settings) if settings.lists == params.NO_PATH else official_split(clips, settings)
+    """Return the split of each clip by id: test from official lists or by groups, then validation from train.
+
+    Raises UserError if the result fails check_splits.
+    """
+    splits = split_by_group(clips, settings) if settings.lists == params.NO_PATH else official_split(clips, settings)
     check_splits(clips, splits, settings, ("train", "test"))
-    splits = cut_validation(clips, splits, settings)
+    splits = split_validation(clips, splits, settings)
     check_splits(clips, splits, settings, ("train", "val", "test"))
     return splits
 
 
 def check_splits(
-    clips: Sequence[Clip], splits: Mapping[str, Split], settings: params.Dataset, parts: Sequence[Split]
+    clips: Sequence[Clip], splits: Mapping[str, Split], settings: params.Dataset, required: Sequence[Split]
 ) -> None:
-    """Raise UserError where a part is empty, a group straddles, or a class has no train clip.
-
-    The group of a clip from official lists is its label and group together: there, g01 of one class has nothing to do
-    with g01 of another.
-    """
-    for part in parts:
-        if part not in splits.values():
-            raise UserError(f"no clip is for {part}; {_remedy(settings)}.")
-    first: dict[str, Clip] = {}
+    """Raise UserError if a required split is empty, a group is in two splits, or a class has no train clip."""
+    for split in required:
+        if split not in splits.values():
+            raise UserError(f"there is no {split} clip; {_advice(settings)}.")
+    first_of_group: dict[str, Clip] = {}
     for clip in sorted(clips, key=lambda clip: clip.id):
         if splits[clip.id] == "unused":
             continue
-        other = first.setdefault(group_of(clip, settings), clip)
-        here, there = splits[clip.id], splits[other.id]
-        if here != there:
-            both = f"{other.path} is for {there} and {clip.path} for {here}"
-            raise UserError(f"group {group_of(clip, settings)} straddles: {both}; correct dataset.group or the lists.")
+        group = group_of(clip, settings)
+        other = first_of_group.setdefault(group, clip)
+        if splits[clip.id] != splits[other.id]:
+            both = f"{splits[other.id]} ({other.path}) and {splits[clip.id]} ({clip.path})"
+            raise UserError(f"group {group} is in both {both}; correct dataset.group or the lists.")
     for label in sorted({clip.label for clip in clips}):
-        own = Counter(splits[clip.id] for clip in clips if clip.label == label)
-        if not own["train"]:
-            where = ", ".join(f"{part} {own[part]}" for part in get_args(Split) if own[part])
-            raise UserError(f"class {label} has no train clip ({where}); add clips of it, or {_remedy(settings)}.")
+        counts = Counter(splits[clip.id] for clip in clips if clip.label == label)
+        if not counts["train"]:
+            found = ", ".join(f"{split} {counts[split]}" for split in get_args(Split) if counts[split])
+            raise UserError(f"class {label} has no train clip ({found}); add clips to it, or {_advice(settings)}.")
 
 
-def _remedy(settings: params.Dataset) -> str:
+def _advice(settings: params.Dataset) -> str:
     if settings.lists != params.NO_PATH:
         return "change dataset.split, seed or val, or the lists"
     return f"change dataset.{'split, seed' if settings.folds else 'seed, test'} or val"
 
 
 def group_of(clip: Clip, settings: params.Dataset) -> str:
-    """The name of a clip's group among all clips: with official lists, groups are numbered class by class."""
+    """Return the unique name of the group of a clip. Official lists number groups per class, so it has the class."""
     return clip.group if settings.lists == params.NO_PATH else f"{clip.label}/{clip.group}"
 
 
 def official_split(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, Split]:
-    """Split by id as the lists of dataset.split in the folder dataset.lists say, in UCF101's or HMDB51's format.
+    """Return the split of each clip by id from the official lists of dataset.split, in UCF101 or HMDB51 format.
 
-    Every clip must be in a list and every clip of the lists among the clips, save those that dataset.include leaves
-    out. Endings are not compared: clips may have been re-encoded into another container. Raises UserError otherwise.
+    Raises UserError if a clip is in no list or a listed clip is missing, unless dataset.include excludes it. File name
+    extensions are not compared, because clips may have been re-encoded to another container.
     """
-    named = _by_stem(read_entries(settings, ENDINGS))
+    listed = _by_stem(read_entries(settings, ENDINGS))
     stems = {stem_of(clip.path): clip for clip in sorted(clips, key=lambda clip: clip.path)}
-    lacking = [entry for stem, entry in named.items() if stem not in stems and _may_include(entry, settings.include)]
-    if lacking:
-        first = f"{lacking[0].where}: {lacking[0].path} is not in {settings.root}"
-        raise UserError(f"{first} ({len(lacking)} such clips in all); add the clips or correct the list.")
-    surplus = [clip.path for stem, clip in stems.items() if stem not in named]
-    if surplus:
-        first = f"{settings.lists}: no list of split {settings.split} names {surplus[0]}"
-        raise UserError(f"{first} ({len(surplus)} such clips in all); narrow dataset.include or correct the lists.")
-    return {clip.id: named[stem].split for stem, clip in stems.items()}
+    missing = [entry for stem, entry in listed.items() if stem not in stems and _may_include(entry, settings.include)]
+    if missing:
+        first = f"{missing[0].location}: {missing[0].path} is not in {settings.root}"
+        raise UserError(f"{first} ({len(missing)} missing in total); add the clips or correct the list.")
+    unlisted = [clip.path for stem, clip in stems.items() if stem not in listed]
+    if unlisted:
+        first = f"{settings.lists}: {unlisted[0]} is in no list of split {settings.split}"
+        raise UserError(f"{first} ({len(unlisted)} unlisted in total); narrow dataset.include or correct the lists.")
+    return {clip.id: listed[stem].split for stem, clip in stems.items()}
 
 
 def _may_include(entry: Entry, include: str) -> bool:
@@ -106,70 +106,74 @@ def _may_include(entry: Entry, include: str) -> bool:
 
 
 def _by_stem(entries: Iterable[Entry]) -> dict[str, Entry]:
-    named: dict[str, Entry] = {}
+    """Return the entries by path without extension. Raises UserError if a clip is listed twice."""
+    by_stem: dict[str, Entry] = {}
     for entry in entries:
-        first = named.setdefault(stem_of(entry.path), entry)
+        first = by_stem.setdefault(stem_of(entry.path), entry)
         if first is not entry:
-            again = f"{entry.path} is for {entry.split} here and for {first.split} in {first.where}"
-            raise UserError(f"{entry.where}: {again}; delete one of the two lines.")
-    return named
+            conflict = f"{entry.path} is listed for {entry.split} here and for {first.split} in {first.location}"
+            raise UserError(f"{entry.location}: {conflict}; delete one of the two lines.")
+    return by_stem
 
 
-def cut(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, Split]:
-    """Train or test by id, for clips that come without lists; whole groups, classes spread evenly, seeded.
+def split_by_group(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, Split]:
+    """Return train or test by id for clips without lists: whole groups, stratified by class, with dataset.seed.
 
-    With dataset.folds, fold dataset.split is the test. As many folds as groups leave one group out: fold i is then the
-    i-th group, numbers in the names counted as numbers (g2 before g10), and no seed plays a part. Without folds,
-    dataset.test is met to the nearest p/q with q up to 10: of q folds, the first p are the test.
+    With dataset.folds, fold dataset.split is the test fold. If there are as many folds as groups, the split is
+    leave-one-group-out: fold i is the i-th group in natural order (g2 before g10), independent of the seed. Without
+    folds, dataset.test is rounded to the nearest fraction p/q with q up to 10, and the first p of q folds are the test
+    clips.
     """
     if settings.folds is None:
-        test = _share(clips, settings, "test")
+        test = _select_fraction(clips, settings, "test")
     elif settings.folds == len({clip.group for clip in clips}):
-        group = sorted({clip.group for clip in clips}, key=_natural)[settings.split - 1]
+        group = sorted({clip.group for clip in clips}, key=_natural_sort_key)[settings.split - 1]
         test = {clip.id for clip in clips if clip.group == group}
     else:
-        most = _most_folds(clips, settings)
-        if settings.folds > most:
-            raise _too_few(clips, settings, "folds", settings.folds, f"set it to {most} or fewer")
+        limit = _max_folds(clips, settings)
+        if settings.folds > limit:
+            raise _too_few(clips, settings, "folds", settings.folds, f"set it to {limit} or fewer")
         test = _folds(clips, settings, settings.folds)[settings.split - 1]
     return {clip.id: "test" if clip.id in test else "train" for clip in clips}
 
 
-def cut_validation(clips: Sequence[Clip], splits: Mapping[str, Split], settings: params.Dataset) -> dict[str, Split]:
-    """The same splits with a share dataset.val of train turned into val, as `cut` meets dataset.test."""
-    val = _share([clip for clip in clips if splits[clip.id] == "train"], settings, "val")
-    return {id_: "val" if id_ in val else split for id_, split in splits.items()}
+def split_validation(clips: Sequence[Clip], splits: Mapping[str, Split], settings: params.Dataset) -> dict[str, Split]:
+    """Return the splits with the fraction dataset.val of the train clips, whole groups, moved to val."""
+    val = _select_fraction([clip for clip in clips if splits[clip.id] == "train"], settings, "val")
+    return {clip_id: "val" if clip_id in val else split for clip_id, split in splits.items()}
 
 
-def _share(clips: Sequence[Clip], settings: params.Dataset, key: Literal["test", "val"]) -> set[str]:
-    """Ids of about the share dataset.<key> of the clips."""
-    share: float = getattr(settings, key)
-    part = Fraction(share).limit_denominator(10)
-    if part.denominator == 1:
-        wanted = "0.1 or more" if part == 0 else "0.9 or less"
-        raise UserError(f"dataset.{key} is {share}, nearer to {part} than to a tenth; set it to {wanted}.")
-    most = _most_folds(clips, settings)
-    if part.denominator > most:
-        raise _too_few(clips, settings, key, part.denominator, f"set it to {_nearest_share(share, most):.2f}")
-    return set().union(*_folds(clips, settings, part.denominator)[: part.numerator])
+def _select_fraction(clips: Sequence[Clip], settings: params.Dataset, key: Literal["test", "val"]) -> set[str]:
+    """Return the ids of about the fraction dataset.<key> of the clips."""
+    given: float = getattr(settings, key)
+    fraction = Fraction(given).limit_denominator(10)
+    if fraction.denominator == 1:
+        allowed = "at least 0.1" if fraction == 0 else "at most 0.9"
+        raise UserError(f"dataset.{key} is {given}, which is rounded to {fraction}; set it to {allowed}.")
+    limit = _max_folds(clips, settings)
+    if fraction.denominator > limit:
+        raise _too_few(clips, settings, key, fraction.denominator, f"set it to {_nearest_fraction(given, limit):.2f}")
+    return set().union(*_folds(clips, settings, fraction.denominator)[: fraction.numerator])
 
 
-def _nearest_share(share: float, most: int) -> float:
-    most = max(most, 2)
-    nearest = Fraction(share).limit_denominator(most)
-    return float(min(max(nearest, Fraction(1, most)), Fraction(most - 1, most)))
+def _nearest_fraction(given: float, folds: int) -> float:
+    """Return the nearest fraction between 0 and 1, both excluded, that this number of folds can give."""
+    folds = max(folds, 2)
+    nearest = Fraction(given).limit_denominator(folds)
+    return float(min(max(nearest, Fraction(1, folds)), Fraction(folds - 1, folds)))
 
 
-def _too_few(clips: Sequence[Clip], settings: params.Dataset, key: str, parts: int, advice: str) -> UserError:
+def _too_few(clips: Sequence[Clip], settings: params.Dataset, key: str, folds: int, advice: str) -> UserError:
+    """Return the error for a setting that needs more folds than the clips allow."""
     groups = len({group_of(clip, settings) for clip in clips})
-    there = f"{'train has' if key == 'val' else 'there are'} {groups} groups and at most {_largest_class(clips)} clips"
-    advice = advice if _most_folds(clips, settings) > 1 else "add clips, or groups by dataset.group"
-    needs = f"dataset.{key} is {getattr(settings, key)}, which takes {parts} groups and {parts} clips in a class"
-    return UserError(f"{needs}, but {there} in a class; {advice}.")
+    found = f"{'train has' if key == 'val' else 'there are'} {groups} groups and at most {_largest_class(clips)} clips"
+    advice = advice if _max_folds(clips, settings) > 1 else "add clips, or define more groups with dataset.group"
+    needs = f"dataset.{key} is {getattr(settings, key)}, which needs {folds} groups and {folds} clips per class"
+    return UserError(f"{needs}, but {found} per class; {advice}.")
 
 
-def _most_folds(clips: Sequence[Clip], settings: params.Dataset) -> int:
-    # The second limit is scikit-learn's: more folds than any class has clips cannot be stratified at all.
+def _max_folds(clips: Sequence[Clip], settings: params.Dataset) -> int:
+    # scikit-learn requires at least one class with as many clips as folds.
     return min(len({group_of(clip, settings) for clip in clips}), _largest_class(clips))
 
 
@@ -178,18 +182,18 @@ def _largest_class(clips: Sequence[Clip]) -> int:
 
 
 def _folds(clips: Sequence[Clip], settings: params.Dataset, count: int) -> list[set[str]]:
-    """Ids of each of count folds."""
-    from sklearn.model_selection import StratifiedGroupKFold  # 1 s that only this stage should pay
+    """Return the ids of each of count folds."""
+    from sklearn.model_selection import StratifiedGroupKFold  # imported here because it takes 1 s
 
     ordered = sorted(clips, key=lambda clip: clip.id)
     kfold = StratifiedGroupKFold(n_splits=count, shuffle=True, random_state=settings.seed)
     labels, groups = [clip.index for clip in ordered], [group_of(clip, settings) for clip in ordered]
     with warnings.catch_warnings():
-        # It warns of classes with fewer clips than folds; what matters of that, check_splits refuses.
+        # The warning is about classes with fewer clips than folds. check_splits refuses classes without train clips.
         warnings.simplefilter("ignore", UserWarning)
         return [{ordered[row].id for row in rows} for _, rows in kfold.split(labels, labels, groups)]
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort key by which g2 comes before g10."""
+def _natural_sort_key(name: str) -> list[tuple[int, str]]:
+    """Return a sort key that orders g2 before g10."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)] + [(-1, name)]

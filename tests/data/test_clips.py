@@ -212,7 +212,7 @@ def test_clips_file_is_sorted_by_id_whatever_the_order():
 
 
 def test_absent_clips_file():
-    assert sentence_of(read_clips, "clips.csv") == "clips.csv is not here; run `dvc repro`."
+    assert sentence_of(read_clips, "clips.csv") == "clips.csv does not exist; run `dvc repro`."
 
 
 def test_clips_file_with_a_number_that_is_none():
@@ -224,15 +224,19 @@ def test_clips_file_with_a_number_that_is_none():
 # Failures
 
 
-def test_failures_within_the_share_are_borne():
-    failures.check_failed({str(i): "no vectors" for i in range(29)}, 100, 0.29, "motion")
-    failures.check_failed({}, 0, 0.0, "motion")
+def test_as_many_failures_as_max_failed_allows_are_accepted_and_one_more_is_not():
+    failed = {str(i): "no vectors" for i in range(29)}
+    assert failures.check_failed({}, 0, 0.0, "motion") is None
+    assert failures.check_failed(failed, 100, 0.29, "motion") is None
+    sentence = sentence_of(failures.check_failed, {**failed, "29": "no vectors"}, 100, 0.29, "motion")
+    assert sentence.startswith("motion: 30 of 100 clips failed, more than the fraction 0.29 ")
 
 
-def test_too_many_failures_are_a_table():
+def test_too_many_failures_are_listed_with_their_reasons():
     failed = {f"c{i:02d}": "no vectors." for i in reversed(range(12))}
     wanted = [
-        "motion: 12 of 40 clips failed and dataset.max_failed allows 0.02 of them; mend or remove them, or raise it:",
+        "motion: 12 of 40 clips failed, more than the fraction 0.02 that dataset.max_failed allows; "
+        "fix or remove them, or raise the limit:",
         *(f"  c{i:02d}: no vectors." for i in range(10)),
         "  and 2 more",
     ]

@@ -22,11 +22,11 @@ def counts_of(settings):
 # UCF101
 
 
-def test_lists_folder_without_lists():
+def test_a_folder_without_lists_is_refused():
     put("lists", {"readme.txt": ""})
     wanted = (
-        "dataset.lists is lists, which holds neither classInd.txt (UCF101) nor *_test_split*.txt (HMDB51);"
-        " give the lists' folder, or configs/none for none."
+        "dataset.lists is lists, which contains neither classInd.txt (UCF101) nor *_test_split*.txt (HMDB51);"
+        " set it to the folder of the lists or configs/none."
     )
     assert sentence_of(lists.list_format, settings_of(lists="lists")) == wanted
 
@@ -36,28 +36,28 @@ def test_lists_folder_without_lists():
     [
         (
             "1 Jump\n",
-            "root/run is a class folder that lists/classInd.txt does not name; the nearest there is Jump:"
-            " rename or remove the folder.",
+            "class folder root/run is not in lists/classInd.txt, whose nearest class is Jump; rename or remove"
+            " the folder.",
         ),
         (
             "1 Jump\n2 run\n3 runs\n",
-            "lists/classInd.txt names runs, which has no folder in root; the nearest is run: add or rename it.",
+            "class runs of lists/classInd.txt has no folder in root (the nearest is run); add or rename it.",
         ),
         (
             "1 Jump\nrun\n",
-            "lists/classInd.txt line 2: 'run' is no number and class such as 37 HandstandPushups; correct it.",
+            "lists/classInd.txt line 2: 'run' does not have the form '37 HandstandPushups'; correct it.",
         ),
         ("1 Jump\n1 run\n", "lists/classInd.txt line 2: '1 run' repeats a number or a class; correct it."),
-        ("1 Jump\n3 run\n", "lists/classInd.txt must number its classes from 1 without a gap; correct it."),
-        ("", "lists/classInd.txt must number its classes from 1 without a gap; correct it."),
+        ("1 Jump\n3 run\n", "lists/classInd.txt must number its classes from 1 without gaps; correct it."),
+        ("", "lists/classInd.txt must number its classes from 1 without gaps; correct it."),
     ],
 )
-def test_class_list_and_folders_that_do_not_agree(text, wanted):
+def test_a_class_list_that_does_not_match_the_folders_is_refused(text, wanted):
     put("lists", {"classInd.txt": text})
     assert sentence_of(lists.order_by_class_list, ["Jump", "run"], settings_of(lists="lists")) == wanted
 
 
-def test_ucf101_entry_tells_path_split_and_place():
+def test_a_ucf101_entry_has_path_split_and_location():
     _, settings = ucf101()
     entries = entries_of(settings)
     assert entries[0] == Entry("Run/v_g2_c1.avi", "train", "lists/trainlist01.txt line 1")
@@ -78,49 +78,52 @@ def test_ucf101_test_list_may_carry_numbers_and_windows_line_ends():
     [
         (
             {"trainlist01.txt": "Run/v_g9_c1.avi 2\n"},
-            "lists/trainlist01.txt line 17: Run/v_g9_c1.avi has the number 2, but classInd.txt numbers Run 1;"
-            " correct one of them.",
+            "lists/trainlist01.txt line 17: Run/v_g9_c1.avi has the number 2, but Run is 1 in classInd.txt;"
+            " correct one of the two files.",
         ),
         (
             {"trainlist01.txt": "Rum/v_g9_c1.avi 1\n"},
-            "lists/trainlist01.txt line 17: Rum is not in classInd.txt; the nearest there is Run: correct one.",
+            "lists/trainlist01.txt line 17: Rum is not in classInd.txt (the nearest is Run); correct one of"
+            " the two files.",
         ),
         (
             {"trainlist01.txt": "Run/v_g9_c1.avi\n"},
-            "lists/trainlist01.txt line 17: 'Run/v_g9_c1.avi' is not of the form 'Run/v_g9_c1.avi 1'; correct it.",
+            "lists/trainlist01.txt line 17: 'Run/v_g9_c1.avi' does not have the form 'Run/v_g9_c1.avi 1'; correct it.",
         ),
         (
             {"trainlist01.txt": "nonsense\n"},
-            "lists/trainlist01.txt line 17: 'nonsense' is not of the form"
+            "lists/trainlist01.txt line 17: 'nonsense' does not have the form"
             " 'Archery/v_Archery_g01_c01.avi 3'; correct it.",
         ),
         (
             {"testlist01.txt": "../Run/v_g1_c1.avi\n"},
-            "lists/testlist01.txt line 5: '../Run/v_g1_c1.avi' leads out of dataset.root; give a path below it.",
+            "lists/testlist01.txt line 5: '../Run/v_g1_c1.avi' is outside dataset.root; use a path relative to"
+            " dataset.root.",
         ),
         (
             {"testlist01.txt": "/Run/v_g1_c1.avi\n"},
-            "lists/testlist01.txt line 5: '/Run/v_g1_c1.avi' leads out of dataset.root; give a path below it.",
+            "lists/testlist01.txt line 5: '/Run/v_g1_c1.avi' is outside dataset.root; use a path relative to"
+            " dataset.root.",
         ),
     ],
 )
-def test_line_that_cannot_be_right(changes, wanted):
+def test_an_invalid_line_of_a_ucf101_list_is_refused(changes, wanted):
     assert sentence_of(entries_of, ucf101(changes)[1]) == wanted
 
 
-def test_split_that_the_lists_do_not_have():
-    wanted = "lists has no testlist04.txt; set dataset.split to one it has all lists of (1)."
+def test_a_split_without_lists_is_refused():
+    wanted = "lists has no testlist04.txt; set dataset.split to a split with all lists (1) or add the list."
     assert sentence_of(entries_of, ucf101(split=4)[1]) == wanted
 
 
-def test_split_of_which_one_list_is_missing():
+def test_a_split_with_a_missing_list_is_refused():
     _, settings = ucf101()
     Path("lists/testlist01.txt").unlink()
-    wanted = "lists has no testlist01.txt; set dataset.split to one it has all lists of (none)."
+    wanted = "lists has no testlist01.txt; set dataset.split to a split with all lists (none) or add the list."
     assert sentence_of(entries_of, settings) == wanted
 
 
-def test_ucf101_labels_follow_its_class_list(names_of_ucf101):
+def test_ucf101_labels_are_in_the_order_of_the_class_list(names_of_ucf101):
     clips, _ = names_of_ucf101
     labels = class_names(clips)
     assert labels == [line.split()[1] for line in (UCF101_LISTS / "classInd.txt").read_text().splitlines()]
@@ -130,7 +133,7 @@ def test_ucf101_labels_follow_its_class_list(names_of_ucf101):
 # HMDB51
 
 
-def test_hmdb51_numbers_mean_train_test_and_neither():
+def test_hmdb51_numbers_mean_train_test_and_unused():
     entries = entries_of(hmdb51()[1])
     assert [entry.split for entry in entries] == 2 * (["train"] * 5 + ["test"] * 2 + ["unused"])
     assert entries[8] == Entry("climb/#2 (x)_0.avi", "train", "lists/climb_test_split1.txt line 1")
@@ -139,28 +142,35 @@ def test_hmdb51_numbers_mean_train_test_and_neither():
 @pytest.mark.parametrize(
     ("changes", "split", "wanted"),
     [
-        ({}, 3, "lists has no brush_hair_test_split3.txt; set dataset.split to one it has all lists of (1, 2)."),
+        (
+            {},
+            3,
+            "lists has no brush_hair_test_split3.txt; set dataset.split to a split with all lists (1, 2) or"
+            " add the list.",
+        ),
         (
             {"run_test_split1.txt": "a.avi 1\n"},
             2,
-            "lists has no run_test_split2.txt; set dataset.split to one it has all lists of (1).",
+            "lists has no run_test_split2.txt; set dataset.split to a split with all lists (1) or add the list.",
         ),
         (
             {"climb_test_split1.txt": "a.avi 3\n"},
             1,
-            "lists/climb_test_split1.txt line 1: 'a.avi 3' must end in 1 (train), 2 (test) or 0 (neither); correct it.",
+            "lists/climb_test_split1.txt line 1: 'a.avi 3' must end with 1 (train), 2 (test) or 0 (unused);"
+            " correct it.",
         ),
         (
             {"climb_test_split1.txt": "a.avi\n"},
             1,
-            "lists/climb_test_split1.txt line 1: 'a.avi' must end in 1 (train), 2 (test) or 0 (neither); correct it.",
+            "lists/climb_test_split1.txt line 1: 'a.avi' must end with 1 (train), 2 (test) or 0 (unused); correct it.",
         ),
         (
             {"climb_test_split1.txt": "\n../x/a.avi 1\n"},
             1,
-            "lists/climb_test_split1.txt line 2: '../x/a.avi 1' leads out of dataset.root; give a path below it.",
+            "lists/climb_test_split1.txt line 2: '../x/a.avi 1' is outside dataset.root; use a path relative"
+            " to dataset.root.",
         ),
     ],
 )
-def test_hmdb51_lists_that_cannot_be_right(changes, split, wanted):
+def test_invalid_hmdb51_lists_are_refused(changes, split, wanted):
     assert sentence_of(entries_of, hmdb51(changes, split=split)[1]) == wanted
