@@ -1,4 +1,4 @@
-"""Where the CLIP of the settings comes from: a folder, `dvc pull`, `dvc repro`, or the hub."""
+"""How to get the CLIP model of the settings: from a folder, with `dvc pull`, with `dvc repro`, or from the hub."""
 
 import os
 import re
@@ -15,39 +15,49 @@ _HUB_ID = "openai/clip-vit-base-patch32"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. mark: ok, note (works, could be better), or BAD."""
+    """The result of one check. mark: ok, note (works, could be improved), or BAD."""
 
     mark: str
     sentence: str
 
 
 def find_clip(model: str, revision: str | None = None) -> Finding:
-    """Whether a CLIP is at hand, and where it will come from: dvc repro, dvc pull, the hub, or nowhere."""
+    """Return whether a CLIP model is available and, if not, how to get it: dvc pull, dvc repro, or the hub."""
     if clip.at_hand(model, revision):
-        return Finding("ok", f"CLIP {model} is at hand")
+        return Finding("ok", f"CLIP {model} is available")
     if Path(model).is_dir():
         try:
             clip.locate(model, revision)
         except UserError as error:
             return Finding("BAD", str(error))
     if Path(f"{model}.dvc").is_file():
-        return Finding("note", f"CLIP {model} is not at hand; get it first: `dvc pull {model}.dvc`")
-    if _made(model):
-        return Finding("note", f"CLIP {model} is not at hand; it is made by `dvc repro`, or got by `dvc pull`")
+        return Finding("note", f"CLIP {model} is not available yet; get it with `dvc pull {model}.dvc`")
+    if _is_stage_output(model):
+        return Finding(
+            "note", f"CLIP {model} is not available yet; create it with `dvc repro` or get it with `dvc pull`"
+        )
     if not is_hub_id(model):
-        return Finding("BAD", f"CLIP {model} is neither a folder here nor a hub id such as {_HUB_ID}; check the path.")
-    at = f" --revision {revision}" if revision else ""
-    return Finding("note", f"CLIP {model} is not at hand; it will be fetched: `hf download {model}{at}`")
+        return Finding(
+            "BAD", f"CLIP {model} is neither an existing folder nor a hub id such as {_HUB_ID}; check the path."
+        )
+    option = f" --revision {revision}" if revision else ""
+    return Finding(
+        "note", f"CLIP {model} is not available yet; it is downloaded when needed, as by `hf download {model}{option}`"
+    )
 
 
 def is_hub_id(model: str) -> bool:
-    """Whether a CLIP's name is meant for the hub: owner/name, where owner is no folder here."""
+    """Return whether the name of a CLIP model is a hub id: owner/name, where owner is not an existing folder."""
     path = Path(model)
-    return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model) is not None and not path.parent.exists() and not _made(model)
+    return (
+        re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model) is not None
+        and not path.parent.exists()
+        and not _is_stage_output(model)
+    )
 
 
-def _made(model: str) -> bool:
-    """Whether a path is an output of a stage, or below one; looks at the dvc.yaml of each folder here above it."""
+def _is_stage_output(model: str) -> bool:
+    """Return whether a path is, or is inside, an output of a stage in the dvc.yaml of a folder above it."""
     target = os.path.relpath(model)
     for folder in Path(target).parents:
         file = folder / "dvc.yaml"
@@ -62,5 +72,5 @@ def _made(model: str) -> bool:
 
 
 def output_path(out: str | dict[str, object]) -> str:
-    """The path of an output, metric or plot as dvc.yaml declares it: a path, or a path with options."""
+    """Return the path of an output, metric or plot in dvc.yaml, which is declared as a path or a path with options."""
     return out if isinstance(out, str) else next(iter(out))

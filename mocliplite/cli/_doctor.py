@@ -1,4 +1,4 @@
-"""What would spoil a team's day, looked for before it does. Nothing is changed."""
+"""Checks of the project and the machine: DVC cache, locks, git, CLIP, decoders, disk space. Nothing is changed."""
 
 import shutil
 import subprocess
@@ -13,64 +13,72 @@ from mocliplite.cli._clip_source import Finding, find_clip, output_path
 from mocliplite.data.clips import read_clips
 from mocliplite.errors import UserError
 
-# Bytes of motion store a byte of video, at most: 0.12 on UT-Interaction's MPEG-4 clips, more on still scenes.
-_MOTION_SHARE = 0.2
-_EMBEDDING = 4 * 1024  # bytes, of the widest CLIP
+# Bytes of motion store per byte of video, an upper estimate: 0.12 for the MPEG-4 clips of UT-Interaction, more for
+# static scenes.
+_MOTION_BYTES_PER_VIDEO_BYTE = 0.2
+_EMBEDDING_BYTES = 4 * 1024  # of the widest CLIP model
 
 
 def findings() -> Iterator[Finding]:
-    """Look at the project in the working folder. Raises UserError where there is none."""
+    """Yield the findings on the project in the working folder. Raises UserError if there is no project."""
     settings = params.load()
-    yield from _metrics()
-    yield from _cache()
-    yield _locks()
+    yield from _check_git_ignore()
+    yield from _check_cache()
+    yield _check_locks()
     yield find_clip(settings.clip.model, settings.clip.revision)
-    yield _decoders()
-    yield _room(settings)
+    yield _check_decoders()
+    yield _check_disk_space(settings)
 
 
-def _metrics() -> Iterator[Finding]:
-    """Metrics that git ignores are missing in every experiment, and no diff shows them."""
+def _check_git_ignore() -> Iterator[Finding]:
+    """Check that git tracks metrics and plots. Ignored ones are missing from DVC experiments and from every diff."""
     stages = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    kept = [
+    tracked = [
         str(out)
         for stage in stages.values()
         for kind in ("metrics", "plots")
         for out in map(output_path, stage.get(kind, []))
     ]
-    ignored = _said("git", "check-ignore", "dvc.lock", "params.yaml", *kept).split()
+    ignored = _stdout("git", "check-ignore", "dvc.lock", "params.yaml", *tracked).split()
     for path in ignored:
-        yield Finding("BAD", f"{path} is ignored by git; DVC's experiments would lack it: remove it from .gitignore.")
+        yield Finding(
+            "BAD", f"{path} is ignored by git and would be missing from DVC experiments; remove it from .gitignore."
+        )
     if not ignored:
-        yield Finding("ok", f"git ignores none of {len(kept)} metrics and plots, dvc.lock and params.yaml")
+        yield Finding("ok", f"git ignores none of {len(tracked)} metrics and plots, dvc.lock and params.yaml")
 
 
-def _cache() -> Iterator[Finding]:
-    """Who may write DVC's cache, and whether a checkout links or copies."""
-    folder = Path(_said("dvc", "cache", "dir").strip() or ".dvc/cache")
+def _check_cache() -> Iterator[Finding]:
+    """Check that the DVC cache is writable, and whether a checkout links or copies."""
+    folder = Path(_stdout("dvc", "cache", "dir").strip() or ".dvc/cache")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError:
-        yield Finding("BAD", f"DVC's cache {folder} may not be written by you; see docs/sharing.md, A shared cache.")
+        yield Finding("BAD", f"you cannot write to the DVC cache {folder}; see docs/sharing.md, A shared cache.")
         return
-    config = dict(line.split("=", 1) for line in _said("dvc", "config", "--list").splitlines() if "=" in line)
+    config = dict(line.split("=", 1) for line in _stdout("dvc", "config", "--list").splitlines() if "=" in line)
     types = config.get("cache.type", "reflink,copy")
-    works = [kind for kind in types.split(",") if kind == "copy" or _links(folder, kind)]
-    if not works:
-        yield Finding("BAD", f"cache.type is {types}, but none of these links works from {folder} to here; add copy.")
-    elif works[0] == "copy":
-        yield Finding("note", f"checkouts copy from {folder}; `dvc config --local cache.type symlink,copy` saves room")
+    usable = [kind for kind in types.split(",") if kind == "copy" or _can_link(folder, kind)]
+    if not usable:
+        yield Finding(
+            "BAD", f"cache.type is {types}, but no link of these types from here to {folder} works; add copy."
+        )
+    elif usable[0] == "copy":
+        yield Finding(
+            "note", f"checkouts copy from {folder}; `dvc config --local cache.type symlink,copy` saves disk space"
+        )
     else:
-        yield Finding("ok", f"checkouts are {works[0]}s into {folder}, read-only")
+        yield Finding("ok", f"checkouts are read-only {usable[0]}s into {folder}")
     if folder.stat().st_mode & 0o020 and config.get("cache.shared") != "group":
         yield Finding(
-            "BAD", f"{folder} is for a group, but cache.shared is not set: `dvc config --local cache.shared group`."
+            "BAD",
+            f"{folder} is for a group, but cache.shared is not set; run `dvc config --local cache.shared group`.",
         )
 
 
-def _links(cache: Path, kind: str) -> bool:
-    """Whether a link of this kind can be made from the cache to the working folder."""
+def _can_link(cache: Path, kind: str) -> bool:
+    """Return whether a link of this type from the working folder into the cache can be created."""
     with tempfile.TemporaryDirectory(dir=cache) as there, tempfile.TemporaryDirectory(dir=".") as here:
         source, link = Path(there, "source"), Path(here, "link")
         source.write_bytes(b"x")
@@ -86,8 +94,8 @@ def _links(cache: Path, kind: str) -> bool:
         return True
 
 
-def _locks() -> Finding:
-    """Two runs at once must meet one another, also on a network's file system."""
+def _check_locks() -> Finding:
+    """Check that a second lock on a file fails. File locks do not work on every network file system."""
     import filelock
 
     try:
@@ -98,41 +106,46 @@ def _locks() -> Finding:
                 try:
                     second.acquire()
                 except filelock.Timeout:
-                    return Finding("ok", "locks work here")
+                    return Finding("ok", "file locks work")
                 second.release()
     except UserError as error:
         return Finding("BAD", str(error))
     return Finding(
-        "BAD", "files cannot be locked here: never run two stages at once, and set core.hardlink_lock for DVC."
+        "BAD", "file locks do not work; never run two stages at once, and run `dvc config core.hardlink_lock true`."
     )
 
 
-def _decoders() -> Finding:
+def _check_decoders() -> Finding:
     from mocliplite.video import streams
 
-    version, lacking = streams.decoders()
-    if lacking:
-        return Finding("BAD", f"PyAV's FFmpeg ({version}) lacks {', '.join(lacking)}; install PyAV from its wheel.")
+    version, missing = streams.decoders()
+    if missing:
+        sentence = (
+            f"the FFmpeg of PyAV ({version}) cannot decode {', '.join(missing)}; install the PyAV wheel from PyPI."
+        )
+        return Finding("BAD", sentence)
     return Finding("ok", f"PyAV decodes H.264 and MPEG-4 (libavcodec {version})")
 
 
-def _room(settings: params.Params) -> Finding:
+def _check_disk_space(settings: params.Params) -> Finding:
     index = Path("features/clips.csv")
     if not index.is_file():
-        return Finding("note", f"{index} is not here yet, so the room that stores need cannot be told")
+        return Finding(
+            "note", f"{index} does not exist yet, so the disk space for the stores is unknown; run `dvc repro index`"
+        )
     clips = read_clips(index)
-    motion = _MOTION_SHARE * sum(clip.bytes for clip in clips)
-    # Once in the working folder, once in DVC's cache, and the pairs.
-    needed = 2 * (motion + len(clips) * _EMBEDDING * (settings.clip.frames + 4))
+    motion = _MOTION_BYTES_PER_VIDEO_BYTE * sum(clip.bytes for clip in clips)
+    # Twice: in the working folder and in the DVC cache. Besides keyframes, 4 embeddings for motion views and pairs.
+    needed = 2 * (motion + len(clips) * _EMBEDDING_BYTES * (settings.clip.frames + 4))
     free = shutil.disk_usage(".").free
     sentence = (
-        f"{free / 1e9:.1f} GB free, stores of {len(clips)} clips and their cache need about {needed / 1e9:.2f} GB"
+        f"{free / 1e9:.1f} GB free; the stores of {len(clips)} clips and their cache need about {needed / 1e9:.2f} GB"
     )
     return Finding("ok" if free > needed else "BAD", sentence)
 
 
-def _said(*command: str) -> str:
-    """What a command prints, nothing where it fails or is not installed."""
+def _stdout(*command: str) -> str:
+    """Return what a command prints to stdout; an empty text if it is not installed."""
     try:
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What several commands share: common arguments, and how a command that takes many paths ends."""
+"""Shared by several commands: common arguments, and error handling of commands that accept several paths."""
 
 import argparse
 import sys
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from mocliplite.errors import UserError
 
-MODELS = "models"  # where `dvc repro` leaves the trained models
+MODELS = "models"  # folder to which `dvc repro` writes the trained models
 
 
 def positive_int(text: str) -> int:
-    """The type of an option that takes a whole number of at least 1."""
+    """Return an option's value as int. Raises ArgumentTypeError unless it is a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
@@ -23,7 +23,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def for_each(paths: Sequence[str], work: Callable[[str], None]) -> int:
-    """Call work for every path; a UserError is printed and does not stop the others. Returns how many failed."""
+    """Call work for every path; print each UserError and continue. Returns the number of paths that failed."""
     failed = 0
     for path in paths:
         try:
@@ -35,15 +35,15 @@ def for_each(paths: Sequence[str], work: Callable[[str], None]) -> int:
 
 
 def refuse_failed(failed: int, total: int, what: str = "clips") -> None:
-    """Raise UserError where some of the paths could not be used; the reasons have been printed."""
+    """Raise UserError if some of the paths failed; the reasons have been printed before."""
     if failed:
         raise UserError(f"{failed} of {total} {what} could not be used; see above.")
 
 
 def refuse_missing_folder(path: str, option: str = "--out") -> None:
-    """Raise UserError where the folder of an output file does not exist.
+    """Raise UserError if the folder of an output file does not exist.
 
-    It is not created: the path may be misspelt.
+    The folder is not created, because the path may be misspelt.
     """
     folder = Path(path).parent
     if not folder.is_dir():

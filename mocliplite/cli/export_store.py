@@ -1,4 +1,4 @@
-"""`export-store`: a store as one file of another format."""
+"""`export-store`: write a store to one file of another format."""
 
 import argparse
 
@@ -10,8 +10,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
     add("store", metavar="STORE", help="a folder of shards")
-    add("--to", required=True, choices=("npz", "parquet"))
-    add("--out", metavar="FILE", help="output file (named after the store, in the working folder)")
+    add("--to", required=True, choices=("npz", "parquet"), help="format of the file")
+    add("--out", metavar="FILE", help="output file (default: named after the store, in the working folder)")
 
 
 def run(given: argparse.Namespace) -> None:

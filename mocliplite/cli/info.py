@@ -1,4 +1,4 @@
-"""`info`: what a store contains."""
+"""`info`: describe a store."""
 
 import argparse
 

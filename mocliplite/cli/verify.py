@@ -16,11 +16,11 @@ def run(given: argparse.Namespace) -> None:
     """Read every byte of each store; print what is damaged and exit with status 1."""
     from mocliplite.store.stores import verify
 
-    damaged = 0
+    damaged_stores = 0
     for path in given.stores:
-        found = verify(path)
-        print(*found or [f"{path}: no damage found"], sep="\n")
-        damaged += bool(found)
-    if damaged:
-        print(f"error: {damaged} of {len(given.stores)} stores are damaged; see above.", file=sys.stderr)
+        damage = verify(path)
+        print(*damage or [f"{path}: no damage found"], sep="\n")
+        damaged_stores += bool(damage)
+    if damaged_stores:
+        print(f"error: {damaged_stores} of {len(given.stores)} stores are damaged; see above.", file=sys.stderr)
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""Whether what lies in models/ is still what params.yaml asks for, and who is told."""
+"""The warning that the results of the last `dvc repro` are out of date, and the commands that print it."""
 
 from pathlib import Path
 
@@ -6,16 +6,17 @@ import pytest
 import yaml
 from builders import CHECKOUT, put
 
+from mocliplite import params
 from mocliplite.cli import _freshness
 from mocliplite.cli._main import main
 
 pytestmark = pytest.mark.usefixtures("folder")
 
-CHANGED = "params.yaml was changed since the last `dvc repro` ({}); this is from before, run it anew."
+CHANGED = "params.yaml has changed since the last `dvc repro` ({}); its results are out of date; run `dvc repro`."
 
 
 def put_lock(text):
-    """params.yaml, and the lock that DVC 3.67.1 writes once two stages ran with it."""
+    """Write params.yaml, and dvc.lock as DVC 3.67.1 writes it after two stages ran with these settings."""
     put(".", {"params.yaml": text})
     settings = yaml.safe_load(text)
     lock = {
@@ -35,19 +36,21 @@ def put_lock(text):
     put(".", {"dvc.lock": yaml.safe_dump(lock).replace("1.0e-05", "1e-05")})  # as DVC writes it
 
 
-BEFORE = "dataset: {root: clips, seed: 0}\nhead: {lr: 1.0e-05, hidden: 8, epochs: 3, seeds: 2}\ncompute: {workers: 2}\n"
+LAST_RUN = (
+    "dataset: {root: clips, seed: 0}\nhead: {lr: 1.0e-05, hidden: 8, epochs: 3, seeds: 2}\ncompute: {workers: 2}\n"
+)
 
 
-def test_nothing_is_said_where_the_settings_are_those_of_the_last_run():
-    assert _freshness.out_of_date_warning() is None  # no project here
-    put_lock(BEFORE)
+def test_there_is_no_warning_while_the_settings_are_those_of_the_last_run():
+    assert _freshness.out_of_date_warning() is None  # no project in this folder
+    put_lock(LAST_RUN)
     assert _freshness.out_of_date_warning() is None
-    put(".", {"params.yaml": BEFORE.replace("workers: 2", "workers: 1").replace("seed: 0", "seed: 1")})
-    assert _freshness.out_of_date_warning() is None  # no stage of the lock reads these
+    put(".", {"params.yaml": LAST_RUN.replace("workers: 2", "workers: 1").replace("seed: 0", "seed: 1")})
+    assert _freshness.out_of_date_warning() is None  # no stage in dvc.lock depends on these settings
 
 
 @pytest.mark.parametrize(
-    ("changes", "named"),
+    ("changes", "names"),
     [
         ({"root: clips": "root: mine"}, "dataset.root"),
         ({"1.0e-05": "1.0e-04"}, "head.lr"),
@@ -58,52 +61,53 @@ def test_nothing_is_said_where_the_settings_are_those_of_the_last_run():
         ),
     ],
 )
-def test_settings_that_were_changed_are_named(changes, named):
-    put_lock(BEFORE)
-    after = BEFORE
+def test_the_warning_names_the_changed_settings(changes, names):
+    put_lock(LAST_RUN)
+    text = LAST_RUN
     for old, new in changes.items():
-        after = after.replace(old, new)
-    put(".", {"params.yaml": after})
-    assert _freshness.out_of_date_warning() == CHANGED.format(named)
+        text = text.replace(old, new)
+    put(".", {"params.yaml": text})
+    assert _freshness.out_of_date_warning() == CHANGED.format(names)
 
 
-def test_a_run_that_ended_early_is_told():
-    put_lock(BEFORE)
+def test_an_interrupted_run_gives_a_warning():
+    put_lock(LAST_RUN)
     lock = yaml.safe_load(Path("dvc.lock").read_text())
     lock["stages"]["index"]["outs"][0]["md5"] = "new"
     put(".", {"dvc.lock": yaml.safe_dump(lock)})
-    assert (
-        _freshness.out_of_date_warning()
-        == "the last `dvc repro` did not reach its end; this is from before, run it again."
-    )
+    wanted = "the last `dvc repro` was interrupted; its results are out of date; run `dvc repro`."
+    assert _freshness.out_of_date_warning() == wanted
 
 
-def test_files_that_cannot_be_compared_are_told():
-    put(".", {"params.yaml": BEFORE, "dvc.lock": "stages: {index: 3}"})
+def test_files_that_cannot_be_compared_give_a_warning():
+    put(".", {"params.yaml": LAST_RUN, "dvc.lock": "stages: {index: 3}"})
     assert _freshness.out_of_date_warning() == "dvc.lock and params.yaml cannot be compared; run `dvc repro`."
 
 
-def test_the_lock_of_the_project_is_understood():
+def test_the_dvc_lock_of_the_project_can_be_compared(monkeypatch):
     lock = yaml.safe_load((CHECKOUT / "dvc.lock").read_text())
     locked = lock["stages"]["train_motion"]["params"]["params.yaml"]
     given = yaml.safe_load((CHECKOUT / "params.yaml").read_text())
-    assert len(locked) > 10
+    monkeypatch.setattr(_freshness, "_MAX_LISTED", len(locked) + len(params.keys()))
     put(".", {"dvc.lock": yaml.safe_dump(lock), "params.yaml": yaml.safe_dump(given | {"motion_net": {}})})
-    assert _freshness.out_of_date_warning().startswith(CHANGED.split("(")[0] + "(motion_net.")
+    names = _freshness.out_of_date_warning().partition("(")[2].partition(")")[0].split(", ")
+    expected = {name for name in locked if name.startswith("motion_net.")}
+    assert len(expected) > 10
+    assert expected <= set(names)
 
 
-@pytest.mark.parametrize("words", [["predict", "a.mp4"], ["results"], ["report"], ["export", "out"]])
-def test_commands_that_show_what_was_trained_warn(words, capsys):
-    put_lock(BEFORE)
-    put(".", {"params.yaml": BEFORE.replace("clips", "mine")})
+@pytest.mark.parametrize("arguments", [["predict", "a.mp4"], ["results"], ["report"], ["export", "out"]])
+def test_commands_that_use_the_trained_models_warn(arguments, capsys):
+    put_lock(LAST_RUN)
+    put(".", {"params.yaml": LAST_RUN.replace("clips", "mine")})
     with pytest.raises(Exception):  # noqa: B017, PT011
-        main(words)
+        main(arguments)
     assert capsys.readouterr().err.startswith(f"warning: {CHANGED.format('dataset.root')}\n")
 
 
-def test_an_exported_folder_is_not_judged_by_the_settings_here(capsys):
-    put_lock(BEFORE)
-    put(".", {"params.yaml": BEFORE.replace("clips", "mine")})
+def test_an_exported_model_folder_gives_no_warning(capsys):
+    put_lock(LAST_RUN)
+    put(".", {"params.yaml": LAST_RUN.replace("clips", "mine")})
     with pytest.raises(Exception):  # noqa: B017, PT011
         main(["predict", "a.mp4", "--model", "recogniser"])
     assert "warning" not in capsys.readouterr().err

@@ -117,7 +117,7 @@ def test_the_file_written_is_complete_and_says_what_was_found(own):
     output = run_python("-m", "mocliplite", "init", "clips", "--clip", "my_clip")
     assert output.returncode == 0
     assert output.stdout.splitlines()[-2:] == [
-        "CLIP my_clip is at hand",
+        "CLIP my_clip is available",
         "wrote params.yaml; mend what `stops` names, then `dvc repro` does everything.",
     ]
     settings = params.load("params.yaml")
@@ -165,7 +165,7 @@ def test_a_clip_of_the_hub_will_be_fetched(own, monkeypatch):
     shutil.copy("clips/wave left/0.mp4", "clips/wave left/text.mp4")
     output = run_python("-m", "mocliplite", "init", "clips", "--clip", "ann/vit")
     assert output.stdout.splitlines()[-2:] == [
-        "CLIP ann/vit is not at hand; it will be fetched: `hf download ann/vit`",
+        "CLIP ann/vit is not available yet; it is downloaded when needed, as by `hf download ann/vit`",
         "wrote params.yaml; `dvc repro` gets CLIP and does the rest.",
     ]
     wanted = params.load("configs/folder.yaml").clip
