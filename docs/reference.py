@@ -41,9 +41,10 @@ def settings_page() -> str:
         out += [f"## {name}", "", f"{kind.__doc__}", "", "| key | type | sample | meaning |", "|---|---|---|---|"]
         types = get_type_hints(kind)
         for field in fields(kind):
-            line = re.search(rf"^  {field.name}: +(.*?)(?: +# (.*))?$", block[0], re.MULTILINE)
+            # A comment can continue on the following lines.
+            line = re.search(rf"^  {field.name}: +(.*?)(?: +# (.*(?:\n +# .*)*))?$", block[0], re.MULTILINE)
             assert line, f"{name}.{field.name}"
-            value, meaning = (_cell(part or "") for part in line.groups())
+            value, meaning = (_cell(re.sub(r"\n +#", "", part or "")) for part in line.groups())
             out.append(f"| `{name}.{field.name}` | {_cell(type_text(types[field.name]))} | `{value}` | {meaning} |")
         out.append("")
     return "\n".join(out)
