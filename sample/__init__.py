@@ -1,3 +1,3 @@
-"""The embedded example: clips that are rendered and a tiny CLIP that is trained, both from nothing."""
+"""The embedded sample: rendered clips, and a small CLIP that is trained on rendered images."""
 
-import mocliplite  # noqa: F401  (its settings for torch come before the import of torch)
+import mocliplite  # noqa: F401  (sets environment variables that torch reads when it is imported)

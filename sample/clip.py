@@ -1,7 +1,7 @@
-"""Train a tiny CLIP on stills of the sample's things, and save it as an ordinary Hugging Face checkpoint.
+"""Train a small CLIP on still images of the sample's objects, and save it as a Hugging Face checkpoint.
 
-Run as `python -m sample.clip`; reads nothing, writes sample/data/clip/. The captions say what a still can show, never
-how a thing moves. The files are the same bytes in every run on machines of one kind.
+Run as `python -m sample.clip`; reads nothing, writes sample/data/clip/. The captions describe what is visible in a
+still image; they never mention a motion. On one type of processor, every run writes the same bytes.
 """
 
 import io
@@ -28,62 +28,63 @@ LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.1
 SEED = 202
 
-IMAGE = 64  # pixels; with few and large patches the tower is quick on a laptop
+IMAGE = 64  # pixels; few and large patches keep the image tower fast on a laptop
 PATCH = 16
 WIDTH = 96  # of both towers
 EMBEDDING = 64
-LENGTH = 77  # tokens at most, as in CLIP
+MAX_TOKENS = 77  # as in CLIP
 
 SIZES = ("small", "big")
 TEMPLATES = (
-    "{thing}",
-    "a photo of a {thing}",
-    "a picture of the {thing}.",
-    "a {thing} {place}",
-    "a photo of a {thing} {place}.",
-    "a {size} {thing}",
-    "a photo of a {size} {thing} {place}",
+    "{object}",
+    "a photo of a {object}",
+    "a picture of the {object}.",
+    "a {object} {location}",
+    "a photo of a {object} {location}.",
+    "a {size} {object}",
+    "a photo of a {size} {object} {location}",
 )
 
 
 def main(stills: int = STILLS, steps: int = STEPS, folder: Path = FOLDER) -> None:
     torch.use_deterministic_algorithms(True)
-    # One thread: sums over more round otherwise, and threads that wait for one another crawl on a busy machine.
+    # One thread: the number of threads changes the rounding of sums, and several are slow on a busy machine.
     torch.set_num_threads(1)
     torch.manual_seed(SEED)
-    logging.disable_progress_bar()  # a bar for one file that is written at once
+    logging.disable_progress_bar()  # of save_pretrained, for a single small file
     tokenizer, processor = build_tokenizer(), build_processor()
     model = CLIPModel(build_config(tokenizer))
-    pixels, captions = draw_stills(stills, processor)
+    pixels, captions = render_stills(stills, processor)
     train(model, tokenizer, pixels, captions, steps)
     save(folder, model, tokenizer, processor)
 
 
-def draw_stills(count: int, processor: CLIPImageProcessorPil) -> tuple[torch.Tensor, list[str]]:
-    """Prepared pixels, float32 [count, 3, IMAGE, IMAGE], and a caption for each."""
+def render_stills(count: int, processor: CLIPImageProcessorPil) -> tuple[torch.Tensor, list[str]]:
+    """Return preprocessed pixels, float32 [count, 3, IMAGE, IMAGE], and a caption for each."""
     pixels, captions = [], []
     for index in progress_range("clip: stills", count, "still"):
         rng = np.random.default_rng([SEED, index])
-        thing = scene.THINGS[index % len(scene.THINGS)]
-        look, pose = scene.draw_look(thing, rng), scene.draw_pose(rng)
-        # JPEG spoils a picture much as the clips' codec does.
-        packed = io.BytesIO()
-        Image.fromarray(scene.render(look, pose, (0, 0), rng)).save(packed, "jpeg", quality=int(rng.integers(50, 95)))
-        pixels.append(processor(Image.open(packed), return_tensors="pt").pixel_values[0])
-        captions.append(write_caption(thing, look.place, pose.reach, rng))
+        object_name = scene.OBJECTS[index % len(scene.OBJECTS)]
+        appearance, pose = scene.random_appearance(object_name, rng), scene.random_pose(rng)
+        image = Image.fromarray(scene.render(appearance, pose, (0, 0), rng))
+        # The artefacts of JPEG resemble those of the clips' codec.
+        jpeg = io.BytesIO()
+        image.save(jpeg, "jpeg", quality=int(rng.integers(50, 95)))
+        pixels.append(processor(Image.open(jpeg), return_tensors="pt").pixel_values[0])
+        captions.append(random_caption(object_name, appearance.location, pose.radius, rng))
     return torch.stack(pixels), captions
 
 
-def write_caption(thing: str, place: str, reach: float, rng: np.random.Generator) -> str:
-    """What a still shows."""
+def random_caption(object_name: str, location: str, radius: float, rng: np.random.Generator) -> str:
+    """Return a description of a still image, from a random template."""
     template = TEMPLATES[rng.integers(len(TEMPLATES))]
-    return template.format(thing=thing, place=place, size=SIZES[reach > scene.MEAN_REACH])
+    return template.format(object=object_name, location=location, size=SIZES[radius > scene.MEAN_RADIUS])
 
 
 def add_noise(caption: str, rng: np.random.Generator) -> str:
-    """The caption, often with words that mean nothing before or after it.
+    """Return the caption, in most cases with random words before or after it.
 
-    Without them the text tower would be thrown off by words that it has never met, such as "spinning".
+    They make the text tower robust to words that are not in its training set, such as "spinning".
     """
     words = ["".join(chr(97 + letter) for letter in rng.integers(26, size=rng.integers(2, 8))) for _ in range(4)]
     before, after = rng.integers(3, size=2)
@@ -91,12 +92,12 @@ def add_noise(caption: str, rng: np.random.Generator) -> str:
 
 
 def train(model: CLIPModel, tokenizer: CLIPTokenizer, pixels: torch.Tensor, captions: list[str], steps: int) -> None:
-    """Fit model in place: images pixels[i], float32 [N, 3, IMAGE, IMAGE], to captions[i]."""
+    """Train model in place on pairs of pixels[i], float32 [N, 3, IMAGE, IMAGE], and captions[i]."""
     rng = np.random.default_rng(SEED)
     noisy = [add_noise(caption, rng) for caption in captions]
     tokens = tokenizer(noisy, padding=True, return_tensors="pt").input_ids
-    numbers = {caption: number for number, caption in enumerate(sorted(set(captions)))}
-    kinds = torch.tensor([numbers[caption] for caption in captions])
+    ids = {caption: index for index, caption in enumerate(sorted(set(captions)))}
+    caption_ids = torch.tensor([ids[caption] for caption in captions])
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
     model.train()
@@ -105,44 +106,47 @@ def train(model: CLIPModel, tokenizer: CLIPTokenizer, pixels: torch.Tensor, capt
         batch = torch.where(torch.rand(BATCH, 1, 1, 1) < 0.5, pixels[rows], pixels[rows].flip(-1))
         logits = model(input_ids=tokens[rows], pixel_values=batch).logits_per_image
         optimizer.zero_grad()
-        torch.autograd.backward(contrastive_loss(logits, kinds[rows]))
+        torch.autograd.backward(contrastive_loss(logits, caption_ids[rows]))
         optimizer.step()
         schedule.step()
     model.eval()
 
 
-def contrastive_loss(logits: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
-    """CLIP's loss on float32 [B, B], images x captions; captions of the same kind, int64 [B], are equally right."""
-    same = (kinds[:, None] == kinds[None, :]).float()
+def contrastive_loss(logits: torch.Tensor, caption_ids: torch.Tensor) -> torch.Tensor:
+    """Return CLIP's loss for logits float32 [B, B], images x captions.
+
+    caption_ids is int64 [B]; an image matches all captions with the id of its own caption equally.
+    """
+    same = (caption_ids[:, None] == caption_ids[None, :]).float()
     target = same / same.sum(dim=1, keepdim=True)
     return (nn.functional.cross_entropy(logits, target) + nn.functional.cross_entropy(logits.T, target)) / 2
 
 
 def build_tokenizer() -> CLIPTokenizer:
-    """CLIP's byte-level BPE with a few whole words; any other word falls into its letters."""
+    """Return CLIP's byte-level BPE tokenizer with the words of the captions; other words are split into letters."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = letters + [f"{letter}</w>" for letter in letters]
     merges: list[tuple[str, str]] = []
-    for word in known_words():
-        start, *rest = [*word[:-1], f"{word[-1]}</w>"]
+    for word in caption_words():
+        prefix, *rest = [*word[:-1], f"{word[-1]}</w>"]
         for letter in rest:
-            if (start, letter) not in merges:
-                merges.append((start, letter))
-                tokens.append(start + letter)
-            start += letter
+            if (prefix, letter) not in merges:
+                merges.append((prefix, letter))
+                tokens.append(prefix + letter)
+            prefix += letter
     tokens += ["<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer({token: number for number, token in enumerate(tokens)}, merges, model_max_length=LENGTH)
+    return CLIPTokenizer({token: index for index, token in enumerate(tokens)}, merges, model_max_length=MAX_TOKENS)
 
 
-def known_words() -> list[str]:
-    """The words of all captions, sorted."""
-    things, places, sizes = (" ".join(words) for words in (scene.THINGS, scene.PLACES, SIZES))
-    captions = " ".join(TEMPLATES).format(thing=things, place=places, size=sizes)
+def caption_words() -> list[str]:
+    """Return the words of all captions, sorted."""
+    objects, locations, sizes = (" ".join(words) for words in (scene.OBJECTS, scene.LOCATIONS, SIZES))
+    captions = " ".join(TEMPLATES).format(object=objects, location=locations, size=sizes)
     return sorted({*captions.replace(".", "").split()})
 
 
 def build_processor() -> CLIPImageProcessorPil:
-    """Shortest edge to IMAGE, then the central square, as for the real CLIP."""
+    """Return a processor that resizes the shortest edge to IMAGE and takes the centre crop, as that of CLIP does."""
     return CLIPImageProcessorPil(size={"shortest_edge": IMAGE}, crop_size={"height": IMAGE, "width": IMAGE})
 
 
@@ -156,7 +160,7 @@ def build_config(tokenizer: CLIPTokenizer) -> CLIPConfig:
     }
     text = {
         "vocab_size": len(tokenizer),
-        "max_position_embeddings": LENGTH,
+        "max_position_embeddings": MAX_TOKENS,
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
@@ -166,7 +170,7 @@ def build_config(tokenizer: CLIPTokenizer) -> CLIPConfig:
 
 
 def save(folder: Path, model: CLIPModel, tokenizer: CLIPTokenizer, processor: CLIPImageProcessorPil) -> None:
-    """Write the checkpoint file by file, each whole or not at all."""
+    """Write the checkpoint into folder; each file is written to a temporary folder and renamed."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".clip.", dir=folder.parent) as partial:
         model.save_pretrained(partial)

@@ -1,4 +1,4 @@
-"""The embedded example: pictures, videos, lists and the tiny CLIP."""
+"""The embedded sample: pictures, videos, lists and the small CLIP."""
 
 import re
 from collections.abc import Iterator
@@ -16,36 +16,36 @@ from sample import clip, scene, videos
 
 @pytest.fixture
 def torch_settings() -> Iterator[None]:
-    """Puts back what the training sets for its whole process."""
+    """Restore the settings that the training changes for the whole process."""
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(False)
 
 
-def test_a_clip_hangs_on_its_seed_alone():
+def test_a_clip_depends_on_its_seed_alone():
     first = scene.render_clip("star", "sliding", [1], [2])
     assert first.shape == (scene.FRAMES, scene.HEIGHT, scene.WIDTH, 3)
     assert np.array_equal(first, scene.render_clip("star", "sliding", [1], [2]))
     assert not np.array_equal(first, scene.render_clip("star", "sliding", [1], [3]))
 
 
-def test_the_middle_frame_does_not_tell_the_motion():
+def test_the_middle_frame_does_not_depend_on_the_motion_and_others_do():
     middle, start = scene.MIDDLE, 0
     spinning, *others = (scene.render_clip("box", motion, [1], [2]) for motion in scene.MOTIONS)
     assert [np.array_equal(spinning[middle], other[middle]) for other in others] == [True] * 3
     assert [np.array_equal(spinning[start], other[start]) for other in others] == [False] * 3
 
 
-def test_the_thing_is_whole_in_the_central_square_of_the_middle_frame():
-    poses = [scene.draw_pose(np.random.default_rng(seed)) for seed in range(500)]
-    aside = max(abs(pose.x - scene.WIDTH / 2) + pose.reach for pose in poses)
-    above = max(abs(pose.y - scene.HEIGHT / 2) + pose.reach for pose in poses)
-    assert scene.HEIGHT / 4 < min(aside, above) <= max(aside, above) < scene.HEIGHT / 2
+def test_the_object_lies_inside_the_central_square_of_the_middle_frame():
+    poses = [scene.random_pose(np.random.default_rng(seed)) for seed in range(500)]
+    horizontal = max(abs(pose.x - scene.WIDTH / 2) + pose.radius for pose in poses)
+    vertical = max(abs(pose.y - scene.HEIGHT / 2) + pose.radius for pose in poses)
+    assert scene.HEIGHT / 4 < min(horizontal, vertical) <= max(horizontal, vertical) < scene.HEIGHT / 2
 
 
-def test_colours_become_the_planes_that_ffmpeg_makes_of_them():
-    # Flat pictures: at an edge FFmpeg spreads chroma further than over two pixels.
+def test_yuv420_agrees_with_ffmpeg():
+    # Pictures of one colour: at an edge FFmpeg filters chroma over more than two pixels.
     colours = [(0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 140, 30), (17, 99, 180)]
     for colour in colours:
         rgb = np.full((16, 16, 3), colour, dtype=np.uint8)
@@ -55,7 +55,7 @@ def test_colours_become_the_planes_that_ffmpeg_makes_of_them():
         assert np.abs(ours.astype(int) - theirs).max() <= 1
 
 
-def test_a_video_has_an_i_frame_each_gop_no_b_frame_and_vectors_along_the_motion(tmp_path: Path):
+def test_a_video_has_i_frames_and_p_frames_and_vectors_along_the_motion(tmp_path: Path):
     frames = scene.render_clip("ball", "sliding", [1], [2])
     videos.encode(frames, tmp_path / "a.avi")
     kinds, along, across = "", 0, 0
@@ -72,7 +72,7 @@ def test_a_video_has_an_i_frame_each_gop_no_b_frame_and_vectors_along_the_motion
     assert along > 5 * across
 
 
-def test_a_video_is_the_same_bytes_again_and_names_no_library(tmp_path: Path):
+def test_encoding_again_gives_the_same_bytes_without_library_versions(tmp_path: Path):
     frames = scene.render_clip("ball", "sliding", [1], [2])
     for name in ("a.avi", "b.avi"):
         videos.encode(frames, tmp_path / name)
@@ -81,7 +81,7 @@ def test_a_video_is_the_same_bytes_again_and_names_no_library(tmp_path: Path):
     assert re.findall(rb"Lav[fc]", written) == []
 
 
-def test_lists_are_written_as_ucf101s_and_no_group_straddles():
+def test_lists_are_in_the_format_of_ucf101_and_no_group_is_in_both_train_and_test():
     lists = {path.name: text.splitlines() for path, text in videos.lists(Path()).items()}
     assert sorted(lists) == [
         "classInd.txt",
@@ -103,41 +103,41 @@ def test_lists_are_written_as_ucf101s_and_no_group_straddles():
         assert (len(groups[0]), len(groups[1]), groups[0] & groups[1]) == (16 * 6, 16 * 2, set())
 
 
-def test_any_text_goes_through_the_tokenizer_and_back():
+def test_any_text_survives_encoding_and_decoding_by_the_tokenizer():
     tokenizer = clip.build_tokenizer()
     text = "a photo of a star spinning, 12 cafés"
     ids = tokenizer(text).input_ids
     assert (ids[0], ids[-1]) == (tokenizer.bos_token_id, tokenizer.eos_token_id)
     assert tokenizer.eos_token_id not in ids[1:-1]
     assert tokenizer.decode(ids, skip_special_tokens=True).replace(" ,", ",").replace("1 2", "12") == text
-    assert {word: len(tokenizer(word).input_ids) - 2 for word in clip.known_words()} == dict.fromkeys(
-        clip.known_words(), 1
-    )
+    words = clip.caption_words()
+    assert len(words) > len(scene.OBJECTS)
+    assert {word: len(tokenizer(word).input_ids) - 2 for word in words} == dict.fromkeys(words, 1)
 
 
-def test_captions_tell_thing_and_place_and_never_a_motion():
-    words = set(clip.known_words())
-    assert {*scene.THINGS, "temple", "flowers"} < words
+def test_captions_name_object_and_location_and_never_a_motion():
+    words = set(clip.caption_words())
+    assert {*scene.OBJECTS, "temple", "flowers"} < words
     assert words & {*scene.MOTIONS, "spin", "slide", "bounce", "pulse"} == set()
     rng = np.random.default_rng(0)
-    captions = [clip.write_caption("ring", "over a temple", 40, rng) for _ in range(100)]
+    captions = [clip.random_caption("ring", "over a temple", 40, rng) for _ in range(100)]
     assert {"ring" in caption for caption in captions} == {True}
     assert "a photo of a big ring over a temple" in captions
 
 
-def test_equal_captions_are_equally_right():
-    # Two images whose captions are alike, and one that is sure of its own.
+def test_an_image_matches_all_equal_captions_equally():
+    # Two images have equal captions and equal logits for both; the third matches its own caption with confidence.
     logits = torch.tensor([[50.0, 50.0, 0.0], [50.0, 50.0, 0.0], [0.0, 0.0, 50.0]])
     assert clip.contrastive_loss(logits, torch.tensor([7, 7, 3])).item() == pytest.approx(2 / 3 * np.log(2))
-    # Nothing is better for the two than half and half.
-    surer = logits + torch.tensor([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 0]])
-    assert clip.contrastive_loss(surer, torch.tensor([7, 7, 3])) > clip.contrastive_loss(
+    # Preferring one of the two equal captions increases the loss.
+    unequal = logits + torch.tensor([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 0]])
+    assert clip.contrastive_loss(unequal, torch.tensor([7, 7, 3])) > clip.contrastive_loss(
         logits, torch.tensor([7, 7, 3])
     )
 
 
 @pytest.mark.usefixtures("torch_settings")
-def test_the_checkpoint_is_the_same_bytes_again_and_loads_as_any_clip(tmp_path: Path):
+def test_training_again_gives_the_same_bytes_and_the_checkpoint_loads_in_transformers(tmp_path: Path):
     for name in ("a", "b"):
         clip.main(stills=8, steps=2, folder=tmp_path / name)
     first, again = ({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("a", "b"))
@@ -154,7 +154,7 @@ def test_the_checkpoint_is_the_same_bytes_again_and_loads_as_any_clip(tmp_path: 
     texts = [
         model.get_text_features(**tokenizer(["a star"], padding=padding, return_tensors="pt")).pooler_output
         for padding in ("do_not_pad", "max_length")
-    ]  # the text is read at its end, not at the padding's
+    ]  # the embedding is that of the end of the text, not of the padding
     assert torch.allclose(*texts, atol=1e-5)
     other = model.get_text_features(**tokenizer(["a ring"], return_tensors="pt")).pooler_output
     assert not torch.allclose(texts[0], other, atol=1e-5)
