@@ -5,6 +5,39 @@ import re
 # Output of these commands is the same on every processor, so it is compared exactly.
 EXACT = ("python -m mocliplite probe ",)
 
+# Documented commands that no test runs as they are: why, or which test covers them.
+NOT_RUN = {
+    "make run": "the fixture of these tests does the same",
+    "make test": "this test is part of it",
+    "source .venv/bin/activate": "the tests run in the environment",
+    "cp configs/ucf101.yaml params.yaml": "UCF101 is not available; test_params.py reads the settings",
+    "dvc repro": "the fixture of these tests runs it",
+    "dvc exp run --queue --allow-missing -S dataset.split=1,2,3": "takes minutes; see test_another_split_...",
+    "dvc exp run --queue --allow-missing -S dataset.split=1,2,3,4,5": "takes minutes; test_splits.py makes folds",
+    "dvc exp show --json | python -m mocliplite splits": "needs those runs; test_cross_split.py",
+    "dvc exp run -S head.hidden=-1": "fails, as the page says",
+    "git add -A && git commit -m UCF101": "UCF101 is not available",
+    "git switch -c my-clips": "the copy of the project stays on its branch",
+    'git commit -am "settings and figures of my clips"': "the copy of the project stays on its branch",
+    "git checkout main && dvc checkout": "the copy of the project stays on its branch",
+    "python -m mocliplite init my_clips --force": "test_own_clips_become_a_recogniser",
+    "python -m mocliplite predict new.mp4": "test_own_clips_become_a_recogniser",
+    "dvc remote add -d team /mnt/share/moclip": "test_sharing.py",
+    "dvc remote add -d team ssh://ann@server/srv/moclip": "test_sharing.py",
+    'git add dvc.lock params.yaml metrics plots && git commit -m "features of 384 clips"': "test_sharing.py",
+    "dvc push && git push": "test_sharing.py",
+    "dvc exp run --pull --allow-missing -S head.hidden=256": "test_a_clone_without_videos_and_clip_...",
+    "dvc pull": "test_sharing.py",
+    "cp new/*.mp4 my_clips/kick/": "test_sharing.py",
+    'git add dvc.lock metrics plots && git commit -m "ten more clips" && dvc push && git push': "test_sharing.py",
+    "dvc import https://example.org/team/moclip.git features/keyframes": "test_sharing.py",
+    "mkdir /srv/dvc-cache && chgrp team /srv/dvc-cache && chmod g+rws /srv/dvc-cache": "test_sharing.py",
+    "dvc config --local cache.dir /srv/dvc-cache": "test_sharing.py",
+    "dvc config --local cache.shared group": "test_sharing.py",
+    "dvc config --local cache.type symlink": "test_sharing.py",
+    'dvc config --local core.site_cache_dir "$HOME/.cache/dvc-site"': "test_sharing.py",
+}
+
 
 def examples(page):
     """Return (command, lines of output shown) for each command in the console blocks of a page."""

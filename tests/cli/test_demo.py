@@ -96,3 +96,24 @@ def test_the_server_itself_refuses_a_large_file(address):
     content = {"files": ("large.mp4", b"0" * (201 * 1024 * 1024))}
     response = httpx.post(f"{address}gradio_api/upload", files=content, timeout=60)
     assert response.status_code == 413
+
+
+def test_the_page_gets_a_sentence_probabilities_and_two_pictures_or_an_escaped_error(small_project, tmp_path):
+    from mocliplite.cli import _demo
+    from mocliplite.predict import Recognizer
+
+    recognizer = Recognizer.load("models")
+    sentence, probabilities, keyframe, vectors = _demo.classify(recognizer, "clips/Rolling/1.avi")
+    name, probability = max(probabilities.items(), key=lambda item: item[1])
+    assert sentence.startswith(
+        f"<strong>{name}</strong>, {100 * probability:.1f} %. Contributions to its logit: keyframe "
+    )
+    assert set(probabilities) == {"Falling", "Resting", "Rolling"}
+    assert (keyframe.shape, keyframe.dtype) == ((96, 144, 3), "uint8")
+    assert vectors.shape[2] == 3
+    bad = tmp_path / "<b>.mp4"
+    bad.write_text("this is not a video")
+    error, *rest = _demo.classify(recognizer, str(bad))
+    assert error.startswith("&lt;b&gt;.mp4 cannot be decoded as video")
+    assert rest == [None, None, None]
+    assert _demo.classify(recognizer, None) == ("", None, None, None)

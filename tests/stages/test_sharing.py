@@ -1,7 +1,7 @@
-"""A team of three and its stores: what docs/sharing.md says, on a folder, over SSH, and in a shared cache.
+"""Feature stores shared by a team, as in docs/sharing.md: in a folder, over SSH, and in a shared cache.
 
-A extracts and pushes; C adds, replaces and removes clips; B pulls what is new. One set of clips serves all tests of
-this file; they run in order.
+The owner extracts and pushes; a colleague adds, replaces and removes clips. The tests of this file share the clones
+and run in order.
 """
 
 import getpass
@@ -28,7 +28,7 @@ CLASSES = ("StarSpinning", "BallSliding", "RingSpinning")
 
 @pytest.fixture(scope="module")
 def place():
-    """A folder that every user can reach, unlike pytest's own."""
+    """A folder that every user of the machine can reach, unlike those of pytest."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
@@ -36,20 +36,20 @@ def place():
 
 @pytest.fixture(scope="module")
 def team(project, place):
-    """Clones of A and C beside a git hub and a DVC remote; A has extracted 36 clips and pushed them."""
-    a = copy_project(place / "a")
+    """A folder with a git hub, a DVC remote, and the clone `owner`, in which 36 clips were extracted and pushed."""
+    owner = copy_project(place / "owner")
     for source in sorted((project / "sample/data/clips").glob("*/*_g0[1-6]_c0[12].avi")):
         if source.parent.name in CLASSES:
-            (a / "clips" / source.parent.name).mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, a / "clips" / source.parent.name)
-    shutil.copytree(project / "sample/data/clip", a / "clip")
+            (owner / "clips" / source.parent.name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, owner / "clips" / source.parent.name)
+    shutil.copytree(project / "sample/data/clip", owner / "clip")
     for old, new in (("root: sample/data/clips", "root: clips"), ("lists: sample/data/lists", "lists: configs/none")):
-        sh(a, f"sed -i 's#{old}#{new}#' params.yaml")
-    sh(a, "sed -i 's#sample/data/clip #clip #' params.yaml")
-    sh(a, "dvc add -q clips clip && dvc repro -q motion keyframes")
-    sh(a, f"dvc remote add -q -d team {place}/remote && git add -A && git commit -qm 'first clips'")
-    sh(place, "git clone -q --bare a hub && git -C a remote add origin ../hub && git -C a fetch -q")
-    assert "files pushed" in sh(a, "dvc push clips.dvc clip.dvc index motion keyframes")
+        sh(owner, f"sed -i 's#{old}#{new}#' params.yaml")
+    sh(owner, "sed -i 's#sample/data/clip #clip #' params.yaml")
+    sh(owner, "dvc add -q clips clip && dvc repro -q motion keyframes")
+    sh(owner, f"dvc remote add -q -d team {place}/remote && git add -A && git commit -qm 'first clips'")
+    sh(place, "git clone -q --bare owner hub && git -C owner remote add origin ../hub && git -C owner fetch -q")
+    assert "files pushed" in sh(owner, "dvc push clips.dvc clip.dvc index motion keyframes")
     return place
 
 
@@ -60,8 +60,9 @@ def clone(team, name, source="hub"):
 
 
 @pytest.fixture(scope="module")
-def c(team):
-    folder = clone(team, "c")
+def colleague(team):
+    """A clone with the videos, CLIP and both stores."""
+    folder = clone(team, "colleague")
     sh(folder, "dvc pull -q clips.dvc clip.dvc index motion keyframes")
     return folder
 
@@ -71,21 +72,20 @@ def stores(folder):
 
 
 def changed(before, after):
-    """Names of the files that differ, by store."""
-    both = {folder: before[folder] | after[folder] for folder in STORES}
+    """Return the names of the files that differ, by store."""
     return {
-        folder: {name for name in both[folder] if before[folder].get(name) != after[folder].get(name)}
-        for folder in STORES
+        store: {name for name in before[store] | after[store] if before[store].get(name) != after[store].get(name)}
+        for store in STORES
     }
 
 
 def repro(folder, *stages):
-    """Run stages under DVC; returns how many clips each computed."""
+    """Run stages with DVC; return how many clips each stage computed."""
     output = sh(folder, f"dvc add -q clips && dvc repro {' '.join(stages)}").replace("\r", "\n")
     counts = {}
     for stage in stages:
-        told = re.findall(rf"^{stage}: 100%.*computed=(\d+)", output, re.MULTILINE)
-        counts[stage] = int(told[-1]) if told else 0
+        found = re.findall(rf"^{stage}: 100%.*computed=(\d+)", output, re.MULTILINE)
+        counts[stage] = int(found[-1]) if found else 0
     return counts
 
 
@@ -93,76 +93,76 @@ def add_clips(folder, project, count):
     source = project / "sample/data/clips/StarSpinning/v_StarSpinning_g08_c01.avi"
     content = source.read_bytes()
     for number in range(count):
-        # Same pictures, other files: what follows the end of the index is not read.
+        # The same frames in different files: decoders do not read beyond the index.
         (folder / f"clips/StarSpinning/v_StarSpinning_g09_c{number:02d}.avi").write_bytes(content + b"JUNK%d" % number)
 
 
-def test_of_ten_new_clips_ten_are_computed_and_only_their_shards_are_pushed_and_pulled(team, c, project):
-    before = stores(c)
-    sh(c, "dvc unprotect clips")
-    add_clips(c, project, 10)
-    assert repro(c, "motion", "keyframes") == {"motion": 10, "keyframes": 10}
-    differ = changed(before, stores(c))
-    shards = {folder: len(names) for folder, names in differ.items()}
+def test_ten_new_clips_are_computed_alone_and_only_their_shards_are_pushed_and_pulled(team, colleague, project):
+    before = stores(colleague)
+    sh(colleague, "dvc unprotect clips")
+    add_clips(colleague, project, 10)
+    assert repro(colleague, "motion", "keyframes") == {"motion": 10, "keyframes": 10}
+    changes = changed(before, stores(colleague))
+    shards = {folder: len(names) for folder, names in changes.items()}
     assert 1 <= shards["features/motion"] <= 10
     assert 1 <= shards["features/keyframes"] <= 10
 
-    sh(c, "git add -A && git commit -qm 'ten clips'")
-    pushed = sh(c, "dvc push clips.dvc motion keyframes")
-    # The clips, the shards, and the list of each of the three folders.
+    sh(colleague, "git add -A && git commit -qm 'ten clips'")
+    pushed = sh(colleague, "dvc push clips.dvc motion keyframes")
+    # The clips, the shards, and the file list of each of the three folders.
     assert f"{10 + sum(shards.values()) + 3} files pushed" in pushed
-    sh(c, "git push -q origin HEAD")
-    sh(team / "a", "git pull -q origin HEAD")
-    pulled = sh(team / "a", "dvc pull motion keyframes")
+    sh(colleague, "git push -q origin HEAD")
+    sh(team / "owner", "git pull -q origin HEAD")
+    pulled = sh(team / "owner", "dvc pull motion keyframes")
     (fetched,) = re.findall(r"(\d+) files fetched", pulled)
     assert sum(shards.values()) <= int(fetched) <= sum(shards.values()) + 2
-    assert stores(team / "a") == stores(c)
+    assert stores(team / "owner") == stores(colleague)
 
 
-def test_a_replaced_clip_is_computed_alone_and_a_removed_one_leaves_the_store(c):
-    clips = c / "clips/StarSpinning"
+def test_a_replaced_clip_is_computed_alone_and_a_removed_one_is_dropped(colleague):
+    clips = colleague / "clips/StarSpinning"
     (clips / "v_StarSpinning_g01_c01.avi").write_bytes((clips / "v_StarSpinning_g02_c01.avi").read_bytes())
-    assert repro(c, "motion", "keyframes") == {"motion": 1, "keyframes": 1}
+    assert repro(colleague, "motion", "keyframes") == {"motion": 1, "keyframes": 1}
     (clips / "v_StarSpinning_g09_c00.avi").unlink()
-    assert repro(c, "motion", "keyframes") == {"motion": 0, "keyframes": 0}
-    ids = set(open_store(c / "features/motion").ids)
+    assert repro(colleague, "motion", "keyframes") == {"motion": 0, "keyframes": 0}
+    ids = set(open_store(colleague / "features/motion").ids)
     assert "StarSpinning__v_StarSpinning_g09_c01" in ids
     assert "StarSpinning__v_StarSpinning_g09_c00" not in ids
 
 
 @pytest.mark.parametrize(("workers", "stages"), [(1, ["motion"]), (4, ["motion", "keyframes"])])
-def test_stores_that_grew_are_to_the_byte_those_made_from_nothing_by_any_number_of_workers(c, workers, stages):
-    wanted = stores(c)
-    sh(c, f"sed -i 's/  workers: [0-9]*/  workers: {workers}/' params.yaml")
+def test_an_extended_store_has_the_bytes_of_one_computed_at_once_by_any_number_of_workers(colleague, workers, stages):
+    expected = stores(colleague)
+    sh(colleague, f"sed -i 's/  workers: [0-9]*/  workers: {workers}/' params.yaml")
     for stage in stages:
-        sh(c, f"rm -r features/{stage} && python -m stages.{stage}")
-    sh(c, "git checkout -q params.yaml")
-    assert stores(c) == wanted
+        sh(colleague, f"rm -r features/{stage} && python -m stages.{stage}")
+    sh(colleague, "git checkout -q params.yaml")
+    assert stores(colleague) == expected
 
 
 @pytest.mark.parametrize(
     ("stage", "after", "group"), [("motion", 1.2, True), ("motion", 1.6, False), ("keyframes", 4, True)]
 )
-def test_after_kill_9_the_next_run_ends_with_the_same_bytes(c, stage, after, group):
-    folder = c / "features" / stage
-    wanted = digests(folder)
+def test_a_run_after_kill_9_completes_the_store_with_the_same_bytes(colleague, stage, after, group):
+    folder = colleague / "features" / stage
+    expected = digests(folder)
     shutil.rmtree(folder)
-    left = killed(stage, c, after, group)
-    finish(stage, c)
-    end_orphans(left)
-    assert digests(folder) == wanted
+    group_left = killed(stage, colleague, after, group)
+    finish(stage, colleague)
+    end_orphans(group_left)
+    assert digests(folder) == expected
 
 
-def test_another_project_imports_one_store_and_reads_it(team, c):
+def test_another_project_imports_one_store_and_reads_it(team, colleague):
     other = team / "other"
     other.mkdir()
     sh(other, "git init -q . && dvc init -q")
-    sh(other, "dvc import -q ../hub features/keyframes -o clips_seen")
-    code = "from mocliplite.store import open_store; s = open_store('clips_seen'); print(s.read(s.ids).shape)"
+    sh(other, "dvc import -q ../hub features/keyframes -o imported")
+    code = "from mocliplite.store import open_store; s = open_store('imported'); print(s.read(s.ids).shape)"
     assert sh(other, f'PYTHONPATH={ROOT} python -c "{code}"') == "(46, 1, 64)\n"
 
 
-def test_a_fresh_clone_skips_what_others_have_computed(team):
+def test_a_fresh_clone_does_not_compute_what_others_have_pushed(team):
     fresh = clone(team, "fresh")
     output = sh(fresh, "dvc repro --pull --allow-missing motion keyframes")
     assert "Running stage" not in output
@@ -171,7 +171,7 @@ def test_a_fresh_clone_skips_what_others_have_computed(team):
 
 @pytest.fixture(scope="module")
 def ssh_remote(tmp_path_factory):
-    """OpenSSH's own server on a free port of this machine, with keys of its own: URL, port and key of a remote."""
+    """An OpenSSH server on a free port of this machine: the URL, port and key file of a DVC remote."""
     server = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
     if not server:
         pytest.skip("sshd is not installed (apt-get install openssh-server)")
@@ -201,40 +201,47 @@ def wait_for(port):
             if not probe.connect_ex(("127.0.0.1", port)):
                 return
         time.sleep(0.1)
-    raise AssertionError(f"nothing answers on port {port}")
+    raise AssertionError(f"no server answers on port {port}")
 
 
-def test_stores_travel_over_ssh(team, c, ssh_remote):
+def test_stores_are_pushed_and_pulled_over_ssh(team, colleague, ssh_remote):
     url, port, key = ssh_remote
-    use = f"dvc remote add -q --local ssh {url} && dvc remote modify --local ssh port {port} && "
-    use += f"dvc remote modify --local ssh keyfile {key}"
-    sh(c, use)
-    wanted = stores(c)
-    files = len({digest for found in wanted.values() for digest in found.values()}) + 2
-    assert f"{files} files pushed" in sh(c, "dvc commit -q -f motion keyframes && dvc push -r ssh motion keyframes")
-    assert "Everything is up to date" in sh(c, "dvc push -r ssh motion keyframes")
-    sh(c, "git add -A && git commit -q --allow-empty -m changed")
-    far = clone(team, "far", "c")
-    sh(far, use + " && dvc pull -q -r ssh motion keyframes")
-    assert stores(far) == wanted
+    add_remote = f"dvc remote add -q --local ssh {url} && dvc remote modify --local ssh port {port} && "
+    add_remote += f"dvc remote modify --local ssh keyfile {key}"
+    sh(colleague, add_remote)
+    expected = stores(colleague)
+    files = len({digest for store in expected.values() for digest in store.values()}) + 2
+    assert f"{files} files pushed" in sh(
+        colleague, "dvc commit -q -f motion keyframes && dvc push -r ssh motion keyframes"
+    )
+    assert "Everything is up to date" in sh(colleague, "dvc push -r ssh motion keyframes")
+    sh(colleague, "git add -A && git commit -q --allow-empty -m changed")
+    far = clone(team, "far", "colleague")
+    sh(far, add_remote + " && dvc pull -q -r ssh motion keyframes")
+    assert stores(far) == expected
 
 
 OTHER = "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps +dac_read_search --ambient-caps +dac_read_search"
 
 
 def as_other(folder, command):
-    """Run a command as another user, who may read everything (where tests lie) but writes as anybody."""
+    """Run a command as another user, who may read every file but has no other privileges."""
     return sh(folder, f"HOME={folder} {OTHER} -- bash -c {shlex.quote('umask 002; ' + command)}")
 
 
 def test_two_users_of_a_shared_cache_of_read_only_links(team, project):
     if os.geteuid() != 0 or subprocess.run(f"{OTHER} true", shell=True, capture_output=True).returncode:
-        pytest.skip("only root can act for another user")
+        pytest.skip("only root can run commands as another user")
     shared, mine, theirs = team / "cache", clone(team, "mine"), clone(team, "theirs")
     sh(team, f"mkdir {shared} && chgrp 65534 {shared} && chmod g+rws {shared}")
     for folder in (mine, theirs):
-        own = (f"cache.dir {shared}", "cache.shared group", "cache.type symlink", f"core.site_cache_dir {folder}/site")
-        sh(folder, " && ".join(f"dvc config --local {setting}" for setting in own))
+        settings = (
+            f"cache.dir {shared}",
+            "cache.shared group",
+            "cache.type symlink",
+            f"core.site_cache_dir {folder}/site",
+        )
+        sh(folder, " && ".join(f"dvc config --local {setting}" for setting in settings))
     sh(mine, "umask 002 && dvc pull -q clips.dvc clip.dvc index motion keyframes")
     sh(team, "chown -R 65534:65534 theirs")
 
@@ -246,8 +253,8 @@ def test_two_users_of_a_shared_cache_of_read_only_links(team, project):
     add = f"dvc unprotect clips && cp {clip} clips/StarSpinning"
     output = as_other(theirs, f"{add} && dvc add -q clips && dvc repro motion").replace("\r", "\n")
     assert re.findall(r": 100%.*computed=(\d+)", output) == ["1"]
-    assert all((path.read_bytes(), path.stat().st_mode) == kept for path, kept in objects.items())
+    assert all((path.read_bytes(), path.stat().st_mode) == before for path, before in objects.items())
     assert (theirs / "features/motion/0000.h5").is_symlink()
-    assert stores(mine) == stores(team / "a")
+    assert stores(mine) == stores(team / "owner")
     sh(mine, "python -m mocliplite verify features/motion features/keyframes")
     as_other(theirs, "python -m mocliplite verify features/motion features/keyframes && python -m mocliplite doctor")
