@@ -9,7 +9,7 @@ from mocliplite.fusion.one_cycle import OneCycleAdamW, one_cycle
 
 
 @pytest.mark.parametrize("steps", [4, 10, 137])
-def test_schedule_is_torchs(steps):
+def test_schedule_equals_torchs_one_cycle(steps):
     optimiser = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=0.5, total_steps=steps)
     for step in range(steps):
@@ -21,19 +21,19 @@ def test_schedule_is_torchs(steps):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
-def test_few_steps_have_a_rate_too(steps):
+def test_learning_rate_is_positive_with_few_steps(steps):
     assert all(0 < one_cycle(step, steps)[0] <= 1 for step in range(steps))
 
 
-def test_a_bowl_is_descended_to_its_ground():
-    place = torch.nn.Parameter(torch.tensor([3.0, -2.0]))
-    descent = OneCycleAdamW([place], lr=0.3, weight_decay=0.0, steps=200)
+def test_it_minimises_a_quadratic_function():
+    parameter = torch.nn.Parameter(torch.tensor([3.0, -2.0]))
+    optimizer = OneCycleAdamW([parameter], lr=0.3, weight_decay=0.0, steps=200)
     for _ in range(200):
-        descent.step((place - torch.tensor([1.0, 1.0])).square().sum())
-    assert place.detach().tolist() == pytest.approx([1.0, 1.0], abs=1e-3)
+        optimizer.step((parameter - torch.tensor([1.0, 1.0])).square().sum())
+    assert parameter.detach().tolist() == pytest.approx([1.0, 1.0], abs=1e-3)
 
 
-def test_torchs_compiler_is_not_imported():
+def test_a_step_does_not_import_torchs_compiler():
     code = (
         "import sys, torch; from mocliplite.fusion.one_cycle import OneCycleAdamW;"
         "x = torch.nn.Parameter(torch.ones(2));"

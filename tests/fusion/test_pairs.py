@@ -1,18 +1,27 @@
 import numpy as np
 import pytest
 from builders import sentence_of
-from toy import pairs_of
+from toy import CLASSES, pairs_of
 
-from mocliplite.fusion import pairs, similarity
-from mocliplite.fusion.pairs import check
+from mocliplite.fusion.pairs import check, check_features, features, select_split
 
-
-def said(**changes):
-    return sentence_of(check, pairs_of() | changes)
+NOT_PER_CLIP = {"prompts", "classes", "logit_scale"}
 
 
-def test_good_pairs_pass():
-    check(pairs_of())
+def keep(arrays, rows):
+    """The arrays with only some of the clips."""
+    return {name: values if name in NOT_PER_CLIP else values[rows] for name, values in arrays.items()}
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_class_may_have_no_validation_or_test_clips_but_needs_a_train_clip(split):
+    arrays = pairs_of()
+    of_class = arrays["label"] == 2
+    check(keep(arrays, ~(of_class & (arrays["split"] == split))))
+    untrained = keep(arrays, ~(of_class & (arrays["split"] == "train")))
+    assert sentence_of(check, untrained) == (
+        "class BoxFalling has no usable train clip (1 such classes); add clips of it."
+    )
 
 
 @pytest.mark.parametrize("name", ["keyframe", "motion", "motion_logits"])
@@ -20,66 +29,77 @@ def test_good_pairs_pass():
 def test_features_that_are_not_finite_are_refused_by_name(name, value):
     arrays = pairs_of()
     arrays[name][3].flat[0] = value
-    assert sentence_of(check, arrays).startswith(f"the {name} features of c0_g1_t1 (1 in all) are not finite")
+    assert sentence_of(check, arrays) == (
+        f"the {name} features of c0_g1_t1 (1 in all) are not finite; lower motion_net.lr, or download the CLIP "
+        "checkpoint again."
+    )
 
 
-def test_prompts_that_are_not_finite_name_their_class():
-    prompts = np.eye(6, 8)
-    prompts[2, 0] = np.nan
-    assert said(prompts=prompts).startswith("the prompts features of BoxFalling (1 in all) are not finite")
-
-
-@pytest.mark.parametrize("part", ["train", "val", "test"])
-def test_an_empty_split_is_refused(part):
+def test_prompts_that_are_not_finite_are_refused_with_the_class():
     arrays = pairs_of()
-    kept = {
-        name: values[arrays["split"] != part]
-        for name, values in arrays.items()
-        if len(values.shape) and len(values) > 6
-    }
-    assert sentence_of(check, arrays | kept).startswith(f"no usable clip is left for {part}")
+    arrays["prompts"][2, 0] = np.nan
+    assert sentence_of(check, arrays).startswith("the prompts features of BoxFalling (1 in all) are not finite")
 
 
-def test_a_class_without_a_train_clip_is_refused():
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_an_empty_split_is_refused(split):
     arrays = pairs_of()
-    lost = (arrays["label"] == 2) & (arrays["split"] == "train")
-    kept = {name: values[~lost] for name, values in arrays.items() if len(values.shape) and len(values) > 6}
-    assert sentence_of(check, arrays | kept).startswith("class BoxFalling has no usable train clip (1 such classes)")
+    assert sentence_of(check, keep(arrays, arrays["split"] != split)) == (
+        f"no usable clip is left for {split}; see failures.csv in features/keyframes and features/motion."
+    )
 
 
-def test_one_class_alone_is_refused():
+def test_a_data_set_with_one_class_is_refused():
     arrays = pairs_of()
-    kept = {
-        name: values[arrays["label"] == 0] for name, values in arrays.items() if len(values.shape) and len(values) > 6
-    }
-    one = {"classes": arrays["classes"][:1], "prompts": arrays["prompts"][:1]}
-    assert sentence_of(check, arrays | kept | one).startswith("all clips are of the class BallFalling;")
+    one_class = keep(arrays, arrays["label"] == 0)
+    one_class |= {"classes": arrays["classes"][:1], "prompts": arrays["prompts"][:1]}
+    assert sentence_of(check, one_class) == (
+        "all clips belong to the class BallFalling; add clips of another class to dataset.root."
+    )
 
 
-def test_a_group_on_two_sides_is_refused():
+def test_a_group_in_two_splits_is_refused():
     arrays = pairs_of()
     arrays["split"][1] = "test"
-    wanted = "group BallFalling/g0 straddles: c0_g0_t0 is for train and c0_g0_t1 for test; run `dvc repro split`."
-    assert sentence_of(check, arrays) == wanted
+    assert sentence_of(check, arrays) == (
+        "group BallFalling/g0 is in both train (c0_g0_t0) and test (c0_g0_t1); run `dvc repro split`."
+    )
 
 
-def test_a_copy_of_a_train_clip_is_found_by_both_streams():
+def test_select_split_keeps_the_clips_of_the_split_and_the_arrays_that_are_not_per_clip():
     arrays = pairs_of()
-    train, test = (np.flatnonzero(arrays["split"] == part) for part in ("train", "test"))
-    for name in ("keyframe", "motion"):
-        arrays[name][test[0]] = arrays[name][train[5]] * 1.001
-    arrays["keyframe"][test[1]] = arrays["keyframe"][train[6]]  # the scene alone
-    twin, alike = similarity.nearest_train_clips(arrays)
-    assert twin[test[0]] == train[5]
-    assert alike[test[0]] > similarity.NEAR_DUPLICATE
-    assert alike[test[1]] < 0.95
-    assert set(twin[train]) == {-1}
-    assert (np.delete(alike, test[0]) < similarity.NEAR_DUPLICATE).all()
+    val = select_split(arrays, "val")
+    assert set(val["split"]) == {"val"}
+    assert val["ids"].tolist() == [
+        key for key, split in zip(arrays["ids"], arrays["split"], strict=True) if split == "val"
+    ]
+    assert len(val["keyframe"]) == len(val["motion"]) == len(val["label"]) == 24
+    assert val["classes"].tolist() == CLASSES.tolist()
+    assert val["prompts"].shape == (6, 8)
+    assert val["logit_scale"] == arrays["logit_scale"]
 
 
-def test_likeness_does_not_depend_on_how_many_are_compared_at_a_time(monkeypatch):
-    whole = similarity.nearest_train_clips(pairs_of())
-    monkeypatch.setattr(pairs, "_ROWS", 7)
-    parts = similarity.nearest_train_clips(pairs_of())
-    assert whole[0].tolist() == parts[0].tolist()
-    assert whole[1] == pytest.approx(parts[1], abs=1e-6)
+def test_features_are_the_plain_views_with_the_keyframe_before_the_motion():
+    data = {"keyframe": np.array([[[1.0, 2.0]]]), "motion": np.array([[[3.0], [9.0]]])}
+    assert features(data, ("keyframe", "motion")).tolist() == [[1.0, 2.0, 3.0]]
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"), [("keyframes", "weights", "f00"), ("motion_embeddings", "net", {"width": 9})]
+)
+def test_a_model_is_refused_on_features_with_other_settings(part, key, value):
+    settings = {"keyframes": {"weights": "abc"}, "motion_embeddings": {"net": {"width": 8}}}
+    check_features({"features": settings}, settings, "models/head")
+    other = {**settings, part: {**settings[part], key: value}}
+    assert sentence_of(check_features, {"features": settings}, other, "models/head") == (
+        f"models/head was not fitted on the features in features/pairs.h5 ({part}: {key} differs); run `dvc repro`."
+    )
+
+
+def test_a_setting_that_only_one_side_has_is_a_difference():
+    settings = {"keyframes": {"weights": "abc"}}
+    longer = {"keyframes": {"weights": "abc", "frames": 3}}
+    for fitted, current in ((settings, longer), (longer, settings)):
+        assert "(keyframes: frames differs)" in sentence_of(
+            check_features, {"features": fitted}, current, "models/head"
+        )

@@ -7,7 +7,7 @@ from mocliplite.fusion import ridge
 
 
 def clips(count, dimensions, classes=4, seed=0, distance=1.0):
-    """Features float32 around a place a class, at different scales; labels; groups of three clips."""
+    """Features float32 around a centre per class, at different scales; and labels."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % classes
     centres = np.random.default_rng(99).normal(size=(classes, dimensions)) * distance
@@ -17,44 +17,41 @@ def clips(count, dimensions, classes=4, seed=0, distance=1.0):
 
 @pytest.mark.parametrize(("count", "dimensions"), [(60, 12), (20, 50)])
 @pytest.mark.parametrize("alpha", [0.1, 30.0])
-def test_it_is_scikit_learns_ridge(count, dimensions, alpha):
+def test_scores_equal_scikit_learns_ridge(count, dimensions, alpha):
     x, labels = clips(count, dimensions)
-    given = ridge.standardised(x, labels, 4)
-    weights = ridge.solve(given, ridge.gram(given), alpha)
-    tensors = {"mean": given.mean, "std": given.std, "weight": weights, "bias": given.prior}
+    data = ridge.standardised(x, labels, 4)
+    # Both the D x D system and the N x N system are solved.
+    assert data.dual == (count < dimensions)
+    weights = ridge.solve(data, ridge.gram(data), alpha)
+    tensors = {"mean": data.mean, "std": data.std, "weight": weights, "bias": data.prior}
     scaler = StandardScaler().fit(x.astype(np.float64))
-    theirs = Ridge(alpha).fit(scaler.transform(x.astype(np.float64)), np.eye(4)[labels])
+    reference = Ridge(alpha).fit(scaler.transform(x.astype(np.float64)), np.eye(4)[labels])
     new, _ = clips(30, dimensions, seed=1)
-    wanted = theirs.predict(scaler.transform(new.astype(np.float64)))
-    assert ridge.probe_logits(tensors, new) == pytest.approx(wanted, abs=1e-5)
+    expected = reference.predict(scaler.transform(new.astype(np.float64)))
+    assert ridge.probe_logits(tensors, new) == pytest.approx(expected, abs=1e-5)
 
 
-def test_both_ways_of_solving_are_exercised_above():
-    assert not ridge.standardised(*clips(60, 12), 4).dual
-    assert ridge.standardised(*clips(20, 50), 4).dual
-
-
-def test_penalty_is_the_best_on_validation():
+def test_penalty_has_the_lowest_squared_error_on_validation():
     train, val = clips(40, 30), clips(400, 30, seed=1)
     tensors, alpha = ridge.fit_ridge(train, val, 4)
     errors = {}
-    for one in ridge.ALPHAS:
+    for candidate in ridge.ALPHAS:
         scaler = StandardScaler().fit(train[0])
-        fitted = Ridge(one).fit(scaler.transform(train[0]), np.eye(4)[train[1]])
-        errors[one] = np.square(fitted.predict(scaler.transform(val[0])) - np.eye(4)[val[1]]).mean()
+        fitted = Ridge(candidate).fit(scaler.transform(train[0]), np.eye(4)[train[1]])
+        errors[candidate] = np.square(fitted.predict(scaler.transform(val[0])) - np.eye(4)[val[1]]).mean()
     assert alpha == min(errors, key=errors.get)
     assert ridge.ALPHAS[0] < alpha < ridge.ALPHAS[-1]
     assert {value.dtype for value in tensors.values()} == {np.dtype(np.float32)}
 
 
-def test_features_that_say_nothing_get_a_heavy_penalty():
+def test_uninformative_features_get_a_large_penalty():
     rng = np.random.default_rng(0)
     train, val = ((rng.normal(size=(60, 20)).astype(np.float32), np.arange(60) % 4) for _ in range(2))
     assert ridge.fit_ridge(train, val, 4)[1] >= 1000
 
 
 @pytest.mark.parametrize("constant", [0.0, -300.7])
-def test_feature_that_never_changes_weighs_nothing(constant):
+def test_a_constant_feature_gets_no_weight(constant):
     (x, labels), (x_val, labels_val) = clips(60, 12), clips(60, 12, seed=1)
     x[:, 3] = x_val[:, 3] = constant
     tensors, _ = ridge.fit_ridge((x, labels), (x_val, labels_val), 4)
@@ -63,13 +60,13 @@ def test_feature_that_never_changes_weighs_nothing(constant):
 
 
 @pytest.mark.parametrize(("count", "dimensions"), [(45, 10), (24, 40)])
-def test_left_out_scores_are_those_of_a_ridge_without_the_group(count, dimensions):
+def test_left_out_scores_equal_those_of_a_ridge_fitted_without_the_group(count, dimensions):
     x, labels = clips(count, dimensions)
     groups = np.arange(count) // 3
-    out = ridge.left_out_scores(x, labels, groups, 4, alpha=5.0)
-    # The standardisation stays that of all clips: it is no part of what is left out.
-    standard = StandardScaler().fit_transform(x.astype(np.float64))
+    scores = ridge.left_out_scores(x, labels, groups, 4, alpha=5.0)
+    # The standardisation is that of all clips, those of the group included.
+    standardised = StandardScaler().fit_transform(x.astype(np.float64))
     for group in (0, 7):
         rows = groups == group
-        fitted = Ridge(5.0).fit(standard[~rows], np.eye(4)[labels[~rows]])
-        assert out[rows] == pytest.approx(fitted.predict(standard[rows]), abs=1e-8)
+        fitted = Ridge(5.0).fit(standardised[~rows], np.eye(4)[labels[~rows]])
+        assert scores[rows] == pytest.approx(fitted.predict(standardised[rows]), abs=1e-8)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from builders import sentence_of
-from toy import MADE_OF, pairs_of, put_pairs
+from toy import PROVENANCE, pairs_of, put_pairs
 
 from mocliplite import checkpoint
 from mocliplite.evaluation import method_table
@@ -18,10 +18,19 @@ from stages import evaluate, train_head, train_probes
 pytestmark = pytest.mark.usefixtures("folder")
 torch.set_num_threads(1)
 
-FITTED = ("models", "metrics/head.json", "metrics/probes.json", "plots/head_training.csv", "plots/learning_curve.csv")
+# Everything that the first two stages write.
+FITTED = (
+    "models",
+    "metrics/head.json",
+    "metrics/probes.json",
+    "plots/head_training.csv",
+    "plots/learning_curve.csv",
+    "features/suspicious_labels.csv",
+)
 
 
-def run_all(arrays, **settings):
+def run_stages(arrays, **settings):
+    """Run the three stages on these arrays of pairs.h5; return metrics/eval.json."""
     put_pairs(arrays, **settings)
     train_probes.main()
     train_head.main()
@@ -29,24 +38,25 @@ def run_all(arrays, **settings):
     return json.loads(Path("metrics/eval.json").read_text())
 
 
-def contents(*places):
-    files = [path for place in places for path in [Path(place), *Path(place).rglob("*")] if path.is_file()]
-    return {str(path): path.read_bytes() for path in files}
+def contents(*paths):
+    """The bytes of files and of all files in folders, by path."""
+    files = [file for path in paths for file in [Path(path), *Path(path).rglob("*")] if file.is_file()]
+    return {str(file): file.read_bytes() for file in files}
 
 
-def rows(path):
+def read_rows(path):
     with Path(path).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
-def shuffled(arrays, part):
-    chosen = np.flatnonzero(arrays["split"] == part)
+def with_shuffled_labels(arrays, split):
+    chosen = np.flatnonzero(arrays["split"] == split)
     arrays["label"][chosen] = np.random.default_rng(0).permutation(arrays["label"][chosen])
     return arrays
 
 
-def test_every_way_is_judged_and_fusion_alone_knows_both_halves():
-    metrics = run_all(pairs_of())
+def test_every_method_has_metrics_and_only_methods_with_both_streams_are_accurate():
+    metrics = run_stages(pairs_of())
     for figure in ("top1", "top5", "mean_class", "macro_f1", "calibration"):
         assert set(metrics[figure]) == set(method_table.METHODS)
     top1 = {name: row["mean"] for name, row in metrics["top1"].items()}
@@ -59,92 +69,98 @@ def test_every_way_is_judged_and_fusion_alone_knows_both_halves():
     assert metrics["share"]["keyframe"] > 0 < metrics["share"]["motion"]
 
 
-def test_running_again_gives_the_same_bytes():
-    run_all(pairs_of())
+def test_a_second_run_writes_the_same_bytes():
+    run_stages(pairs_of())
     before = contents("models", "metrics", "plots", "features")
-    run_all(pairs_of())
+    run_stages(pairs_of())
     assert contents("models", "metrics", "plots", "features") == before
     assert len(before) > 12
 
 
-def test_labels_of_test_clips_change_nothing_that_is_fitted_or_chosen():
-    first = run_all(pairs_of())
-    before = contents(*FITTED, "features/suspicious_labels.csv")
-    second = run_all(shuffled(pairs_of(), "test"))
-    assert contents(*FITTED, "features/suspicious_labels.csv") == before
+def test_labels_of_test_clips_do_not_change_what_is_fitted_or_chosen():
+    first = run_stages(pairs_of())
+    before = contents(*FITTED)
+    second = run_stages(with_shuffled_labels(pairs_of(), "test"))
+    assert contents(*FITTED) == before
     assert len(before) == 9
     assert second["top1"]["fusion"]["mean"] < 0.5 < first["top1"]["fusion"]["mean"]
 
 
-def test_features_of_test_clips_change_nothing_that_is_fitted_or_chosen():
-    run_all(pairs_of())
+def test_features_of_test_clips_do_not_change_what_is_fitted_or_chosen():
+    run_stages(pairs_of())
     before = contents(*FITTED)
     arrays = pairs_of()
     for name in ("keyframe", "motion", "motion_logits"):
         arrays[name][arrays["split"] == "test"] *= -3
-    run_all(arrays)
+    run_stages(arrays)
     assert contents(*FITTED) == before
+    assert len(before) == 9
 
 
-def test_shuffled_train_labels_leave_chance():
-    metrics = run_all(shuffled(pairs_of(groups=40), "train"), patience=20)
+def test_shuffled_train_labels_give_chance_accuracy():
+    metrics = run_stages(with_shuffled_labels(pairs_of(groups=40), "train"), patience=20)
     trained = ("keyframe", "keyframe_probe", "motion_probe", "ridge", "fusion")
-    # 96 test clips of six classes: 1/6, and three deviations of groups of two.
+    # 96 test clips of six classes in groups of two: 1/6, and three standard deviations.
     assert [name for name in trained if abs(metrics["top1"][name]["mean"] - 1 / 6) > 0.16] == []
 
 
-def test_files_to_look_at_have_their_rows():
-    run_all(pairs_of())
-    assert len(rows("features/test_clips.csv")) == 24
-    assert len(rows("features/suspicious_labels.csv")) == 96
-    assert rows("plots/reliability.csv")[0].keys() == {"confidence", *method_table.METHODS}
-    assert all(row["fusion_val_loss"] or row["keyframe_val_loss"] for row in rows("plots/head_training.csv"))
-    assert len(rows("plots/confusion.csv")) == 24
+def test_tables_have_a_row_per_clip_or_bin():
+    run_stages(pairs_of())
+    assert len(read_rows("features/test_clips.csv")) == 24
+    assert len(read_rows("features/suspicious_labels.csv")) == 96
+    assert read_rows("plots/reliability.csv")[0].keys() == {"confidence", *method_table.METHODS}
+    training = read_rows("plots/head_training.csv")
+    assert [row["epoch"] for row in training] == [str(epoch) for epoch in range(len(training))]
+    assert training[0]["fusion_val_loss"]
+    assert training[0]["keyframe_val_loss"]
+    assert len(read_rows("plots/confusion.csv")) == 24
 
 
-def test_near_duplicates_are_counted_and_left_out_of_a_second_figure():
+def test_near_duplicates_are_counted_and_left_out_of_a_second_top1():
     arrays = pairs_of()
     arrays["similarity"][np.flatnonzero(arrays["split"] == "test")[:5]] = 0.999
-    metrics = run_all(arrays)
+    metrics = run_stages(arrays)
     assert metrics["near_duplicates"]["clips"] == 5
     assert 0 < metrics["near_duplicates"]["fusion_without"] <= 1
 
 
 @pytest.mark.parametrize("stage", [train_head, evaluate])
-def test_models_are_refused_on_other_features(stage):
-    run_all(pairs_of())
+def test_models_are_refused_on_features_with_other_settings(stage):
+    run_stages(pairs_of())
     table = table_file.read_table("features/pairs.h5", "pairs")
-    other = {**MADE_OF, "keyframes": {**MADE_OF["keyframes"], "weights": "1"}}
+    other = {**PROVENANCE, "keyframes": {**PROVENANCE["keyframes"], "weights": "1"}}
     table_file.write_table("features/pairs.h5", "pairs", table.arrays, other)
-    wanted = "models/probes was fitted on other features than features/pairs.h5 holds (keyframes: weights differs)"
-    assert sentence_of(stage.main) == f"{wanted}; run `dvc repro`."
+    assert sentence_of(stage.main) == (
+        "models/probes was not fitted on the features in features/pairs.h5 (keyframes: weights differs); "
+        "run `dvc repro`."
+    )
 
 
-def test_features_that_are_all_zero_end_in_chance_not_in_an_error():
+def test_features_that_are_all_zero_give_chance_accuracy():
     arrays = pairs_of()
     for name in ("keyframe", "motion", "motion_logits"):
         arrays[name] = np.zeros_like(arrays[name])
-    metrics = run_all(arrays)
-    # Ties count as wrong; a head that sees nothing answers one class for all.
+    metrics = run_stages(arrays)
+    # Ties count as wrong; a head with a constant input answers one class for all clips.
     assert metrics["top1"]["zero_shot"]["mean"] == 0.0
     assert metrics["top1"]["fusion"]["mean"] == pytest.approx(1 / 6, abs=1e-4)
     assert metrics["top1"]["ridge"]["mean"] == 0.0
 
 
-def test_fewer_clips_for_validation_and_test_than_classes_will_do():
+def test_validation_and_test_may_have_fewer_clips_than_classes():
     arrays = pairs_of()
-    kept = np.flatnonzero((arrays["split"] == "train") | (np.arange(120) % 20 == 12) | (np.arange(120) % 20 == 16))[:-7]
-    cut = {name: values[kept] for name, values in arrays.items() if values.ndim and len(values) == 120}
-    metrics = run_all(arrays | cut)
+    rows = np.flatnonzero((arrays["split"] == "train") | (np.arange(120) % 20 == 12) | (np.arange(120) % 20 == 16))[:-7]
+    smaller = {name: values[rows] for name, values in arrays.items() if values.ndim and len(values) == 120}
+    metrics = run_stages(arrays | smaller)
     assert 0 < metrics["clips"] < 6
     assert all(row["low"] <= row["mean"] <= row["high"] for row in metrics["top1"].values())
 
 
-def test_a_model_tells_what_it_was_made_for():
-    run_all(pairs_of())
+def test_the_config_of_the_head_has_its_classes_feature_lengths_and_provenance():
+    run_stages(pairs_of())
     tensors, config = checkpoint.load("models/head")
     assert config["lengths"] == {"keyframe": 8, "motion": 5}
-    assert config["features"] == MADE_OF
+    assert config["features"] == PROVENANCE
     assert len(config["classes"]) == 6
     assert set(config["calibration"]["temperature"]) == set(method_table.METHODS)
     assert tensors["fusion.weight1"].shape == (2, 13, 16)

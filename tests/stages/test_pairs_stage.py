@@ -1,4 +1,4 @@
-"""The stage pairs on small stores: what it joins, what it refuses, what it lists."""
+"""The stage pairs on small stores: joined arrays, errors, and the list of near duplicates."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import clip_of, put_params, sentence_of
-from toy import MADE_OF
+from toy import PROVENANCE
 
 from mocliplite.data.clips import read_clips, write_clips
 from mocliplite.data.splits import write_splits
@@ -15,84 +15,125 @@ from stages import pairs
 
 pytestmark = pytest.mark.usefixtures("folder")
 
-PARTS = {"g1": "train", "g2": "train", "g3": "val", "g4": "test"}
+SPLIT_OF_GROUP = {"g1": "train", "g2": "train", "g3": "val", "g4": "test"}
 
 
-def put_stores(lists="configs/none", moved=(), copied=()):
-    """Two classes of four groups, two keyframes and two motion views a clip. moved: id -> another split."""
+def write_inputs(lists="configs/none", changed_splits=(), copies=()):
+    """Write params.yaml and the inputs: two classes of four groups, two keyframes and two motion views per clip.
+
+    changed_splits: id -> another split; copies: id -> the clip that has the same embeddings.
+    """
     put_params(lists=lists)
     clips = [
         clip_of(f"{label}/{group}.avi", f"{label if lists == 'configs/none' else ''}{group}", index)
         for index, label in enumerate(["Hop", "Run"])
-        for group in PARTS
+        for group in SPLIT_OF_GROUP
     ]
     write_clips("features/clips.csv", clips)
-    parts = {clip.id: PARTS[clip.id[-2:]] for clip in clips} | dict(moved)
-    write_splits("features/splits.csv", parts)
+    splits = {clip.id: SPLIT_OF_GROUP[clip.id[-2:]] for clip in clips} | dict(changed_splits)
+    write_splits("features/splits.csv", splits)
     rng = np.random.default_rng(0)
     values = {clip.id: (rng.normal(size=(2, 6)), rng.normal(size=(2, 5)), rng.normal(size=2)) for clip in clips}
-    values |= {clip_id: values[other] for clip_id, other in dict(copied).items()}
-
-    def arrays_of(kind, clip_id):
-        keyframe, motion, logits = (value.astype(np.float32) for value in values[clip_id])
-        if kind == "keyframes":
-            return {"embedding": keyframe}
-        return {"embedding": motion, "logits": logits, "frames": np.array(40)}
-
+    values |= {clip_id: values[other] for clip_id, other in dict(copies).items()}
     for kind in ("keyframes", "motion_embeddings"):
-        for number, ids in enumerate(stores.by_shard(values, kind)):
-            place = stores.shard_path(f"features/{kind}", number)
-            wanted = dict.fromkeys(ids, "0")
-
-            def compute(new, kind=kind):
-                return {clip_id: shards.Record(arrays_of(kind, clip_id)) for clip_id in new}
-
-            shards.update_shard(place, kind, MADE_OF[kind], wanted, compute)
-        stores.write_sidecar_files(f"features/{kind}", kind)
+        write_store(kind, values)
     prompts = {"classes": np.array(["Hop", "Run"]), "embedding": np.eye(2, 6, dtype=np.float32)}
     prompts["logit_scale"] = np.array(7.5, dtype=np.float32)
-    table_file.write_table("features/prompts.h5", "prompts", prompts, MADE_OF["prompts"])
+    table_file.write_table("features/prompts.h5", "prompts", prompts, PROVENANCE["prompts"])
     return values
 
 
-def joined():
+def write_store(kind, values):
+    """Write a store from the keyframes, motion views and motion logits by clip id."""
+
+    def record_of(clip_id):
+        keyframes, motion, logits = (value.astype(np.float32) for value in values[clip_id])
+        if kind == "keyframes":
+            return shards.Record({"embedding": keyframes})
+        return shards.Record({"embedding": motion, "logits": logits, "frames": np.array(40)})
+
+    folder = f"features/{kind}"
+    with stores.updating(folder, kind):
+        for number, ids in enumerate(stores.by_shard(values, kind)):
+            shards.update_shard(
+                stores.shard_path(folder, number),
+                kind,
+                PROVENANCE[kind],
+                dict.fromkeys(ids, "0"),
+                lambda missing: {clip_id: record_of(clip_id) for clip_id in missing},
+            )
+
+
+def run_pairs():
     pairs.main()
     return table_file.read_table("features/pairs.h5", "pairs").arrays
 
 
-def test_frames_are_views_behind_their_mean_and_rows_are_in_order_of_id():
-    values = put_stores()
-    arrays = joined()
+def test_view_0_of_the_keyframes_is_their_mean_and_rows_are_in_order_of_id():
+    values = write_inputs()
+    arrays = run_pairs()
     assert arrays["ids"].tolist() == sorted(values)
-    keyframe, motion, _ = values["Run__g3"]
+    keyframes, motion, logits = values["Run__g3"]
     row = arrays["ids"].tolist().index("Run__g3")
     assert arrays["keyframe"].shape == (8, 3, 6)
-    assert arrays["keyframe"][row] == pytest.approx(np.stack([keyframe.mean(axis=0), *keyframe]), abs=1e-6)
+    assert arrays["keyframe"][row] == pytest.approx(np.stack([keyframes.mean(axis=0), *keyframes]), abs=1e-6)
     assert arrays["motion"][row] == pytest.approx(motion, abs=1e-6)
+    assert arrays["motion_logits"][row] == pytest.approx(logits, abs=1e-6)
+    assert (arrays["label"][row], arrays["split"][row]) == (1, "val")
     assert float(arrays["logit_scale"]) == 7.5
-    assert json.loads(Path("metrics/data.json").read_text())["near_duplicates"] == 0
+    assert json.loads(Path("metrics/data.json").read_text()) == {
+        "clips": 8,
+        "usable": 8,
+        "frames": 320,
+        "failures": {"keyframes": 0, "motion": 0},
+        "splits": {"train": 4, "val": 2, "test": 2},
+        "near_duplicates": 0,
+    }
 
 
-def test_groups_of_official_lists_are_their_classs_own():
-    put_stores(lists="lists")
-    assert joined()["group"].tolist() == [f"{label}/{group}" for label in ("Hop", "Run") for group in PARTS]
+def test_groups_of_official_lists_are_per_class():
+    write_inputs(lists="lists")
+    assert run_pairs()["group"].tolist() == [f"{label}/{group}" for label in ("Hop", "Run") for group in SPLIT_OF_GROUP]
 
 
-def test_a_group_leak_planted_in_the_splits_is_refused():
-    put_stores(lists="lists", moved={"Run__g1": "test"})
-    joined()  # g1 of Run has nothing to do with g1 of Hop
-    put_stores(moved={})
+def test_a_group_may_be_in_two_splits_where_groups_are_per_class():
+    write_inputs(lists="lists", changed_splits={"Run__g1": "test"})
+    assert run_pairs()["split"].tolist()[4] == "test"
+
+
+def test_a_group_in_two_splits_is_refused():
+    write_inputs()
     clips = read_clips("features/clips.csv")
     leaky = [clip if clip.id != "Run__g4" else clip_of(clip.path, "Rung1", 1) for clip in clips]
     write_clips("features/clips.csv", leaky)
-    wanted = "group Rung1 straddles: Run__g1 is for train and Run__g4 for test; run `dvc repro split`."
-    assert sentence_of(pairs.main) == wanted
+    assert sentence_of(pairs.main) == (
+        "group Rung1 is in both train (Run__g1) and test (Run__g4); run `dvc repro split`."
+    )
 
 
-def test_a_copy_across_the_split_is_listed_with_its_twin(capsys):
-    put_stores(copied={"Hop__g4": "Hop__g1"})
-    arrays = joined()
-    listed = Path("features/near_duplicates.csv").read_text().splitlines()
-    assert listed == ["id,split,train_clip,likeness", "Hop__g4,test,Hop__g1,1.0000"]
+@pytest.mark.parametrize("kind", ["keyframes", "motion_embeddings"])
+def test_a_store_older_than_the_list_of_clips_is_refused(kind):
+    values = write_inputs()
+    write_store(kind, {clip_id: value for clip_id, value in values.items() if clip_id != "Run__g2"})
+    assert sentence_of(pairs.main) == (
+        f"features/{kind} is out of date: clip Run__g2 is missing (1 in all); run `dvc repro`."
+    )
+
+
+def test_prompts_of_other_classes_are_refused():
+    write_inputs()
+    prompts = table_file.read_table("features/prompts.h5", "prompts")
+    classes = {"classes": np.array(["Hop", "Walk"])}
+    table_file.write_table("features/prompts.h5", "prompts", prompts.arrays | classes, PROVENANCE["prompts"])
+    assert sentence_of(pairs.main) == (
+        "features/prompts.h5 is out of date: its classes are not those of features/clips.csv; run `dvc repro`."
+    )
+
+
+def test_a_copy_of_a_train_clip_is_listed_as_a_near_duplicate(capsys):
+    write_inputs(copies={"Hop__g4": "Hop__g1"})
+    arrays = run_pairs()
+    lines = Path("features/near_duplicates.csv").read_text().splitlines()
+    assert lines == ["id,split,train_clip,similarity", "Hop__g4,test,Hop__g1,1.0000"]
     assert arrays["similarity"][arrays["ids"] == "Hop__g4"] == pytest.approx(1, abs=1e-5)
-    assert "warning: 1 clips" in capsys.readouterr().out
+    assert "warning: 1 validation and test clips are near duplicates of a train clip" in capsys.readouterr().out
