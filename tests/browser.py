@@ -1,4 +1,4 @@
-"""A headless Chromium that reaches this machine alone, and what a page asked of the network and complained of."""
+"""A headless Chromium without network access, the URLs that a page requests, and the messages in its console."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 
 @contextmanager
 def chromium(width=900, height=1200, dark=False):
-    """A selenium driver of a window of this size, or a skip that says what is missing."""
+    """Yield a selenium driver with a window of this size; skip the test if a browser is missing."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
     browser, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
     if not (browser and driver):
@@ -18,16 +18,16 @@ def chromium(width=900, height=1200, dark=False):
     options = webdriver.ChromeOptions()
     options.binary_location = browser
     switches = ["headless=new", "disable-gpu", "no-first-run", f"window-size={width},{height}"]
-    # A name that a page asks for is then an error in its console, on any machine.
+    # Every host but 127.0.0.1 is unknown, so that a request to it is an error in the console on any machine.
     switches += ["host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"]
-    # Chromium refuses to be root's with its sandbox, as in a container.
+    # Chromium cannot use its sandbox as root, for example in a container.
     switches += ["no-sandbox"] * (os.geteuid() == 0) + ["blink-settings=preferredColorScheme=0"] * dark
     for switch in switches:
         options.add_argument(f"--{switch}")
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     opened = webdriver.Chrome(options, webdriver.ChromeService(driver))
     try:
-        # A window is never narrower than 500 pixels; what the page takes for its width can be.
+        # A window is at least 500 pixels wide; the width that the page gets can be smaller.
         opened.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
             {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
@@ -38,12 +38,12 @@ def chromium(width=900, height=1200, dark=False):
 
 
 def requests(driver):
-    """The addresses that the page asked for since this was last called, data URIs left out."""
+    """Return the URLs that the page has requested since the last call, without data URIs."""
     messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     sent = [entry["params"]["request"]["url"] for entry in messages if entry["method"] == "Network.requestWillBeSent"]
-    return [address for address in sent if not address.startswith("data:")]
+    return [url for url in sent if not url.startswith("data:")]
 
 
-def complaints(driver):
-    """Errors and warnings of the console since this was last called."""
+def console_messages(driver):
+    """Return the errors and warnings in the console since the last call."""
     return [entry["message"] for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]

@@ -1,4 +1,4 @@
-"""What the tests are fed: folders of clips, clips and settings in memory, lists, and the sentence of an error."""
+"""Test data: settings, clips, split lists and motion stores, in memory and in files; messages of user errors."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ PLAIN = params.Motion(cell_size=8, accumulate="none", reencode=None, interpolate
 CHECKOUT = Path(__file__).parents[1]
 UCF101_LISTS = CHECKOUT.parent / "shared/data/ucf101_splits"
 
-# A motion network as small as it gets, and a short training of it.
+# A very small motion network and a short training.
 NET = params.MotionNet(
     arch="motion_histogram",
     pretrained=None,
@@ -48,7 +48,7 @@ NET = params.MotionNet(
 
 
 def settings_of(**changes):
-    plain = params.Dataset(
+    default = params.Dataset(
         root="root",
         lists=params.NO_PATH,
         split=1,
@@ -60,7 +60,7 @@ def settings_of(**changes):
         seed=0,
         max_failed=0.02,
     )
-    return replace(plain, **changes)
+    return replace(default, **changes)
 
 
 def put(folder, files):
@@ -78,8 +78,11 @@ def clip_of(path, group="g", index=0):
     return Clip(path.rpartition(".")[0].replace("/", "__"), path, path.split("/")[0], index, group, 1, "0")
 
 
-def ucf101(changes=(), **knobs):
-    """Two classes of groups g1..g5 with two clips each; g1 is for test. changes: list file -> text to add."""
+def ucf101(additions=(), **settings):
+    """Write UCF101 lists of two classes, groups g1..g5 with two clips each, g1 for test; return clips and settings.
+
+    additions maps a list file to text that is appended to it.
+    """
     clips = [
         clip_of(f"{label}/v_{group}_c{i}.avi", group, index)
         for index, label in enumerate(["Run", "Hop"])
@@ -90,32 +93,36 @@ def ucf101(changes=(), **knobs):
     put("lists", {"testlist01.txt": "".join(f"{clip.path}\n" for clip in clips if clip.group == "g1")})
     train = "".join(f"{clip.path} {clip.index + 1}\n" for clip in clips if clip.group != "g1")
     put("lists", {"trainlist01.txt": train})
-    for file, text in dict(changes).items():
-        with Path("lists", file).open("a") as opened:
-            opened.write(text)
-    return clips, settings_of(lists="lists", group=r"_(g\d)_", **knobs)
+    for name, text in dict(additions).items():
+        with Path("lists", name).open("a") as file:
+            file.write(text)
+    return clips, settings_of(lists="lists", group=r"_(g\d)_", **settings)
 
 
-def hmdb51(changes=(), **knobs):
-    """Two classes of eight clips: 0-4 train, 5 and 6 test, 7 neither. changes: list file -> its text."""
+def hmdb51(changes=(), **settings):
+    """Write HMDB51 lists of two classes, clips 0-4 train, 5 and 6 test, 7 neither; return clips and settings.
+
+    changes maps a list file to the text that replaces it.
+    """
     names = [f"#2 (x)_{i}.avi" for i in range(8)]
     lines = "".join(f"{name} {number} \n" for name, number in zip(names, [1, 1, 1, 1, 1, 2, 2, 0], strict=True))
     put("lists", {f"{label}_test_split{n}.txt": lines for label in ("brush_hair", "climb") for n in (1, 2)})
     put("lists", dict(changes))
     clips = [clip_of(f"{label}/{name}", name) for label in ("brush_hair", "climb") for name in names]
-    return clips, settings_of(lists="lists", **knobs)
+    return clips, settings_of(lists="lists", **settings)
 
 
 def sentence_of(call, *arguments):
+    """Return the message of the UserError that the call raises."""
     with pytest.raises(UserError) as error:
         call(*arguments)
     return str(error.value)
 
 
 def put_params(**changes):
-    given = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
-    given["dataset"] = {**vars(settings_of()), **changes}
-    Path("params.yaml").write_text(yaml.safe_dump(given))
+    settings = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
+    settings["dataset"] = {**vars(settings_of()), **changes}
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
 
 
 def run_python(*arguments):
@@ -124,12 +131,12 @@ def run_python(*arguments):
 
 
 def weights(module):
-    """The bytes of every tensor of a torch module, by name."""
+    """Return the bytes of every tensor of a torch module, by name."""
     return {name: value.numpy().tobytes() for name, value in module.state_dict().items()}
 
 
 def write_motion(folder, clips):
-    """A motion store of P-frames: id -> int8 [T, rows, cols, 2]."""
+    """Write a motion store of P-frames; clips maps an id to int8 [T, rows, cols, 2]."""
     for number, ids in enumerate(stores.by_shard(clips, "motion")):
         records = {
             clip_id: shards.Record(

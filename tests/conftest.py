@@ -1,4 +1,4 @@
-"""Fixtures of several test files."""
+"""Fixtures that several test files use."""
 
 import pytest
 from builders import UCF101_LISTS, put, settings_of
@@ -10,13 +10,13 @@ from mocliplite.store import schema
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty folder as the working directory."""
+    """Change to an empty working directory."""
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
 def few_shards(monkeypatch):
-    """Fewer files a store, so that the tests are quick."""
+    """Use fewer files per store, which makes tests faster."""
     monkeypatch.setattr(schema, "SHARDS", {"motion": 5, "keyframes": 4, "motion_embeddings": 3})
 
 
@@ -38,19 +38,19 @@ def small_project(small_models, monkeypatch):
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory):
-    """A fresh copy of the project after `dvc repro`; a file's tests share it, and run in order."""
+    """A copy of the project after `dvc repro`. The tests of a file share it and run in order."""
     folder = copy_project(tmp_path_factory.mktemp("project"))
     sh(folder, "dvc repro")
     return folder
 
 
 @pytest.fixture(scope="session")
-def names_of_ucf101(tmp_path_factory):
-    """UCF101 with its real names and lists, each clip a few bytes: the clips and the settings."""
+def ucf101_clips(tmp_path_factory):
+    """Clips and settings of UCF101 with its real names and lists; each clip is a file of a few bytes."""
     if not UCF101_LISTS.is_dir():
         pytest.skip(f"UCF101's split lists are not at {UCF101_LISTS}")
     root = tmp_path_factory.mktemp("UCF-101")
-    for file in ("trainlist01.txt", "testlist01.txt"):
-        put(root, {line.split()[0]: line for line in (UCF101_LISTS / file).read_text().splitlines()})
+    for name in ("trainlist01.txt", "testlist01.txt"):
+        put(root, {line.split()[0]: line for line in (UCF101_LISTS / name).read_text().splitlines()})
     settings = settings_of(root=str(root), lists=str(UCF101_LISTS), group=r"_(g\d+)_", val=0.1)
     return find_clips(settings), settings

@@ -1,4 +1,4 @@
-"""Clips with known motion, and files that are none: a textured picture moved behind a window, encoded with PyAV."""
+"""Encoded clips with known motion, damaged copies of files, and the paths of real footage."""
 
 from pathlib import Path
 
@@ -23,23 +23,23 @@ REAL = [
 
 
 def real(path):
-    """The path of real footage, or a skip that says what is missing."""
+    """Return the path of real footage; skip the test if it does not exist."""
     if not path.is_file():
         pytest.skip(f"real footage is not at {path}")
     return path
 
 
 def moving(right=4, down=2, frames=13, size=(144, 176)):
-    """Pictures, uint8 [height, width] grey, whose content moves by (right, down) pixels a frame."""
+    """Return grey pictures, uint8 [height, width] each; their content moves by (right, down) pixels per frame."""
     height, width = size
     canvas = texture(height + (frames - 1) * abs(down), width + (frames - 1) * abs(right))
-    # Content moves right where the window moves left.
+    # The pictures are a window on a larger picture. Its content moves right if the window moves left.
     tops, lefts = ([(frames - 1 - i if step > 0 else i) * abs(step) for i in range(frames)] for step in (down, right))
     return [canvas[top : top + height, left : left + width] for top, left in zip(tops, lefts, strict=True)]
 
 
 def with_packets(source, path, start, stop=None):
-    """A copy of a clip that has only its packets from start to stop."""
+    """Copy a clip with only its packets from start to stop; return the path of the copy."""
     with av.open(str(source)) as old, av.open(str(path), "w") as new:
         stream = new.add_stream_from_template(old.streams.video[0])
         new.start_encoding()
@@ -51,7 +51,7 @@ def with_packets(source, path, start, stop=None):
 
 
 def sound(path, codec):
-    """Write a second of silence."""
+    """Write an audio file with a second of silence; return its path."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=8000, layout="mono")
         silence = np.zeros((1, 8000), dtype=np.int16)
@@ -65,9 +65,9 @@ def sound(path, codec):
 
 
 def overwritten(source, path, start, stop=None):
-    """A copy of a file with noise in its bytes from start to stop."""
+    """Copy a file with random bytes from start to stop; return the path of the copy."""
     content = bytearray(Path(source).read_bytes())
-    places = range(len(content))[start:stop]
-    content[start:stop] = np.random.default_rng(0).bytes(len(places))
+    length = len(content[start:stop])
+    content[start:stop] = np.random.default_rng(0).bytes(length)
     Path(path).write_bytes(content)
     return path

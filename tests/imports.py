@@ -1,4 +1,4 @@
-"""What a stage's result depends on in code: its module and all project modules that it imports, directly or not."""
+"""The project modules that a module imports, directly or indirectly."""
 
 import ast
 from pathlib import Path
@@ -7,15 +7,15 @@ ROOT = Path(__file__).parents[1]
 
 
 def code_of(module: str) -> set[str]:
-    """Paths below the project of a module and of everything of the project that it imports."""
+    """Return the paths of a module and of all project modules that it imports, relative to the project."""
     found: set[str] = set()
-    waiting = [_file(module)]
-    while waiting:
-        path = waiting.pop()
+    queue = [_file(module)]
+    while queue:
+        path = queue.pop()
         if path is None or path in found:
             continue
         found.add(path)
-        waiting += [_file(name) for name in imported_names(ROOT / path)]
+        queue += [_file(name) for name in imported_names(ROOT / path)]
     return found
 
 

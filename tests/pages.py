@@ -1,4 +1,4 @@
-"""What a browser and a screen reader would take from a page."""
+"""HTML pages as a browser or a screen reader parses them."""
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -6,10 +6,10 @@ from html.parser import HTMLParser
 
 @dataclass
 class Page:
-    """Tags in order, addresses that would be fetched or followed, images without a text, and the text."""
+    """Tags in order, URLs of links and resources, number of images without alternative text, and the text."""
 
     tags: list[str] = field(default_factory=list)
-    addresses: list[str] = field(default_factory=list)
+    urls: list[str] = field(default_factory=list)
     images_without_text: int = 0
     text: str = ""
 
@@ -19,11 +19,11 @@ class Page:
         parser = HTMLParser()
 
         def start(tag, attributes):
-            given = dict(attributes)
+            values = dict(attributes)
             page.tags.append(tag)
             names = ("src", "href", "xlink:href", "action", "data", "poster", "srcset")
-            page.addresses.extend(given[name] for name in names if name in given)
-            page.images_without_text += tag == "img" and not given.get("alt")
+            page.urls.extend(values[name] for name in names if name in values)
+            page.images_without_text += tag == "img" and not values.get("alt")
 
         def add(text):
             page.text += text

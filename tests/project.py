@@ -1,4 +1,4 @@
-"""A copy of the project in a folder of its own, under git and DVC, as a user would have it after cloning."""
+"""A copy of the project under git and DVC in a folder of its own, like a fresh clone."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from imports import ROOT
 
 
 def copy_project(folder: Path) -> Path:
-    """Copy what git tracks, or would, into folder, and commit it there."""
+    """Copy all files that git does not ignore into folder, and commit them there."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -28,13 +28,12 @@ def copy_project(folder: Path) -> Path:
 
 
 def sh(folder: Path, command: str, status: int = 0) -> str:
-    """Run a shell command in folder with this Python first on the path; returns stdout and stderr together."""
+    """Run a shell command in folder, with this Python first on the path; return stdout and stderr together."""
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "COLUMNS": "200",
     }
-    # Warnings of the test runner's own process are no business of the commands.
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=folder,

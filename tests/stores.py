@@ -1,4 +1,4 @@
-"""Small stores for tests, made as the stages make them."""
+"""Small stores, written in the same way as by the stages."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ IDS = [f"clip{number:02d}" for number in range(30)]
 
 
 def record(kind, clip_id):
-    """What a kind of store keeps of a clip, another for every id; motion clips differ in length."""
+    """Return a record for a kind of store, different for every id; motion clips also differ in length."""
     rng = np.random.default_rng(list(clip_id.encode()))
     if kind == "motion":
         frames = int(rng.integers(1, 6))
@@ -26,30 +26,30 @@ def record(kind, clip_id):
     return shards.Record(arrays)
 
 
-def broken(clip_id):
+def failure_of(clip_id):
     return Failure(f"{clip_id} has no frames.")
 
 
 def build(folder, kind, ids=IDS, settings=SETTINGS, content="v1", failed=()):
-    """Bring a store to the ids as a stage does; returns what had to be computed. content decides the fingerprints."""
-    asked = []
+    """Update a store as a stage does; return the ids that were computed. content decides the fingerprints."""
+    computed = []
 
     def compute(missing):
-        asked.extend(missing)
-        return {key: broken(key) if key in failed else record(kind, key) for key in reversed(missing)}
+        computed.extend(missing)
+        return {key: failure_of(key) if key in failed else record(kind, key) for key in reversed(missing)}
 
     with stores.updating(folder, kind):
         for number, part in enumerate(stores.by_shard(ids, kind)):
-            wanted = {key: shards.fingerprint(content, {}) for key in part}
-            shards.update_shard(stores.shard_path(folder, number), kind, settings, wanted, compute)
-    return asked
+            fingerprints = {key: shards.fingerprint(content, {}) for key in part}
+            shards.update_shard(stores.shard_path(folder, number), kind, settings, fingerprints, compute)
+    return computed
 
 
 def values(opened, ids):
-    """All arrays of the ids, in their order, as lists."""
+    """Return all arrays of the ids, in the order of ids, as lists."""
     if opened.kind == "motion":
-        found = dict(opened.records(ids))
-        return [{name: array.tolist() for name, array in found[key].arrays.items()} for key in ids]
+        records = dict(opened.records(ids))
+        return [{name: array.tolist() for name, array in records[key].arrays.items()} for key in ids]
     columns = {name: opened.read(ids, name).tolist() for name in ("embedding", "frames")}
     return [{name: columns[name][row] for name in columns} for row in range(len(ids))]
 
@@ -67,8 +67,8 @@ def alter(path, **attributes):
         file.attrs.update(attributes)
 
 
-def flip(path, place, bit=0):
+def flip(path, offset, bit=0):
     """Flip one bit of a file."""
-    whole = bytearray(Path(path).read_bytes())
-    whole[place] ^= 1 << bit
-    Path(path).write_bytes(whole)
+    content = bytearray(Path(path).read_bytes())
+    content[offset] ^= 1 << bit
+    Path(path).write_bytes(content)

@@ -1,4 +1,4 @@
-"""A small pairs.h5: three things that move in two ways, six classes, each known only by both streams together."""
+"""A small pairs.h5: three objects with two motions each. Only both streams together identify the six classes."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from builders import CHECKOUT
 
 from mocliplite.store import table_file
 
-CLASSES = np.array([f"{thing}{way}" for thing in ("Ball", "Box", "Star") for way in ("Falling", "Rolling")])
+CLASSES = np.array([f"{item}{motion}" for item in ("Ball", "Box", "Star") for motion in ("Falling", "Rolling")])
 PROVENANCE = {
     "keyframes": {"weights": "0", "frames": 1, "cost": {"parameters": 10, "macs": 100}},
     "motion_embeddings": {"net": {}, "cost": {"parameters": 20, "macs": 200}},
@@ -16,20 +16,20 @@ PROVENANCE = {
 }
 
 
-def pairs_of(groups=10, takes=2, noise=0.6, seed=0):
-    """Arrays as pairs.h5 has them: of each class's groups 6 in 10 train, 2 val, 2 test."""
+def pairs_of(groups=10, clips=2, noise=0.6, seed=0):
+    """Return the arrays of pairs.h5. Of ten groups of a class, 6 are in train, 2 in val and 2 in test."""
     rng = np.random.default_rng(seed)
-    label, group, take = (part.ravel() for part in np.indices((6, groups, takes)))
+    label, group, number = (part.ravel() for part in np.indices((6, groups, clips)))
     split = np.array(["train"] * 6 + ["val"] * 2 + ["test"] * 2)[group % 10]
 
-    def near(centres):
-        scene = rng.normal(scale=noise / 2, size=(6, groups, centres.shape[1]))[label, group]
-        return centres + scene + rng.normal(scale=noise, size=centres.shape)
+    def around(centres):
+        group_noise = rng.normal(scale=noise / 2, size=(6, groups, centres.shape[1]))[label, group]
+        return centres + group_noise + rng.normal(scale=noise, size=centres.shape)
 
-    keyframe = near(np.eye(3, 8)[label // 2] * 2)
-    motion = near(np.eye(2, 5)[label % 2] * 2)
+    keyframe = around(np.eye(3, 8)[label // 2] * 2)
+    motion = around(np.eye(2, 5)[label % 2] * 2)
     return {
-        "ids": np.array([f"c{a}_g{b}_t{c}" for a, b, c in zip(label, group, take, strict=True)]),
+        "ids": np.array([f"c{a}_g{b}_t{c}" for a, b, c in zip(label, group, number, strict=True)]),
         "label": label,
         "split": split,
         "group": np.array([f"{CLASSES[a]}/g{b}" for a, b in zip(label, group, strict=True)]),
@@ -44,9 +44,9 @@ def pairs_of(groups=10, takes=2, noise=0.6, seed=0):
 
 
 def put_pairs(arrays, **head):
-    """Write features/pairs.h5 and a params.yaml with these settings of the head, in the working directory."""
-    given = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
-    given["head"] |= {"hidden": 16, "epochs": 20, "seeds": 2, "batch": 16, "lr": 0.01, **head}
-    given["compute"] |= {"threads": 1, "device": "cpu"}
-    Path("params.yaml").write_text(yaml.safe_dump(given))
+    """Write features/pairs.h5 and a params.yaml with these head settings into the working directory."""
+    settings = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
+    settings["head"] |= {"hidden": 16, "epochs": 20, "seeds": 2, "batch": 16, "lr": 0.01, **head}
+    settings["compute"] |= {"threads": 1, "device": "cpu"}
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
     table_file.write_table("features/pairs.h5", "pairs", arrays, PROVENANCE)

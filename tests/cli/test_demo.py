@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from browser import chromium, complaints, requests
+from browser import chromium, console_messages, requests
 from imports import ROOT
 
 CLIP = ROOT / "sample/data/clips/StarSpinning/v_StarSpinning_g01_c01.avi"
@@ -70,7 +70,7 @@ def test_an_uploaded_clip_is_classified_with_contributions_and_two_pictures(page
     assert "RingSpinning" in text
     until(page, lambda page: widths(page) == [192, 320])
     assert [url for url in requests(page) if not url.startswith(address)] == []
-    assert [message for message in complaints(page) if "not implemented" not in message] == []
+    assert [message for message in console_messages(page) if "not implemented" not in message] == []
 
 
 def test_a_bad_file_is_an_error_and_the_next_clip_is_classified(page, tmp_path):

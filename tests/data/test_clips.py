@@ -111,8 +111,8 @@ def test_class_list_gives_the_index_and_bears_windows_line_ends():
     assert indices == {"Hammering/1.avi": ("Hammering", 0), "HammerThrow/2.avi": ("HammerThrow", 1)}
 
 
-def test_ucf101_folder_and_file_names_may_differ_in_case(names_of_ucf101):
-    clips, _ = names_of_ucf101
+def test_ucf101_folder_and_file_names_may_differ_in_case(ucf101_clips):
+    clips, _ = ucf101_clips
     (clip,) = [clip for clip in clips if clip.path == "HandstandPushups/v_HandStandPushups_g01_c01.avi"]
     assert (clip.label, clip.index, clip.group) == ("HandstandPushups", 36, "g01")
     assert clip.id == "HandstandPushups__v_HandStandPushups_g01_c01"
@@ -260,7 +260,7 @@ def test_index_writes_the_clips():
 def test_index_loads_no_heavy_library():
     put_params()
     put_clips("hop/1.avi")
-    heavy = "{'av', 'h5py', 'numpy', 'sklearn', 'torch', 'transformers', 'mocliplite.splits'}"
+    heavy = "{'av', 'h5py', 'numpy', 'sklearn', 'torch', 'transformers', 'mocliplite.data.splits'}"
     code = f"import sys; from stages import index; index.main(); print(sorted({heavy} & set(sys.modules)))"
     assert run_python("-c", code).stdout == "1 clips, 1 classes, 1 groups, 0.0 MB\n[]\n"
 

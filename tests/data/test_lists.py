@@ -123,8 +123,8 @@ def test_a_split_with_a_missing_list_is_refused():
     assert sentence_of(entries_of, settings) == wanted
 
 
-def test_ucf101_labels_are_in_the_order_of_the_class_list(names_of_ucf101):
-    clips, _ = names_of_ucf101
+def test_ucf101_labels_are_in_the_order_of_the_class_list(ucf101_clips):
+    clips, _ = ucf101_clips
     labels = class_names(clips)
     assert labels == [line.split()[1] for line in (UCF101_LISTS / "classInd.txt").read_text().splitlines()]
     assert labels[34:37] == ["Hammering", "HammerThrow", "HandstandPushups"]

@@ -111,8 +111,8 @@ def test_hmdb51_validation_clips_are_taken_from_train():
 
 
 @pytest.mark.parametrize(("split", "train", "test"), [(1, 9537, 3783), (2, 9586, 3734), (3, 9624, 3696)])
-def test_ucf101_splits_have_the_published_sizes_and_whole_groups(names_of_ucf101, split, train, test):
-    clips, settings = names_of_ucf101
+def test_ucf101_splits_have_the_published_sizes_and_whole_groups(ucf101_clips, split, train, test):
+    clips, settings = ucf101_clips
     splits = split_clips(clips, replace(settings, split=split))
     counts = Counter(splits.values())
     assert (counts["train"] + counts["val"], counts["test"]) == (train, test)

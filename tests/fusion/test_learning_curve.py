@@ -16,7 +16,7 @@ def train_and_val(arrays):
 
 
 def test_accuracy_rises_with_the_number_of_clips_per_class_up_to_all():
-    rows = learning_curve(*train_and_val(pairs_of(takes=4)), ALPHAS)
+    rows = learning_curve(*train_and_val(pairs_of(clips=4)), ALPHAS)
     curve = {row["clips_per_class"]: row["ridge"] for row in rows}
     assert list(curve) == [1, 2, 4, 8, 16, 24]
     assert curve[24] > curve[1] + 0.1

@@ -6,7 +6,7 @@ from mocliplite.fusion.suspicious_labels import suspicious_labels
 
 
 def test_wrong_labels_come_first():
-    arrays = pairs_of(takes=4, noise=0.4)
+    arrays = pairs_of(clips=4, noise=0.4)
     train = np.flatnonzero(arrays["split"] == "train")
     wrong = np.random.default_rng(0).choice(train, size=7, replace=False)
     arrays["label"][wrong] = (arrays["label"][wrong] + 3) % 6

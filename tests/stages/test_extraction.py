@@ -1,4 +1,4 @@
-"""The motion stage on a folder of clips: the same bytes however it runs, and no clip ends it."""
+"""The motion stage on a folder of clips: the same bytes for every engine, and no clip stops the run."""
 
 import hashlib
 import sys
@@ -18,24 +18,24 @@ pytestmark = pytest.mark.usefixtures("folder")
 
 
 def extract(**compute):
-    """Run the stage on all clips of root/; returns a digest of each file of the store."""
-    given = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
-    given["dataset"].update(root="root", lists=params.NO_PATH, group=None, max_failed=1.0)
-    given["compute"].update(compute)
-    put(".", {"params.yaml": yaml.safe_dump(given)})
-    settings = params.load()
-    write_clips("features/clips.csv", find_clips(settings.dataset))
+    """Run the stage on all clips of root/; return a digest of each file of the store."""
+    settings = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
+    settings["dataset"].update(root="root", lists=params.NO_PATH, group=None, max_failed=1.0)
+    settings["compute"].update(compute)
+    put(".", {"params.yaml": yaml.safe_dump(settings)})
+    write_clips("features/clips.csv", find_clips(params.load().dataset))
     stage.main()
     files = sorted(path for path in Path(stage.FOLDER).rglob("*") if path.is_file())
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 @pytest.fixture(autouse=True)
-def no_options(monkeypatch):
+def no_arguments(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["motion"])
 
 
-def clips():
+def put_footage():
+    """Write seven clips with vectors, one without (HEVC) and one damaged file below root/."""
     Path("root/walk").mkdir(parents=True)
     for number in range(6):
         encode(f"root/walk/{number}.avi", moving(right=number, frames=8), b_frames=number % 3)
@@ -44,8 +44,8 @@ def clips():
     overwritten("root/walk/1.avi", "root/walk/noise.avi", 0)
 
 
-def test_one_worker_and_four_and_a_second_run_give_the_same_bytes():
-    clips()
+def test_engine_and_number_of_workers_do_not_change_the_bytes():
+    put_footage()
     runs = []
     for compute in ({"engine": "inline"}, {"workers": 1}, {"workers": 4}, {"workers": 4}):
         runs.append(extract(**compute))
@@ -55,26 +55,26 @@ def test_one_worker_and_four_and_a_second_run_give_the_same_bytes():
     assert len(runs[0]) >= 65
 
 
-def test_every_clip_is_a_field_or_a_row_with_its_reason():
-    clips()
+def test_every_clip_is_in_the_store_or_in_failures_with_a_reason():
+    put_footage()
     extract(engine="inline")
-    opened = stores.open_store(stage.FOLDER)
-    assert opened.ids == [*(f"walk__{number}" for number in range(6)), "walk__h"]
-    reasons = {clip: failure.reason for clip, failure in opened.failures.items()}
+    store = stores.open_store(stage.FOLDER)
+    assert store.ids == [*(f"walk__{number}" for number in range(6)), "walk__h"]
+    reasons = {clip_id: failure.reason for clip_id, failure in store.failures.items()}
     assert sorted(reasons) == ["walk__hevc", "walk__noise"]
     assert "motion.reencode: auto" in reasons["walk__hevc"]
     assert reasons["walk__noise"].startswith("root/walk/noise.avi cannot be decoded as video (")
 
 
-def test_a_crash_of_the_decoder_is_recorded_and_the_run_goes_on(monkeypatch):
-    clips()
+def test_a_crash_of_the_decoder_is_recorded_and_the_run_continues(monkeypatch):
+    put_footage()
     monkeypatch.setattr(stage, "record", crashing_record)
     extract(workers=1)
-    opened = stores.open_store(stage.FOLDER)
-    failure = opened.failures["walk__3"]
+    store = stores.open_store(stage.FOLDER)
+    failure = store.failures["walk__3"]
     assert failure.reason.startswith("root/walk/3.avi crashes the decoder (SIGSEGV)")
     assert failure.retry is False
-    assert "walk__4" in opened.ids
+    assert "walk__4" in store.ids
 
 
 real_record = stage.record

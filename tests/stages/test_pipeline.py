@@ -170,8 +170,8 @@ def test_the_report_is_one_accessible_page_without_network_requests(project):
     sh(project, "python -m mocliplite report --out report.html")
     page = Page.of(project / "report.html")
     assert not {"script", "link", "iframe", "base"} & set(page.tags)
-    assert page.addresses
-    assert all(address.startswith(("data:", "#")) for address in page.addresses)
+    assert page.urls
+    assert all(address.startswith(("data:", "#")) for address in page.urls)
     assert page.images_without_text == 0
     assert page.tags.count("h1") == 1
     assert page.tags.count("table") == page.tags.count("thead") >= 3
@@ -202,7 +202,7 @@ def test_pages_fit_the_window_without_requests_or_console_errors(project, width,
             script = "return [...document.images].filter(image => !image.naturalWidth).length"
             assert driver.execute_script(script) == 0
             assert browser.requests(driver) == [address]
-            assert browser.complaints(driver) == []
+            assert browser.console_messages(driver) == []
             assert driver.execute_script("return matchMedia('(prefers-color-scheme: dark)').matches") == dark
             content, window = driver.execute_script(
                 "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 from builders import run_python, sentence_of
-from stores import IDS, KINDS, SETTINGS, SIZE, alter, broken, build, bytes_of, flip, record, shard_of, values
+from stores import IDS, KINDS, SETTINGS, SIZE, alter, build, bytes_of, failure_of, flip, record, shard_of, values
 
 from mocliplite.errors import Failure
 from mocliplite.files import read_rows
@@ -40,7 +40,7 @@ def test_an_open_store_has_ids_failures_settings_and_fingerprints(kind):
     build("s", kind, reversed(IDS), failed=["clip03"])
     opened = stores.open_store("s")
     assert opened.ids == [key for key in IDS if key != "clip03"]
-    assert opened.failures == {"clip03": broken("clip03")}
+    assert opened.failures == {"clip03": failure_of("clip03")}
     assert (opened.kind, opened.settings, opened.path) == (kind, SETTINGS, Path("s"))
     assert opened.fingerprints == dict.fromkeys(IDS, shards.fingerprint("v1", {}))
 
@@ -128,7 +128,7 @@ def test_failures_are_recorded_and_not_tried_again(kind):
 @every_kind
 def test_a_failure_caused_by_the_machine_is_tried_again_by_the_next_run(kind):
     path, wanted = Path("0000.h5"), {"a": "1", "b": "1"}
-    results = {"a": broken("a"), "b": Failure("memory ran out.", retry=True)}
+    results = {"a": failure_of("a"), "b": Failure("memory ran out.", retry=True)}
     shards.update_shard(path, kind, {}, wanted, lambda ids: {key: results[key] for key in ids})
     computed = []
 
@@ -144,7 +144,7 @@ def test_a_failure_caused_by_the_machine_is_tried_again_by_the_next_run(kind):
 @every_kind
 def test_retry_failed_tries_every_failure_and_writes_only_if_one_succeeds(kind):
     path, wanted = Path("0000.h5"), {"a": "1", "b": "1", "c": "1"}
-    results = {"a": broken("a"), "b": Failure("memory ran out.", retry=True), "c": record(kind, "c")}
+    results = {"a": failure_of("a"), "b": Failure("memory ran out.", retry=True), "c": record(kind, "c")}
     shards.update_shard(path, kind, {}, wanted, lambda ids: {key: results[key] for key in ids})
     before = path.stat().st_ino
     retried = {key: results[key] for key in ("a", "b")}
@@ -166,7 +166,7 @@ def records_and_failures(results):
 @every_kind
 def test_update_shard_returns_the_numbers_of_computed_and_failed_clips(kind):
     path, wanted = Path("0000.h5"), {"a": "1", "b": "1", "c": "1"}
-    results = {"a": record(kind, "a"), "b": broken("b"), "c": record(kind, "c")}
+    results = {"a": record(kind, "a"), "b": failure_of("b"), "c": record(kind, "c")}
     assert shards.update_shard(path, kind, {}, wanted, lambda ids: {key: results[key] for key in ids}) == (3, 1)
     assert shards.update_shard(path, kind, {}, wanted, lambda ids: {}) == (0, 1)
 
@@ -245,7 +245,7 @@ def test_clip_ids_may_contain_any_characters(kind, name):
     ids = ["broken", name]
     build("s", kind, ids, failed=["broken"])
     opened = stores.open_store("s")
-    assert (opened.ids, opened.failures) == ([name], {"broken": broken("broken")})
+    assert (opened.ids, opened.failures) == ([name], {"broken": failure_of("broken")})
     assert values(opened, [name]) == expected_values(kind, [name])
     assert build("s", kind, ids, failed=["broken"]) == []
 
@@ -255,7 +255,7 @@ def test_ids_of_failed_clips_may_contain_any_characters(kind):
     names = ["Ελλ ё 跳", "two\nlines", 'say "hi", now']
     build("s", kind, names, failed=names)
     assert read_rows("s/failures.csv", ["id", "reason"]) == [[key, f"{key} has no frames."] for key in sorted(names)]
-    assert stores.open_store("s").failures == {key: broken(key) for key in names}
+    assert stores.open_store("s").failures == {key: failure_of(key) for key in names}
 
 
 @every_kind
@@ -376,7 +376,7 @@ def test_a_motion_clip_may_have_no_frames():
     path = Path("0000.h5")
     empty = shards.Record({"vectors": np.zeros((0, 3, 4, 2), np.int8), "kind": np.zeros(0, np.uint8)}, SIZE)
     shards.update_shard(path, "motion", {}, {"a": "1"}, lambda _: {"a": empty})
-    assert shards.update_shard(path, "motion", {}, {"a": "1", "b": "1"}, lambda _: {"b": broken("b")}) == (1, 1)
+    assert shards.update_shard(path, "motion", {}, {"a": "1", "b": "1"}, lambda _: {"b": failure_of("b")}) == (1, 1)
 
 
 def test_h5py_reads_the_attributes_ids_and_vectors_of_a_motion_shard():
@@ -528,7 +528,7 @@ def test_a_flipped_bit_in_motion(name):
 def test_a_flipped_bit_in_a_text(kind, text):
     path, wanted = stores.shard_path("s", 0), {"clip05": "a fingerprint", "bad": "other"}
     build("s", kind, [])
-    results = {"clip05": record(kind, "clip05"), "bad": broken("clip03")}
+    results = {"clip05": record(kind, "clip05"), "bad": failure_of("clip03")}
     shards.update_shard(path, kind, SETTINGS, wanted, lambda _: results)
     # In a motion shard the id is also the name of a group, later in the file than the list of ids.
     flip(path, path.read_bytes().index(text.encode()))
