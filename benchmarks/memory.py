@@ -1,12 +1,13 @@
-"""What the motion network's memory of its train clips does to the fusion, and what helps against it.
+"""Effect of the motion network's overfitting to its train clips on the fusion, and remedies against it.
 
-Run it in the project's folder after `dvc repro`: `python -m benchmarks.memory --folds 1 2 3 --net trained memorised`.
-For each fold of the data set it fits the motion network anew, and two more kinds of it: three networks that each leave
-out a third of the train groups (cross-fitted), and one that stops after a quarter of its epochs. Then it fits heads on
-these embeddings in each of several ways. What is best is read off the validation columns; test columns are a check.
+Run `python -m benchmarks.memory --folds 1 2 3 --net trained memorised` in the project's folder after `dvc repro`. For
+each fold of the data set, it trains the motion network, three networks that each leave out a third of the train groups
+(cross-fitting), and one network for a quarter of the epochs. Then it fits heads on their embeddings with each of
+several methods. Compare the methods by the validation columns; the test columns are a check.
 
-`memorised` is one that has learned its train clips by heart: no dropout, smoothing, decay or augmentation, and the
-epoch kept that is best on the train clips. What is computed is kept in --cache, so that a run that ended goes on.
+`memorised` is a network that has memorised its train clips: it is trained without dropout, label smoothing, weight
+decay and augmentation, and keeps the best epoch on the train clips. Embeddings are stored in the folder --cache, so an
+interrupted run continues where it stopped.
 """
 
 import argparse
@@ -34,7 +35,7 @@ from mocliplite.motion_net import loader, training
 from mocliplite.motion_net.embedding import embed_clips
 from mocliplite.store import stores, table_file
 
-PARTS = 3  # networks of the cross-fit
+PARTS = 3  # networks of cross-fitting
 MEMORISED: dict[str, Any] = {"dropout": 0.0, "label_smoothing": 0.0, "weight_decay": 0.0, "flip": False}
 MEMORISED |= {"zoom": 0.0, "shift": 0.0, "speed_jitter": 0.0, "temporal_crop": 0.0, "views": ("plain",)}
 _COLUMNS = ("head_val", "head_val_loss", "head_test", "blend_val", "blend_val_loss", "blend_test")
@@ -49,11 +50,11 @@ def main() -> None:
         folds = [_cached(given.cache, settings, kind, fold) for fold in given.folds]
         print(f"\n{kind} network, folds {given.folds}")
         _show_memory(folds)
-        rows = {name: _judge(folds, way, settings.head) for name, way in WAYS.items()}
+        rows = {name: _evaluate(folds, method, settings.head) for name, method in METHODS.items()}
         print(f"{'':36}" + "  ".join(f"{key.replace('_', ' '):>8}" for key in _COLUMNS))
         for name, row in rows.items():
             print(f"{name:36}" + "  ".join(f"{row[key]:8.3f}" for key in _COLUMNS))
-        print(json.dumps({"net": kind, "folds": given.folds, "ways": rows}))
+        print(json.dumps({"net": kind, "folds": given.folds, "methods": rows}))
 
 
 def _arguments() -> argparse.Namespace:
@@ -77,56 +78,70 @@ def _cached(cache: Path, settings: params.Params, kind: str, fold: int) -> Array
 
 
 def _fold(settings: params.Params, kind: str, fold: int) -> Arrays:
-    """Features of one fold as pairs.h5 has them, and the motion logits of the cross-fitted and the early networks."""
+    """Arrays of one fold as in pairs.h5, and the features of the cross-fitted networks and of the early one."""
     pairs = table_file.read_table("features/pairs.h5", "pairs").arrays
-    clips = read_clips("features/clips.csv")
-    cut = split_clips(clips, replace(settings.dataset, split=fold))
+    splits = split_clips(read_clips("features/clips.csv"), replace(settings.dataset, split=fold))
     ids, labels, groups = pairs["ids"].tolist(), pairs["label"], pairs["group"]
-    split = np.array([cut[clip_id] for clip_id in ids])
+    split = np.array([splits[clip_id] for clip_id in ids])
     motion = stores.open_store("features/motion")
     train, val = (np.flatnonzero(split == part) for part in ("train", "val"))
+    workers = settings.compute.workers
 
-    def embed(rows: np.ndarray, used: params.MotionNet) -> tuple[np.ndarray, np.ndarray]:
-        judged_on = rows if kind == "memorised" else val
+    def train_and_embed(rows: np.ndarray, net_settings: params.MotionNet) -> tuple[np.ndarray, np.ndarray]:
+        val_rows = rows if kind == "memorised" else val
         if kind == "memorised":
-            used = replace(used, **MEMORISED)
-        seen = loader.MotionClips(motion, ids, used)
-        task = training.TrainingData(
-            seen, torch.from_numpy(labels), rows.tolist(), judged_on.tolist(), len(pairs["classes"])
+            net_settings = replace(net_settings, **MEMORISED)
+        clips = loader.MotionClips(motion, ids, net_settings)
+        data = training.TrainingData(
+            clips, torch.from_numpy(labels), rows.tolist(), val_rows.tolist(), len(pairs["classes"])
         )
         with tempfile.TemporaryDirectory() as folder:
             resume = Path(folder, "resume")
-            net, _, _ = training.fit_motion(task, used, torch.device("cpu"), settings.compute.workers, resume, "")
-        out = [embed_clips(net, seen, used, view, settings.compute.workers) for view in settings.motion_net.views]
-        return np.stack([embedding for embedding, _ in out], axis=1), np.mean([logits for _, logits in out], axis=0)
+            net, _, _ = training.fit_motion(data, net_settings, torch.device("cpu"), workers, resume, "")
+        views = [embed_clips(net, clips, net_settings, view, workers) for view in settings.motion_net.views]
+        return np.stack([embedding for embedding, _ in views], axis=1), np.mean([logits for _, logits in views], axis=0)
 
-    embedding, logits = embed(train, settings.motion_net)
-    early, _ = embed(train, replace(settings.motion_net, epochs=max(1, settings.motion_net.epochs // 4)))
-    crossed = np.zeros((PARTS, *logits.shape), dtype=np.float32)
+    embedding, logits = train_and_embed(train, settings.motion_net)
+    early, _ = train_and_embed(train, replace(settings.motion_net, epochs=max(1, settings.motion_net.epochs // 4)))
+    cross_fitted = _cross_fit(lambda rows: train_and_embed(rows, settings.motion_net), train, labels, groups)
+    arrays = {name: pairs[name] for name in ("label", "group", "keyframe")} | {"split": split}
+    return arrays | cross_fitted | {"motion": embedding, "logits": logits, "early": early}
+
+
+def _cross_fit(
+    train_and_embed: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    train: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+) -> Arrays:
+    """Features from PARTS networks that each leave out a part of the train groups.
+
+    `cross` has log probabilities [N, C]. `held_out_embedding` is that of the last network, and `held_out` [N] are the
+    train clips that it left out, on which a head can be fitted.
+    """
     kfold = StratifiedGroupKFold(PARTS, shuffle=True, random_state=0)
-    left_out = np.full(len(ids), -1)
-    for part, (kept, held) in enumerate(kfold.split(train, labels[train], groups[train])):
-        unseen, crossed[part] = embed(train[kept], settings.motion_net)
-        left_out[train[held]] = part
-    # A train clip from the one network that has not seen it, any other clip from the mean of all.
-    cross = np.log(softmax(crossed)).mean(axis=0)
+    left_out = np.full(len(labels), -1)
+    logits = []
+    for part, (train_part, held_out) in enumerate(kfold.split(train, labels[train], groups[train])):
+        last_embedding, part_logits = train_and_embed(train[train_part])
+        logits.append(part_logits.astype(np.float32))
+        left_out[train[held_out]] = part
+    # A train clip has the log probabilities of the network that left it out, any other clip the mean of all networks.
+    cross = np.log(softmax(np.stack(logits))).mean(axis=0)
     for part in range(PARTS):
-        cross[left_out == part] = np.log(softmax(crossed[part][left_out == part]))
-    kept_arrays = {name: pairs[name] for name in ("label", "group", "keyframe")} | {"split": split, "cross": cross}
-    # Of the last of these networks, the third that it has not seen: on those a head can be fitted without its memory.
-    kept_arrays |= {"unseen": unseen, "held": left_out == PARTS - 1}
-    return kept_arrays | {"motion": embedding, "logits": logits, "early": early}
+        cross[left_out == part] = np.log(softmax(logits[part][left_out == part]))
+    return {"cross": cross, "held_out_embedding": last_embedding, "held_out": left_out == PARTS - 1}
 
 
 def _show_memory(folds: list[Arrays]) -> None:
     for part in ("train", "val", "test"):
-        chosen = [(d["logits"][d["split"] == part], d["label"][d["split"] == part]) for d in folds]
-        top1 = np.mean([(logits.argmax(axis=1) == labels).mean() for logits, labels in chosen])
-        sure = np.mean([softmax(logits).max(axis=1).mean() for logits, _ in chosen])
-        print(f"  motion network alone on {part:5}: top-1 {top1:.3f}, mean confidence {sure:.3f}")
+        selected = [(fold["logits"][fold["split"] == part], fold["label"][fold["split"] == part]) for fold in folds]
+        top1 = np.mean([(logits.argmax(axis=1) == labels).mean() for logits, labels in selected])
+        confidence = np.mean([softmax(logits).max(axis=1).mean() for logits, _ in selected])
+        print(f"  motion network alone on {part:5}: top-1 {top1:.3f}, mean confidence {confidence:.3f}")
 
 
-# Ways of fitting. Each gives the streams of a fold, float32 [N, K, D] each, and settings that differ.
+# Streams of a fold, float32 [N, K, D] each, by method
 
 
 def _plain(fold: Arrays) -> list[np.ndarray]:
@@ -141,8 +156,8 @@ def _early(fold: Arrays) -> list[np.ndarray]:
     return [fold["keyframe"], fold["early"]]
 
 
-def _unseen(fold: Arrays) -> list[np.ndarray]:
-    return [fold["keyframe"], fold["unseen"]]
+def _held_out(fold: Arrays) -> list[np.ndarray]:
+    return [fold["keyframe"], fold["held_out_embedding"]]
 
 
 def _cross(fold: Arrays) -> list[np.ndarray]:
@@ -151,7 +166,7 @@ def _cross(fold: Arrays) -> list[np.ndarray]:
 
 def _noisy(strength: float) -> Callable[[Arrays], list[np.ndarray]]:
     def streams(fold: Arrays) -> list[np.ndarray]:
-        """Eight noisy copies of the motion as views of the train clips; what is judged stays as it is."""
+        """Eight noisy copies of the motion as views of the train clips; other clips have no noise."""
         motion = fold["motion"][:, :1]
         std = motion[fold["split"] == "train"].std(axis=0)
         noise = np.random.default_rng(0).normal(size=(len(motion), 8, motion.shape[2])) * std * strength
@@ -161,47 +176,47 @@ def _noisy(strength: float) -> Callable[[Arrays], list[np.ndarray]]:
     return streams
 
 
-class Way(NamedTuple):
-    """How heads are fitted: on which streams, with which settings changed, and whether on all train clips."""
+class Method(NamedTuple):
+    """How heads are fitted: the streams, the changed settings, and whether only on held-out train clips."""
 
     streams: Callable[[Arrays], list[np.ndarray]]
     changes: Mapping[str, Any] = MappingProxyType({})
-    held_only: bool = False
+    only_held_out: bool = False
 
 
-KEYFRAME = Way(lambda fold: [fold["keyframe"]])
+KEYFRAME = Method(lambda fold: [fold["keyframe"]])
 PAPER = {"lr": 1.0e-4, "epochs": 100, "batch": 64, "patience": 100}
-WAYS = {
+METHODS = {
     "keyframe alone": KEYFRAME,
-    "motion alone": Way(lambda fold: [fold["motion"]]),
-    "as they are (the paper's settings)": Way(_plain, PAPER),
-    "as they are": Way(_plain),
-    "views": Way(_views),
-    "views, drop_stream 0.3": Way(_views, {"stream_dropout": 0.3}),
-    "views, drop_stream 0.6": Way(_views, {"stream_dropout": 0.6}),
-    "noise 0.5": Way(_noisy(0.5)),
-    "noise 1": Way(_noisy(1.0)),
-    "noise 2": Way(_noisy(2.0)),
-    "earlier network": Way(_early),
-    "cross-fitted logits": Way(_cross),
-    "held-out third of the groups": Way(_unseen, held_only=True),
+    "motion alone": Method(lambda fold: [fold["motion"]]),
+    "as they are (the paper's settings)": Method(_plain, PAPER),
+    "as they are": Method(_plain),
+    "views": Method(_views),
+    "views, stream_dropout 0.3": Method(_views, {"stream_dropout": 0.3}),
+    "views, stream_dropout 0.6": Method(_views, {"stream_dropout": 0.6}),
+    "noise 0.5": Method(_noisy(0.5)),
+    "noise 1": Method(_noisy(1.0)),
+    "noise 2": Method(_noisy(2.0)),
+    "earlier network": Method(_early),
+    "cross-fitted logits": Method(_cross),
+    "held-out third of the groups": Method(_held_out, only_held_out=True),
 }
 
 
-def _judge(folds: list[Arrays], way: Way, settings: params.Head) -> dict[str, float]:
-    """Means over folds: top-1 and loss on validation, top-1 on test, of the head alone and of its blend."""
-    rows = [_judge_fold(fold, way, settings) for fold in folds]
+def _evaluate(folds: list[Arrays], method: Method, settings: params.Head) -> dict[str, float]:
+    """Means over folds of validation top-1, validation loss and test top-1, for the head alone and for its blend."""
+    rows = [_evaluate_fold(fold, method, settings) for fold in folds]
     return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
 
 
-def _judge_fold(fold: Arrays, way: Way, settings: params.Head) -> dict[str, float]:
-    logits = {"head": _logits(fold, way, settings), "keyframe": _logits(fold, KEYFRAME, settings)}
-    logits |= {"motion": fold["logits"], "ridge": _ridge(fold, way)}
+def _evaluate_fold(fold: Arrays, method: Method, settings: params.Head) -> dict[str, float]:
+    logits = {"head": _logits(fold, method, settings), "keyframe": _logits(fold, KEYFRAME, settings)}
+    logits |= {"motion": fold["logits"], "ridge": _ridge(fold, method)}
     val, test = (fold["split"] == part for part in ("val", "test"))
     labels = fold["label"][val]
-    calm = [values / fit_temperature(values[..., val, :], labels) for values in logits.values()]
-    weights = methods.fit_mixing_weights([values[..., val, :] for values in calm], labels)
-    logits["blend"] = methods.mix(calm, weights)
+    calibrated = [values / fit_temperature(values[..., val, :], labels) for values in logits.values()]
+    weights = methods.fit_mixing_weights([values[..., val, :] for values in calibrated], labels)
+    logits["blend"] = methods.mix(calibrated, weights)
     row = {}
     for name in ("head", "blend"):
         top1 = within_top(logits[name], fold["label"], 1)
@@ -210,23 +225,22 @@ def _judge_fold(fold: Arrays, way: Way, settings: params.Head) -> dict[str, floa
     return row
 
 
-def _ridge(fold: Arrays, way: Way) -> np.ndarray:
-    """Scores float32 [N, C] of the closed-form probe on the same streams, plainly seen."""
-    x, labels = np.concatenate([stream[:, 0] for stream in way.streams(fold)], axis=1), fold["label"]
-    train, val = (fold["split"] == "train") & (fold["held"] | (not way.held_only)), fold["split"] == "val"
+def _ridge(fold: Arrays, method: Method) -> np.ndarray:
+    """Scores float32 [N, C] of the closed-form probe on the plain views of the same streams."""
+    x, labels = np.concatenate([stream[:, 0] for stream in method.streams(fold)], axis=1), fold["label"]
+    train, val = (fold["split"] == "train") & (fold["held_out"] | (not method.only_held_out)), fold["split"] == "val"
     tensors, _ = ridge.fit_ridge((x[train], labels[train]), (x[val], labels[val]), int(labels.max()) + 1)
     return ridge.probe_logits(tensors, x)
 
 
-def _logits(fold: Arrays, way: Way, settings: params.Head) -> np.ndarray:
+def _logits(fold: Arrays, method: Method, settings: params.Head) -> np.ndarray:
     """Logits float32 [S, N, C] of all clips."""
-    streams, changes = way.streams(fold), way.changes
     labels = torch.from_numpy(fold["label"])
     train, val = (torch.from_numpy(fold["split"] == part) for part in ("train", "val"))
-    train &= torch.from_numpy(fold["held"]) | (not way.held_only)
-    tensors = [torch.from_numpy(stream) for stream in streams]
-    given, judge = (([stream[rows] for stream in tensors], labels[rows]) for rows in (train, val))
-    heads, _, _ = fit_heads(given, judge, int(labels.max()) + 1, replace(settings, **changes), "memory")
+    train &= torch.from_numpy(fold["held_out"]) | (not method.only_held_out)
+    tensors = [torch.from_numpy(stream) for stream in method.streams(fold)]
+    train_data, val_data = (([stream[rows] for stream in tensors], labels[rows]) for rows in (train, val))
+    heads, _, _ = fit_heads(train_data, val_data, int(labels.max()) + 1, replace(settings, **method.changes), "memory")
     x = heads.standardise(torch.cat([stream[:, 0] for stream in tensors], dim=1))
     with torch.inference_mode():
         return heads(x.expand(settings.seeds, -1, -1)).numpy()
