@@ -4,7 +4,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 from toy import pairs_of
 
-from mocliplite.fusion.learning_curve import learning_curve
+from mocliplite.fusion.learning_curve import DRAWS, _subset, learning_curve
 from mocliplite.fusion.pairs import features, select_split
 from mocliplite.fusion.probes import PROBES
 
@@ -23,11 +23,29 @@ def test_accuracy_rises_with_the_number_of_clips_per_class_up_to_all():
     assert rows[0].keys() == {"clips_per_class", *(f"{name}{end}" for name in PROBES for end in ("", "_std"))}
 
 
+def ridge_top1(train, val, rows, alpha):
+    """Validation top-1 of scikit-learn's ridge on both streams of some train clips."""
+    x, x_val = (features(data, PROBES["ridge"]).astype(float) for data in (train, val))
+    scaler = StandardScaler().fit(x[rows])
+    ridge = Ridge(alpha).fit(scaler.transform(x[rows]), np.eye(6)[train["label"][rows]])
+    return (ridge.predict(scaler.transform(x_val)).argmax(axis=1) == val["label"]).mean()
+
+
 def test_the_last_point_is_the_ridge_on_all_clips():
     train, val = train_and_val(pairs_of())
     rows = learning_curve(train, val, ALPHAS)
-    scaler = StandardScaler().fit(features(train, PROBES["ridge"]))
-    ridge = Ridge(10.0).fit(scaler.transform(features(train, PROBES["ridge"])), np.eye(6)[train["label"]])
-    guess = ridge.predict(scaler.transform(features(val, PROBES["ridge"]))).argmax(axis=1)
-    assert rows[-1]["ridge"] == pytest.approx((guess == val["label"]).mean())
+    assert rows[-1]["ridge"] == pytest.approx(ridge_top1(train, val, np.arange(len(train["label"])), 10.0))
     assert rows[-1]["ridge_std"] == 0.0 < rows[0]["ridge_std"]
+
+
+def test_the_penalty_is_scaled_with_the_number_of_clips():
+    train, val = train_and_val(pairs_of(groups=40, noise=1.5))
+    rows = learning_curve(train, val, dict.fromkeys(PROBES, 100.0))
+    subsets = [_subset(train["label"], 4, draw) for draw in range(DRAWS)]
+    scaled, unscaled = (
+        [ridge_top1(train, val, subset, alpha) for subset in subsets]
+        for alpha in (100.0 * 24 / len(train["label"]), 100.0)
+    )
+    assert rows[2]["clips_per_class"] == 4
+    assert rows[2]["ridge"] == pytest.approx(np.mean(scaled))
+    assert rows[2]["ridge"] != pytest.approx(np.mean(unscaled))
