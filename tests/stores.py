@@ -4,6 +4,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from builders import sentence_of
 
 from mocliplite.errors import Failure
 from mocliplite.store import schema, shards, stores
@@ -72,3 +73,17 @@ def flip(path, offset, bit=0):
     content = bytearray(Path(path).read_bytes())
     content[offset] ^= 1 << bit
     Path(path).write_bytes(content)
+
+
+def flip_within(path, content, at=0):
+    """Flip one bit of a text or array, which occurs once in the file."""
+    whole = Path(path).read_bytes()
+    assert whole.count(content) == 1
+    flip(path, whole.index(content) + at)
+
+
+def is_reported_damaged(path, call, *arguments):
+    """Whether the call raises a UserError that says that path is damaged."""
+    sentence = sentence_of(call, *arguments)
+    advice = "); restore it with `dvc checkout` or delete it."
+    return sentence.startswith(f"{path} is damaged (") and sentence.endswith(advice)

@@ -75,7 +75,7 @@ def test_a_link_to_a_shared_cache_is_replaced_and_the_cached_file_is_unchanged(l
 
 
 def test_a_broken_link_is_replaced():
-    Path("out.txt").symlink_to("gone")
+    Path("out.txt").symlink_to("missing")
     write_text("out.txt", "new")
     assert Path("out.txt").read_text() == "new"
     assert names() == ["out.txt"]
@@ -170,9 +170,9 @@ def test_a_missing_csv_is_refused():
 def test_other_files_are_removed_but_not_the_targets_of_links():
     Path("store/folder").mkdir(parents=True)
     Path("elsewhere").mkdir()
-    for name in ("store/0000.h5", "store/.0000.h5.7.partial", "store/folder/x", "elsewhere/kept"):
+    for name in ("store/0000.h5", "store/.0000.h5.7.partial", "store/folder/x", "elsewhere/file"):
         Path(name).write_text("")
     Path("store/link").symlink_to(Path("elsewhere").absolute())
     keep_only(Path("store"), {"0000.h5"})
     assert names("store") == ["0000.h5"]
-    assert names("elsewhere") == ["kept"]
+    assert names("elsewhere") == ["file"]

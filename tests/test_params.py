@@ -14,7 +14,7 @@ complete = pytest.mark.parametrize("file", COMPLETE)
 
 
 def with_line(old, new):
-    """The project's params.yaml with one piece of text, which it holds once, replaced."""
+    """Write the params.yaml of the project with one text, which occurs once, replaced."""
     text = (CHECKOUT / "params.yaml").read_text(encoding="utf-8")
     assert text.count(old) == 1
     Path("params.yaml").write_text(text.replace(old, new), encoding="utf-8")

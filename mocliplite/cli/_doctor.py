@@ -61,9 +61,7 @@ def _check_cache() -> Iterator[Finding]:
     types = config.get("cache.type", "reflink,copy")
     usable = [kind for kind in types.split(",") if kind == "copy" or _can_link(folder, kind)]
     if not usable:
-        yield Finding(
-            "BAD", f"cache.type is {types}, but no link of these types from here to {folder} works; add copy."
-        )
+        yield Finding("BAD", f"cache.type is {types}, but no link of these types into {folder} works; add copy.")
     elif usable[0] == "copy":
         yield Finding(
             "note", f"checkouts copy from {folder}; `dvc config --local cache.type symlink,copy` saves disk space"
@@ -79,8 +77,8 @@ def _check_cache() -> Iterator[Finding]:
 
 def _can_link(cache: Path, kind: str) -> bool:
     """Return whether a link of this type from the working folder into the cache can be created."""
-    with tempfile.TemporaryDirectory(dir=cache) as there, tempfile.TemporaryDirectory(dir=".") as here:
-        source, link = Path(there, "source"), Path(here, "link")
+    with tempfile.TemporaryDirectory(dir=cache) as in_cache, tempfile.TemporaryDirectory(dir=".") as in_project:
+        source, link = Path(in_cache, "source"), Path(in_project, "link")
         source.write_bytes(b"x")
         try:
             if kind == "hardlink":

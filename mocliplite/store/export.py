@@ -13,7 +13,9 @@ from mocliplite.store import hdf5, stores
 
 
 def export_store(path: str | Path, to: str, out: str | Path | None = None) -> Path:
-    """Write all clips of a store to one file and return its path. Default of out: the name of the store, here.
+    """Write all clips of a store to one file and return its path.
+
+    out: path of the file; by default `<name of the store>.<to>` in the working folder.
 
     npz: `ids`, and each array of all clips; for motion, where clips differ in length, one array `<id>/<name>` per clip.
     parquet: one row per clip; arrays are lists, flattened in C order, and `<name>_shape` accompanies arrays whose shape

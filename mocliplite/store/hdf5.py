@@ -1,4 +1,4 @@
-"""Reading and writing HDF5: equal content gives equal bytes, and nothing is read unchecked. The only use of h5py.
+"""Reading and writing HDF5: equal content gives equal bytes, and nothing is read without checks.
 
 A file is built in memory and written in one go, so that a full disk is reported by Python and not by HDF5. Readers
 test a checksum of all bytes that carry meaning: the checksums of HDF5's own structures (format 1.10 or later),

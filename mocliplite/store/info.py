@@ -17,7 +17,7 @@ def describe(path: str | Path) -> str:
     on_disk = sum(file.stat().st_size for file in Path(path).iterdir())
     rows = [
         ("kind", store.kind),
-        ("holds", ", ".join(counts)),
+        ("content", ", ".join(counts)),
         *(("array", line) for line in _arrays(store)),
         *(("frame size", f"{width}x{height}: {count} clips") for (height, width), count in _sizes(store)),
         ("on disk", f"{on_disk / 1e6:.1f} MB in {len(list(Path(path).glob('*.h5')))} shards"),

@@ -6,7 +6,6 @@ import pytest
 from builders import clip_of, put, put_clips, put_params, run_python, sentence_of, settings_of
 
 from mocliplite.data.clips import Clip, find_clips, included, read_clips, write_clips
-from mocliplite.store import failures
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -219,28 +218,6 @@ def test_clips_file_with_a_number_that_is_none():
     Path("clips.csv").write_text("id,path,label,index,group,bytes,sha256\na__1,a/1.avi,a,x,g,1,0\n")
     wanted = "clips.csv: clip a__1 has index 'x' and bytes '1'; run `dvc repro` to renew it."
     assert sentence_of(read_clips, "clips.csv") == wanted
-
-
-# Failures
-
-
-def test_as_many_failures_as_max_failed_allows_are_accepted_and_one_more_is_not():
-    failed = {str(i): "no vectors" for i in range(29)}
-    assert failures.check_failed({}, 0, 0.0, "motion") is None
-    assert failures.check_failed(failed, 100, 0.29, "motion") is None
-    sentence = sentence_of(failures.check_failed, {**failed, "29": "no vectors"}, 100, 0.29, "motion")
-    assert sentence.startswith("motion: 30 of 100 clips failed, more than the fraction 0.29 ")
-
-
-def test_too_many_failures_are_listed_with_their_reasons():
-    failed = {f"c{i:02d}": "no vectors." for i in reversed(range(12))}
-    wanted = [
-        "motion: 12 of 40 clips failed, more than the fraction 0.02 that dataset.max_failed allows; "
-        "fix or remove them, or raise the limit:",
-        *(f"  c{i:02d}: no vectors." for i in range(10)),
-        "  and 2 more",
-    ]
-    assert sentence_of(failures.check_failed, failed, 40, 0.02, "motion") == "\n".join(wanted)
 
 
 # The stage

@@ -2,7 +2,6 @@
 
 import os
 import resource
-import signal
 import subprocess
 import sys
 import time
@@ -155,16 +154,16 @@ def test_a_user_without_write_permission_gets_one_sentence_and_changes_nothing()
     assert bytes_of("s") == before
 
 
-SLOW_BUILD = """
-import os, sys, time
+BUILD = """
+import sys, time
 sys.path[:0] = [{root!r}, {tests!r}]
 import stores
 record = stores.record
-def slow_record(kind, clip_id):
+def announced_record(kind, clip_id):
+    print(clip_id, flush=True)
     time.sleep(0.02)
     return record(kind, clip_id)
-stores.record = slow_record
-print("ready", flush=True)
+stores.record = announced_record
 stores.build("s", sys.argv[1])
 """
 
@@ -173,13 +172,14 @@ stores.build("s", sys.argv[1])
 def test_the_run_after_a_killed_run_completes_the_store(kind):
     build("fresh", kind)
     wanted = bytes_of("fresh")
-    code = SLOW_BUILD.format(root=str(CHECKOUT), tests=str(CHECKOUT / "tests"))
+    code = BUILD.format(root=str(CHECKOUT), tests=str(CHECKOUT / "tests"))
     reused = []
-    for seconds in (0.05, 0.2, 0.35, 0.5):
+    for clips, delay in ((1, 0), (8, 0.005), (15, 0.01), (25, 0.015)):
         process = subprocess.Popen([sys.executable, "-c", code, kind], stdout=subprocess.PIPE)
-        process.stdout.readline()
-        time.sleep(seconds)
-        process.send_signal(signal.SIGKILL)
+        for _ in range(clips):
+            assert process.stdout.readline()
+        time.sleep(delay)
+        process.kill()
         process.wait()
         process.stdout.close()
         finished = {path: path.stat().st_ino for path in Path("s").glob("*.h5")}

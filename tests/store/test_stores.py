@@ -1,4 +1,3 @@
-import hashlib
 import json
 import os
 import time
@@ -8,9 +7,23 @@ import h5py
 import numpy as np
 import pytest
 from builders import run_python, sentence_of
-from stores import IDS, KINDS, SETTINGS, SIZE, alter, build, bytes_of, failure_of, flip, record, shard_of, values
+from stores import (
+    IDS,
+    KINDS,
+    SETTINGS,
+    SIZE,
+    alter,
+    build,
+    bytes_of,
+    failure_of,
+    flip,
+    flip_within,
+    is_reported_damaged,
+    record,
+    shard_of,
+    values,
+)
 
-from mocliplite.errors import Failure
 from mocliplite.files import read_rows
 from mocliplite.store import hdf5, schema, shards, stores, table_file
 
@@ -53,20 +66,6 @@ def test_the_same_clips_give_the_same_bytes_in_any_order_and_at_any_time(kind):
     assert bytes_of("a") == bytes_of("b")
 
 
-def test_motion_is_the_same_bytes_on_every_machine():
-    # A still scene with one moving block. The digest is recorded: a library that compresses differently would change
-    # the bytes of every store.
-    vectors = np.zeros((300, 18, 24, 2), np.int8)
-    for frame in range(300):
-        vectors[frame, 3:9, frame % 20 : frame % 20 + 4] = (8, frame % 7 - 3)
-    shard = shards.Shard(fingerprints={"a": "f"})
-    shard.records["a"] = shards.Record({"vectors": vectors, "kind": np.ones(300, np.uint8)}, SIZE)
-    shards.write_shard(Path("0000.h5"), "motion", SETTINGS, shard)
-    assert hashlib.sha256(Path("0000.h5").read_bytes()).hexdigest() == (
-        "26f32739e49af85cf7b773e82691b386a3ea26532111890265755117e60f1190"
-    )
-
-
 @every_kind
 def test_every_shard_exists_even_if_it_is_empty(kind, monkeypatch):
     monkeypatch.setattr(schema, "SHARDS", SHARD_COUNTS)
@@ -100,17 +99,6 @@ def test_an_updated_store_has_the_same_bytes_as_a_new_one(kind):
 
 
 @every_kind
-def test_only_changed_clips_are_computed_again(kind):
-    path = shard_of("a", kind)
-    compute = {"v1": lambda ids: {key: record(kind, key) for key in ids}, "v2": lambda ids: {"b": record(kind, "new")}}
-    shards.update_shard(path, kind, SETTINGS, {"a": "v1", "b": "v1"}, compute["v1"])
-    assert shards.update_shard(path, kind, SETTINGS, {"a": "v1", "b": "v2"}, compute["v2"]) == (1, 0)
-    expected = shards.Shard({"a": record(kind, "a"), "b": record(kind, "new")}, {}, {"a": "v1", "b": "v2"})
-    shards.write_shard(Path("expected.h5"), kind, SETTINGS, expected)
-    assert path.read_bytes() == Path("expected.h5").read_bytes()
-
-
-@every_kind
 def test_removed_clips_are_dropped_and_nothing_is_computed(kind):
     build("s", kind, IDS)
     assert build("s", kind, IDS[5:]) == []
@@ -123,52 +111,6 @@ def test_failures_are_recorded_and_not_tried_again(kind):
     assert build("s", kind, [*IDS, "another"], failed=["another"]) == ["another"]
     wanted = [[key, f"{key} has no frames."] for key in ("another", "clip01", "clip03")]
     assert read_rows("s/failures.csv", ["id", "reason"]) == wanted
-
-
-@every_kind
-def test_a_failure_caused_by_the_machine_is_tried_again_by_the_next_run(kind):
-    path, wanted = Path("0000.h5"), {"a": "1", "b": "1"}
-    results = {"a": failure_of("a"), "b": Failure("memory ran out.", retry=True)}
-    shards.update_shard(path, kind, {}, wanted, lambda ids: {key: results[key] for key in ids})
-    computed = []
-
-    def compute(ids):
-        computed.append(ids)
-        return {key: record(kind, key) for key in ids}
-
-    assert shards.update_shard(path, kind, {}, wanted, compute) == (1, 1)
-    assert shards.update_shard(path, kind, {}, wanted, compute) == (0, 1)
-    assert computed == [["b"]]
-
-
-@every_kind
-def test_retry_failed_tries_every_failure_and_writes_only_if_one_succeeds(kind):
-    path, wanted = Path("0000.h5"), {"a": "1", "b": "1", "c": "1"}
-    results = {"a": failure_of("a"), "b": Failure("memory ran out.", retry=True), "c": record(kind, "c")}
-    shards.update_shard(path, kind, {}, wanted, lambda ids: {key: results[key] for key in ids})
-    before = path.stat().st_ino
-    retried = {key: results[key] for key in ("a", "b")}
-    assert shards.update_shard(path, kind, {}, wanted, lambda _: retried, retry_failed=True) == (2, 2)
-    assert path.stat().st_ino == before
-    retried["a"] = record(kind, "a")
-    assert shards.update_shard(path, kind, {}, wanted, lambda _: retried, retry_failed=True) == (2, 1)
-    shards.write_shard(
-        Path("expected.h5"), kind, {}, shards.Shard(*records_and_failures(retried | {"c": results["c"]}), wanted)
-    )
-    assert path.read_bytes() == Path("expected.h5").read_bytes()
-
-
-def records_and_failures(results):
-    """The records and the failures in two dicts."""
-    return [{key: x for key, x in results.items() if isinstance(x, kind)} for kind in (shards.Record, Failure)]
-
-
-@every_kind
-def test_update_shard_returns_the_numbers_of_computed_and_failed_clips(kind):
-    path, wanted = Path("0000.h5"), {"a": "1", "b": "1", "c": "1"}
-    results = {"a": record(kind, "a"), "b": failure_of("b"), "c": record(kind, "c")}
-    assert shards.update_shard(path, kind, {}, wanted, lambda ids: {key: results[key] for key in ids}) == (3, 1)
-    assert shards.update_shard(path, kind, {}, wanted, lambda ids: {}) == (0, 1)
 
 
 @every_kind
@@ -197,23 +139,6 @@ def test_an_interrupted_update_leaves_the_old_shard_and_nothing_else(kind, error
     with pytest.raises(error):
         build("s", kind, IDS, content="v2")
     assert bytes_of("s") == before
-
-
-@every_kind
-def test_a_killed_run_keeps_its_finished_shards(kind):
-    path, wanted = Path("s/0001.h5"), {"a": "1"}
-    shards.update_shard(path, kind, {}, wanted, lambda _: {"a": record(kind, "a")})
-    with pytest.raises(KeyboardInterrupt):
-        shards.update_shard(Path("s/0002.h5"), kind, {}, {"b": "1"}, lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
-    assert shards.update_shard(path, kind, {}, wanted, lambda _: {}) == (0, 0)
-    assert list(bytes_of("s")) == ["0001.h5"]
-
-
-@every_kind
-def test_a_clip_without_a_result_is_a_programming_error(kind):
-    with pytest.raises(ValueError, match="records, failures and fingerprints disagree"):
-        shards.update_shard(Path("0000.h5"), kind, {}, {"a": "1", "b": "1"}, lambda _: {"a": record(kind, "a")})
-    assert not Path("0000.h5").exists()
 
 
 @every_kind
@@ -280,13 +205,6 @@ def test_each_clip_is_in_its_shard_in_order_of_id():
     assert sorted(key for part in parts for key in part) == sorted([*IDS, "brush_hair__x", "v_Archery_g01_c01", "é"])
     assert all(part == sorted(part) for part in parts)
     assert [{stores.shard_of(key, 5) for key in part} for part in parts] == [{0}, {1}, {2}, {3}, {4}]
-
-
-def test_a_fingerprint_depends_on_content_and_settings_but_not_on_their_order():
-    reference = shards.fingerprint("content", {"cell_size": 8, "version": 1})
-    assert reference == shards.fingerprint("content", {"version": 1, "cell_size": 8})
-    assert reference != shards.fingerprint("other", {"cell_size": 8, "version": 1})
-    assert reference != shards.fingerprint("content", {"cell_size": 8, "version": 2})
 
 
 # Motion
@@ -372,13 +290,6 @@ def test_motion_arrays_keep_their_types():
     assert (found.arrays["vectors"].dtype, found.arrays["kind"].dtype) == (np.int8, np.uint8)
 
 
-def test_a_motion_clip_may_have_no_frames():
-    path = Path("0000.h5")
-    empty = shards.Record({"vectors": np.zeros((0, 3, 4, 2), np.int8), "kind": np.zeros(0, np.uint8)}, SIZE)
-    shards.update_shard(path, "motion", {}, {"a": "1"}, lambda _: {"a": empty})
-    assert shards.update_shard(path, "motion", {}, {"a": "1", "b": "1"}, lambda _: {"b": failure_of("b")}) == (1, 1)
-
-
 def test_h5py_reads_the_attributes_ids_and_vectors_of_a_motion_shard():
     build("s", "motion", ["a"])
     with h5py.File(shard_of("a", "motion"), "r") as file:
@@ -397,16 +308,6 @@ def test_repeated_ids_give_repeated_rows(kind):
     rows = stores.open_store("s").read(["clip04", "clip00", "clip04"])
     assert rows.dtype == np.float32
     assert rows.tolist() == [record(kind, key).arrays["embedding"].tolist() for key in ("clip04", "clip00", "clip04")]
-
-
-@every_embedding_kind
-def test_rows_of_different_shapes_are_a_programming_error(kind):
-    other_shape = shards.Record({"embedding": np.zeros((3, 4), np.float32), "frames": np.array(1)})
-    with pytest.raises(ValueError, match="same shape"):
-        shards.update_shard(
-            Path("0.h5"), kind, {}, {"a": "1", "b": "1"}, lambda _: {"a": other_shape, "b": record(kind, "b")}
-        )
-    assert not Path("0.h5").exists()
 
 
 # Files that a reader refuses
@@ -474,13 +375,6 @@ def test_a_table_is_not_a_store():
     )
 
 
-def is_reported_damaged(path, call, *arguments):
-    sentence = sentence_of(call, *arguments)
-    return sentence.startswith(f"{path} is damaged (") and sentence.endswith(
-        "); restore it with `dvc checkout` or delete it."
-    )
-
-
 @every_kind
 @pytest.mark.parametrize("fraction", [0, 0.01, 0.5, 0.99])
 def test_a_truncated_shard(kind, fraction):
@@ -495,13 +389,6 @@ def test_a_shard_that_is_not_hdf5():
     build("s", "keyframes", IDS)
     Path("s/0002.h5").write_text("version https://git-lfs.github.com/spec/v1")
     assert is_reported_damaged("s/0002.h5", stores.open_store, "s")
-
-
-def flip_within(path, content, at=0):
-    """Flip a bit of the content, which occurs once in the file."""
-    whole = path.read_bytes()
-    assert whole.count(content) == 1
-    flip(path, whole.index(content) + at)
 
 
 @every_embedding_kind
@@ -533,103 +420,6 @@ def test_a_flipped_bit_in_a_text(kind, text):
     # In a motion shard the id is also the name of a group, later in the file than the list of ids.
     flip(path, path.read_bytes().index(text.encode()))
     assert is_reported_damaged(path, stores.open_store, "s")
-
-
-# Tables
-
-ARRAYS = {
-    "ids": np.array(["a", "é", ""]),
-    "embedding": np.arange(6, dtype=np.float32).reshape(3, 2),
-    "label": np.array([2, 0, 1]),
-    "logit_scale": np.array(4.6052),
-    "title": np.array("scalar text"),
-    "no_rows": np.zeros((0, 7), dtype=np.float32),
-    "no_texts": np.array([], dtype=str),
-}
-
-
-def test_a_table_is_read_as_it_was_written():
-    table_file.write_table("features/t.h5", "pairs", ARRAYS, {"views": ["plain"], "é": None})
-    table = table_file.read_table("features/t.h5", "pairs")
-    assert table.settings == {"views": ["plain"], "é": None}
-    assert {name: array.tolist() for name, array in table.arrays.items()} == {
-        "ids": ["a", "é", ""],
-        "embedding": [[0, 1], [2, 3], [4, 5]],
-        "label": [2, 0, 1],
-        "logit_scale": 4.6052,
-        "title": "scalar text",
-        "no_rows": [],
-        "no_texts": [],
-    }
-    assert {name: array.dtype.kind for name, array in table.arrays.items()} == {
-        name: array.dtype.kind for name, array in ARRAYS.items()
-    }
-    assert table.arrays["no_rows"].shape == (0, 7)
-
-
-def test_equal_tables_have_equal_bytes_in_any_order():
-    table_file.write_table("a.h5", "pairs", ARRAYS, {"x": 1, "y": 2})
-    table_file.write_table("b.h5", "pairs", dict(reversed(ARRAYS.items())), {"y": 2, "x": 1})
-    assert Path("a.h5").read_bytes() == Path("b.h5").read_bytes()
-
-
-def test_a_table_of_several_chunks_is_read_as_it_was_written():
-    rows = np.random.default_rng(0).standard_normal((3000, 64)).astype(np.float32)
-    table_file.write_table("t.h5", "pairs", {"keyframe": rows}, {})
-    assert np.array_equal(table_file.read_table("t.h5", "pairs").arrays["keyframe"], rows)
-
-
-def test_a_missing_table():
-    wanted = "t.h5 does not exist; run `dvc pull t.h5` or `dvc repro`."
-    assert sentence_of(table_file.read_table, "t.h5", "pairs") == wanted
-
-
-def test_a_table_of_another_kind():
-    table_file.write_table("t.h5", "prompts", ARRAYS, {})
-    assert sentence_of(table_file.read_table, "t.h5", "pairs") == "t.h5 contains prompts, not pairs; check the path."
-
-
-def test_a_table_of_another_schema():
-    table_file.write_table("t.h5", "pairs", ARRAYS, {})
-    alter("t.h5", schema=99)
-    wanted = f"t.h5 has schema 99, this version reads {hdf5.SCHEMA}; write it again with `dvc repro -f`."
-    assert sentence_of(table_file.read_table, "t.h5", "pairs") == wanted
-
-
-def test_a_truncated_table():
-    table_file.write_table("t.h5", "pairs", {"label": np.arange(5)}, {})
-    whole = Path("t.h5").read_bytes()
-    for length in range(0, len(whole), 97):
-        Path("t.h5").write_bytes(whole[:length])
-        assert is_reported_damaged("t.h5", table_file.read_table, "t.h5", "pairs")
-    assert len(whole) > 10 * 97
-
-
-@pytest.mark.parametrize("name", ["embedding", "label", "ids"])
-def test_a_flipped_bit_in_a_table(name):
-    arrays = {"embedding": np.array([1.25, 3.5]), "label": np.array([77, 99])}
-    table_file.write_table("t.h5", "pairs", {**arrays, "ids": np.array(["an id"])}, {})
-    flip_within(Path("t.h5"), arrays[name].tobytes() if name in arrays else b"an id")
-    assert is_reported_damaged("t.h5", table_file.read_table, "t.h5", "pairs")
-
-
-def test_settings_that_are_not_json():
-    table_file.write_table("t.h5", "pairs", ARRAYS, {})
-    alter("t.h5", settings="{")
-    assert is_reported_damaged("t.h5", table_file.read_table, "t.h5", "pairs")
-
-
-def test_an_interrupted_table_leaves_the_old_one_and_nothing_else(monkeypatch):
-    table_file.write_table("t.h5", "pairs", {"label": np.arange(3)}, {})
-    before = Path("t.h5").read_bytes()
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Path, "replace", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        table_file.write_table("t.h5", "pairs", {"label": np.arange(4)}, {})
-    assert {path.name: path.read_bytes() for path in Path().iterdir()} == {"t.h5": before}
 
 
 def test_importing_the_store_loads_neither_torch_nor_a_decoder():

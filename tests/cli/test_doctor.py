@@ -1,0 +1,63 @@
+import shutil
+from pathlib import Path
+
+import pytest
+from builders import CHECKOUT, run_python
+from project import sh
+
+from mocliplite import params
+from mocliplite.cli import _doctor
+from mocliplite.cli._clip_source import Finding
+from mocliplite.files import write_rows
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+
+@pytest.fixture
+def small_project():
+    """A project with params.yaml, dvc.yaml, git and a DVC cache."""
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(CHECKOUT / name, name)
+    sh(Path(), "git init -q . && dvc init -q && git add -A")
+
+
+def test_doctor_checks_locks_git_cache_decoders_clip_and_disk_space(small_project):
+    found = {finding.sentence: finding.mark for finding in _doctor.findings()}
+    assert found["file locks work"] == "ok"
+    assert found["git ignores none of 12 metrics and plots, dvc.lock and params.yaml"] == "ok"
+    for start, mark in {
+        "checkouts copy from ": "note",
+        "PyAV decodes H.264 and MPEG-4 (libavcodec ": "ok",
+        "CLIP sample/data/clip is neither an existing folder nor a hub id": "BAD",
+        "features/clips.csv does not exist yet, ": "note",
+    }.items():
+        assert [found[sentence] for sentence in found if sentence.startswith(start)] == [mark], start
+
+
+def test_doctor_names_metrics_that_git_ignores(small_project):
+    Path(".gitignore").write_text("eval.json\n")
+    wanted = "metrics/eval.json is ignored by git and would be missing from DVC experiments; remove it from .gitignore."
+    assert list(_doctor._check_git_ignore()) == [Finding("BAD", wanted)]
+
+
+def test_doctor_compares_the_free_disk_space_with_the_size_of_the_stores(small_project):
+    header = ["id", "path", "label", "index", "group", "bytes", "sha256"]
+    write_rows("features/clips.csv", header, [["a", "A/a.avi", "A", 0, "g", 10**16, "0"]])
+    finding = _doctor._check_disk_space(params.load())
+    assert finding.mark == "BAD"
+    assert "the stores of 1 clips and their cache need about 4000000.00 GB" in finding.sentence
+
+
+def test_doctor_reports_a_file_system_without_locks(monkeypatch):
+    import filelock
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", lambda *_, **__: None)
+    finding = _doctor._check_locks()
+    assert finding.mark == "BAD"
+    assert finding.sentence.startswith("file locks do not work; never run two stages at once")
+
+
+def test_doctor_outside_a_project_prints_one_sentence():
+    done = run_python("-m", "mocliplite", "doctor")
+    assert done.returncode == 2
+    assert done.stderr == f"error: {params.FILE} does not exist; run this in the project folder.\n"

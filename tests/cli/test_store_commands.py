@@ -1,0 +1,44 @@
+"""The commands info, verify and export-store."""
+
+from pathlib import Path
+
+import pytest
+from builders import run_python
+from stores import build, flip, shard_of
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+
+def command(*arguments):
+    done = run_python("-m", "mocliplite", *arguments)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_the_info_command_continues_after_a_path_without_a_store():
+    build("s", "keyframes")
+    done = command("info", "nowhere", "s")
+    assert done.returncode == 2
+    assert "error: nowhere is not a feature store" in done.stderr
+    assert "kind        keyframes" in done.stdout
+
+
+def test_the_verify_command_names_damaged_stores():
+    build("s", "motion")
+    build("t", "keyframes")
+    done = command("verify", "s", "t")
+    assert (done.returncode, done.stdout) == (0, "s: no damage found\nt: no damage found\n")
+    flip(shard_of("clip07", "motion"), -1)
+    done = command("verify", "s", "t")
+    assert done.returncode == 1
+    assert f"{shard_of('clip07', 'motion')}" in done.stdout
+    assert done.stderr == "error: 1 of 2 stores are damaged; see above.\n"
+
+
+def test_the_export_store_command_prints_the_path_of_the_file():
+    build("s", "keyframes")
+    assert command("export-store", "s", "--to", "npz").stdout == "s.npz\n"
+    assert command("export-store", "s", "--to", "npz", "--out", "other.npz").stdout == "other.npz\n"
+    assert Path("other.npz").read_bytes() == Path("s.npz").read_bytes()
+    assert command("export-store", "s", "--to", "csv").returncode == 2
+    assert command("export-store", "nowhere", "--to", "npz").returncode == 2
