@@ -147,7 +147,7 @@ def test_a_file_that_is_here_is_replaced_only_by_force(own):
     [
         (
             "nope",
-            "CLIP nope is neither an existing folder nor a hub id such as openai/clip-vit-base-patch32; check the path.",
+            "CLIP nope is neither an existing folder nor a hub id such as openai/clip-vit-base-patch32; check",
         ),
         ("configs/nope", "CLIP configs/nope is neither an existing folder nor a hub id such as "),
         ("clips", "clips is no CLIP checkpoint: it lacks config.json"),
