@@ -55,7 +55,7 @@ def first_difference(command, shown, output):
     """Return the first line of the output shown that the real output does not have at its place, or None.
 
     A line `...` stands for any number of lines. Figures of trained models and times differ between processors, so of
-    decimal fractions only the number of decimals counts, and of the less probable classes only their place; see EXACT.
+    decimal fractions only the number of decimals counts, and of the less probable classes only their number; see EXACT.
     """
     normalise = " ".join if command.startswith(EXACT) else shape
     actual = [normalise(line.split()) for line in output.replace("\r", "\n").splitlines()]
@@ -64,9 +64,9 @@ def first_difference(command, shown, output):
         if line == "...":
             gap = True
             continue
-        wanted = normalise(line.split())
+        expected = normalise(line.split())
         candidates = range(position, len(actual)) if gap else range(position, min(position + 1, len(actual)))
-        position = next((index + 1 for index in candidates if actual[index] == wanted), None)
+        position = next((index + 1 for index in candidates if actual[index] == expected), None)
         if position is None:
             return line
         gap = False

@@ -135,8 +135,8 @@ def test_the_table_of_rooms_names_the_libraries_that_one_room_alone_imports():
 FUNCTIONS = sorted(set(re.findall(r"`((?:mocliplite|stages)\.[\w.]+)`", PAGE)))
 
 
-def test_every_function_on_the_way_of_a_clip_exists():
-    steps = rows_of("The way of a clip")
+def test_every_function_on_the_path_of_a_clip_exists():
+    steps = rows_of("The path of a clip")
     assert len(steps) >= 10
     assert {step.strip("`") for _, step in steps} < set(FUNCTIONS)
     assert [name for name in FUNCTIONS if not callable(found(name))] == []

@@ -84,9 +84,9 @@ def gallery(predictions: Predictions, clips: Mapping[str, Clip], root: str) -> t
         "Wrong": ~correct,
     }
     parts, missing = [], []
-    for title, wanted in selected.items():
+    for title, mask in selected.items():
         items = []
-        for row in [row for row in order if wanted[row]][:GALLERY]:
+        for row in [row for row in order if mask[row]][:GALLERY]:
             clip = clips[predictions.ids[row]]
             try:
                 image = html.picture(overlay.overlay(f"{root}/{clip.path}"))

@@ -53,5 +53,5 @@ def test_a_missing_output_folder_is_an_error_and_is_not_created(words, option):
 @pytest.mark.parametrize(("arguments", "setting"), [(["--device"], "--device"), ([], "params.yaml: compute.device")])
 def test_the_error_for_a_missing_gpu_names_the_option_or_setting(monkeypatch, arguments, setting):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    wanted = f"{setting} is 'cuda', but torch finds no GPU; set it to cpu or auto."
-    assert sentence_of(device, replace(COMPUTE, device="cuda"), *arguments) == wanted
+    expected = f"{setting} is 'cuda', but torch finds no GPU; set it to cpu or auto."
+    assert sentence_of(device, replace(COMPUTE, device="cuda"), *arguments) == expected

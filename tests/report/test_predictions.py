@@ -44,7 +44,7 @@ def test_errors_are_listed_by_frequency_and_then_by_name():
 
 def test_clips_of_one_size_have_no_accuracy_by_size(small_project, monkeypatch):
     clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
-    sizes(monkeypatch, dict.fromkeys(clips, (96, 128)))
+    set_sizes(monkeypatch, dict.fromkeys(clips, (96, 128)))
     assert frame_size_accuracy(predict_test_clips(), clips) == {"only_size": "128x96"}
 
 
@@ -54,17 +54,17 @@ def test_the_accuracy_from_the_size_alone_is_high_only_where_sizes_depend_on_the
 ):
     clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
     number = {key: clip.index if by_class else row % 2 for row, (key, clip) in enumerate(clips.items())}
-    sizes(monkeypatch, {key: (96, 128 + 64 * number[key]) for key in clips})
+    set_sizes(monkeypatch, {key: (96, 128 + 64 * number[key]) for key in clips})
     found = frame_size_accuracy(predict_test_clips(), clips)
     assert lowest <= found["top1"] <= highest
     assert found["chance"] == pytest.approx(1 / 3)
     assert set(found["classes"]) <= {"Falling", "Resting", "Rolling"}
 
 
-def sizes(monkeypatch, wanted):
+def set_sizes(monkeypatch, frame_sizes):
     """Give the clips of the motion store other frame sizes, (height, width) by id."""
     from mocliplite.store import stores
 
     opened = stores.open_store("features/motion")
-    opened.sizes = wanted
+    opened.sizes = frame_sizes
     monkeypatch.setattr(stores, "open_store", lambda _: opened)

@@ -27,7 +27,7 @@ CLASSES = ("StarSpinning", "BallSliding", "RingSpinning")
 
 
 @pytest.fixture(scope="module")
-def place():
+def shared_folder():
     """A folder that every user of the machine can reach, unlike those of pytest."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
@@ -35,9 +35,9 @@ def place():
 
 
 @pytest.fixture(scope="module")
-def team(project, place):
+def team(project, shared_folder):
     """A folder with a git hub, a DVC remote, and the clone `owner`, in which 36 clips were extracted and pushed."""
-    owner = copy_project(place / "owner")
+    owner = copy_project(shared_folder / "owner")
     for source in sorted((project / "sample/data/clips").glob("*/*_g0[1-6]_c0[12].avi")):
         if source.parent.name in CLASSES:
             (owner / "clips" / source.parent.name).mkdir(parents=True, exist_ok=True)
@@ -47,10 +47,10 @@ def team(project, place):
         sh(owner, f"sed -i 's#{old}#{new}#' params.yaml")
     sh(owner, "sed -i 's#sample/data/clip #clip #' params.yaml")
     sh(owner, "dvc add -q clips clip && dvc repro -q motion keyframes")
-    sh(owner, f"dvc remote add -q -d team {place}/remote && git add -A && git commit -qm 'first clips'")
-    sh(place, "git clone -q --bare owner hub && git -C owner remote add origin ../hub && git -C owner fetch -q")
+    sh(owner, f"dvc remote add -q -d team {shared_folder}/remote && git add -A && git commit -qm 'first clips'")
+    sh(shared_folder, "git clone -q --bare owner hub && git -C owner remote add origin ../hub && git -C owner fetch -q")
     assert "files pushed" in sh(owner, "dvc push clips.dvc clip.dvc index motion keyframes")
-    return place
+    return shared_folder
 
 
 def clone(team, name, source="hub"):
@@ -175,22 +175,22 @@ def ssh_remote(tmp_path_factory):
     server = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
     if not server:
         pytest.skip("sshd is not installed (apt-get install openssh-server)")
-    place = tmp_path_factory.mktemp("ssh")
+    folder = tmp_path_factory.mktemp("ssh")
     for key in ("host", "user"):
-        sh(place, f"ssh-keygen -q -t ed25519 -N '' -f {key}")
+        sh(folder, f"ssh-keygen -q -t ed25519 -N '' -f {key}")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
-    (place / "config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {place}/host\nAuthorizedKeysFile {place}/user.pub\n"
+    (folder / "config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\n"
         f"PidFile none\nStrictModes no\nPasswordAuthentication no\nSubsystem sftp internal-sftp\n"
     )
-    with (place / "log").open("wb") as log:
-        process = subprocess.Popen([server, "-D", "-e", "-f", place / "config"], stderr=log)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([server, "-D", "-e", "-f", folder / "config"], stderr=log)
     wait_for(port)
-    yield f"ssh://{getpass.getuser()}@127.0.0.1{place}/remote", port, place / "user"
+    yield f"ssh://{getpass.getuser()}@127.0.0.1{folder}/remote", port, folder / "user"
     process.terminate()
     process.wait()
 
