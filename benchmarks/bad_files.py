@@ -1,4 +1,4 @@
-"""Files that are no clips, of ten kinds: each is refused by prediction with one sentence."""
+"""Ten kinds of files that are not clips. Prediction refuses each of them with one sentence."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ def _cut(path: Path, rng: np.random.Generator, clip: bytes) -> None:
     path.write_bytes(clip[: int(rng.integers(100, 1500))])
 
 
-# What writes each kind, of (path, random numbers, the bytes of a good clip).
+# Functions that write a file of each kind: (path, random generator, content of a good clip).
 KINDS: dict[str, Callable[[Path, np.random.Generator, bytes], object]] = {
     "missing": lambda path, rng, clip: None,
     "dangling": lambda path, rng, clip: path.symlink_to("nowhere"),
@@ -42,10 +42,10 @@ KINDS: dict[str, Callable[[Path, np.random.Generator, bytes], object]] = {
 
 
 def write(folder: Path, each: int, clip: Path) -> list[Path]:
-    """Write so many files of each kind; clip is a good one, whose beginning some are. The same files every time."""
+    """Write `each` files of each kind, the same in every run; return their paths. clip is a good clip."""
     rng, content, paths = np.random.default_rng(0), clip.read_bytes(), []
     for number in range(each):
-        for kind, put in KINDS.items():
+        for kind, write_file in KINDS.items():
             paths.append(folder / f"{kind}_{number}{clip.suffix}")
-            put(paths[-1], rng, content)
+            write_file(paths[-1], rng, content)
     return paths

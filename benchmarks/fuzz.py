@@ -1,6 +1,7 @@
-"""Extraction from damaged clips: bit flips, noise, cuts and splices of real footage. No traceback, no hang.
+"""Extraction from damaged clips: bit flips, noise, cuts and splices of real footage. Nothing may crash or hang.
 
-Prints a table of outcomes; the last line is JSON. Exits 1 where a clip raised what is no sentence.
+Prints a table of outcomes; the last line is JSON. Exits with status 1 if a clip raised an exception other than
+UserError.
 """
 
 import argparse
@@ -24,39 +25,39 @@ from mocliplite.video import keyframes
 
 SETTINGS = Motion(cell_size=8, accumulate="none", reencode=None, interpolate=False, max_damaged=0.1)
 FOOTAGE = Path(__file__).parents[2] / "shared/data"
-WAYS = ("bits", "noise", "zeros", "cut", "hole", "splice")
+DAMAGES = ("bits", "noise", "zeros", "cut", "hole", "splice")
 
 
 def mutated(content: bytes, other: bytes, rng: np.random.Generator) -> tuple[str, bytes]:
-    """A way of damage, and the content damaged so; some leave the head of the file alone, so that it opens."""
-    way = WAYS[rng.integers(len(WAYS))]
+    """Return a random kind of damage and the damaged content. Most damage spares the head, so that the file opens."""
+    damage = DAMAGES[rng.integers(len(DAMAGES))]
     size = len(content)
     start = int(rng.integers(0 if rng.random() < 0.3 else min(4096, size // 2), size))
     length = int(min(size - start, 1 + rng.exponential(size / 50)))
     damaged = bytearray(content)
-    if way == "bits":
-        for at in rng.integers(start, size, 1 + int(rng.exponential(20))):
-            damaged[at] ^= 1 << int(rng.integers(8))
-    elif way == "noise":
+    if damage == "bits":
+        for offset in rng.integers(start, size, 1 + int(rng.exponential(20))):
+            damaged[offset] ^= 1 << int(rng.integers(8))
+    elif damage == "noise":
         damaged[start : start + length] = rng.bytes(length)
-    elif way == "zeros":
+    elif damage == "zeros":
         damaged[start : start + length] = bytes(length)
-    elif way == "cut":
+    elif damage == "cut":
         del damaged[start:]
-    elif way == "hole":
+    elif damage == "hole":
         del damaged[start : start + length]
     else:
         damaged[start:] = other[min(start, len(other) - 1) :]
-    return way, bytes(damaged)
+    return damage, bytes(damaged)
 
 
 def read(path: str) -> str:
-    """What becomes of a clip, as a class of outcomes; a mistake of ours is named by its kind."""
+    """Return the outcome of extracting a clip: a field, the class of an error sentence, or an unexpected exception."""
     try:
         keyframes.read_keyframes(path, 1, "middle")
     except UserError:
         pass
-    except Exception as error:  # noqa: BLE001  that is what is looked for
+    except Exception as error:  # noqa: BLE001  (unexpected exceptions are what the benchmark counts)
         return f"keyframes: {type(error).__name__}: {error}"
     try:
         field = extraction.motion_field(path, SETTINGS)
@@ -68,9 +69,9 @@ def read(path: str) -> str:
 
 
 def _class_of(sentence: str, path: str) -> str:
-    for words in ("is damaged", "cannot be decoded", "no frame that decodes", "no video stream", "changes from"):
-        if sentence.startswith(path) and words in sentence:
-            return f"refused: {words}"
+    for phrase in ("is damaged", "cannot be decoded", "no frame that decodes", "no video stream", "changes from"):
+        if sentence.startswith(path) and phrase in sentence:
+            return f"refused: {phrase}"
     other = (
         "in a codec that FFmpeg cannot",
         "vectors to frames",
@@ -78,53 +79,53 @@ def _class_of(sentence: str, path: str) -> str:
         "I-frames only",
         "one frame only",
     )
-    return next((f"refused: {words}" for words in other if words in sentence), f"odd sentence: {sentence}")
+    return next((f"refused: {phrase}" for phrase in other if phrase in sentence), f"odd sentence: {sentence}")
 
 
 def outcomes(files: list[Path], count: int, seed: int, compute: Compute) -> Iterator[tuple[str, str]]:
-    """(way, outcome) of each mutated clip, in order."""
-    guarded = crash_safe.crash_safe(read, compute)
+    """Yield (kind of damage, outcome) of each damaged clip, in order."""
+    read_safely = crash_safe.crash_safe(read, compute)
     contents = [file.read_bytes() for file in files]
 
-    def one(number: int) -> tuple[str, str]:
+    def read_mutated(number: int) -> tuple[str, str]:
         rng = np.random.default_rng([seed, number])
         first, second = rng.integers(len(files), size=2)
-        way, content = mutated(contents[first], contents[second], rng)
+        damage, content = mutated(contents[first], contents[second], rng)
         path = Path(folder, f"{number}{files[first].suffix}")
         path.write_bytes(content)
-        answer = guarded(str(path))
+        outcome = read_safely(str(path))
         path.unlink()
-        return way, f"failure: {answer.reason.partition(' ')[2]}" if isinstance(answer, Failure) else answer
+        return damage, f"failure: {outcome.reason.partition(' ')[2]}" if isinstance(outcome, Failure) else outcome
 
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(compute.workers) as pool:
-        yield from pool.map(one, range(count))
+        yield from pool.map(read_mutated, range(count))
 
 
-def table(found: Iterable[tuple[str, str]]) -> str:
-    """Outcomes by way of damage, the most frequent first."""
-    counts = Counter(found)
-    lines = [f"{'outcome':60}" + "".join(f"{way:>8}" for way in WAYS)]
+def table(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return a table of outcomes by kind of damage, the most frequent outcome first."""
+    counts = Counter(pairs)
+    lines = [f"{'outcome':60}" + "".join(f"{damage:>8}" for damage in DAMAGES)]
     for outcome, _ in Counter(outcome for _, outcome in counts.elements()).most_common():
-        lines.append(f"{outcome[:60]:60}" + "".join(f"{counts[way, outcome]:8}" for way in WAYS))
+        lines.append(f"{outcome[:60]:60}" + "".join(f"{counts[damage, outcome]:8}" for damage in DAMAGES))
     return "\n".join(lines)
 
 
 def is_answer(outcome: str) -> bool:
-    """Whether an outcome is a field, a sentence, or a failure that the run survives."""
+    """Whether an outcome is a field, an error sentence, or a failure that does not stop the run."""
     return outcome.startswith(("a field", "refused: ", "failure: "))
 
 
 def rendered(folder: str | Path) -> list[Path]:
-    """Small clips of both codecs, for where there is no footage."""
+    """Write small clips of both codecs, for machines without real footage; return their paths."""
     pictures = SCENES["rotation"]().pictures
     kinds = [("mpeg4", 0, "avi"), ("mpeg4", 2, "avi"), ("libx264", 2, "mp4"), ("libx264", 0, "mkv")]
     return [Path(encode(Path(folder, f"{c}{b}.{end}"), pictures, c, 12, b)) for c, b, end in kinds]
 
 
 def main() -> None:
-    """Mutate, read, count."""
+    """Damage clips, extract them, count the outcomes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=int, default=2000, help="mutated clips (2000)")
+    parser.add_argument("--clips", type=int, default=2000, help="number of damaged clips (2000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--footage", type=Path, default=FOOTAGE, help=f"folder of clips ({FOOTAGE})")

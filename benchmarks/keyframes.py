@@ -1,6 +1,6 @@
-"""The keyframe stage: the share of its time that CLIP's forward passes take, with ViT-B/32 and random weights.
+"""Speed of the keyframe stage, and the share of its time in CLIP's forward passes (ViT-B/32, random weights).
 
-The rest is waiting for pictures, preparing them, and writing. Prints one line; the last line is JSON.
+The other time is for decoding, preprocessing and writing. The last line is JSON.
 """
 
 import argparse
@@ -26,20 +26,22 @@ UCF101_CLIPS = 13_320
 
 
 def checkpoint(folder: Path) -> None:
-    """A ViT-B/32 with random weights, in the hub's format."""
+    """Write a CLIP checkpoint with ViT-B/32 and random weights."""
     torch.manual_seed(0)
     CLIPModel(CLIPConfig()).save_pretrained(folder)
     CLIPImageProcessorPil().save_pretrained(folder)
 
 
 def main() -> None:
-    """Run the stage on all of UT-Interaction, and measure."""
+    """Run the stage on all clips of UT-Interaction and print its speed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tokenizer", type=Path, default=Path("sample/data/clip"), help="where tokenizer files lie")
+    parser.add_argument(
+        "--tokenizer", type=Path, default=Path("sample/data/clip"), help="folder with the files of a tokenizer"
+    )
     given = parser.parse_args()
-    sys.argv = sys.argv[:1]  # the stage reads its own
+    sys.argv = sys.argv[:1]  # the stage parses the command line too
     settings = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    spent = 0.0
+    forward_seconds = 0.0
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder, "clip")
         checkpoint(model)
@@ -50,11 +52,11 @@ def main() -> None:
         forward = CLIPModel.get_image_features
 
         def timed(*arguments: Any, **named: Any) -> Any:
-            nonlocal spent
+            nonlocal forward_seconds
             start = time.perf_counter()
-            answer = forward(*arguments, **named)
-            spent += time.perf_counter() - start
-            return answer
+            result = forward(*arguments, **named)
+            forward_seconds += time.perf_counter() - start
+            return result
 
         CLIPModel.get_image_features = timed
         with contextlib.chdir(folder):
@@ -62,20 +64,21 @@ def main() -> None:
             clips = find_clips(params.load().dataset)
             write_clips("features/clips.csv", clips)
             load = clip.load_clip
-            began: list[float] = []
+            loaded_at: list[float] = []
 
-            def loaded(*arguments: Any) -> clip.Clip:
-                answer = load(*arguments)
-                began.append(time.perf_counter())
-                return answer
+            def timed_load(*arguments: Any) -> clip.Clip:
+                model = load(*arguments)
+                loaded_at.append(time.perf_counter())
+                return model
 
-            clip.load_clip = loaded
+            clip.load_clip = timed_load
             stage.main()
-            wall = time.perf_counter() - began[0]
+            wall = time.perf_counter() - loaded_at[0]
     hours = UCF101_CLIPS * wall / len(clips) / 3600
-    print(f"{len(clips)} clips in {wall:.1f} s from the loaded model on, {spent / wall:.0%} of it in CLIP's forward")
+    share = forward_seconds / wall
+    print(f"{len(clips)} clips in {wall:.1f} s after loading the model, {share:.0%} of it in CLIP's forward passes")
     print(f"UCF101's {UCF101_CLIPS} clips at that rate: {hours:.1f} hours")
-    print(json.dumps({"forward_share": round(spent / wall, 3), "clips_per_second": round(len(clips) / wall, 2)}))
+    print(json.dumps({"forward_share": round(share, 3), "clips_per_second": round(len(clips) / wall, 2)}))
 
 
 if __name__ == "__main__":

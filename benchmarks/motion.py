@@ -1,9 +1,9 @@
-"""Motion extraction beside libavcodec alone and beside motion-vector-extractor, all footage, one process, in turns.
+"""Speed of motion extraction compared with libavcodec alone and with motion-vector-extractor, in one process.
 
-a      libavcodec decodes with vectors exported and thrown away: the limit of a pass over all frames
-b      the peer's read(), vectors as arrays; b' the same with its pictures off (set_decode_frames(False))
-c      ours: vectors, motion field, compression and store
-Then c with one process and with two. Frames a second; the last line is JSON.
+a      libavcodec decodes and exports vectors, which are discarded: the upper limit for all frames
+b      read() of motion-vector-extractor, vectors as arrays; b' the same without pictures (set_decode_frames(False))
+c      this project: vectors, motion field, compression and store
+Then c with one and with two processes. Frames per second; the last line is JSON.
 """
 
 import argparse
@@ -36,7 +36,7 @@ UCF101_FRAMES = 2_500_000
 
 
 def libavcodec(paths: Sequence[Path]) -> int:
-    """Decode all frames as motion extraction does, and look at none."""
+    """Decode all frames with the options of motion extraction; return their number."""
     frames = 0
     for path in paths:
         with av.open(str(path)) as container:
@@ -48,7 +48,7 @@ def libavcodec(paths: Sequence[Path]) -> int:
 
 
 def peer(paths: Sequence[Path], pictures: bool) -> int:
-    """Read all frames with motion-vector-extractor."""
+    """Read all frames with motion-vector-extractor; return their number."""
     from mvextractor.videocap import VideoCap
 
     frames = 0
@@ -62,10 +62,10 @@ def peer(paths: Sequence[Path], pictures: bool) -> int:
 
 
 def ours(paths: Sequence[Path], compute: Compute = ALONE) -> int:
-    """The stage's own work into the shards of a new store; returns how many clips gave no field."""
+    """Extract all clips into a new store as the stage does; return the number of failed clips."""
     clips = {f"{number:05d}": Clip(f"{number:05d}", str(path), "", 0, "", 0, "") for number, path in enumerate(paths)}
     project = params.load(PROJECT / "params.yaml")
-    # The paths are whole ones.
+    # The paths of the clips are absolute.
     settings = replace(project, dataset=replace(project.dataset, root="/"), motion=SETTINGS, compute=compute)
     parts = [
         stage.Part(number, [clips[clip_id] for clip_id in ids], settings, False)
@@ -76,15 +76,15 @@ def ours(paths: Sequence[Path], compute: Compute = ALONE) -> int:
         return sum(failed for _, _, failed in engines.map_shards(stage.extract, parts, compute))
 
 
-def transcoded(source: Path, path: Path, codec: str, size: tuple[int, int], b_frames: int, most: int) -> Path:
-    """Real footage as another codec and size."""
+def transcoded(source: Path, path: Path, codec: str, size: tuple[int, int], b_frames: int, max_frames: int) -> Path:
+    """Write real footage in another codec and size; return the path."""
     options = {"qmin": "3", "qmax": "3", "b_strategy": "0"} if codec == "mpeg4" else {"crf": "23"}
     with av.open(str(source)) as old, av.open(str(path), "w") as new:
         stream = new.add_stream(codec, rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         stream.codec_context.gop_size, stream.codec_context.max_b_frames = 250, b_frames
         for index, frame in enumerate(old.decode(video=0)):
-            if index == most:
+            if index == max_frames:
                 break
             picture = frame.reformat(*size, format="yuv420p")
             picture.pts, picture.time_base, picture.pict_type = index, Fraction(1, 25), PictureType.NONE
@@ -94,14 +94,14 @@ def transcoded(source: Path, path: Path, codec: str, size: tuple[int, int], b_fr
 
 
 def footage(folder: Path) -> dict[str, tuple[list[Path], float | None]]:
-    """Kinds of footage: clips, and the times of (b) that (c) should reach."""
-    clips, everyone = FOOTAGE / "clips", sorted((FOOTAGE / "ut_interaction").rglob("*.avi"))
-    if not everyone:
+    """Return kinds of footage: clips, and the speed that (c) should reach, as a multiple of (b)."""
+    clips, ut_interaction = FOOTAGE / "clips", sorted((FOOTAGE / "ut_interaction").rglob("*.avi"))
+    if not ut_interaction:
         sys.exit(f"real footage is not at {FOOTAGE}")
     small, large = (320, 240), (1280, 720)
     source = clips / "arm_wrestling.mp4"
     return {
-        "XviD, packed B, UT-Interaction": (everyone, 1.5),
+        "XviD, packed B, UT-Interaction": (ut_interaction, 1.5),
         "XviD, packed B, UCF101 320x240": ([clips / "v_ApplyEyeMakeup_packed_b.avi"] * 40, 1.5),
         "H.264 340x256": ([source, clips / "pool_short.mp4"] * 8, 1.0),
         "MPEG-4 without B 320x240": ([transcoded(source, folder / "s.avi", "mpeg4", small, 0, 280)] * 12, 1.0),
@@ -112,63 +112,69 @@ def footage(folder: Path) -> dict[str, tuple[list[Path], float | None]]:
 
 
 def timed(work: Callable[..., int], *arguments: object) -> tuple[float, float, int]:
-    """Wall and CPU seconds of work, and what it returns."""
+    """Return wall and CPU seconds of work, and its result."""
     wall, cpu = time.perf_counter(), time.process_time()
-    answer = work(*arguments)
-    return time.perf_counter() - wall, time.process_time() - cpu, answer
+    result = work(*arguments)
+    return time.perf_counter() - wall, time.process_time() - cpu, result
 
 
 def compare(paths: Sequence[Path], rounds: int) -> dict[str, tuple[float, float]]:
-    """Frames a second by the clock and by CPU time, of each way; in turns, so that a busy machine slows all alike."""
-    ways: dict[str, tuple[Callable[..., int], tuple[object, ...]]] = {
+    """Return frames per second of wall time and of CPU time of each method.
+
+    The methods alternate, so that a busy machine slows all of them alike.
+    """
+    methods: dict[str, tuple[Callable[..., int], tuple[object, ...]]] = {
         "a": (libavcodec, (paths,)),
         "b": (peer, (paths, True)),
         "b'": (peer, (paths, False)),
         "c": (ours, (paths,)),
     }
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    answers = {}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in methods}
+    results = {}
     for _ in range(rounds):
-        for name, (work, arguments) in ways.items():
-            wall, cpu, answers[name] = timed(work, *arguments)
-            found[name].append((wall, cpu))
-    frames = answers["a"]
-    if answers != {"a": frames, "b": frames, "b'": frames, "c": 0}:
-        sys.exit(f"not all ways read {frames} frames: {answers}")
-    medians = {name: [statistics.median(times) for times in zip(*pairs, strict=True)] for name, pairs in found.items()}
+        for name, (work, arguments) in methods.items():
+            wall, cpu, results[name] = timed(work, *arguments)
+            times[name].append((wall, cpu))
+    frames = results["a"]
+    if results != {"a": frames, "b": frames, "b'": frames, "c": 0}:
+        sys.exit(f"not all methods read {frames} frames: {results}")
+    medians = {
+        name: [statistics.median(values) for values in zip(*pairs, strict=True)] for name, pairs in times.items()
+    }
     return {name: (frames / wall, frames / cpu) for name, (wall, cpu) in medians.items()}
 
 
 def main() -> None:
-    """Print a line for each kind of footage, then what two processes give."""
+    """Print a line for each kind of footage, then the speed of two processes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     ratios = {}
-    head = f"{'frames a second by the clock':31} {'a':>7} {'b':>7} {'b1':>7} {'c':>7}   c/a   c/b  goal  CPU: c/a   c/b"
+    head = (
+        f"{'frames per second of wall time':31} {'a':>7} {'b':>7} {'b1':>7} {'c':>7}   c/a   c/b  goal  CPU: c/a   c/b"
+    )
     print(head.replace("b1", "b'"))
     with tempfile.TemporaryDirectory() as folder:
         kinds = footage(Path(folder))
         for name, (paths, goal) in kinds.items():
             rates = compare(paths, given.rounds)
-            a, b, plain, c = (rates[way][0] for way in ("a", "b", "b'", "c"))
-            limit, by_cpu = rates["c"][1] / rates["a"][1], rates["c"][1] / rates["b"][1]
+            a, b, b_without_pictures, c = (rates[name][0] for name in ("a", "b", "b'", "c"))
+            cpu_to_a, cpu_to_b = rates["c"][1] / rates["a"][1], rates["c"][1] / rates["b"][1]
             print(
-                f"{name:31} {a:7.0f} {b:7.0f} {plain:7.0f} {c:7.0f} {c / a:5.2f} {c / b:5.2f} {goal:5.1f} "
-                f"{limit:8.2f} {by_cpu:5.2f}"
+                f"{name:31} {a:7.0f} {b:7.0f} {b_without_pictures:7.0f} {c:7.0f} {c / a:5.2f} {c / b:5.2f} {goal:5.1f} "
+                f"{cpu_to_a:8.2f} {cpu_to_b:5.2f}"
             )
-            found = {"c/a": c / a, "c/b": c / b, "c/a by CPU": limit, "c/b by CPU": by_cpu}
+            found = {"c/a": c / a, "c/b": c / b, "c/a by CPU": cpu_to_a, "c/b by CPU": cpu_to_b}
             ratios[name] = {key: round(value, 2) for key, value in found.items()}
         paths = next(iter(kinds.values()))[0] * 6
-        frames, one, two = libavcodec(paths), [], []
+        frames, one_process, two_processes = libavcodec(paths), [], []
         for _ in range(given.rounds):
-            for found, workers in ((one, 1), (two, 2)):
+            for rates, workers in ((one_process, 1), (two_processes, 2)):
                 wall, _, _ = timed(ours, paths, replace(ALONE, workers=workers, engine="processes"))
-                found.append(frames / wall)
-    rate, gain = statistics.median(two), statistics.median(two) / statistics.median(one)
-    print(
-        f"one process {statistics.median(one):.0f}, two {rate:.0f} frames a second with their start: {gain:.2f} times"
-    )
+                rates.append(frames / wall)
+    single, rate = statistics.median(one_process), statistics.median(two_processes)
+    gain = rate / single
+    print(f"one process {single:.0f}, two {rate:.0f} frames per second including their start: {gain:.2f} times")
     print(f"UCF101's 2.5 million frames at that rate: {UCF101_FRAMES / rate / 60:.1f} minutes with two processes")
     print(
         json.dumps(

@@ -1,10 +1,10 @@
-"""Prediction of many clips with bad files among them, and the time until the first answer of a fresh process.
+"""Speed of prediction, and its behaviour with bad files among the clips.
 
 python -m benchmarks.predict [--model models] [--clips FOLDER] [--bad 100] runs `python -m mocliplite predict` on one
-clip, five times, and on all clips of the folder with that many bad files of ten kinds among them; then answers the
-clips three times in its own process, the models loaded. Prints start-up, clips a second, the share of CLIP in the time
-of all phases, and counts; ends with status 1 where a clip was not answered or a bad file was not refused with a line of
-its own. The last line is JSON.
+clip, five times, and on all clips of the folder with bad files of ten kinds among them. Then it predicts the clips
+three times in its own process with the models loaded. Prints the time to the first prediction of a new process, clips
+per second, the share of CLIP in the time of all phases, and counts; exits with status 1 if a clip has no prediction
+or a bad file has no error line of its own. The last line is JSON.
 """
 
 import argparse
@@ -24,7 +24,7 @@ FOOTAGE = Path(__file__).parents[2] / "shared/data/ut_interaction"
 
 
 def predict(paths: list[str], model: str) -> tuple[subprocess.CompletedProcess[str], float]:
-    """A fresh process that predicts the clips, and its seconds."""
+    """Predict the clips in a new process; return the finished process and its seconds."""
     command = [sys.executable, "-m", "mocliplite", "predict", "-", "--json", "--model", model]
     start = time.perf_counter()
     done = subprocess.run(command, input="\n".join(paths), capture_output=True, text=True, check=False)
@@ -32,7 +32,7 @@ def predict(paths: list[str], model: str) -> tuple[subprocess.CompletedProcess[s
 
 
 def main() -> None:
-    """Measure and judge."""
+    """Measure, and check that every clip has a prediction and every bad file an error."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="models")
     parser.add_argument("--clips", type=Path, default=FOOTAGE)
@@ -46,31 +46,35 @@ def main() -> None:
             path for row in range(max(len(good), len(bad))) for path in (*bad[row : row + 1], *good[row : row + 1])
         ]
         done, _ = predict(paths, given.model)
-    told, (*lines, _) = json.loads(done.stdout), done.stderr.splitlines()
+    predictions, (*lines, _) = json.loads(done.stdout), done.stderr.splitlines()
     refused = [line for line, path in zip(lines, bad, strict=False) if line.startswith(f"error: {path}")]
     recognizer = Recognizer.load(given.model)
     recognizer(good[0])
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
-        answers = list(recognizer.predict(good))
+        results = list(recognizer.predict(good))
         seconds.append(time.perf_counter() - start)
-    spent = [answer.milliseconds for answer in answers if isinstance(answer, Prediction)]
-    phases = {name: statistics.mean(one[name] for one in spent) for name in spent[0]}
+    milliseconds = [result.milliseconds for result in results if isinstance(result, Prediction)]
+    phases = {name: statistics.mean(clip[name] for clip in milliseconds) for name in milliseconds[0]}
     report = {
         "first_answer_s": round(first, 2),
         "clips_per_second": round(len(good) / statistics.median(seconds), 1),
         "share_of_clip": round(phases["CLIP"] / sum(phases.values()), 3),
-        "answered": len(told),
+        "answered": len(predictions),
         "of": len(good),
         "refused": len(refused),
         "of_bad": len(bad),
         "status": done.returncode,
     }
-    print("milliseconds a clip:", ", ".join(f"{name} {mean:.1f}" for name, mean in phases.items()))
+    print("milliseconds per clip:", ", ".join(f"{name} {mean:.1f}" for name, mean in phases.items()))
     print(json.dumps(report))
-    if [answer["clip"] for answer in told] != good or len(lines) != len(refused) or len(refused) != len(bad):
-        sys.exit("a clip was not answered, or a bad file not refused with one line of its own")
+    if (
+        [prediction["clip"] for prediction in predictions] != good
+        or len(lines) != len(refused)
+        or len(refused) != len(bad)
+    ):
+        sys.exit("a clip has no prediction, or a bad file has no error line of its own")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Clips with known motion: a textured picture moved, encoded with PyAV."""
+"""Scenes with known motion, rendered from a textured picture, and encoding with PyAV."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from scipy.ndimage import map_coordinates
 
 SIZE = (144, 176)  # height, width
 
-# Runs of B-frames as long as asked for, one reference each way, no frame turned into an I-frame.
+# A fixed number of consecutive B-frames, one reference frame in each direction, no I-frames at scene cuts.
 CODECS = {
     "mpeg4": {"b_strategy": "0", "sc_threshold": "1000000000", "qmin": "2", "qmax": "2"},
     "mpeg2video": {"b_strategy": "0", "sc_threshold": "1000000000", "qmin": "2", "qmax": "2"},
@@ -25,38 +25,40 @@ CODECS = {
 
 @dataclass(frozen=True)
 class Scene:
-    """Pictures, and what moved where.
+    """Pictures and their true motion.
 
-    pictures: uint8 [height, width] each. motion: float [T, height, width, 2], how far (right, down), in pixels, what
-    is at a pixel has moved since the frame before.
+    pictures: uint8 [height, width] each. motion: float [T, height, width, 2], the displacement (right, down) in pixels
+    of the content at each pixel since the previous frame.
     """
 
     pictures: list[np.ndarray]
     motion: np.ndarray
 
 
-def steady(right: float = 0, down: float = 0, zoom: float = 1, turn: float = 0, frames: int = 25) -> Scene:
-    """Everything moves alike in every frame: by pixels, by a zoom about the centre, by a turn clockwise in radians."""
-    cosine, sine = np.cos(turn), np.sin(turn)
+def steady(right: float = 0, down: float = 0, zoom: float = 1, rotation: float = 0, frames: int = 25) -> Scene:
+    """Return a scene with one motion in all frames: translation in pixels, zoom, clockwise rotation in radians."""
+    cosine, sine = np.cos(rotation), np.sin(rotation)
     forward = np.eye(3)
     forward[:2, :2] = zoom * np.array([[cosine, -sine], [sine, cosine]])
     forward[:2, 2] = right, down
-    back = np.linalg.inv(forward)
+    backward = np.linalg.inv(forward)
     pixels = _pixels()
-    earlier = _mapped(back, pixels)
-    pictures = [_seen(_mapped(np.linalg.matrix_power(back, frame), pixels)) for frame in range(frames)]
+    earlier = _transform(backward, pixels)
+    pictures = [_sample_canvas(_transform(np.linalg.matrix_power(backward, frame), pixels)) for frame in range(frames)]
     return Scene(pictures, np.broadcast_to(pixels - earlier, (frames, *pixels.shape)))
 
 
 def two_objects(frames: int = 25) -> Scene:
-    """A square of 64 pixels that moves by (2, 1) over a background that moves by (-1.5, 0)."""
+    """Return a scene with a square of 64 pixels that moves by (2, 1) over a background that moves by (-1.5, 0)."""
     background, square = steady(right=-1.5, frames=frames), steady(right=2, down=1, frames=frames)
     pictures, motion = [], background.motion.copy()
-    for frame, (behind, before) in enumerate(zip(background.pictures, square.pictures, strict=True)):
+    for frame, (background_picture, square_picture) in enumerate(
+        zip(background.pictures, square.pictures, strict=True)
+    ):
         top, left = 24 + frame, 24 + 2 * frame
         inside = np.s_[top : top + 64, left : left + 64]
-        picture = behind.copy()
-        picture[inside] = 255 - before[inside]
+        picture = background_picture.copy()
+        picture[inside] = 255 - square_picture[inside]
         motion[frame][inside] = square.motion[frame][inside]
         pictures.append(picture)
     return Scene(pictures, motion)
@@ -68,19 +70,19 @@ SCENES = {
     "quarter pixels": lambda: steady(right=1.25, down=-0.75),
     "pan": lambda: steady(right=6),
     "zoom": lambda: steady(zoom=1.02),
-    "rotation": lambda: steady(turn=0.02),
+    "rotation": lambda: steady(rotation=0.02),
     "two objects": two_objects,
 }
 
 
 def _pixels() -> np.ndarray:
-    """(x, y) of every pixel's middle from the picture's centre: float [height, width, 2]."""
+    """Centres (x, y) of all pixels, relative to the centre of the picture: float [height, width, 2]."""
     height, width = SIZE
     y, x = np.mgrid[:height, :width]
     return np.stack([x - width / 2 + 0.5, y - height / 2 + 0.5], axis=-1)
 
 
-def _mapped(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+def _transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return points @ matrix[:2, :2].T + matrix[:2, 2]
 
 
@@ -89,14 +91,14 @@ def _canvas() -> np.ndarray:
     return texture(512, 640).astype(float)
 
 
-def _seen(points: np.ndarray) -> np.ndarray:
-    """The canvas at points, by cubic interpolation."""
+def _sample_canvas(points: np.ndarray) -> np.ndarray:
+    """The canvas at the points, by cubic interpolation."""
     rows, cols = points[..., 1] + 256, points[..., 0] + 320
     return np.clip(np.rint(map_coordinates(_canvas(), [rows, cols], order=3)), 0, 255).astype(np.uint8)
 
 
 def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Smooth noise, uint8 [height, width]: a search for motion finds its way in it."""
+    """Return smooth noise, uint8 [height, width], in which motion estimation works well."""
     rng = np.random.default_rng(seed)
     total = np.zeros((height, width))
     for scale in (4, 8, 16, 32):
@@ -108,8 +110,8 @@ def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 @contextmanager
-def _own_priority() -> Iterator[None]:
-    """Undo what SVT-AV1 does where it may: it gives the calling thread real-time priority, and leaves it there."""
+def _restored_priority() -> Iterator[None]:
+    """Restore the priority of the calling thread: if permitted, SVT-AV1 makes it real-time and leaves it so."""
     policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
     try:
         yield
@@ -125,8 +127,8 @@ def encode(
     b_frames: int = 0,
     **options: str,
 ) -> str | Path:
-    """Write grey pictures at 25 frames a second; returns the path. options are the codec's own."""
-    with _own_priority(), av.open(str(path), "w") as container:
+    """Write grey pictures at 25 frames per second; return the path. options are passed to the codec."""
+    with _restored_priority(), av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options={**CODECS.get(codec, {}), **options})
         stream.height, stream.width = pictures[0].shape
         stream.pix_fmt = "yuv420p"

@@ -1,7 +1,7 @@
-"""Motion fields against motion that is known: scene by scene, for each codec and pattern of frames.
+"""Motion fields compared with the true motion of rendered scenes, for several codecs and frame patterns.
 
-Columns: median error over textured cells (the larger component, pixels per frame interval), 90th percentile, the share
-of cells off by more than 1 pixel, and the share of cells that are known, in frames that have vectors.
+Columns: median error of the cells (of the larger component, in pixels per frame interval), its 90th percentile, the
+share of cells with an error above 1 pixel, and the share of known cells. Only frames with vectors count.
 """
 
 import argparse
@@ -17,33 +17,36 @@ from mocliplite.motion.field import BASE_CELL_SIZE, KIND_CODES, MISSING, Field
 from mocliplite.params import Motion
 
 PLAIN = Motion(cell_size=8, accumulate="none", reencode=None, interpolate=False, max_damaged=0.1)
-# As ffmpeg calls x264 unless it is told otherwise: three references, B-frames that others refer to, weights.
-USUAL = {"crf": "23", "x264-params": "scenecut=0:b-adapt=0"}
+# Defaults of x264 in ffmpeg: three reference frames, B-frames as references, weighted prediction.
+X264_DEFAULTS = {"crf": "23", "x264-params": "scenecut=0:b-adapt=0"}
 PATTERNS = [
     *((codec, {}, gop, b) for codec in ("mpeg4", "libx264") for gop in (12, 250) for b in range(4)),
-    ("libx264", USUAL, 250, 3),
+    ("libx264", X264_DEFAULTS, 250, 3),
 ]
 
 
 def errors(field: Field, scene: Scene) -> tuple[np.ndarray, float]:
-    """Error of each known cell away from borders, pixels per frame interval; and the share of cells that are known."""
+    """Return the error of each known cell, in pixels per frame interval, and the share of known cells.
+
+    Cells near the border of the picture or near a border between motions are left out.
+    """
     height, width = (BASE_CELL_SIZE * (size // BASE_CELL_SIZE) for size in scene.pictures[0].shape)
     cells = scene.motion[:, :height, :width].reshape(
         len(scene.motion), height // BASE_CELL_SIZE, BASE_CELL_SIZE, width // BASE_CELL_SIZE, BASE_CELL_SIZE, 2
     )
-    # A codec moves whole macroblocks: a cell is judged where all is of one motion 16 pixels around it.
+    # A codec moves whole macroblocks: a cell is compared if everything within 16 pixels moves alike.
     truth, spread = cells.mean(axis=(2, 4)), np.ptp(cells, axis=(2, 4)).max(axis=-1)
-    one = (spread < 0.5) & _alike(truth)
-    informed = np.isin(field.kind, [KIND_CODES["P"], KIND_CODES["B"]])[:, None, None]
-    judged = one & informed
-    judged[:, :2], judged[:, -2:], judged[:, :, :2], judged[:, :, -2:] = False, False, False, False
+    uniform = (spread < 0.5) & _neighbours_move_alike(truth)
+    with_vectors = np.isin(field.kind, [KIND_CODES["P"], KIND_CODES["B"]])[:, None, None]
+    compared = uniform & with_vectors
+    compared[:, :2], compared[:, -2:], compared[:, :, :2], compared[:, :, -2:] = False, False, False, False
     vectors = field.vectors[:, : height // BASE_CELL_SIZE, : width // BASE_CELL_SIZE]
-    known = judged & (vectors[..., 0] != MISSING)
-    return np.abs(vectors[known] / 4 - truth[known]).max(axis=-1), known.sum() / judged.sum()
+    known = compared & (vectors[..., 0] != MISSING)
+    return np.abs(vectors[known] / 4 - truth[known]).max(axis=-1), known.sum() / compared.sum()
 
 
-def _alike(truth: np.ndarray) -> np.ndarray:
-    """Whether the cells two around move within half a pixel alike: bool [T, rows, cols]."""
+def _neighbours_move_alike(truth: np.ndarray) -> np.ndarray:
+    """Whether the motions of all cells up to two cells away differ by less than 1 pixel: bool [T, rows, cols]."""
     padded = np.pad(truth, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (5, 5), axis=(1, 2))
     return np.ptp(windows, axis=(-2, -1)).max(axis=-1) < 1
@@ -64,7 +67,7 @@ def main() -> None:
                 label = "x264*" if options else codec.removeprefix("lib")
                 print(f"{name:15} {label:8} {gop:4} {b_frames:2} {median:7.3f} {high:6.2f} {wrong:7.1%} {known:6.0%}")
                 worst = max(worst, float(median))
-    print("* x264's own choice of references")
+    print("* x264's defaults in ffmpeg")
     print(json.dumps({"worst_median_error_px": round(worst, 3)}))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.scenes import SCENES, encode
-from benchmarks.truth import PLAIN, USUAL, errors
+from benchmarks.truth import PLAIN, X264_DEFAULTS, errors
 from mocliplite.motion import extraction
 from mocliplite.motion.field import KIND_CODES, MISSING
 
@@ -17,7 +17,7 @@ BOUND = 0.25  # pixels per frame interval: the step of a field, and half of MPEG
     [
         ("mpeg4", {}, [(12, 2), (12, 3), (250, 0), (250, 1)]),
         ("libx264", {}, [(12, 2), (12, 3), (250, 0), (250, 1)]),
-        ("libx264", USUAL, [(250, 3)]),
+        ("libx264", X264_DEFAULTS, [(250, 3)]),
     ],
     ids=["mpeg4", "x264", "x264's own references"],
 )
