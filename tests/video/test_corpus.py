@@ -203,7 +203,7 @@ def test_a_truncated_clip_keeps_what_it_has_up_to_a_share(share, allowed, field)
 
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
 def test_a_damaged_frame_is_counted_and_says_nothing(codec):
-    path = Path(encode("whole.mp4", steady(right=2, turn=0.01, frames=40).pictures, codec, gop=250))
+    path = Path(encode("whole.mp4", steady(right=2, rotation=0.01, frames=40).pictures, codec, gop=250))
     start, end = (path.read_bytes().index(tag) for tag in (b"mdat", b"moov"))
     middle = (start + end) // 2
     field = extraction.motion_field(overwritten(path, "a.mp4", middle, middle + 300), PLAIN)
