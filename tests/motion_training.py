@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from builders import NET, write_motion
 
+from mocliplite.motion_net import networks
 from mocliplite.motion_net.loader import MotionClips
 from mocliplite.motion_net.training import TrainingData
 from mocliplite.store import stores
@@ -13,6 +14,17 @@ IDS = [f"clip{row:02d}" for row in range(32)]
 # The last eight of 32 clips are in neither part, as test clips are.
 TRAIN, VAL = range(16), range(16, 24)
 LABELS = torch.arange(32) % 2
+
+
+class MeanNet(networks.Network):
+    """A network as a user may add one: the mean motion, and a linear layer."""
+
+    def __init__(self, settings, classes):
+        super().__init__()
+        self.dropout, self.classify = torch.nn.Dropout(0.0), torch.nn.Linear(3, classes)
+
+    def embed(self, fields):
+        return fields.mean(dim=(1, 3, 4))
 
 
 def write_clips(folder):

@@ -59,10 +59,11 @@ def test_there_is_one_random_position_in_each_span():
 
 
 def test_temporal_crop_leaves_out_a_random_part_of_either_end():
-    settings = replace(NET, segments=5, temporal_crop=0.2)
+    settings = replace(NET, segments=20, temporal_crop=0.2)
     positions = np.array([random_positions(settings, np.random.default_rng(seed)) for seed in range(200)])
-    assert 0.1 < positions[:, 0].max() < 0.2 + 1 / 5
-    assert 0.8 - 1 / 5 < positions[:, -1].min() < 0.9
+    # Without the crop, the first position is below 1 / 20 and the last one above 19 / 20.
+    assert 0.15 < positions[:, 0].max() < 0.2 + 1 / 20
+    assert 0.8 - 1 / 20 < positions[:, -1].min() < 0.85
 
 
 @pytest.mark.parametrize(("count", "frames"), [(1, [5]), (2, [2, 6]), (4, [1, 2, 5, 6]), (8, [1, 1, 2, 2, 5, 5, 6, 6])])

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from builders import NET, weights
-from motion_training import IDS, VAL, training_data, with_wrong_labels
+from motion_training import IDS, VAL, MeanNet, training_data, with_wrong_labels
 from torch.nn.functional import cross_entropy
 
 from mocliplite.motion_net import loader, networks, training
@@ -47,17 +47,6 @@ def test_classes_that_differ_in_motion_are_learned(train):
     _, curve, epoch = train(epochs=20, patience=20, dropout=0.2)
     assert curve[epoch]["val_top1"] == 1.0
     assert curve[-1]["train_loss"] < curve[0]["train_loss"]
-
-
-class MeanNet(networks.Network):
-    """A network as a user may add one: the mean motion, and a linear layer."""
-
-    def __init__(self, settings, classes):
-        super().__init__()
-        self.dropout, self.classify = torch.nn.Dropout(0.0), torch.nn.Linear(3, classes)
-
-    def embed(self, fields):
-        return fields.mean(dim=(1, 3, 4))
 
 
 def test_an_added_network_is_trained_as_motion_histogram_is(train, monkeypatch):
