@@ -4,6 +4,8 @@ import re
 
 # Output of these commands is the same on every processor, so it is compared exactly.
 EXACT = ("python -m mocliplite probe ",)
+# DVC prints the files of metrics in no particular order.
+UNORDERED = ("dvc metrics diff",)
 
 # Documented commands that no test runs as they are: why, or which test covers them.
 NOT_RUN = {
@@ -55,10 +57,13 @@ def first_difference(command, shown, output):
     """Return the first line of the output shown that the real output does not have at its place, or None.
 
     A line `...` stands for any number of lines. Figures of trained models and times differ between processors, so of
-    decimal fractions only the number of decimals counts, and of the less probable classes only their number; see EXACT.
+    decimal fractions only the number of decimals counts, and of the less probable classes only their number. See also
+    EXACT and UNORDERED.
     """
     normalise = " ".join if command.startswith(EXACT) else shape
     actual = [normalise(line.split()) for line in output.replace("\r", "\n").splitlines()]
+    if command.startswith(UNORDERED):
+        return next((line for line in shown if line != "..." and normalise(line.split()) not in actual), None)
     position, gap = 0, False
     for line in shown:
         if line == "...":

@@ -67,3 +67,10 @@ def test_other_output_does_not_match(shown, output, difference):
 def test_output_that_depends_on_no_processor_is_compared_exactly():
     assert first_difference("python -m mocliplite probe x.avi", ["mpeg4 96.9"], "mpeg4 96.9\n") is None
     assert first_difference("python -m mocliplite probe x.avi", ["mpeg4 96.9"], "mpeg4 96.8\n") == "mpeg4 96.9"
+
+
+def test_rows_of_metrics_are_found_in_any_order_but_must_be_there():
+    shown = ["Path Metric", "metrics/cost.json head.macs 8 4 -4", "metrics/eval.json top1 0.5 0.25 -0.25", "..."]
+    output = "Path  Metric\nmetrics/eval.json  top1  0.75  1.0  0.25\nmetrics/cost.json  head.macs  8  4  -4\n"
+    assert first_difference("dvc metrics diff HEAD", shown, output) is None
+    assert first_difference("dvc metrics diff HEAD", shown, output.replace("  8  4", "  8  5")) == shown[1]
