@@ -19,7 +19,7 @@ import pytest
 from imports import ROOT
 from project import copy_project, sh
 
-from benchmarks.kill import digests, end_orphans, finish, killed
+from benchmarks.kill import digests, finish, kill_remaining_workers, start_and_kill
 from mocliplite.store.stores import open_store
 
 STORES = ("features/motion", "features/keyframes")
@@ -147,9 +147,9 @@ def test_a_run_after_kill_9_completes_the_store_with_the_same_bytes(colleague, s
     folder = colleague / "features" / stage
     expected = digests(folder)
     shutil.rmtree(folder)
-    group_left = killed(stage, colleague, after, group)
+    group_left = start_and_kill(stage, colleague, after, group)
     finish(stage, colleague)
-    end_orphans(group_left)
+    kill_remaining_workers(group_left)
     assert digests(folder) == expected
 
 
