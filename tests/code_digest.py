@@ -7,6 +7,7 @@ again: python tests/code_digest.py
 import ast
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 from imports import ROOT, code_of
@@ -58,6 +59,7 @@ def _has_no_effect(statement: ast.stmt) -> bool:
 
 def state() -> dict[str, dict[str, object]]:
     """Return the version and the digest of the current code by name of the version."""
+    sys.path.insert(0, str(ROOT))
     from mocliplite import versions
 
     return {
