@@ -73,7 +73,7 @@ def ours(paths: Sequence[Path], compute: Compute = ALONE) -> int:
         if ids
     ]
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        return sum(failed for _, _, failed in engines.map_shards(stage.extract, parts, compute))
+        return sum(failed for _, _, failed, _ in engines.map_shards(stage.extract, parts, compute))
 
 
 def transcoded(source: Path, path: Path, codec: str, size: tuple[int, int], b_frames: int, max_frames: int) -> Path:

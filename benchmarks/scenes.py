@@ -110,7 +110,7 @@ def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 @contextmanager
-def _restored_priority() -> Iterator[None]:
+def restored_priority() -> Iterator[None]:
     """Restore the priority of the calling thread: if permitted, SVT-AV1 makes it real-time and leaves it so."""
     policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
     try:
@@ -128,7 +128,7 @@ def encode(
     **options: str,
 ) -> str | Path:
     """Write grey pictures at 25 frames per second; return the path. options are passed to the codec."""
-    with _restored_priority(), av.open(str(path), "w") as container:
+    with restored_priority(), av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options={**CODECS.get(codec, {}), **options})
         stream.height, stream.width = pictures[0].shape
         stream.pix_fmt = "yuv420p"

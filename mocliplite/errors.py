@@ -3,11 +3,19 @@
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 class UserError(Exception):
     """A mistake that the user can fix. The message names the file or key, what is wrong, and what to do."""
+
+
+class MachineError(UserError):
+    """The machine failed, such as its disk, not the file: the same may go well in the next run."""
+
+
+class LimitError(MachineError):
+    """A file is larger than a setting allows on this machine."""
 
 
 def run(main: Callable[[], None], status: int = 1) -> None:
@@ -29,12 +37,15 @@ def run(main: Callable[[], None], status: int = 1) -> None:
 class Failure:
     """The reason, one sentence, why a clip could not be used.
 
-    retry: the cause was the machine (memory, time limit) and not the clip, so the next run tries the clip again. Other
-    failures remain until the clip, the settings or the code change.
+    retry: the cause was the machine (disk, memory, time limit) and not the clip, so the next run tries the clip again.
+    Other failures remain until the clip, the settings or the code change.
+    transient: the machine's failure may not occur in another run, so the store would differ from run to run. The stage
+    therefore exits with status 1, and `dvc repro` runs it again.
     """
 
     reason: str
     retry: bool = False
+    passing: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return self.reason

@@ -14,18 +14,19 @@ from mocliplite.motion.field import BASE_CELL_SIZE, KIND_CODES, MISSING, Field
 from mocliplite.motion.scatter import scatter
 from mocliplite.params import Motion, Reencode
 from mocliplite.video import streams
-from mocliplite.video.vectors import EXPORTING, Vectors, read_vectors
+from mocliplite.video.frames import has_one_frame
+from mocliplite.video.orientation import PLAIN, Orientation
+from mocliplite.video.streams import DEFAULT_LIMITS, Limits
+from mocliplite.video.vectors import AUTO, EXPORTING, Vectors, read_vectors
 
-# What motion.reencode: auto makes of a clip without vectors: of the clip's size, and every distance known.
-AUTO = Reencode(codec="mpeg4", gop=12, bframes=0, size=None)
 
-
-def motion_field(path: str | Path, settings: Motion) -> Field:
+def motion_field(path: str | Path, settings: Motion, limits: Limits = DEFAULT_LIMITS) -> Field:
     """Motion field of a whole clip.
 
-    Raises UserError for a clip that cannot be read, has no vectors, or is damaged beyond motion.max_damaged.
+    Raises UserError for a clip that cannot be read, has no vectors, or is damaged beyond motion.max_damaged;
+    MachineError where the machine is at fault, and LimitError for a clip beyond the limits.
     """
-    return field_of(path, load_vectors(path, settings), settings)
+    return field_of(path, load_vectors(path, settings, limits), settings)
 
 
 def field_of(path: str | Path, read: Vectors, settings: Motion) -> Field:
@@ -48,8 +49,9 @@ def field_of(path: str | Path, read: Vectors, settings: Motion) -> Field:
     if settings.interpolate:
         grid = _interpolated(grid, np.array(kinds))
         kinds = read.kinds
-    grid = _turned(_coarser(grid, settings.cell_size), read.quarter_turns)
-    width, height = (read.info.width, read.info.height)[:: -1 if read.quarter_turns % 2 else 1]
+    way = read.orientation
+    grid = _upright(_coarser(grid, settings.cell_size), way)
+    width, height = (read.info.width, read.info.height)[:: -1 if way.lies else 1]
     return Field(
         vectors=grid,
         kind=np.array([KIND_CODES[kind] for kind in kinds], dtype=np.uint8),
@@ -61,6 +63,8 @@ def field_of(path: str | Path, read: Vectors, settings: Motion) -> Field:
         clipped=clipped,
         damaged=share,
         reencoded=read.reencoded,
+        interlaced=read.interlaced,
+        pixel_aspect=1 / read.info.pixel_aspect if way.lies else read.info.pixel_aspect,
     )
 
 
@@ -76,31 +80,31 @@ def damaged_share(read: Vectors) -> float:
 
 def why_none(codec: str, kinds: Sequence[str]) -> str:
     """Why a clip has no vectors, and what to do about it."""
+    if len(kinds) == 1:
+        return "it has one frame only, and motion needs two; remove it or replace it by a video."
     if codec not in EXPORTING:
         return (
             f"codec {codec} exports no motion vectors; set motion.reencode: auto, which encodes such clips in memory, "
             "or encode it again as H.264 or MPEG-4."
         )
-    if len(kinds) == 1:
-        return "it has one frame only, and motion needs two; remove it or replace it by a video."
     return (
         "it has I-frames only, so there is no motion to read; set motion.reencode: auto, which encodes such clips in "
         "memory, or encode it again with P-frames."
     )
 
 
-def load_vectors(path: str | Path, settings: Motion) -> Vectors:
+def load_vectors(path: str | Path, settings: Motion, limits: Limits = DEFAULT_LIMITS) -> Vectors:
     """Vectors of the clip itself, or of the clip encoded anew where the settings want it. Raises UserError."""
     if isinstance(settings.reencode, Reencode):
-        read = read_vectors(path, settings.reencode)
+        read = read_vectors(path, settings.reencode, limits)
     else:
-        codec = streams.info(path).codec
+        codec = streams.info(path, limits).codec
         exports, auto = codec in EXPORTING, settings.reencode == "auto"
         if not exports and not auto:
-            raise UserError(f"{path}: {why_none(codec, [])}")
-        read = read_vectors(path, None if exports else AUTO)
-        if auto and len(read.kinds) > 1 and not len(read.blocks):
-            read = read_vectors(path, AUTO)
+            raise UserError(f"{path}: {why_none(codec, ['I'] if has_one_frame(path, limits) else [])}")
+        read = read_vectors(path, None if exports else AUTO, limits)
+        if auto and len(read.kinds) > 1 and not len(read.blocks) and not read.reencoded:
+            read = read_vectors(path, AUTO, limits)
     if not len(read.blocks) and damaged_share(read) <= settings.max_damaged:
         raise UserError(f"{path}: {why_none('mpeg4' if read.reencoded else read.info.codec, read.kinds)}")
     return read
@@ -120,14 +124,22 @@ def _coarser(grid: np.ndarray, cell: int) -> np.ndarray:
     return np.where(count > 0, np.rint(total / np.maximum(count, 1)), MISSING).astype(np.int8)
 
 
-def _turned(grid: np.ndarray, turns: int) -> np.ndarray:
-    """The field of the picture as shown, turned by as many quarters counterclockwise."""
-    for _ in range(turns):
-        grid = np.rot90(grid, axes=(1, 2))
-        # What moves right moves up then, and what moves down moves right.
-        right, down = grid[..., 0], grid[..., 1]
-        grid = np.stack([down, np.where(right == MISSING, MISSING, -right)], axis=-1)
-    return np.ascontiguousarray(grid)
+def _upright(grid: np.ndarray, way: Orientation) -> np.ndarray:
+    """The field of the picture as it is shown."""
+    if way == PLAIN:
+        return np.ascontiguousarray(grid)
+    right, down = grid[..., 0], grid[..., 1]
+    if way.mirrored:
+        right = _negative(right)
+    for _ in range(way.turns):
+        # What moves right moves up after a quarter turn counterclockwise, and what moves down moves right.
+        right, down = down, _negative(right)
+    turned = np.stack([right, down], axis=-1)
+    return np.ascontiguousarray(np.rot90(turned[:, :, ::-1] if way.mirrored else turned, way.turns, axes=(1, 2)))
+
+
+def _negative(part: np.ndarray) -> np.ndarray:
+    return np.where(part == MISSING, MISSING, -part).astype(part.dtype)
 
 
 def _interpolated(grid: np.ndarray, kinds: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ class Field:
     codec exports none.
     kind: uint8 [T], KIND_CODES; "missing" is a frame that should have vectors and has none.
     time: float64 [T], seconds from the first frame, rising; from the container's time stamps, or index over frame rate
-    where they say nothing (AVI, streams without a container).
+    where they say nothing (they are missing, or start again on the way).
     """
 
     vectors: np.ndarray
@@ -34,3 +34,5 @@ class Field:
     clipped: int  # components that were cut to +-LIMIT
     damaged: float  # share of frames that do not decode, or of which the decoder made up a part
     reencoded: bool  # whether the vectors are of the clip encoded anew
+    interlaced: bool  # whether any picture of the clip is coded as two fields
+    pixel_aspect: float  # width of a pixel over its height, of the picture that the field is of

@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from mocliplite.motion import extraction
 from mocliplite.video import streams
-from mocliplite.video.vectors import read_vectors
+from mocliplite.video.vectors import motion_vectors, read_vectors
 
+GLANCED = 48  # frames; a codec that has vectors shows some by then
 HEAD = (
     f"{'codec':8} {'size':>9} {'fps':>6} {'frames':>6} {'I':>4} {'P':>4} {'B':>4} {'vectors/frame':>13} {'damaged':>7}"
     "  clip"
@@ -24,6 +26,7 @@ class Inspection:
     seconds: float
     vectors: int
     damaged: float  # share of its frames
+    interlaced: bool
     why: str  # empty where it has vectors
 
     @property
@@ -32,12 +35,33 @@ class Inspection:
         return self.kinds.total()
 
 
-def inspect(path: str) -> Inspection:
+@dataclass(frozen=True)
+class Glance:
+    """What the beginning of a clip shows."""
+
+    codec: str
+    frames: int  # at most GLANCED
+    vectors: bool  # whether any of them has some
+
+
+def glance(path: str, limits: streams.Limits) -> Glance:
+    """Read the first frames of a clip. Raises UserError for a clip that cannot be read."""
+    frames = 0
+    for _, vectors in islice(motion_vectors(path, limits), GLANCED):
+        frames += 1
+        if len(vectors):
+            return Glance(streams.info(path, limits).codec, frames, True)
+    return Glance(streams.info(path, limits).codec, frames, False)
+
+
+def inspect(path: str, limits: streams.Limits = streams.DEFAULT_LIMITS) -> Inspection:
     """Read a whole clip without its pixels. Raises UserError for a clip that cannot be read."""
-    read = read_vectors(path)
+    read = read_vectors(path, None, limits)
     kinds, seconds = Counter(read.kinds), float(read.time[-1])
     why = "" if len(read.blocks) else extraction.why_none(read.info.codec, read.kinds)
-    return Inspection(path, read.info, kinds, seconds, len(read.blocks), extraction.damaged_share(read), why)
+    return Inspection(
+        path, read.info, kinds, seconds, len(read.blocks), extraction.damaged_share(read), read.interlaced, why
+    )
 
 
 def line(clip: Inspection) -> str:
@@ -46,7 +70,13 @@ def line(clip: Inspection) -> str:
     shares = " ".join(f"{clip.kinds[kind] / frames:4.0%}" for kind in "IPB")
     size, vectors = f"{head.width}x{head.height}", clip.vectors / frames
     what = f"{head.codec:8} {size:>9} {head.fps:6.2f} {frames:6} {shares}"
-    return f"{what} {vectors:13.1f} {clip.damaged:7.0%}  {clip.path}  {clip.why}".rstrip()
+    remarks = [clip.why, "interlaced" if clip.interlaced else "", _shape(head.pixel_aspect)]
+    remark = "; ".join(filter(None, remarks))
+    return f"{what} {vectors:13.1f} {clip.damaged:7.0%}  {clip.path}  {remark}".rstrip()
+
+
+def _shape(aspect: float) -> str:
+    return "" if aspect == 1 else f"pixels {aspect:.3g} times as wide as high"
 
 
 def summary(clips: Iterable[Inspection], unreadable: int) -> str:

@@ -1,137 +1,136 @@
-"""Reading videos: motion vectors and keyframes. The only module that imports av."""
+"""Opening a clip: which of its streams is the video, and what the container says of it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, TypeVar
 
 import av
 from av.container import InputContainer
-from av.packet import Packet
+from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
-from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
-from mocliplite.errors import UserError
+from mocliplite.errors import LimitError, MachineError, UserError
+from mocliplite.params import Compute
+from mocliplite.video.source import Source
 
-Skip = Literal["DEFAULT", "NONREF"]
-Frame = TypeVar("Frame", av.VideoFrame, av.VideoFrame | None)
-KINDS = {PictureType.I: "I", PictureType.P: "P", PictureType.B: "B", PictureType.S: "P"}
-# Neither changes a vector; both save the work of pixels that nobody looks at.
-NO_PIXELS = {"skip_loop_filter": "all", "skip_idct": "all"}
+_BUFFER = 1 << 18  # bytes of a read; FFmpeg's own 32 KiB would cost a call into Python each
+_PICTURE = Disposition.attached_pic | Disposition.timed_thumbnails
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large a clip may be, as the settings compute.max_* say; beyond it LimitError is raised."""
+
+    pixels: int = Compute.max_pixels  # of a picture, width times height
+    frames: int = Compute.max_frames
+    memory: int = Compute.max_memory  # MiB that a clip's packets and vectors may take together
+
+    @classmethod
+    def of(cls, compute: Compute) -> "Limits":
+        """The limits in the settings."""
+        return cls(compute.max_pixels, compute.max_frames, compute.max_memory)
+
+
+DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
 class Info:
-    """What a container says of its first video stream."""
+    """What a container says of its video stream."""
 
     codec: str
     width: int  # pixels, as coded
     height: int  # pixels, as coded
     fps: float  # frames per second, 0 where unknown
+    pixel_aspect: float = 1.0  # width of a pixel over its height, 1 where unknown
 
 
-def info(path: str | Path) -> Info:
-    """Codec, size and rate. Raises UserError for a file without a readable video stream."""
-    with open_video(path) as (_, stream):
-        return info_of(stream)
+@dataclass(frozen=True)
+class Opened:
+    """An open clip and its video stream."""
+
+    path: str | Path
+    source: Source
+    container: InputContainer
+    stream: VideoStream
+    info: Info
+    limits: Limits
+    again: list[InputContainer] = field(default_factory=list)
+
+    @property
+    def decoder(self) -> VideoCodecContext:
+        """The stream's decoder."""
+        return self.stream.codec_context
+
+    def fresh_decoder(self) -> VideoCodecContext:
+        """A decoder that has decoded nothing yet: what one has learnt of a stream changes what it shows."""
+        if not self.decoder.is_open:
+            return self.decoder
+        self.source.seek(0)
+        again = _container(self.source)
+        self.again.append(again)
+        decoder: VideoCodecContext = again.streams[self.stream.index].codec_context
+        return decoder
 
 
-def read_packets(container: InputContainer, stream: VideoStream) -> tuple[list["Packet[VideoStream]"], int]:
-    """All packets of a stream that hold something, and how many the header promises besides."""
-    packets: list[Packet[VideoStream]] = []
-    empty = 0
-    try:
-        for packet in container.demux(stream):
-            # Empty ones stand for a frame shown twice; to a decoder they would be the end.
-            if packet.size:
-                packets.append(packet)
-            elif packet.dts is not None:
-                empty += 1
-    except av.FFmpegError:
-        return packets, max(1, stream.frames - len(packets) - empty)
-    return packets, max(0, stream.frames - len(packets) - empty)
-
-
-def packet_times(packets: Sequence["Packet[VideoStream]"], container: str) -> list[float]:
-    """Seconds from the first frame, of each packet in display order; empty where the container does not tell."""
-    stamps = sorted(packet.pts for packet in packets if packet.pts is not None)
-    if container == "avi" or len(set(stamps)) < len(packets):
-        return []
-    return [float((stamp - stamps[0]) * packets[0].time_base) for stamp in stamps]
-
-
-def decode(decoder: VideoCodecContext, packets: Iterable["Packet[VideoStream]"]) -> Iterator[av.VideoFrame | None]:
-    """Frames in display order, and None for each packet that does not decode; a frame's pts is its packet's number."""
-    for number, packet in enumerate([*packets, None]):
-        if packet is not None:
-            packet.pts = packet.dts = number
-        try:
-            yield from decoder.decode(packet)
-        except av.FFmpegError:
-            yield None
-
-
-def refuse_size_change(path: str | Path, frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Yield the frames. Raises UserError where one has another size than the first."""
-    size = None
-    for frame in frames:
-        if frame is not None:
-            size = size or (frame.width, frame.height)
-            if size != (frame.width, frame.height):
-                raise UserError(
-                    f"{path} changes from {size[0]}x{size[1]} to {frame.width}x{frame.height} pixels on the way; "
-                    "encode it again at one size or remove it."
-                )
-        yield frame
-
-
-def set_up(decoder: VideoCodecContext, options: dict[str, str], skip: Skip = "DEFAULT") -> None:
-    """Set up a decoder before its first packet."""
-    # Frame threads make the vectors of B-frames differ from run to run; clips are decoded side by side instead.
-    decoder.thread_type, decoder.skip_frame = "NONE", skip
-    decoder.options = options
-
-
-def kind_of(frame: av.VideoFrame) -> str:
-    """The type of a frame: I, P or B."""
-    return KINDS.get(PictureType(frame.pict_type), "I")
-
-
-def quarter_turns(frame: av.VideoFrame) -> int:
-    """Quarter turns counterclockwise by which a player shows the frame upright."""
-    return round(frame.rotation / 90) % 4
-
-
-def info_of(stream: VideoStream) -> Info:
-    """Codec, size and rate of an open stream."""
-    context = stream.codec_context
-    rate = stream.average_rate or Fraction(0)
-    # Not the decoder's name, which is libdav1d for AV1.
-    return Info(context.codec.canonical_name, context.width, context.height, float(rate))
+def info(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Info:
+    """Codec, size, rate and pixel aspect ratio. Raises UserError for a file without a readable video stream."""
+    with opened(path, limits) as clip:
+        return clip.info
 
 
 @contextmanager
-def open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a file and its first video stream. Raises UserError where it has none, or reading it fails within."""
-    if not Path(path).is_file():
-        raise UserError(f"{path} is not a file; check the path.")
+def opened(path: str | Path, limits: Limits) -> Iterator[Opened]:
+    """Open a clip. Whatever FFmpeg raises in the block is a UserError, and a failed read is a MachineError."""
+    source = Source(path)
     try:
-        # A broken name in the metadata is no reason to refuse the clip. "file:", for FFmpeg takes what stands before a
-        # colon for a protocol.
-        with av.open(f"file:{path}", metadata_errors="replace") as container:
-            if not container.streams.video:
-                raise UserError(f"{path} has no video stream; remove it or replace it by a video.")
-            if container.streams.video[0].codec_context is None:
-                raise UserError(
-                    f"{path} is in a codec that FFmpeg cannot decode here; encode it again as H.264 or MPEG-4."
+        with _container(source) as container:
+            stream = _chosen(path, container)
+            found = _info(stream)
+            if found.width * found.height > limits.pixels:
+                raise LimitError(
+                    f"{path} has {found.width}x{found.height} pixels, more than compute.max_pixels, {limits.pixels}; "
+                    "raise that, or encode it again smaller, or remove it."
                 )
-            yield container, container.streams.video[0]
-    except av.FFmpegError as error:
+            yield Opened(path, source, container, stream, found, limits)
+            source.check()
+    except MemoryError:
+        raise MachineError(f"{path} was not read: there is no memory left; lower compute.workers.") from None
+    except (av.FFmpegError, OSError) as error:
+        source.check()
         reason = error.strerror or type(error).__name__
         raise UserError(f"{path} cannot be decoded as video ({reason}); replace or remove it.") from None
+    finally:
+        source.close()
+
+
+def _container(source: Source) -> InputContainer:
+    # A broken name in the metadata is no reason to refuse the clip.
+    return av.open(source, metadata_errors="replace", buffer_size=_BUFFER)
+
+
+def _chosen(path: str | Path, container: InputContainer) -> VideoStream:
+    """The stream that a player shows: FFmpeg's best one that is no attached picture and can be decoded."""
+    videos = [stream for stream in container.streams.video if not stream.disposition & _PICTURE]
+    if not videos:
+        raise UserError(f"{path} has no video stream; remove it or replace it by a video.")
+    known = [stream for stream in videos if stream.codec_context is not None]
+    if not known:
+        raise UserError(f"{path} is in a codec that FFmpeg cannot decode here; encode it again as H.264 or MPEG-4.")
+    marked = [stream for stream in known if stream.disposition & Disposition.default] or known
+    best = container.streams.best("video")
+    return best if best in marked else marked[0]
+
+
+def _info(stream: VideoStream) -> Info:
+    context = stream.codec_context
+    rate = stream.average_rate or stream.guessed_rate or Fraction(0)
+    aspect = stream.sample_aspect_ratio or context.sample_aspect_ratio or Fraction(1)
+    # Not the decoder's name, which is libdav1d for AV1.
+    return Info(context.codec.canonical_name, context.width, context.height, float(rate), float(aspect) or 1.0)
 
 
 def decoders() -> tuple[str, list[str]]:

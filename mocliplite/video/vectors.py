@@ -1,8 +1,9 @@
-"""Motion vectors of a clip as libavcodec exports them."""
+"""The motion vectors of a clip: its own, or those of what is made of it in memory."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -13,21 +14,12 @@ from av.video.stream import VideoStream
 
 from mocliplite.errors import UserError
 from mocliplite.params import Reencode
-from mocliplite.video import bitstream
+from mocliplite.video import h264, mpeg2, mpeg4
+from mocliplite.video.frames import decoded, kind_of, of_one_size, set_up, times_of
+from mocliplite.video.orientation import PLAIN, Orientation, orientation_of
+from mocliplite.video.packets import Coded, beyond, read_packets
 from mocliplite.video.reencode import reencoded
-from mocliplite.video.streams import (
-    NO_PIXELS,
-    Info,
-    decode,
-    info_of,
-    kind_of,
-    open_video,
-    packet_times,
-    quarter_turns,
-    read_packets,
-    refuse_size_change,
-    set_up,
-)
+from mocliplite.video.streams import DEFAULT_LIMITS, Info, Limits, Opened, opened
 
 # AVMotionVector as libavcodec lays it out in memory, padding included.
 EXPORTED = np.dtype(
@@ -50,17 +42,26 @@ BLOCK = np.dtype(
         *(("motion_scale", "u2"), ("motion_x", "i4"), ("motion_y", "i4")),
     ]
 )
+
 # Of these libavcodec exports vectors whose sign and scale our tests have seen to be right; of B-frames of some only.
 EXPORTING = ("h264", "mpeg4", "mpeg1video", "mpeg2video", "h263", "flv1", "msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2")
 _B_VECTORS = ("h264", "mpeg1video", "mpeg2video")
-_EXPORT = {"flags2": "+export_mvs", **NO_PIXELS}
+# What an interlaced clip of a codec without usable vectors of its own is encoded as, like clips without any vectors.
+AUTO = Reencode(codec="mpeg4", gop=12, bframes=0, size=None)
+
+# A field has two bytes for each cell of 8x8 pixels, and is copied twice while it is made.
+_PIXELS_A_BYTE = 8 * 8 // 6
+
+# Neither changes a vector; both save the work of pixels that nobody looks at.
+_EXPORT = {"flags2": "+export_mvs", "skip_loop_filter": "all", "skip_idct": "all"}
 
 
 @dataclass
 class _Seen:
     """What decoding met, frame by frame in display order."""
 
-    quarter_turns: int = 0
+    orientation: Orientation = PLAIN
+    interlaced: bool = False
     kinds: list[str] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)  # of the packet that each frame came in
     damaged: list[bool] = field(default_factory=list)
@@ -75,99 +76,141 @@ class Vectors:
 
     info: Info  # width and height of the picture that they are of
     reencoded: bool
-    quarter_turns: int  # quarter turns counterclockwise by which a player shows the picture upright
+    interlaced: bool  # whether any picture of the clip is coded as fields
+    orientation: Orientation  # how a player shows the picture that they are of
     kinds: list[str]  # "I", "P" or "B"
     order: np.ndarray  # int64 [T], each frame's place in the order of decoding
     reference: np.ndarray  # bool [T], whether other frames may refer to it
     damaged: np.ndarray  # bool [T], whether the decoder made up a part of the frame; such a frame has no blocks
-    lost: int  # frames that are in the file, or should be by its header, and do not decode
+    lost: int  # packets that do not decode, and frames that the file lacks because it ends early
     time: np.ndarray  # float64 [T], seconds from the first frame
     counts: np.ndarray  # int64 [T], blocks of each frame
     blocks: np.ndarray  # BLOCK [sum of counts]
 
 
-def motion_vectors(path: str | Path) -> Iterator[tuple[str, np.ndarray]]:
+def motion_vectors(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (kind, vectors) for each frame, in display order.
 
     kind is "I", "P" or "B". vectors is a structured array with FFmpeg's field names (AVMotionVector: source, w, h,
     src_x, src_y, dst_x, dst_y, flags, motion_x, motion_y, motion_scale), empty for a frame without any.
     Raises UserError for a file that cannot be read or decoded.
     """
-    with open_video(path) as (container, stream):
-        set_up(stream.codec_context, _EXPORT)
-        for frame in refuse_size_change(path, container.decode(stream)):
-            yield kind_of(frame), exported_vectors(frame).copy()
+    with opened(path, limits) as clip:
+        set_up(clip.decoder, _EXPORT)
+        for frame in of_one_size(path, clip.container.decode(clip.stream)):
+            if frame is not None:
+                yield kind_of(frame), _exported(frame).copy()
 
 
-def read_vectors(path: str | Path, reencode: Reencode | None = None) -> Vectors:
+def read_vectors(path: str | Path, reencode: Reencode | None = None, limits: Limits = DEFAULT_LIMITS) -> Vectors:
     """All vectors of a clip at once: of the clip itself, or of what `reencode` makes of it in memory.
 
-    The zeros that libavcodec exports for B-frames of MPEG-4 Part 2 are left out. Raises UserError for a file that
-    cannot be read, has no frame that decodes, or changes its size.
+    An interlaced clip whose codec does not tell vectors of fields from those of frames is encoded in any case. The
+    zeros that libavcodec exports for B-frames of MPEG-4 Part 2 are left out. Raises UserError for a file that cannot be
+    read, has no frame that decodes, or changes its size.
     """
-    found = _read(path, reencode, count_b=True) or _read(path, reencode, count_b=False)
+    found = _read(path, reencode, limits, count_b=True) or _read(path, reencode, limits, count_b=False)
     if found is None or not found.kinds:
         raise UserError(f"{path} has no frame that decodes; replace or remove it.")
     return found
 
 
-def _read(path: str | Path, reencode: Reencode | None, count_b: bool) -> Vectors | None:
+def _read(path: str | Path, reencode: Reencode | None, limits: Limits, count_b: bool) -> Vectors | None:
     """read_vectors; with count_b the B-frames of MPEG-4, which say nothing, are counted and not decoded.
 
     None where the count and the decoder disagree.
     """
-    with open_video(path) as (container, stream):
-        head, decoder = info_of(stream), stream.codec_context
-        packets, lost = read_packets(container, stream)
-        times = packet_times(packets, container.format.name)
-        if reencode is not None:
-            decoder, packets, more = reencoded(path, decoder, packets, reencode)
-            head = replace(head, width=decoder.width, height=decoder.height)
-            lost += more
-        codec = reencode.codec if reencode else head.codec
-        counted = bitstream.mpeg4_kinds(map(bytes, packets)) if count_b and codec == "mpeg4" else None
-        set_up(decoder, _EXPORT, "NONREF" if counted else "DEFAULT")
-        seen = _see(path, decoder, packets, codec in _B_VECTORS)
-        extradata = decoder.extradata
+    with opened(path, limits) as clip:
+        coded = read_packets(clip)
+        return _own(clip, coded, count_b) if reencode is None else _encoded(clip, coded, reencode)
+
+
+def _own(clip: Opened, coded: Coded, count_b: bool) -> Vectors | None:
+    codec, counted = clip.info.codec, None
+    if count_b and codec == "mpeg4" and not coded.hides:
+        counted = mpeg4.kinds(map(bytes, coded.packets))
+    seen = _see(clip, clip.decoder, coded.packets, codec, "NONREF" if counted else "DEFAULT")
+    if seen.interlaced and (codec == "h264" or (codec == "mpeg2video" and mpeg2.has_fields(coded.packets))):
+        return _encoded(clip, coded, AUTO)
+    seen.lost += coded.lost
     if counted and not _insert_b(seen, counted):
         return None
-    order, reference = np.array(bitstream.coded_order(seen.kinds)), np.array([kind != "B" for kind in seen.kinds])
-    if codec == "h264":
-        order = np.argsort(np.argsort(seen.numbers, kind="stable"))
-        reference = np.array([bitstream.h264_reference(bytes(packets[n]), extradata) for n in seen.numbers], dtype=bool)
-    blocks = seen.blocks.all()
-    count = len(seen.kinds)
-    time = np.array(times) if len(times) == count else np.arange(count) / (head.fps or 1)
-    damaged, counts = np.array(seen.damaged, dtype=bool), np.array(seen.counts, dtype=np.int64)
+    times = times_of(clip, coded, None if counted else seen.numbers, len(seen.kinds))
+    return _vectors(clip.info, False, seen, times, _references(codec, seen, coded.packets, clip.decoder.extradata))
+
+
+def _encoded(clip: Opened, coded: Coded, reencode: Reencode) -> Vectors:
+    made = reencoded(clip, coded, reencode)
+    seen = _see(clip, made.decoder, made.packets, reencode.codec, damaged=made.damaged)
+    seen.lost, seen.interlaced = coded.lost + made.lost, made.interlaced
+    width, height = made.decoder.width, made.decoder.height
+    head = replace(clip.info, width=width, height=height, pixel_aspect=made.pixel_aspect)
+    times = times_of(clip, coded, made.numbers, len(seen.kinds))
+    references = _references(reencode.codec, seen, made.packets, made.decoder.extradata)
+    return _vectors(head, True, seen, times, references)
+
+
+def _vectors(
+    head: Info, again: bool, seen: _Seen, times: Sequence[float], references: tuple[np.ndarray, np.ndarray]
+) -> Vectors:
     return Vectors(
         head,
-        reencode is not None,
-        seen.quarter_turns,
+        again,
+        seen.interlaced,
+        seen.orientation,
         seen.kinds,
-        order,
-        reference,
-        damaged,
-        lost + seen.lost,
-        time,
-        counts,
-        blocks,
+        *references,
+        np.array(seen.damaged, dtype=bool),
+        seen.lost,
+        np.array(times),
+        np.array(seen.counts, dtype=np.int64),
+        seen.blocks.all(),
     )
 
 
-def _see(path: str | Path, decoder: VideoCodecContext, packets: Sequence["Packet[VideoStream]"], from_b: bool) -> _Seen:
-    """Decode all packets; vectors of B-frames are kept with from_b, those of damaged frames never."""
-    seen = _Seen()
-    for frame in refuse_size_change(path, decode(decoder, packets)):
+def _references(
+    codec: str, seen: _Seen, packets: "Sequence[Packet[VideoStream]]", extradata: bytes | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors.order and Vectors.reference."""
+    if codec == "h264":
+        order = np.argsort(np.argsort(seen.numbers, kind="stable"))
+        said = [h264.is_reference(bytes(packets[number]), extradata) for number in seen.numbers]
+        return order, np.array(said, dtype=bool)
+    return np.array(mpeg4.coded_order(seen.kinds)), np.array([kind != "B" for kind in seen.kinds])
+
+
+def _see(
+    clip: Opened,
+    decoder: VideoCodecContext,
+    packets: "Sequence[Packet[VideoStream]]",
+    codec: str,
+    skip: Literal["DEFAULT", "NONREF"] = "DEFAULT",
+    damaged: Sequence[bool] = (),
+) -> _Seen:
+    """Decode all packets; vectors of damaged frames are left out, and of B-frames that say nothing.
+
+    damaged tells of frames that were so before they were encoded. H.264 coded as fields is not decoded any further.
+    """
+    set_up(decoder, {**_EXPORT, "max_pixels": str(clip.limits.pixels)}, skip)
+    seen, most = _Seen(), clip.limits.memory << 20
+    for frame in of_one_size(clip.path, decoded(decoder, packets)):
         if frame is None:
             seen.lost += 1
             continue
-        seen.quarter_turns = seen.quarter_turns if seen.kinds else quarter_turns(frame)
-        kind = kind_of(frame)
+        if frame.interlaced_frame:
+            seen.interlaced = True
+            if codec == "h264":
+                break
+        place, kind = len(seen.kinds), kind_of(frame)
+        seen.orientation = seen.orientation if place else orientation_of(frame)
+        spoilt = frame.is_corrupt or (place < len(damaged) and damaged[place])
+        says = not spoilt and (kind != "B" or codec in _B_VECTORS)
         seen.kinds.append(kind)
         seen.numbers.append(frame.pts)
-        seen.damaged.append(frame.is_corrupt)
-        says = not frame.is_corrupt and (kind != "B" or from_b)
-        seen.counts.append(seen.blocks.add(exported_vectors(frame)) if says else 0)
+        seen.damaged.append(spoilt)
+        seen.counts.append(seen.blocks.add(_exported(frame)) if says else 0)
+        if seen.blocks.count * BLOCK.itemsize + len(seen.kinds) * frame.width * frame.height // _PIXELS_A_BYTE > most:
+            raise beyond(clip, len(seen.kinds))
     return seen
 
 
@@ -175,23 +218,23 @@ class _Blocks:
     """BLOCKs in memory that grows: a copy of the exported vectors, straight from the frame's own memory."""
 
     def __init__(self) -> None:
-        self._words, self._count = np.empty((1 << 14, BLOCK.itemsize // 8), dtype=np.int64), 0
+        self._words, self.count = np.empty((1 << 14, BLOCK.itemsize // 8), dtype=np.int64), 0
 
     def add(self, exported: np.ndarray) -> int:
         """Append EXPORTED vectors; returns how many."""
-        start, self._count = self._count, self._count + len(exported)
-        if self._count > len(self._words):
-            more = np.empty((max(self._count, 2 * len(self._words)), self._words.shape[1]), dtype=np.int64)
+        start, self.count = self.count, self.count + len(exported)
+        if self.count > len(self._words):
+            more = np.empty((max(self.count, 2 * len(self._words)), self._words.shape[1]), dtype=np.int64)
             more[:start] = self._words[:start]
             self._words = more
-        words, new = exported.view(np.int64).reshape(-1, EXPORTED.itemsize // 8), self._words[start : self._count]
+        words, new = exported.view(np.int64).reshape(-1, EXPORTED.itemsize // 8), self._words[start : self.count]
         new[:, :2], new[:, 2] = words[:, :2], words[:, 3]
         new.view(BLOCK)["motion_scale"][:, 0] = exported["motion_scale"]
         return len(exported)
 
     def all(self) -> np.ndarray:
         """BLOCK [V]"""
-        return self._words[: self._count].view(BLOCK)[:, 0]
+        return self._words[: self.count].view(BLOCK)[:, 0]
 
 
 def _insert_b(seen: _Seen, kinds: str) -> bool:
@@ -204,7 +247,7 @@ def _insert_b(seen: _Seen, kinds: str) -> bool:
     return True
 
 
-def exported_vectors(frame: av.VideoFrame) -> np.ndarray:
+def _exported(frame: av.VideoFrame) -> np.ndarray:
     """EXPORTED [V], a view into the frame."""
     # Not frame.side_data, which makes a circle of references: the decoder would wait for Python's collector to get its
     # pictures back, allocate new ones, and take half as long again.

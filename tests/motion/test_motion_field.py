@@ -14,7 +14,7 @@ from mocliplite import params, versions
 from mocliplite.motion import extraction
 from mocliplite.motion.distances import reference_distances
 from mocliplite.motion.field import KIND_CODES, MISSING
-from mocliplite.video import bitstream, streams
+from mocliplite.video import mpeg4, orientation, streams
 from mocliplite.video.vectors import BLOCK, NO_VECTORS, Vectors, motion_vectors
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -62,9 +62,10 @@ def read_by_hand(*frames, codec="h264", size=(32, 16)):
     return Vectors(
         info=streams.Info(codec, *size, 25.0),
         reencoded=False,
-        quarter_turns=0,
+        interlaced=False,
+        orientation=orientation.PLAIN,
         kinds=kinds,
-        order=np.array(bitstream.coded_order(kinds)),
+        order=np.array(mpeg4.coded_order(kinds)),
         reference=np.array([kind != "B" for kind in kinds]),
         damaged=np.zeros(count, dtype=bool),
         lost=0,
@@ -216,7 +217,7 @@ def test_the_mean_of_cells_leaves_out_the_unknown():
     ],
 )
 def test_references_are_the_nearest_i_and_p_frames_on_either_side(kinds, past, future):
-    order, reference = np.array(bitstream.coded_order(kinds)), np.array([kind != "B" for kind in kinds])
+    order, reference = np.array(mpeg4.coded_order(kinds)), np.array([kind != "B" for kind in kinds])
     assert reference_distances(order, reference).T.tolist() == [past, future]
 
 

@@ -11,9 +11,11 @@ from builders import PLAIN, sentence_of
 from footage import encode, moving, overwritten, sound, with_packets
 
 from benchmarks.scenes import steady
+from mocliplite import params
 from mocliplite.motion import extraction
 from mocliplite.motion.field import KIND_CODES, MISSING
 from mocliplite.video import keyframes
+from mocliplite.video.frames import pictures
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -54,7 +56,6 @@ def moved(field):
     [
         ("a.mp4", "libx264", {"pix_fmt": "yuv420p10le"}, "IPPPPPPPPPPPI"),
         ("a.mp4", "libx264", {"pix_fmt": "yuv444p"}, "IPPPPPPPPPPPI"),
-        ("a.mp4", "libx264", {"flags": "+ildct+ilme"}, "IPPPPPPPPPPPI"),
         ("a.avi", "mpeg4", {"flags": "+ildct+ilme"}, "IPPPPPPPPPPPI"),
         ("a.mpg", "mpeg2video", {"flags": "+ildct+ilme"}, "IPPPPPPPPPPPI"),
         ("a.mpg", "mpeg1video", {"b_frames": 2}, "IBBPBBPBBPBBI"),
@@ -128,30 +129,60 @@ def test_a_variable_frame_rate_shows_in_time(name, codec, b_frames):
     assert moved(field)[0] == QUARTERS
 
 
-@pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
-def test_a_rotated_clip_is_seen_upright(turns):
-    # The matrix of a track's header in MP4, as a telephone writes it for a picture to be turned.
-    path = Path(write("a.mp4", "libx264"))
-    plain = extraction.motion_field(path, PLAIN)
-    (image,) = [keyframe.image for keyframe in keyframes.read_keyframes(path, 1, "middle")]
-    content = bytearray(path.read_bytes())
-    at = content.index(b"tkhd") + 44
-    # Of (x, y) by 90 degrees counterclockwise: x' = y, y' = -x.
-    matrix = np.linalg.matrix_power(np.array([[0, -1], [1, 0]]), turns)
-    for place, value in zip((0, 4, 12, 16), matrix.ravel().tolist(), strict=True):
-        content[at + place : at + place + 4] = (value << 16).to_bytes(4, "big", signed=True)
-    Path("turned.mp4").write_bytes(content)
+def with_matrix(path, matrix, name):
+    """A copy of an MP4 file whose track header has a matrix, as phones write it for a picture to be turned or mirrored.
 
-    field = extraction.motion_field("turned.mp4", PLAIN)
-    (turned,) = [keyframe.image for keyframe in keyframes.read_keyframes("turned.mp4", 1, "middle")]
-    assert np.array_equal(turned, np.rot90(image, turns))
-    assert (field.width, field.height) == ((176, 144), (144, 176))[turns % 2]
-    right, down = 12, -8
-    for _ in range(turns):
-        right, down = down, -right
+    matrix: where the coded picture's right and down point, (x, y) right and down of the picture as shown.
+    """
+    content = bytearray(Path(path).read_bytes())
+    at = content.index(b"tkhd") + 44
+    for place, value in zip((0, 4, 12, 16), np.ravel(matrix).tolist(), strict=True):
+        content[at + place : at + place + 4] = (value << 16).to_bytes(4, "big", signed=True)
+    Path(name).write_bytes(content)
+    return name
+
+
+RIGHT, LEFT, DOWN, UP = (1, 0), (-1, 0), (0, 1), (0, -1)
+# Where the coded right and down point, and the picture that is shown so.
+ORIENTATIONS = {
+    "plain": (RIGHT, DOWN, lambda image: image),
+    "turned left": (UP, RIGHT, lambda image: np.rot90(image)),
+    "upside down": (LEFT, UP, lambda image: image[::-1, ::-1]),
+    "turned right": (DOWN, LEFT, lambda image: np.rot90(image, -1)),
+    "left for right": (LEFT, DOWN, lambda image: image[:, ::-1]),
+    "top for bottom": (RIGHT, UP, lambda image: image[::-1]),
+    "across the diagonal": (DOWN, RIGHT, lambda image: image.swapaxes(0, 1)),
+    "across the other diagonal": (UP, LEFT, lambda image: image[::-1, ::-1].swapaxes(0, 1)),
+}
+
+
+@pytest.mark.parametrize("way", ORIENTATIONS)
+@pytest.mark.parametrize("reencode", [None, replace(params.Reencode(codec="mpeg4", gop=12, bframes=0, size=None))])
+def test_pictures_and_motion_are_seen_as_a_player_shows_them(way, reencode):
+    right, down, shown = ORIENTATIONS[way]
+    path = write("a.mp4", "libx264")
+    (image,) = [keyframe.image for keyframe in keyframes.read_keyframes(path, 1, "middle")]
+    with_matrix(path, (right, down), "shown.mp4")
+
+    field = extraction.motion_field("shown.mp4", replace(PLAIN, reencode=reencode))
+    (found,) = [keyframe.image for keyframe in keyframes.read_keyframes("shown.mp4", 1, "middle")]
+    assert np.array_equal(found, shown(image))
+    assert np.array_equal(pictures("shown.mp4", [6])[6], found)
+    assert (field.height, field.width) == found.shape[:2]
     inner = field.vectors[field.kind == 1, 2:-2, 2:-2].reshape(-1, 2)
-    assert np.median(inner, axis=0).tolist() == [right, down]
-    assert (field.vectors == MISSING).sum() == (plain.vectors == MISSING).sum()
+    # 12 quarter pixels along the coded right, and 8 against the coded down.
+    assert np.median(inner, axis=0).tolist() == (12 * np.array(right) - 8 * np.array(down)).tolist()
+
+
+def test_a_field_is_turned_and_mirrored_with_the_picture():
+    path = write("a.mp4", "libx264")
+    plain = extraction.motion_field(path, PLAIN)
+    for way, (right, down, shown) in ORIENTATIONS.items():
+        field = extraction.motion_field(with_matrix(path, (right, down), f"{way}.mp4"), PLAIN)
+        x, y = plain.vectors[..., 0].astype(int), plain.vectors[..., 1].astype(int)
+        wanted = np.stack([x * right[axis] + y * down[axis] for axis in (0, 1)], axis=-1)
+        wanted[x == MISSING] = MISSING
+        assert np.array_equal(field.vectors, [shown(frame) for frame in wanted]), way
 
 
 @pytest.mark.parametrize("name", ["Über – ü.avi", "two\nlines.avi", "emoji 🎬.avi", " .avi", "a'b\"c.avi", "%s.avi"])
