@@ -12,12 +12,13 @@ import numpy as np
 from mocliplite import params
 from mocliplite.data.clips import read_clips
 from mocliplite.encoders import clip
-from mocliplite.errors import Failure, UserError, run
+from mocliplite.errors import Failure, run
 from mocliplite.runtime import arguments, crash_safe, engines
 from mocliplite.runtime.progress import progress
 from mocliplite.store import shards, stores
-from mocliplite.store.failures import check_failed
+from mocliplite.store.failures import check_failed, check_passing
 from mocliplite.video import keyframes
+from mocliplite.video.streams import Limits
 
 FOLDER = "features/keyframes"
 
@@ -38,11 +39,8 @@ def main() -> None:
 
     def prepared(clip_id: str) -> list[tuple[int, float, np.ndarray]] | Failure:
         """Index, seconds and CLIP's input of each keyframe: made ahead, so that the forward passes do not wait."""
-        try:
-            path = f"{settings.dataset.root}/{clips[clip_id].path}"
-            found = decode(path, settings.clip.frames, settings.clip.pick)
-        except UserError as error:
-            return Failure(str(error))
+        path = f"{settings.dataset.root}/{clips[clip_id].path}"
+        found = decode(path, settings.clip.frames, settings.clip.pick, Limits.of(settings.compute))
         if isinstance(found, Failure):
             return found
         return [(one.frame, one.time, clip.preprocess(model(), [one.image])[0]) for one in found]
@@ -56,7 +54,7 @@ def main() -> None:
             for clip_id, found in zip(ids, engines.map_ahead(prepared, ids, settings.compute.workers), strict=True):
                 bar.update()
                 if isinstance(found, Failure):
-                    results[clip_id] = found
+                    results[clip_id] = failed_now[clip_id] = found
                     continue
                 for frame, seconds, image in found:
                     taken.append((clip_id, frame, seconds))
@@ -75,6 +73,7 @@ def main() -> None:
             )
         return results
 
+    failed_now: dict[str, Failure] = {}
     computed = failed = 0
     with stores.updating(FOLDER, "keyframes"), progress("keyframes", len(clips), "clip") as bar:
         for number, ids in enumerate(stores.by_shard(clips, "keyframes")):
@@ -85,6 +84,7 @@ def main() -> None:
             bar.set_postfix(computed=computed, failed=failed, refresh=False)
             bar.update(len(ids) - new)
     failures = stores.open_store(FOLDER).failures
+    check_passing(failed_now, len(clips), "keyframes")
     check_failed(failures, len(clips), settings.dataset.max_failed, "keyframes")
 
 

@@ -11,12 +11,13 @@ import numpy as np
 
 from mocliplite import params, versions
 from mocliplite.data.clips import Clip, read_clips
-from mocliplite.errors import Failure, UserError, run
+from mocliplite.errors import Failure, run
 from mocliplite.motion import extraction
 from mocliplite.runtime import arguments, crash_safe, engines
 from mocliplite.runtime.progress import progress
 from mocliplite.store import shards, stores
-from mocliplite.store.failures import check_failed
+from mocliplite.store.failures import check_failed, check_passing
+from mocliplite.video.streams import Limits
 
 FOLDER = "features/motion"
 
@@ -41,17 +42,23 @@ def main() -> None:
     ]
 
     failed = computed = 0
+    machine: dict[str, Failure] = {}
     with stores.updating(FOLDER, "motion"), progress("motion", len(clips), "clip") as bar:
-        for part, new, lost in engines.map_shards(extract, parts, settings.compute):
+        for part, new, lost, passing in engines.map_shards(extract, parts, settings.compute):
             computed, failed = computed + new, failed + lost
+            machine |= passing
             bar.set_postfix(computed=computed, failed=failed, refresh=False)
             bar.update(len(part.clips))
     failures = stores.open_store(FOLDER).failures
+    check_passing(machine, len(clips), "motion")
     check_failed(failures, len(clips), settings.dataset.max_failed, "motion")
 
 
-def extract(part: Part) -> tuple[Part, int, int]:
-    """Bring one shard up to date; returns the part, and how many clips were computed and how many are failures."""
+def extract(part: Part) -> tuple[Part, int, int, dict[str, Failure]]:
+    """Bring one shard up to date.
+
+    Returns the part, how many clips were computed, how many are failures, and of these the machine's that may pass.
+    """
     cache_key = {**asdict(part.settings.motion), "version": versions.MOTION}
     wanted = {clip.id: shards.fingerprint(clip.sha256, cache_key) for clip in part.clips}
     paths = {clip.id: f"{part.settings.dataset.root}/{clip.path}" for clip in part.clips}
@@ -59,20 +66,21 @@ def extract(part: Part) -> tuple[Part, int, int]:
     path = stores.shard_path(FOLDER, part.number)
     guarded = crash_safe.crash_safe(record, part.settings.compute)
 
+    passing: dict[str, Failure] = {}
+
     def compute(ids: list[str]) -> dict[str, shards.Record | Failure]:
-        return {clip_id: guarded(paths[clip_id], sources[clip_id], part.settings.motion) for clip_id in ids}
+        limits = Limits.of(part.settings.compute)
+        found = {clip_id: guarded(paths[clip_id], sources[clip_id], part.settings.motion, limits) for clip_id in ids}
+        passing.update({key: one for key, one in found.items() if isinstance(one, Failure) and one.passing})
+        return found
 
     new, failed = shards.update_shard(path, "motion", cache_key, wanted, compute, part.retry_failed)
-    return part, new, failed
+    return part, new, failed, passing
 
 
-def record(path: str, source: str, settings: params.Motion) -> shards.Record | Failure:
-    """A clip's field as the store keeps it, or why there is none."""
-    try:
-        field = extraction.motion_field(path, settings)
-    except UserError as error:
-        return Failure(str(error))
-    held = {**vars(field), "source": source}
+def record(path: str, source: str, settings: params.Motion, limits: Limits) -> shards.Record:
+    """A clip's field as the store keeps it. Raises what motion_field raises."""
+    held = {**vars(extraction.motion_field(path, settings, limits)), "source": source}
     arrays = {key: value for key, value in held.items() if isinstance(value, np.ndarray)}
     return shards.Record(arrays, {key: value for key, value in held.items() if key not in arrays})
 

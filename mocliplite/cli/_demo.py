@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mocliplite.errors import Failure, UserError
+from mocliplite.errors import UserError
 from mocliplite.report import overlay
-from mocliplite.runtime import crash_safe
+from mocliplite.runtime.crash_safe import call_crash_safe
 from mocliplite.video import keyframes
+from mocliplite.video.streams import Limits
 
 if TYPE_CHECKING:
     from mocliplite.predict.recognizer import Recognizer
@@ -91,9 +92,8 @@ def classify(recognizer: "Recognizer", path: str | None) -> tuple[str, dict[str,
         (prediction,) = recognizer.predict([path])
         if isinstance(prediction, UserError):
             raise prediction
-        images = crash_safe.crash_safe(draw, recognizer.compute)(path, settings["frames"], settings["pick"])
-        if isinstance(images, Failure):
-            raise UserError(images.reason)
+        limits = Limits.of(recognizer.compute)
+        images = call_crash_safe(draw, recognizer.compute, path, settings["frames"], settings["pick"], limits)
     except UserError as error:
         return escape(str(error).replace(path, Path(path).name)), None, None, None
     name, probability = prediction.classes[0]
@@ -102,6 +102,6 @@ def classify(recognizer: "Recognizer", path: str | None) -> tuple[str, dict[str,
     return sentence, dict(prediction.classes), *images
 
 
-def draw(path: str, frames: int, pick: str) -> tuple[np.ndarray, np.ndarray]:
+def draw(path: str, frames: int, pick: str, limits: Limits) -> tuple[np.ndarray, np.ndarray]:
     """Return the first keyframe, and a frame with its motion vectors: RGB uint8 [height, width, 3] each."""
-    return keyframes.read_keyframes(path, frames, pick)[0].image, overlay.overlay(path)
+    return keyframes.read_keyframes(path, frames, pick, limits)[0].image, overlay.overlay(path, limits)

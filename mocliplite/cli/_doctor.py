@@ -10,7 +10,7 @@ import yaml
 
 from mocliplite import files, params
 from mocliplite.cli._clip_source import Finding, find_clip, output_path
-from mocliplite.data.clips import read_clips
+from mocliplite.data.clips import find_videos, read_clips
 from mocliplite.errors import UserError
 
 # Bytes of motion store per byte of video, an upper estimate: 0.12 for the MPEG-4 clips of UT-Interaction, more for
@@ -27,6 +27,7 @@ def findings() -> Iterator[Finding]:
     yield _check_locks()
     yield find_clip(settings.clip.model, settings.clip.revision)
     yield _check_decoders()
+    yield from _check_links(settings.dataset.root)
     yield _check_disk_space(settings)
 
 
@@ -111,6 +112,17 @@ def _check_locks() -> Finding:
     return Finding(
         "BAD", "file locks do not work; never run two stages at once, and run `dvc config core.hardlink_lock true`."
     )
+
+
+def _check_links(root: str) -> Iterator[Finding]:
+    """Look for links to folders in the data set: DVC tracks the link, not what the folder contains."""
+    if Path(root).is_dir():
+        linked: list[str] = []
+        find_videos(Path(root), linked)
+        if linked:
+            shown = f"{len(linked)} folders are links, such as {linked[0]}"
+            advice = "DVC does not see changes behind a link; run `dvc repro --force index` after a change"
+            yield Finding("note", f"{shown}; {advice}")
 
 
 def _check_decoders() -> Finding:

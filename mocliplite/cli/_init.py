@@ -5,7 +5,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -14,18 +13,19 @@ from ruamel.yaml.representer import RoundTripRepresenter
 
 from mocliplite import params
 from mocliplite.cli import _clip_source
-from mocliplite.data.clips import Clip, name_clips
+from mocliplite.cli._shared import compute
+from mocliplite.data.clips import OTHER_ENDINGS, Clip, look_for_clips, named
 from mocliplite.data.splits import split_clips
-from mocliplite.errors import UserError
+from mocliplite.errors import Failure, UserError
 from mocliplite.files import write_text
+from mocliplite.motion import inspection
+from mocliplite.runtime.crash_safe import crash_safe
 from mocliplite.runtime.progress import progress
-from mocliplite.video import streams
-from mocliplite.video.vectors import motion_vectors
+from mocliplite.video.streams import Limits
 
 TEMPLATE = "configs/folder.yaml"
 FEW = 10  # clips of a class, below which a warning is due
 _SHOWN = 10  # clips that cannot be read, of which each is named
-_LOOKED_AT = 48  # frames of a clip; a codec that has vectors shows some by then
 _SEPARATORS = ("_", "-", " ")
 
 
@@ -38,6 +38,7 @@ class Findings:
     group: str | None  # a regular expression that probably takes the group from a path
     codecs: dict[str, int]  # clips by codec
     without: list[str]  # paths of clips that show no vectors
+    auto: bool  # whether these are so many that motion.reencode should be auto
     unreadable: dict[str, str]  # reason by path
     warnings: list[str]
     stops: list[str]  # what `dvc repro` would stop at
@@ -48,26 +49,43 @@ def look(root: str) -> Findings:
     if not Path(root).is_dir():
         raise UserError(f"{root} is not a folder; give the folder that holds a folder of clips for each class.")
     settings = replace(params.load(TEMPLATE).dataset, root=root, group=None)
-    group = guess_group([clip.path for clip in name_clips(settings)])
+    found = look_for_clips(settings)
+    group = guess_group([path for paths in found.videos.values() for path in paths])
     settings = replace(settings, group=group)
-    clips = name_clips(settings)
-    codecs: Counter[str] = Counter()
-    without, unreadable = [], {}
+    clips = named(found, settings)
+    if not clips:
+        raise UserError(found.refused[0])
+    seen, unreadable = _glances(root, clips)
+    without = [path for path, glance in seen.items() if not glance.vectors]
+    auto = len(without) > settings.max_failed * len(clips)
+    spoilt = len(unreadable) > settings.max_failed * len(clips)
+    bad = _unreadable(unreadable, settings.max_failed if spoilt else None)
+    beside = [*_linked(found.linked), *_untaken(found.untaken)]
+    warnings = [*_few(clips), *_mirrored(clips), *_without(without, auto), *beside, *([] if spoilt else bad)]
+    stops = [*found.refused, *_cut(clips, settings), *(bad if spoilt else [])]
+    codecs = dict(Counter(glance.codec for glance in seen.values()).most_common())
+    return Findings(root, clips, group, codecs, without, auto, unreadable, warnings, stops)
+
+
+def _glances(root: str, clips: Sequence[Clip]) -> tuple[dict[str, inspection.Glance], dict[str, str]]:
+    """What the clips that can be used show, and why the others cannot, by path."""
+    settings = compute()
+    look_at = crash_safe(inspection.glance, settings)
+    seen: dict[str, inspection.Glance] = {}
+    unreadable: dict[str, str] = {}
     with progress("init", len(clips), "clip") as bar:
         for clip in clips:
             bar.update()
             path = f"{root}/{clip.path}"
-            try:
-                codecs[streams.info(path).codec] += 1
-                if not any(len(vectors) for _, vectors in islice(motion_vectors(path), _LOOKED_AT)):
-                    without.append(clip.path)
-            except UserError as error:
-                unreadable[clip.path] = str(error)
-    spoilt = len(unreadable) / len(clips) > settings.max_failed
-    bad = _unreadable(unreadable, settings.max_failed if spoilt else None)
-    warnings = [*_few(clips), *_mirrored(clips), *_without(without), *([] if spoilt else bad)]
-    stops = [*_cut(clips, settings), *(bad if spoilt else [])]
-    return Findings(root, clips, group, dict(codecs.most_common()), without, unreadable, warnings, stops)
+            glance = look_at(path, Limits.of(settings))
+            if isinstance(glance, Failure):
+                unreadable[clip.path] = glance.reason
+            elif glance.frames < 2:
+                why = "one frame only" if glance.frames else "no frame that decodes"
+                unreadable[clip.path] = f"{path} has {why}, and motion needs two; remove it or replace it by a video."
+            else:
+                seen[clip.path] = glance
+    return seen, unreadable
 
 
 def find_clip(model: str | None) -> _clip_source.Finding:
@@ -142,7 +160,7 @@ def settings_for(found: Findings, model: str | None) -> dict[str, object]:
     values: dict[str, object] = {"dataset.root": found.root, "dataset.group": found.group}
     if any(_side(clip.label) for clip in found.clips):
         values |= {"motion_net.flip": False, "motion_net.views": ["plain"]}
-    if found.without:
+    if found.auto:
         values["motion.reencode"] = "auto"
     if model not in (None, params.load(TEMPLATE).clip.model):
         files = params.NO_PATH if _clip_source.is_hub_id(model) else model
@@ -152,11 +170,22 @@ def settings_for(found: Findings, model: str | None) -> dict[str, object]:
 
 def write(path: Path, found: Findings, model: str | None) -> None:
     """Write a complete params file for the findings, with the warnings on top."""
-    head = [f"# Settings for the clips in {found.root}, from `python -m mocliplite init`; every one has its remark."]
-    remarks = [f"# Mind: {warning}".replace("\n", "\n# ") for warning in [*found.stops, *found.warnings]]
+    head = f"Settings for the clips in {found.root}, from `python -m mocliplite init`; every one has its remark."
+    remarks = [head, *(f"Mind: {warning}" for warning in [*found.stops, *found.warnings])]
     template = Path(TEMPLATE).read_text(encoding="utf-8")
     body = template[template.index("dataset:\n") :]
-    write_text(path, "\n".join([*head, *remarks, "", fill(body, settings_for(found, model))]))
+    text = "\n".join([*map(_remark, remarks), "", fill(body, settings_for(found, model))])
+    read = yaml.safe_load(text)
+    if read["dataset"]["root"] != found.root:
+        raise UserError(f"{found.root!a} cannot be written as YAML; rename the folder.")
+    write_text(path, text)
+    params.load(path)
+
+
+def _remark(text: str) -> str:
+    """A text as YAML's comments: what would end a line or is no text is written as Python writes it."""
+    plain = "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
+    return "# " + plain.replace("\n", "\n# ")
 
 
 def fill(template: str, values: Mapping[str, object]) -> str:
@@ -233,11 +262,26 @@ def _side(label: str) -> bool:
     return any(word.lower() in ("left", "right", "leftward", "rightward") for word in words)
 
 
-def _without(without: Sequence[str]) -> list[str]:
+def _without(without: Sequence[str], auto: bool) -> list[str]:
     if not without:
         return []
     shown = f"{len(without)} clips show no motion vectors, such as {without[0]}"
-    return [f"{shown}; they are encoded again in memory to get some (motion.reencode: auto)."]
+    if auto:
+        return [f"{shown}; they are encoded again in memory to get some (motion.reencode: auto)."]
+    return [f"{shown}; so few are left out, unless you set motion.reencode: auto, which encodes them again in memory."]
+
+
+def _linked(folders: Sequence[str]) -> list[str]:
+    if not folders:
+        return []
+    shown = f"{len(folders)} folders are links, such as {folders[0]}"
+    return [f"{shown}; DVC does not see changes behind a link: after one run `dvc repro --force index`."]
+
+
+def _untaken(count: int) -> list[str]:
+    if not count:
+        return []
+    return [f"{count} videos are not taken, for their endings ({', '.join(OTHER_ENDINGS)}); convert or rename them."]
 
 
 def _unreadable(reasons: Mapping[str, str], allowed: float | None) -> list[str]:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mocliplite import params
 from mocliplite.errors import UserError
 
 MODELS = "models"  # folder to which `dvc repro` writes the trained models
@@ -22,6 +23,14 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=MODELS, metavar="DIR", help="folder of the trained models (models)")
 
 
+def compute() -> params.Compute:
+    """The settings `compute` of params.yaml, or the usual ones where that is not here or not to be read."""
+    try:
+        return params.load().compute
+    except UserError:
+        return params.USUAL_COMPUTE
+
+
 def for_each(paths: Sequence[str], work: Callable[[str], None]) -> int:
     """Call work for every path; print each UserError and continue. Returns the number of paths that failed."""
     failed = 0
@@ -32,6 +41,18 @@ def for_each(paths: Sequence[str], work: Callable[[str], None]) -> int:
             print(f"error: {error}", file=sys.stderr)
             failed += 1
     return failed
+
+
+def clip_paths(place: str) -> list[str]:
+    """The clips in a folder, at any depth; anything else is given back as a clip itself."""
+    from mocliplite.data.clips import SUCH_AS, find_videos
+
+    if not Path(place).is_dir():
+        return [place]
+    found = [str(Path(place, path)) for path in find_videos(Path(place))]
+    if not found:
+        raise UserError(f"{place} has no clip ({SUCH_AS}); check the path.")
+    return found
 
 
 def refuse_failed(failed: int, total: int, what: str = "clips") -> None:

@@ -1,12 +1,14 @@
 """`predict`: the classes of clips."""
 
 import argparse
+import codecs
 import json
+import os
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mocliplite.cli._shared import add_model, positive_int, refuse_failed
+from mocliplite.cli._shared import add_model, clip_paths, compute, for_each, positive_int, refuse_failed
 
 if TYPE_CHECKING:
     from mocliplite.predict.recognizer import Prediction
@@ -19,22 +21,26 @@ USES_MODELS = True
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
-    add("clips", nargs="+", metavar="CLIP", help="video files, or - to read a list of them from standard input")
+    add("clips", nargs="+", metavar="CLIP", help="videos or folders of them, or - to read a list from standard input")
     add("--top", type=positive_int, default=5, help="number of classes to print (5)")
     add("--json", action="store_true", help="print one JSON list")
     add_model(parser)
+    add("--time-limit", type=positive_int, metavar="SECONDS", help="of decoding one clip (compute.time_limit, else 300)")
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="device of the networks (auto)")
 
 
 def run(given: argparse.Namespace) -> None:
     """Print the classes of each clip; for a bad clip, print an error and go on with the others."""
-    from mocliplite.predict.recognizer import COMPUTE, Prediction, Recognizer
+    from mocliplite.predict.recognizer import Prediction, Recognizer
     from mocliplite.runtime.progress import progress
 
-    paths = [line.rstrip("\n") for line in sys.stdin] if given.clips == ["-"] else given.clips
-    recognizer = Recognizer.load(given.model, replace(COMPUTE, device=given.device))
+    paths: list[str] = []
+    places = _places(given.clips)
+    failed = for_each(places, lambda place: paths.extend(clip_paths(place)))
+    settings = compute()
+    limit = given.time_limit or settings.time_limit
+    recognizer = Recognizer.load(given.model, replace(settings, device=given.device, time_limit=limit))
     rows: list[dict[str, Any]] = []
-    failed = 0
     # Without --json the predictions themselves show the progress. A program that reads stderr gets errors only.
     bar = progress("predict", len(paths), "clip") if given.json and sys.stderr.isatty() else None
     for prediction in recognizer.predict(paths):
@@ -53,7 +59,15 @@ def run(given: argparse.Namespace) -> None:
         bar.close()
     if given.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
-    refuse_failed(failed, len(paths))
+    refuse_failed(failed, max(failed, len(paths)))
+
+
+def _places(clips: list[str]) -> list[str]:
+    """The arguments, or the lines of standard input that are not blank, whoever ended them."""
+    if clips != ["-"]:
+        return clips
+    lines = sys.stdin.buffer.read().removeprefix(codecs.BOM_UTF8).splitlines()
+    return [os.fsdecode(line) for line in lines if line.strip()]
 
 
 def _row(prediction: "Prediction", top: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`search`: clips by text, or by similarity to a clip."""
 
 import argparse
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -50,10 +51,13 @@ def run(given: argparse.Namespace) -> None:
         print(f"{hit.score:6.3f}  {clip.label}  {hit.id}  {path}")
     if given.html:
         from mocliplite.report import html
+        from mocliplite.runtime.crash_safe import call_crash_safe
         from mocliplite.video.keyframes import read_keyframes
+        from mocliplite.video.streams import Limits
 
         def image(path: str) -> str:
-            return html.picture(read_keyframes(path, 1, settings.clip.pick)[0].image)
+            more = 1, settings.clip.pick, Limits.of(settings.compute)
+            return html.picture(call_crash_safe(read_keyframes, settings.compute, path, *more)[0].image)
 
         rows = [{**asdict(hit), "label": clip.label, "path": path, "image": image(path)} for hit, clip, path in found]
         html.write(given.html, "search.html", title=title, hits=rows)
@@ -61,8 +65,12 @@ def run(given: argparse.Namespace) -> None:
 
 
 def _clip_id(name: str, root: str, clips: Mapping[str, "Clip"]) -> str:
-    """Return the id of a clip that is given by its id, its path below root, or its path."""
+    """Return the id of a clip that is given by its id, its path below root, or any path that leads to it."""
+    plain, there = normal(name), os.path.realpath(name)
     for clip in clips.values():
-        if name in (clip.id, clip.path, f"{root}/{clip.path}"):
+        if plain in map(normal, (clip.id, clip.path, f"{root}/{clip.path}")):
+            return clip.id
+    for clip in clips.values():
+        if os.path.realpath(f"{root}/{clip.path}") == there:
             return clip.id
     raise UserError(f"{name} is not a clip of features/clips.csv; give the id or the path of a clip in that file.")

@@ -2,6 +2,8 @@
 
 import argparse
 
+from mocliplite.cli._shared import compute
+
 HELP = "draw a clip's motion vectors"
 EXAMPLE = "example: python -m mocliplite show my.mp4 --out vectors.png"
 
@@ -15,5 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> None:
     """Write a picture of a clip's motion."""
     from mocliplite.report import overlay
+    from mocliplite.runtime.crash_safe import call_crash_safe
+    from mocliplite.video.streams import Limits
 
-    print(overlay.show(given.clip, given.out))
+    settings = compute()
+    print(call_crash_safe(overlay.show, settings, given.clip, given.out, Limits.of(settings)))

@@ -9,6 +9,7 @@ from mocliplite import params
 from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
 from mocliplite.video.keyframes import Keyframe, read_keyframes
+from mocliplite.video.streams import DEFAULT_LIMITS, Limits
 
 # In this order: decode the keyframes, read the motion vectors, turn them into a motion field.
 PHASES = ("keyframes", "vectors", "field")
@@ -23,15 +24,15 @@ class DecodedClip:
     milliseconds: dict[str, float]  # by phase, see PHASES
 
 
-def decode(path: str, frames: int, pick: str, settings: params.Motion) -> DecodedClip:
+def decode(path: str, frames: int, pick: str, settings: params.Motion, limits: Limits = DEFAULT_LIMITS) -> DecodedClip:
     """Return the keyframes (clip.frames, clip.pick) and the motion field of a clip.
 
     Raises UserError for a clip that cannot be used.
     """
     start = time.perf_counter()
-    keyframes = read_keyframes(path, frames, pick)
+    keyframes = read_keyframes(path, frames, pick, limits)
     keyframes_read = time.perf_counter()
-    vectors = extraction.load_vectors(path, settings)
+    vectors = extraction.load_vectors(path, settings, limits)
     vectors_read = time.perf_counter()
     field = extraction.field_of(path, vectors, settings)
     durations = np.diff([start, keyframes_read, vectors_read, time.perf_counter()]) * 1000

@@ -24,8 +24,9 @@ from mocliplite.predict import decoding
 from mocliplite.predict.decoding import DecodedClip
 from mocliplite.runtime import crash_safe, engines
 from mocliplite.runtime.device import device
+from mocliplite.video.streams import Limits
 
-COMPUTE = params.Compute(workers=2, threads=0, device="auto", engine="processes", time_limit=300)
+COMPUTE = params.USUAL_COMPUTE
 BATCH = 16  # clips per forward pass
 
 
@@ -120,15 +121,12 @@ class Recognizer:
         """Return a function from a path to (path, DecodedClip or UserError)."""
         keyframes = self.provenance["keyframes"]
         settings = extraction.settings_of(self.provenance["motion_embeddings"]["motion"])
-        decode = crash_safe.crash_safe(decoding.decode, self.compute)
+        decode, limits = crash_safe.crash_safe(decoding.decode, self.compute), Limits.of(self.compute)
 
         def decode_path(path: str) -> tuple[str, DecodedClip | UserError]:
             if Path(path).is_dir():
                 return path, UserError(f"{path} is a folder; give its files, such as {Path(path)}/*.mp4.")
-            try:
-                found = decode(path, keyframes["frames"], keyframes["pick"], settings)
-            except UserError as error:
-                return path, error
+            found = decode(path, keyframes["frames"], keyframes["pick"], settings, limits)
             return path, UserError(found.reason) if isinstance(found, Failure) else found
 
         return decode_path

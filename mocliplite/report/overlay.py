@@ -10,6 +10,7 @@ from mocliplite.motion import extraction
 from mocliplite.motion.field import BASE_CELL_SIZE, KIND_CODES, MISSING, Field
 from mocliplite.params import Motion
 from mocliplite.video.frames import pictures
+from mocliplite.video.streams import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +22,7 @@ _LONG = 3 * BASE_CELL_SIZE  # pixels, of the longest arrow
 _NAMES = {code: name for name, code in KIND_CODES.items()}
 
 
-def show(path: str, out: str | Path) -> str:
+def show(path: str, out: str | Path, limits: Limits = DEFAULT_LIMITS) -> str:
     """Write a PNG: the frame with vectors nearest to the middle, as a picture, with arrows, and as colours.
 
     Returns a line that says what is shown. Raises UserError for a clip without motion and for a file that cannot be
@@ -32,9 +33,9 @@ def show(path: str, out: str | Path) -> str:
 
     if Path(out).suffix.lower() != ".png":
         raise UserError(f"{out} is no name of a PNG; give --out a name that ends in .png.")
-    field = extraction.motion_field(path, SETTINGS)
+    field = extraction.motion_field(path, SETTINGS, limits)
     frame = _middle(field)
-    image = pictures(path, [frame])[frame]
+    image = pictures(path, [frame], limits)[frame]
     figure = Figure(figsize=(15, 5.2 * field.height / field.width + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     left, middle, right = figure.subplots(1, 3)
@@ -57,20 +58,21 @@ def show(path: str, out: str | Path) -> str:
         figure.savefig(out, dpi=100, metadata={"Software": None}, format="png")
     except OSError as error:
         raise UserError(f"{out} cannot be written ({error.strerror}); give another --out.") from None
-    return f"{out}: frame {frame} of {len(field.kind)}, {field.codec}{', encoded anew' if field.reencoded else ''}"
+    kind = f"{field.codec}{', interlaced' if field.interlaced else ''}{', encoded anew' if field.reencoded else ''}"
+    return f"{out}: frame {frame} of {len(field.kind)}, {kind}"
 
 
-def overlay(path: str) -> np.ndarray:
+def overlay(path: str, limits: Limits = DEFAULT_LIMITS) -> np.ndarray:
     """The middle frame that has vectors, with arrows over it: uint8 [height, width, 3], RGB."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    field = extraction.motion_field(path, SETTINGS)
+    field = extraction.motion_field(path, SETTINGS, limits)
     frame = _middle(field)
     figure = Figure(figsize=(3.2, 3.2 * field.height / field.width))
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
-    _arrows(axes, pictures(path, [frame])[frame], field, frame)
+    _arrows(axes, pictures(path, [frame], limits)[frame], field, frame)
     axes.set_axis_off()
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

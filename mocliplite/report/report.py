@@ -20,7 +20,9 @@ from mocliplite.report.predictions import (
     frequent_errors,
     predict_test_clips,
 )
+from mocliplite.runtime.crash_safe import call_crash_safe
 from mocliplite.store import stores
+from mocliplite.video.streams import Limits
 
 GALLERY = 6  # clips in each part of the gallery
 ROWS = 12  # of the short tables
@@ -45,7 +47,7 @@ def write(out: str | Path) -> list[str]:
     metrics = {name: read_json(f"metrics/{name}.json") for name in ("eval", "cost", "data", "motion")}
     clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
     predictions = predict_test_clips()
-    parts, missing = gallery(predictions, clips, params.load().dataset.root)
+    parts, missing = gallery(predictions, clips, params.load())
     html.write(
         out,
         "report.html",
@@ -70,7 +72,9 @@ def write(out: str | Path) -> list[str]:
     return missing
 
 
-def gallery(predictions: Predictions, clips: Mapping[str, Clip], root: str) -> tuple[list[dict[str, Any]], list[str]]:
+def gallery(
+    predictions: Predictions, clips: Mapping[str, Clip], settings: params.Params
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the two parts of the gallery, and a sentence for each clip of it that cannot be drawn.
 
     The parts are clips that fusion alone classifies correctly, and clips that it classifies wrongly; those with the
@@ -89,7 +93,9 @@ def gallery(predictions: Predictions, clips: Mapping[str, Clip], root: str) -> t
         for row in [row for row in order if mask[row]][:GALLERY]:
             clip = clips[predictions.ids[row]]
             try:
-                image = html.picture(overlay.overlay(f"{root}/{clip.path}"))
+                path = f"{settings.dataset.root}/{clip.path}"
+                drawn = call_crash_safe(overlay.overlay, settings.compute, path, Limits.of(settings.compute))
+                image = html.picture(drawn)
             except UserError as error:
                 missing.append(str(error))
                 image = None

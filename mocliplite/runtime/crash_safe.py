@@ -4,44 +4,73 @@ from collections.abc import Callable
 from functools import cache
 from queue import LifoQueue
 
-from mocliplite.errors import Failure
+from mocliplite.errors import Failure, LimitError, MachineError, UserError
 from mocliplite.params import Compute
 from mocliplite.runtime.engines import Outcome
-from mocliplite.runtime.subprocess_worker import SubprocessWorker, WorkerDiedError
+from mocliplite.runtime.subprocess_worker import SubprocessWorker, WorkerDiedError, WorkerStartError
+
+# Signals by which a process ends itself: by what it did to this clip, as far as one can tell.
+_CRASHES = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS")
 
 
 @cache
 def crash_safe(function: Callable[..., Outcome], compute: Compute) -> Callable[..., Outcome | Failure]:
     """A callable that does what function(path, ...) does, in a process beside this one that is kept from call to call.
 
-    A clip that ends the process, by a crash of the decoder or for lack of memory, or that takes longer than
-    compute.time_limit, is a Failure, and the next call has a new process. Up to compute.workers threads may call side
-    by side, each in a process of its own. With the engine inline it is the function itself.
+    A UserError that the function raises is a Failure of the clip. What keeps the process from answering is a Failure of
+    the machine, and the next call has a new process: a crash, a signal, an exit, too little memory, a read error, a
+    clip that takes longer than compute.time_limit or is beyond the other limits of compute. Up to compute.workers
+    threads may call side by side, each in a process of its own. With the engine inline there is no other process.
+
+    Raises UserError where no process can do the work, such as for a library that is not installed.
     """
-    if compute.engine == "inline":
-        return function
     # The last one used first, so that there are no more processes than callers; they end with this process.
-    idle: LifoQueue[SubprocessWorker[..., Outcome]] = LifoQueue()
+    idle: LifoQueue[Callable[..., Outcome]] = LifoQueue()
     for _ in range(compute.workers):
-        idle.put(SubprocessWorker(function, compute.time_limit))
+        inline = compute.engine == "inline"
+        idle.put(function if inline else SubprocessWorker(function, compute.time_limit, compute.max_memory))
 
     def call(path: str, *arguments: object) -> Outcome | Failure:
         one = idle.get()
         try:
             return one(path, *arguments)
-        except (WorkerDiedError, TimeoutError, MemoryError) as error:
-            return _failure(path, error, compute.time_limit)
+        except WorkerStartError as error:
+            raise UserError(f"no clip can be read here: {error}; mend the installation, then run again.") from None
+        except ImportError as error:
+            raise UserError(f"no clip can be read here: {error}; install what is missing, then run again.") from None
+        except (WorkerDiedError, TimeoutError, MemoryError, MachineError, OSError) as error:
+            return _failure(path, error, compute)
+        except UserError as error:
+            return Failure(str(error))
         finally:
             idle.put(one)
 
     return call
 
 
-def _failure(path: str, error: Exception, time_limit: int) -> Failure:
+def call_crash_safe(function: Callable[..., Outcome], compute: Compute, path: str, *arguments: object) -> Outcome:
+    """function(path, *arguments) by crash_safe; any Failure is raised as UserError."""
+    found = crash_safe(function, compute)(path, *arguments)
+    if isinstance(found, Failure):
+        raise UserError(found.reason)
+    return found
+
+
+def _failure(path: str, error: Exception, compute: Compute) -> Failure:
+    """Of the machine: tried again by the next run. One that may pass by itself also ends this run with a sentence."""
+    if isinstance(error, MachineError):
+        return Failure(str(error), retry=True, passing=not isinstance(error, LimitError))
     if isinstance(error, TimeoutError):
-        why = f"took longer than compute.time_limit, {time_limit} s; raise that, or replace or remove it."
+        why = f"took longer than compute.time_limit, {compute.time_limit} s; raise that, or replace or remove it."
         return Failure(f"{path} {why}", retry=True)
-    if isinstance(error, WorkerDiedError) and error.signal not in ("SIGKILL", "SIGTERM"):
-        return Failure(f"{path} crashes the decoder ({error.signal}); encode it again, or replace or remove it.")
+    if isinstance(error, OSError):
+        why = error.strerror or type(error).__name__
+        return Failure(f"{path} was not read ({why}); see to this machine's disks.", retry=True, passing=True)
+    if isinstance(error, WorkerDiedError) and error.signal in _CRASHES:
+        why = f"the decoder crashed ({error.signal}); the next run tries it again; if it crashes always, remove it."
+        return Failure(f"{path} was not read: {why}", retry=True)
+    if isinstance(error, WorkerDiedError) and error.signal.startswith("exit"):
+        why = f"its process ended by itself ({error.signal}); what it printed says why."
+        return Failure(f"{path} was not read: {why}", retry=True, passing=True)
     why = "its process was ended from outside, most likely for lack of memory; lower compute.workers."
-    return Failure(f"{path} was not read: {why}", retry=True)
+    return Failure(f"{path} was not read: {why}", retry=True, passing=True)
