@@ -4,7 +4,8 @@ A key that is unknown, missing, of the wrong type or out of range stops the run 
 """
 
 import re
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Collection
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
@@ -18,6 +19,11 @@ FILE = "params.yaml"
 # DVC requires every declared dependency to exist: settings that DVC watches name this file instead of staying empty.
 NO_PATH = "configs/none"
 Section = TypeVar("Section")
+
+_MAX_WORKERS = 1024
+_MAX_TIME_LIMIT = 1_000_000  # seconds
+_MAX_INT = 2**31 - 1  # accepted by all libraries
+_MAX_LR = 10.0
 
 
 def require(condition: bool, key: str, value: object, expected: str) -> None:
@@ -55,6 +61,7 @@ class Dataset:
         require(0 < self.test < 1, "dataset.test", self.test, "above 0 and below 1")
         require(0 < self.val < 1, "dataset.val", self.val, "above 0 and below 1")
         require(0 <= self.max_failed <= 1, "dataset.max_failed", self.max_failed, "from 0 to 1")
+        require(self.seed >= 0, "dataset.seed", self.seed, "at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,8 +163,10 @@ class MotionNet:
         require(
             0 <= self.temporal_crop < 0.5, "motion_net.temporal_crop", self.temporal_crop, "at least 0 and below 0.5"
         )
-        require(self.lr > 0, "motion_net.lr", self.lr, "above 0")
-        require(self.weight_decay >= 0, "motion_net.weight_decay", self.weight_decay, "at least 0")
+        require(0 < self.lr <= _MAX_LR, "motion_net.lr", self.lr, f"above 0 and at most {_MAX_LR:g}")
+        allowed = 0 <= self.weight_decay <= _MAX_LR
+        require(allowed, "motion_net.weight_decay", self.weight_decay, f"from 0 to {_MAX_LR:g}")
+        require(self.seed >= 0, "motion_net.seed", self.seed, "at least 0")
         allowed = self.views[:1] == ("plain",) and len(set(self.views)) == len(self.views)
         require(allowed, "motion_net.views", list(self.views), "plain, optionally followed by flip, shift or both")
         allowed = self.flip or "flip" not in self.views
@@ -184,8 +193,9 @@ class Head:
             require(getattr(self, key) >= 1, f"head.{key}", getattr(self, key), "at least 1")
         require(0 <= self.dropout < 1, "head.dropout", self.dropout, "at least 0 and below 1")
         require(0 <= self.stream_dropout <= 1, "head.stream_dropout", self.stream_dropout, "from 0 to 1")
-        require(self.lr > 0, "head.lr", self.lr, "above 0")
-        require(self.weight_decay >= 0, "head.weight_decay", self.weight_decay, "at least 0")
+        require(0 < self.lr <= _MAX_LR, "head.lr", self.lr, f"above 0 and at most {_MAX_LR:g}")
+        allowed = 0 <= self.weight_decay <= _MAX_LR
+        require(allowed, "head.weight_decay", self.weight_decay, f"from 0 to {_MAX_LR:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,11 +207,22 @@ class Compute:
     device: Literal["cpu", "cuda", "auto"]
     engine: Literal["processes", "inline"]  # inline: in the process of the stage, for debugging
     time_limit: int  # seconds after which decoding a clip is abandoned
+    # The limits have defaults, so that older settings files still load.
+    max_pixels: int = 67_108_864  # width times height above which a clip is not decoded
+    max_frames: int = 100_000  # number of frames above which a clip is not decoded
+    max_memory: int = 4096  # MiB that decoding one clip may use
 
     def __post_init__(self) -> None:
-        require(self.workers >= 1, "compute.workers", self.workers, "at least 1")
-        require(self.threads >= 0, "compute.threads", self.threads, "at least 0")
-        require(self.time_limit >= 1, "compute.time_limit", self.time_limit, "at least 1")
+        require(1 <= self.workers <= _MAX_WORKERS, "compute.workers", self.workers, f"from 1 to {_MAX_WORKERS}")
+        require(0 <= self.threads <= _MAX_WORKERS, "compute.threads", self.threads, f"from 0 to {_MAX_WORKERS}")
+        require(self.time_limit <= _MAX_TIME_LIMIT, "compute.time_limit", self.time_limit, f"at most {_MAX_TIME_LIMIT}")
+        for key in ("time_limit", "max_pixels", "max_frames"):
+            require(getattr(self, key) >= 1, f"compute.{key}", getattr(self, key), "at least 1")
+        require(self.max_memory >= 64, "compute.max_memory", self.max_memory, "at least 64")
+
+
+# Without a params.yaml, for example for an exported recogniser.
+DEFAULT_COMPUTE = Compute(workers=2, threads=0, device="auto", engine="processes", time_limit=300)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,7 +257,8 @@ def section(kind: type[Section], name: str, given: object) -> Section:
     types = get_type_hints(kind)
     if not isinstance(given, dict):
         raise UserError(f"{FILE}: {name} is {given!r}; it must have the keys {', '.join(types)}.")
-    _check_keys(given, list(types), f"{name}.")
+    optional = {field.name for field in fields(kind) if field.default is not MISSING}  # type: ignore[arg-type]
+    _check_keys(given, list(types), f"{name}.", optional)
     return kind(**{key: _convert(types[key], f"{name}.{key}", value) for key, value in given.items()})
 
 
@@ -257,7 +279,7 @@ _RENAMED = {
 _RENAMED_VALUES = {("motion_net.arch", "grid"): "motion_histogram"}
 
 
-def _check_keys(given: dict[str, Any], known: list[str], prefix: str) -> None:
+def _check_keys(given: dict[str, Any], known: list[str], prefix: str, optional: Collection[str] = ()) -> None:
     """Raise UserError for the first renamed, unknown or missing key."""
     for key in given:
         if f"{prefix}{key}" in _RENAMED:
@@ -266,11 +288,10 @@ def _check_keys(given: dict[str, Any], known: list[str], prefix: str) -> None:
             nearest = get_close_matches(str(key), known, n=1, cutoff=0)[0]
             raise UserError(f"{FILE}: {prefix}{key} is not a setting; the nearest is {prefix}{nearest}.")
     for key in known:
-        if key not in given:
+        if key not in given and key not in optional:
             raise UserError(f"{FILE}: {prefix}{key} is missing; add it.")
 
 
-# PyYAML reads 1e-4 as text, hence the example.
 _EXPECTED = {int: "a whole number such as 256", float: "a number such as 1.0e-4", bool: "true or false", str: "text"}
 
 
@@ -296,13 +317,23 @@ def _convert(kind: Any, key: str, value: Any) -> Any:
     if get_origin(kind) is tuple:
         require(isinstance(value, list), key, value, "a list such as [plain, flip]")
         return tuple(_convert(get_args(kind)[0], key, item) for item in value)
-    accepted = (int, float) if kind is float else (kind,)
-    # isinstance would accept True as an int.
-    require(type(value) in accepted, key, value, _EXPECTED[kind])
     if kind is float:
-        require(abs(value) < float("inf"), key, value, _EXPECTED[kind])
-        return float(value)
+        return _number(key, value)
+    # isinstance would accept True as an int.
+    require(type(value) is kind, key, value, _EXPECTED[kind])
+    if kind is int:
+        require(abs(value) <= _MAX_INT, key, value, f"at most {_MAX_INT}")
     return value
+
+
+def _number(key: str, value: Any) -> float:
+    """Return a finite number. YAML reads 1e-05, as DVC and Python write it, as text, so text is accepted too."""
+    try:
+        number = float(value) if type(value) in (int, float, str) else float("nan")
+    except (ValueError, OverflowError):
+        number = float("nan")
+    require(abs(number) < float("inf"), key, value, _EXPECTED[float])
+    return number
 
 
 def _has_one_capture_group(pattern: str | None) -> bool:

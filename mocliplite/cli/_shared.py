@@ -28,7 +28,7 @@ def compute() -> params.Compute:
     try:
         return params.load().compute
     except UserError:
-        return params.USUAL_COMPUTE
+        return params.DEFAULT_COMPUTE
 
 
 def for_each(paths: Sequence[str], work: Callable[[str], None]) -> int:

@@ -7,7 +7,9 @@ name of the class folder. Everything here depends on names and contents alone, n
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, fields, replace
 from fnmatch import fnmatchcase
@@ -19,7 +21,15 @@ from mocliplite.errors import UserError
 from mocliplite.files import read_rows, write_rows
 from mocliplite.runtime.progress import progress
 
-ENDINGS = (".avi", ".mp4", ".mkv", ".mov", ".webm")
+ENDINGS = (
+    *(".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".3gp", ".3g2", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
+    *(".vob", ".wmv", ".asf", ".flv", ".f4v", ".ogv", ".divx", ".dv", ".mxf"),
+)
+SUCH_AS = f"{', '.join(ENDINGS[:5])} and others"
+# Videos too, which are not taken: FFmpeg reads few of them, or they have no time stamps.
+OTHER_ENDINGS = (
+    *(".gif", ".rm", ".rmvb", ".mod", ".tod", ".m2v", ".h264", ".264", ".h265", ".265", ".hevc", ".ivf", ".y4m"),
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,17 @@ def class_names(clips: Iterable[Clip]) -> list[str]:
     return [label for _, label in sorted({(clip.index, clip.label) for clip in clips})]
 
 
+@dataclass(frozen=True)
+class Found:
+    """What lies in the class folders."""
+
+    folders: dict[str, str]  # folder below the root by label, in order of class
+    videos: dict[str, list[str]]  # paths below the root by label, sorted
+    refused: list[str]  # a sentence for each thing that cannot be a clip and seems meant for one
+    linked: list[str]  # folders, below the root, that are links
+    untaken: int  # videos whose endings are not taken
+
+
 def find_clips(settings: params.Dataset) -> list[Clip]:
     """What `name_clips` finds, each with its size and content hash. Raises UserError for a file that cannot be read."""
     clips = {clip.path: clip for clip in name_clips(settings)}
@@ -70,13 +91,18 @@ def find_clips(settings: params.Dataset) -> list[Clip]:
 def name_clips(settings: params.Dataset) -> list[Clip]:
     """All clips below dataset.root in order of id, by their names alone: bytes is 0 and sha256 empty.
 
-    A clip is a file in a class folder, at any depth, with one of ENDINGS in any case, which dataset.include takes (see
-    `included`). Names that begin with a dot are passed over; links are followed. Raises UserError for a root, class
-    folder or file that gives no clip, for two clips of one id, and for a path that has no group.
+    Raises UserError for what `look_for_clips` refuses, two clips of one id, and a path that has no group.
     """
-    root = Path(settings.root)
-    labels = find_labels(settings)
-    paths = {path: index for index, label in enumerate(labels) for path in _videos(root, label, settings.include)}
+    found = look_for_clips(settings)
+    if found.refused:
+        raise UserError(found.refused[0])
+    return named(found, settings)
+
+
+def named(found: Found, settings: params.Dataset) -> list[Clip]:
+    """The clips of what was found, as `name_clips` gives them."""
+    root, labels = Path(settings.root), list(found.videos)
+    paths = {path: index for index, label in enumerate(labels) for path in found.videos[label]}
     ids = _ids(root, paths)
     groups = {path: _group(path, settings.group) or ids[path] for path in paths}
     return [
@@ -85,52 +111,120 @@ def name_clips(settings: params.Dataset) -> list[Clip]:
     ]
 
 
-def find_labels(settings: params.Dataset) -> list[str]:
-    """Class names in order of index: as classInd.txt numbers them where dataset.lists has it, else by name."""
+def check_classes(clips: Sequence[Clip], settings: params.Dataset) -> None:
+    """Raise UserError for a class that is alone, and for one of a single clip, which cannot be tested."""
+    counts = Counter(clip.label for clip in clips)
+    if len(counts) == 1:
+        raise UserError(f"{settings.root} has the class {next(iter(counts))} alone; add the folder of another class.")
+    for label, count in sorted(counts.items()):
+        if count == 1:
+            raise UserError(f"class {label} has a single clip, so it cannot be tested; add clips of it or remove it.")
+
+
+def look_for_clips(settings: params.Dataset) -> Found:
+    """What lies below dataset.root.
+
+    A clip is a file in a class folder, at any depth, with one of ENDINGS in any case, which dataset.include takes (see
+    `included`). Names that begin with a dot are passed over; links are followed. Raises UserError where the root is no
+    folder of class folders.
+    """
+    root, refused, linked, untaken = Path(settings.root), list[str](), list[str](), 0
+    folders = find_labels(settings)
+    videos = {}
+    for label, folder in folders.items():
+        try:
+            found = find_videos(root / folder, linked)
+            untaken += len(find_videos(root / folder, endings=OTHER_ENDINGS))
+        except UserError as error:
+            refused.append(str(error))
+            continue
+        paths = [f"{folder}/{path}" for path in found if included(f"{folder}/{path}", settings.include)]
+        odd = {path: why for path in paths if (why := _not_a_clip(root, path))}
+        refused += odd.values()
+        videos[label] = [path for path in paths if path not in odd]
+        if not paths:
+            where = f"{root / folder} has no clip ({SUCH_AS}) that dataset.include takes"
+            refused.append(f"{where}; add clips or remove it.")
+    return Found(folders, videos, refused, sorted(linked), untaken)
+
+
+def find_labels(settings: params.Dataset) -> dict[str, str]:
+    """Class folders below the root by class name, in order of index.
+
+    That is as classInd.txt numbers them where dataset.lists has it, else by name. A class is called as its folder is,
+    in the form NFC of Unicode, which macOS does not keep to: the same name is otherwise written in two ways.
+    """
     root = Path(settings.root)
     try:
         names = sorted(entry.name for entry in root.iterdir() if not entry.name.startswith("."))
     except OSError as error:
         wanted = f"cannot be read as a folder ({error.strerror}); give the folder that holds a folder a class"
         raise UserError(f"dataset.root is {root}, which {wanted}.") from None
-    labels = [name for name in names if (root / name).is_dir()]
-    loose = [name for name in names if name not in labels and _is_video(name) and included(name, settings.include)]
+    folders: dict[str, str] = {}
+    for name in names:
+        if (root / name).is_dir():
+            other = folders.setdefault(normal(name), name)
+            if other != name:
+                raise UserError(f"{root} has two class folders {normal(name)}, written differently; join them.")
+    loose = [
+        name for name in names if not (root / name).is_dir() and is_video(name) and included(name, settings.include)
+    ]
     if loose:
         raise UserError(f"{root / loose[0]} is in no class folder ({len(loose)} in all); move it into its class's.")
-    if not labels:
+    if not folders:
         raise UserError(f"{root} has no class folders; put the clips of each class into a folder of its name.")
-    return lists.order_by_class_list(labels, settings) if lists.list_format(settings) == "UCF101" else labels
+    labels = sorted(folders)
+    if lists.list_format(settings) == "UCF101":
+        labels = lists.order_by_class_list(labels, settings)
+    return {label: folders[label] for label in labels}
 
 
-def _videos(root: Path, label: str, include: str) -> list[str]:
+def find_videos(folder: Path, linked: list[str] | None = None, endings: tuple[str, ...] = ENDINGS) -> list[str]:
+    """What counts as a clip in a folder: POSIX paths below it, sorted, of files at any depth with one of the endings.
+
+    Names that begin with a dot are passed over, such as what macOS leaves beside a file on a foreign disk; links are
+    followed, and folders that are links are added to `linked`. Raises UserError for a folder that cannot be read or
+    links to one above it.
+    """
     found: list[str] = []
     seen: set[str] = set()
-    for folder, folders, names in os.walk(root / label, onerror=_refuse_unreadable, followlinks=True):
-        real = os.path.realpath(folder)
+    for here, folders, names in os.walk(folder, onerror=_refuse_unreadable, followlinks=True):
+        real = os.path.realpath(here)
         if real in seen:
-            raise UserError(f"{folder} links to a folder of its class that was read already; remove the link.")
+            raise UserError(f"{here} links to a folder that was read already; remove the link.")
         seen.add(real)
+        if linked is not None and Path(here).is_symlink():
+            linked.append(here)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        below = PurePosixPath(Path(folder).relative_to(root).as_posix())
-        found += [str(below / name) for name in names if _is_video(name)]
-    found = [path for path in found if included(path, include)]
-    if not found:
-        endings = ", ".join(ENDINGS)
-        raise UserError(f"{root / label} has no clip ({endings}) that dataset.include takes; add clips or remove it.")
-    for path in found:
-        try:
-            path.encode()
-        except UnicodeEncodeError:
-            raise UserError(f"{root}/{path!a} has a name that is not UTF-8; rename it.") from None
+        below = PurePosixPath(Path(here).relative_to(folder).as_posix())
+        found += [str(below / name) for name in names if is_video(name, endings)]
     return sorted(found)
+
+
+def _not_a_clip(root: Path, path: str) -> str:
+    """Why a path that is called like a clip cannot be one; empty where it can."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return f"{root}/{path!a} has a name that is not UTF-8; rename it."
+    whole = root / path
+    if not whole.exists():
+        return f"{whole} is a link to nothing; mend or remove it."
+    return "" if whole.is_file() else f"{whole} is no file (a pipe, a socket or a device); remove it."
 
 
 def _refuse_unreadable(error: OSError) -> None:
     raise UserError(f"{error.filename} cannot be read ({error.strerror}); mend or remove it.")
 
 
-def _is_video(name: str) -> bool:
-    return name.lower().endswith(ENDINGS) and not name.startswith(".")
+def is_video(name: str, endings: tuple[str, ...] = ENDINGS) -> bool:
+    """Whether a file of this name counts as a clip."""
+    return name.lower().endswith(endings) and not name.startswith(".")
+
+
+def normal(name: str) -> str:
+    """A name in the form by which names are compared."""
+    return unicodedata.normalize("NFC", name)
 
 
 def included(path: str, include: str) -> bool:
@@ -189,6 +283,8 @@ def _contents(root: Path, paths: list[str]) -> Iterator[tuple[str, tuple[int, st
 
 
 def _content(path: Path) -> tuple[int, str]:
+    if not path.is_file():  # a pipe would wait for a writer
+        raise UserError(f"{path} is no file; mend or remove it.")
     try:
         with path.open("rb") as file:
             return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,6 +4,7 @@ Only the lists are read here. Whether they match the clips is checked in `splits
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -123,7 +124,7 @@ def _list_files(settings: params.Dataset, pattern: str, name: str, needed: set[s
     """
     files: dict[int, dict[str, Path]] = {}
     for file in sorted(Path(settings.lists).iterdir()):
-        if match := re.fullmatch(pattern, file.name):
+        if match := re.fullmatch(pattern, unicodedata.normalize("NFC", file.name)):
             files.setdefault(int(match[2]), {})[match[1]] = file
     needed = needed.union(*files.values())
     missing = sorted(needed - set(files.get(settings.split, {})))
@@ -140,7 +141,9 @@ def _lines(file: Path) -> list[tuple[str, str]]:
         lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file} cannot be read ({error}); replace it with the original list.") from None
-    return [(f"{file} line {number}", line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+    # Compared in Unicode form NFC, like the names of folders.
+    plain = [unicodedata.normalize("NFC", line.strip()) for line in lines]
+    return [(f"{file} line {number}", line) for number, line in enumerate(plain, 1) if line]
 
 
 def _parse(pattern: re.Pattern[str], location: str, line: str, example: str) -> tuple[PurePosixPath, int | None]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from mocliplite import params
-from mocliplite.data.clips import ENDINGS, Clip, included, stem_of
+from mocliplite.data.clips import ENDINGS, Clip, check_classes, included, normal, stem_of
 from mocliplite.data.lists import Entry, read_entries
 from mocliplite.errors import UserError
 from mocliplite.files import read_rows, write_rows
@@ -45,6 +45,7 @@ def split_clips(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, Sp
     check_splits(clips, splits, settings, ("train", "test"))
     splits = split_validation(clips, splits, settings)
     check_splits(clips, splits, settings, ("train", "val", "test"))
+    check_classes(clips, settings)
     return splits
 
 
@@ -89,7 +90,7 @@ def official_split(clips: Sequence[Clip], settings: params.Dataset) -> dict[str,
     extensions are not compared, because clips may have been re-encoded to another container.
     """
     listed = _by_stem(read_entries(settings, ENDINGS))
-    stems = {stem_of(clip.path): clip for clip in sorted(clips, key=lambda clip: clip.path)}
+    stems = {normal(stem_of(clip.path)): clip for clip in sorted(clips, key=lambda clip: clip.path)}
     missing = [entry for stem, entry in listed.items() if stem not in stems and _may_include(entry, settings.include)]
     if missing:
         first = f"{missing[0].location}: {missing[0].path} is not in {settings.root}"
@@ -109,7 +110,7 @@ def _by_stem(entries: Iterable[Entry]) -> dict[str, Entry]:
     """Return the entries by path without extension. Raises UserError if a clip is listed twice."""
     by_stem: dict[str, Entry] = {}
     for entry in entries:
-        first = by_stem.setdefault(stem_of(entry.path), entry)
+        first = by_stem.setdefault(normal(stem_of(entry.path)), entry)
         if first is not entry:
             conflict = f"{entry.path} is listed for {entry.split} here and for {first.split} in {first.location}"
             raise UserError(f"{entry.location}: {conflict}; delete one of the two lines.")

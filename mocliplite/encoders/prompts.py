@@ -1,6 +1,7 @@
 """Prompt templates and class names, which users edit as text files."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def read_names(path: str | Path) -> dict[str, list[str]]:
     """
     names: dict[str, list[str]] = {}
     for number, line in _read_lines(path, "clip.names"):
-        folder, colon, rest = (part.strip() for part in line.partition(":"))
+        # In Unicode form NFC, like the names of classes: see data.clips.find_labels.
+        folder, colon, rest = (part.strip() for part in unicodedata.normalize("NFC", line).partition(":"))
         class_names = [name.strip() for name in rest.split(",")]
         if not (folder and colon and all(class_names)):
             raise UserError(f"{path}, line {number}: {line!r} is not `folder: name, other name`; correct it.")

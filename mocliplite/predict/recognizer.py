@@ -26,7 +26,7 @@ from mocliplite.runtime import crash_safe, engines
 from mocliplite.runtime.device import device
 from mocliplite.video.streams import Limits
 
-COMPUTE = params.USUAL_COMPUTE
+COMPUTE = params.DEFAULT_COMPUTE
 BATCH = 16  # clips per forward pass
 
 

@@ -1,4 +1,5 @@
 import os
+import unicodedata
 from hashlib import sha256
 from pathlib import Path
 
@@ -142,14 +143,14 @@ def test_loose_files_have_no_class():
 
 def test_class_folder_without_clips():
     put_clips("a/1.avi", "b/notes.txt")
-    endings = ".avi, .mp4, .mkv, .mov, .webm"
+    endings = ".avi, .mp4, .mkv, .mov, .webm and others"
     wanted = f"root/b has no clip ({endings}) that dataset.include takes; add clips or remove it."
     assert sentence_of(find_clips, settings_of()) == wanted
 
 
 def test_class_folder_of_which_include_takes_nothing():
     put_clips("a/1.avi", "b/2.avi")
-    endings = ".avi, .mp4, .mkv, .mov, .webm"
+    endings = ".avi, .mp4, .mkv, .mov, .webm and others"
     wanted = f"root/b has no clip ({endings}) that dataset.include takes; add clips or remove it."
     assert sentence_of(find_clips, settings_of(include="**/1.avi")) == wanted
 
@@ -171,15 +172,36 @@ def test_path_without_a_group(pattern):
 def test_broken_link():
     put_clips("a/1.avi")
     Path("root/a/2.avi").symlink_to("gone.avi")
-    wanted = "root/a/2.avi cannot be read (No such file or directory); mend or remove it."
+    wanted = "root/a/2.avi is a link to nothing; mend or remove it."
     assert sentence_of(find_clips, settings_of()) == wanted
 
 
 def test_link_in_a_circle():
     put_clips("a/1.avi")
     Path("root/a/again").symlink_to(Path("root/a").resolve())
-    wanted = "root/a/again links to a folder of its class that was read already; remove the link."
+    wanted = "root/a/again links to a folder that was read already; remove the link."
     assert sentence_of(find_clips, settings_of()) == wanted
+
+
+def test_a_pipe_is_refused_and_never_waited_for():
+    put_clips("a/1.avi")
+    os.mkfifo("root/a/2.mp4")
+    wanted = "root/a/2.mp4 is no file (a pipe, a socket or a device); remove it."
+    assert sentence_of(find_clips, settings_of()) == wanted
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_class_is_called_by_the_same_letters_however_its_folder_is_written(form):
+    put_clips(unicodedata.normalize(form, "Café/1.avi"), "Tea/2.avi")
+    put("lists", {"classInd.txt": unicodedata.normalize("NFD", "1 Café\n2 Tea\n")})
+    clips = find_clips(settings_of(lists="lists"))
+    assert [clip.label for clip in clips] == ["Caf\u00e9", "Tea"]
+    assert all(Path("root", clip.path).is_file() for clip in clips)
+
+
+def test_two_folders_of_one_name_written_differently_are_refused():
+    put_clips(*(unicodedata.normalize(form, "Café/1.avi") for form in ("NFC", "NFD")))
+    assert sentence_of(find_clips, settings_of()).startswith("root has two class folders Café, written differently")
 
 
 def test_name_that_is_not_utf8():

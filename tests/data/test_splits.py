@@ -310,3 +310,15 @@ def test_the_split_stage_writes_the_splits():
 
     assert (stage.returncode, stage.stdout, stage.stderr) == (0, "train 8, val 4, test 4\n", "")
     assert read_splits("features/splits.csv") == split_clips(clips, settings_of())
+
+
+def test_a_class_alone_is_refused_before_any_training():
+    clips = [clip for clip in subjects(6) if clip.label == "hop"]
+    wanted = "root has the class hop alone; add the folder of another class."
+    assert sentence_of(split_clips, clips, settings_of()) == wanted
+
+
+def test_a_class_of_a_single_clip_cannot_be_tested():
+    clips, settings = ucf101({"classInd.txt": "3 Sit\n", "trainlist01.txt": "Sit/1.avi 3\n"})
+    wanted = "class Sit has a single clip, so it cannot be tested; add clips of it or remove it."
+    assert sentence_of(split_clips, [*clips, clip_of("Sit/1.avi", "g2", 2)], settings) == wanted
