@@ -119,7 +119,7 @@ def _silence(container: av.container.OutputContainer, ending: str) -> av.AudioSt
     return container.add_stream(codec, rate=48000, layout="mono")
 
 
-def edited(content: bytes, edits: list[tuple[int, int]], frames: int) -> bytes:
+def edited(content: bytes, edits: list[tuple[int, int]]) -> bytes:
     """A copy of an MP4 file, its moov last, whose video track has the edits (first frame, frames)."""
     moov = content.rindex(b"moov") - 4
     tracks, at = [], moov + 8
@@ -188,11 +188,11 @@ def make(folder: Path, number: int, rng: np.random.Generator) -> Made:
     mux(path, parts, sound=bool(rng.random() < 0.3))
     content = path.read_bytes()
     if way == "edit":
-        content = edited(content, [(where, count - where)], count)
+        content = edited(content, [(where, count - where)])
     elif way == "tail":
-        content = edited(content, [(0, where)], count)
+        content = edited(content, [(0, where)])
     elif way == "two_edits":
-        content = edited(content, [(where // 2, 4), (where, count - where)], count)
+        content = edited(content, [(where // 2, 4), (where, count - where)])
     elif way == "jump":  # times start again, as where recordings are copied one after the other
         content += content
     elif way == "pad":

@@ -240,10 +240,19 @@ class Params:
 def load(path: str | Path = FILE) -> Params:
     """Read and check all sections. Raises UserError for anything that differs from the declarations above."""
     try:
-        given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run this in the project folder.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+    return parse(text, path)
+
+
+def parse(text: str, path: str | Path = FILE) -> Params:
+    """Check the text of a settings file. Raises UserError, whose message names path, as load does."""
+    try:
+        given = yaml.safe_load(text)
+    except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(given, dict):
         raise UserError(f"{path} contains no settings; copy a file from configs/.")

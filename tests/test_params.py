@@ -50,7 +50,7 @@ def test_a_complete_file_has_the_declared_settings_in_their_order(file):
 
 
 def test_keys_lists_the_settings_of_all_sections():
-    assert len(params.keys()) == 10 + 5 + 8 + 23 + 10 + 5
+    assert len(params.keys()) == 10 + 5 + 8 + 23 + 10 + 8
 
 
 @complete
@@ -89,12 +89,12 @@ ROOT = "it must be a folder that contains one folder per class"
         ("hidden: 512", "hidden: 2.0", "head.hidden is 2.0; it must be a whole number such as 256."),
         ("hidden: 512", "hidden:", "head.hidden is None; it must be a whole number such as 256."),
         ("flip: true", "flip: 1", "motion_net.flip is 1; it must be true or false."),
-        ("lr: 2.0e-3", "lr: 1e-3", "head.lr is '1e-3'; it must be a number such as 1.0e-4."),
+        ("lr: 2.0e-3", "lr: fast", "head.lr is 'fast'; it must be a number such as 1.0e-4."),
         ("lr: 2.0e-3", "lr: true", "head.lr is True; it must be a number such as 1.0e-4."),
         ("lr: 2.0e-3", "lr: .nan", "head.lr is nan; it must be a number such as 1.0e-4."),
         ("lr: 2.0e-3", "lr: .inf", "head.lr is inf; it must be a number such as 1.0e-4."),
         ("lr: 2.0e-3", "lr: -.inf", "head.lr is -inf; it must be a number such as 1.0e-4."),
-        ("lr: 2.0e-3", "lr: 0", "head.lr is 0.0; it must be above 0."),
+        ("lr: 2.0e-3", "lr: 0", "head.lr is 0.0; it must be above 0 and at most 10."),
         ("model: sample/data/clip", "model: 5", "clip.model is 5; it must be text."),
         ("cell_size: 8", "cell_size: 9", "motion.cell_size is 9; it must be 8 or 16."),
         ("cell_size: 8", "cell_size: 8.0", "motion.cell_size is 8.0; it must be 8 or 16."),
@@ -118,8 +118,8 @@ ROOT = "it must be a folder that contains one folder per class"
         ("test: 0.2 ", "test: 1 ", "dataset.test is 1.0; it must be above 0 and below 1."),
         ("folds: null", "folds: 1", "dataset.folds is 1; it must be null or at least 2."),
         ("root: sample/data/clips", "root: ''", f"dataset.root is ''; {ROOT}."),
-        ("workers: 2", "workers: 0", "compute.workers is 0; it must be at least 1."),
-        ("threads: 2", "threads: -1", "compute.threads is -1; it must be at least 0."),
+        ("workers: 2", "workers: 0", "compute.workers is 0; it must be from 1 to 1024."),
+        ("threads: 2", "threads: -1", "compute.threads is -1; it must be from 0 to 1024."),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_is_refused_with_one_sentence(old, new, wanted):

@@ -175,11 +175,17 @@ def write(path: Path, found: Findings, model: str | None) -> None:
     template = Path(TEMPLATE).read_text(encoding="utf-8")
     body = template[template.index("dataset:\n") :]
     text = "\n".join([*map(_remark, remarks), "", fill(body, settings_for(found, model))])
-    read = yaml.safe_load(text)
-    if read["dataset"]["root"] != found.root:
+    if params.parse(text, path).dataset.root != found.root or not _is_text(found.root):
         raise UserError(f"{found.root!a} cannot be written as YAML; rename the folder.")
     write_text(path, text)
-    params.load(path)
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name is UTF-8."""
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _remark(text: str) -> str:

@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--top", type=positive_int, default=5, help="number of classes to print (5)")
     add("--json", action="store_true", help="print one JSON list")
     add_model(parser)
-    add("--time-limit", type=positive_int, metavar="SECONDS", help="of decoding one clip (compute.time_limit, else 300)")
+    add(
+        "--time-limit", type=positive_int, metavar="SECONDS", help="of decoding one clip (compute.time_limit, else 300)"
+    )
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="device of the networks (auto)")
 
 

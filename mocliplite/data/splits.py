@@ -39,13 +39,13 @@ def read_splits(path: str | Path) -> dict[str, Split]:
 def split_clips(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, Split]:
     """Return the split of each clip by id: test from official lists or by groups, then validation from train.
 
-    Raises UserError if the result fails check_splits.
+    Raises UserError if there is one class only, a class with one clip, or if the result fails check_splits.
     """
+    check_classes(clips, settings)
     splits = split_by_group(clips, settings) if settings.lists == params.NO_PATH else official_split(clips, settings)
     check_splits(clips, splits, settings, ("train", "test"))
     splits = split_validation(clips, splits, settings)
     check_splits(clips, splits, settings, ("train", "val", "test"))
-    check_classes(clips, settings)
     return splits
 
 

@@ -61,8 +61,8 @@ def _failure(path: str, error: Exception, compute: Compute) -> Failure:
     if isinstance(error, MachineError):
         return Failure(str(error), retry=True, passing=not isinstance(error, LimitError))
     if isinstance(error, TimeoutError):
-        why = f"took longer than compute.time_limit, {compute.time_limit} s; raise that, or replace or remove it."
-        return Failure(f"{path} {why}", retry=True)
+        limit = f"compute.time_limit, {compute.time_limit} s (of predict: --time-limit)"
+        return Failure(f"{path} took longer than {limit}; raise that, or replace or remove it.", retry=True)
     if isinstance(error, OSError):
         why = error.strerror or type(error).__name__
         return Failure(f"{path} was not read ({why}); see to this machine's disks.", retry=True, passing=True)

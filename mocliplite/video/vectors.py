@@ -133,10 +133,24 @@ def _own(clip: Opened, coded: Coded, count_b: bool) -> Vectors | None:
     if seen.interlaced and (codec == "h264" or (codec == "mpeg2video" and mpeg2.has_fields(coded.packets))):
         return _encoded(clip, coded, AUTO)
     seen.lost += coded.lost
+    if seen.interlaced and codec == "mpeg4":
+        _halve_fields(seen.blocks.all())
     if counted and not _insert_b(seen, counted):
         return None
     times = times_of(clip, coded, None if counted else seen.numbers, len(seen.kinds))
     return _vectors(clip.info, False, seen, times, _references(codec, seen, coded.packets, clip.decoder.extradata))
+
+
+def _halve_fields(blocks: np.ndarray) -> None:
+    """Bring the vectors of MPEG-4's field blocks to the height of the frame.
+
+    Only blocks predicted by fields are 16 wide and 8 high there. libavcodec counts their motion in lines of the frame
+    already, and doubles it once more for export.
+    """
+    fields = (blocks["w"] == 16) & (blocks["h"] == 8)
+    blocks["motion_y"][fields] //= 2
+    down = blocks["src_y"][fields] - blocks["dst_y"][fields]
+    blocks["src_y"][fields] = blocks["dst_y"][fields] + down // 2
 
 
 def _encoded(clip: Opened, coded: Coded, reencode: Reencode) -> Vectors:

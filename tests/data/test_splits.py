@@ -100,10 +100,11 @@ def test_a_group_in_two_splits_of_official_lists_is_refused():
 
 
 def test_a_class_with_test_clips_only_is_refused():
-    clips, settings = ucf101({"classInd.txt": "3 Sit\n", "testlist01.txt": "Sit/1.avi\n"})
+    clips, settings = ucf101({"classInd.txt": "3 Sit\n", "testlist01.txt": "Sit/1.avi\nSit/2.avi\n"})
     advice = "add clips to it, or change dataset.split, seed or val, or the lists."
-    wanted = f"class Sit has no train clip (test 1); {advice}"
-    assert sentence_of(split_clips, [*clips, clip_of("Sit/1.avi", "g1", 2)], settings) == wanted
+    wanted = f"class Sit has no train clip (test 2); {advice}"
+    sitting = [clip_of(f"Sit/{number}.avi", "g1", 2) for number in (1, 2)]
+    assert sentence_of(split_clips, [*clips, *sitting], settings) == wanted
 
 
 def test_hmdb51_validation_clips_are_taken_from_train():
@@ -242,8 +243,8 @@ def test_the_fraction_in_the_advice_is_accepted(fraction):
 
 
 def test_a_class_with_one_group_that_is_for_test_is_refused():
-    clips = [*subjects(4), clip_of("wave/s1_0.avi", "s1", 2)]
-    wanted = "class wave has no train clip (test 1); add clips to it, or change dataset.split, seed or val."
+    clips = [*subjects(4), *(clip_of(f"wave/s1_{number}.avi", "s1", 2) for number in (0, 1))]
+    wanted = "class wave has no train clip (test 2); add clips to it, or change dataset.split, seed or val."
     assert sentence_of(split_clips, clips, settings_of(folds=4, val=0.33)) == wanted
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from builders import PLAIN, sentence_of
 from footage import CLIPS, EYE_MAKEUP, UT_INTERACTION, encode, moving, real
-from test_motion import read_by_hand, vector
+from test_motion_field import read_by_hand, vector
 
 from mocliplite.motion import extraction
 from mocliplite.motion.field import MISSING
