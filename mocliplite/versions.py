@@ -5,6 +5,6 @@ no value. Raise a version when an edit changes values: it is part of every finge
 parameter. tests/test_versions.py fails if this code has changed and the recorded digest has not.
 """
 
-MOTION = 2  # packages video and motion, stages/motion.py
-KEYFRAMES = 2  # packages video and encoders, stages/keyframes.py
+MOTION = 3  # packages video and motion, stages/motion.py
+KEYFRAMES = 3  # packages video and encoders, stages/keyframes.py
 MOTION_NET = 1  # package motion_net, stages/train_motion.py and stages/embed_motion.py

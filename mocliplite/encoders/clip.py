@@ -6,6 +6,7 @@ transformers and torch are imported where a model is loaded, so that a stage wit
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +16,20 @@ import numpy as np
 
 from mocliplite import params, versions
 from mocliplite.errors import UserError
+from mocliplite.files import write_text
 
 if TYPE_CHECKING:
     from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 
 _NEEDED = ("config.json", "preprocessor_config.json")
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+# In the order of preference; an index names the several files that hold the weights together.
+_WEIGHTS = (
+    *("model.safetensors", "model.safetensors.index.json"),
+    *("pytorch_model.bin", "pytorch_model.bin.index.json"),
+)
+# Beside weights that were pickled and are safetensors now: both digests, so that they are still known for the same.
+_CONVERTED = "converted.json"
 
 
 @dataclass(frozen=True)
@@ -71,15 +79,12 @@ def at_hand(model: str, revision: str | None) -> bool:
 
 def describe(model: str, revision: str | None, folder: Path) -> dict[str, Any]:
     """What decides the embeddings, for fingerprints and provenance. Reads files only, imports nothing heavy."""
-    weights = next(folder / name for name in _WEIGHTS if (folder / name).is_file())
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     # The same weights say something else under another activation or number of heads.
     config = hashlib.sha256((folder / "config.json").read_bytes()).hexdigest()
     return {
         "model": model,
         "revision": revision,
-        "weights": digest,
+        "weights": _origin(folder),
         "config": config,
         "preprocessing": _read_json(folder / "preprocessor_config.json"),
         "version": versions.KEYFRAMES,
@@ -97,11 +102,58 @@ def locate_same(used: dict[str, Any], beside: Path | None = None) -> Path:
     return folder
 
 
-def files_of(folder: Path) -> list[Path]:
-    """The files of a checkpoint that loading needs."""
-    weights = next(folder / name for name in _WEIGHTS if (folder / name).is_file())
+def copy_checkpoint(folder: Path, out: Path) -> None:
+    """Copy what loading needs into a folder; weights that are pickled become safetensors, which run no code."""
+    out.mkdir()
+    weights = weight_files(folder)
+    pickled = [path for path in weights if path.suffix != ".safetensors"]
     texts = [path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".txt")]
-    return [weights, *texts]
+    for path in [*texts, *(weights if not pickled else [])]:
+        if not (pickled and path.name.endswith(".index.json")):
+            shutil.copyfile(path, out / path.name)
+    if pickled:
+        import torch
+        from safetensors.torch import save_file
+
+        tensors = {}
+        for path in pickled:
+            tensors |= torch.load(path, map_location="cpu", weights_only=True)
+        held = {name: value.clone().contiguous() for name, value in tensors.items()}
+        save_file(held, out / _WEIGHTS[0], metadata={"format": "pt"})
+        write_text(out / _CONVERTED, json.dumps({"from": _digest(weights), "to": _digest([out / _WEIGHTS[0]])}))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold a checkpoint's weights, sorted. Raises UserError for an index that names files not there."""
+    first = next(folder / name for name in _WEIGHTS if (folder / name).is_file())
+    if first.suffix != ".json":
+        return [first]
+    places = _read_json(first).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise UserError(f"{first} names no files of weights; get the checkpoint again.")
+    paths = sorted({folder / str(name) for name in places.values()})
+    for path in paths:
+        if path.parent != folder or not path.is_file():
+            raise UserError(f"{first} names {path.name}, which is not in {folder}; get the checkpoint again.")
+    return paths
+
+
+def _digest(paths: Sequence[Path]) -> str:
+    """Hex digest of a file, or of the digests of several."""
+    found = []
+    for path in paths:
+        with path.open("rb") as file:
+            found.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest()
+
+
+def _origin(folder: Path) -> str:
+    """The digest of a checkpoint's weights, or of those that they were converted from."""
+    digest = _digest(weight_files(folder))
+    if (folder / _CONVERTED).is_file():
+        told = _read_json(folder / _CONVERTED)
+        return str(told.get("from")) if told.get("to") == digest else digest
+    return digest
 
 
 def cost(folder: Path) -> dict[str, int]:
@@ -147,13 +199,27 @@ def load_clip(folder: Path, compute: params.Compute) -> Clip:
     lacking = sorted(report["missing_keys"])
     if lacking:
         raise UserError(f"{folder} lacks {len(lacking)} of a CLIP's weights, such as {lacking[0]}; get it again.")
-    size, cut = model.config.vision_config.image_size, processor.crop_size
-    if (cut["height"], cut["width"]) != (size, size):
+    if processor.crop_size is None:
+        processor.do_center_crop = False
+    size, (height, width) = model.config.vision_config.image_size, _input_size(folder, processor)
+    if (height, width) != (size, size):
         raise UserError(
-            f"{folder}: preprocessor_config.json cuts {cut['width']}x{cut['height']} pixels, but config.json wants "
-            f"{size}x{size}; get it again."
+            f"{folder}: preprocessor_config.json cuts {width}x{height} pixels, but config.json wants {size}x{size}; "
+            "get it again."
         )
     return Clip(model.eval().to(device(compute)), processor, tokenizer)
+
+
+def _input_size(folder: Path, processor: "CLIPImageProcessorPil") -> tuple[int, int]:
+    """Height and width of what the preprocessing makes of a picture that is wider than high."""
+    from PIL import Image
+
+    try:
+        pixels = processor(images=[Image.new("RGB", (640, 480))], return_tensors="np")["pixel_values"]
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{folder}: preprocessor_config.json cannot be used ({reason}); get it again.") from None
+    return pixels.shape[2], pixels.shape[3]
 
 
 def preprocess(clip: Clip, images: Sequence[np.ndarray]) -> np.ndarray:
@@ -234,6 +300,11 @@ def _lacking(folder: Path) -> str:
     lacking = [name for name in _NEEDED if not (folder / name).is_file()]
     if not any((folder / name).is_file() for name in _WEIGHTS):
         lacking.append(_WEIGHTS[0])
+    else:
+        try:
+            weight_files(folder)
+        except UserError:
+            lacking.append("some of its files of weights")
     if not (folder / "tokenizer.json").is_file() and not (folder / "vocab.json").is_file():
         lacking.append("tokenizer.json")
     return ", ".join(lacking)
@@ -279,6 +350,8 @@ def _from_hub(model: str, revision: str | None) -> Path | None:
         # Asked once before the download, which would knock five times at a hub that cannot be reached.
         listed = HfApi().model_info(model, revision=revision, timeout=10).siblings or []
         weights = next((name for name in _WEIGHTS if name in {file.rfilename for file in listed}), _WEIGHTS[0])
+        # Those that an index names are called model-00001-of-00002.safetensors and so on.
+        weights = weights.replace(".safetensors.index.json", "-*.safetensors").replace(".bin.index.json", "-*.bin")
         folder = Path(snapshot_download(model, revision=revision, allow_patterns=["*.json", "*.txt", weights]))
     except (RepositoryNotFoundError, RevisionNotFoundError):
         raise UserError(f"params.yaml: the hub has no model {model!r} at this revision; check both.") from None

@@ -1,6 +1,5 @@
 """Export: one folder with everything that prediction needs, for machines without the pipeline and its data."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +78,7 @@ def export(folder: str | Path, with_clip: bool, models: str | Path = "models") -
     texts = {name: prompts.arrays[name].tolist() for name in ("classes", "templates")}
     checkpoint.save(out / "prompts", arrays, texts)
     if copies_clip:
-        (out / "clip").mkdir()
-        for file in clip.files_of(clip_folder):
-            shutil.copyfile(file, out / "clip" / file.name)
+        clip.copy_checkpoint(clip_folder, out / "clip")
     write_text(out / "README.md", card)
 
 

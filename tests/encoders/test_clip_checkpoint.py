@@ -538,3 +538,77 @@ def test_the_real_clip_embeds_texts_as_published(golden):
     assert man[:5] == pytest.approx(published["a photo of a man"]["first5"], abs=published["atol"])
     sums = [published[text]["sum"] for text in ("a photo of a man", "a photo of a woman")]
     assert [man.sum(), woman.sum()] == pytest.approx(sums, abs=published["atol"] * 20)
+
+
+# Weights in several files, and pickled ones
+
+
+def in_parts(folder, ending):
+    """Rewrite a checkpoint's weights as two files and an index."""
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    stem = "model" if ending == "safetensors" else "pytorch_model"
+    names = sorted(weights)
+    places = {}
+    for number, part in enumerate((names[::2], names[1::2]), 1):
+        name = f"{stem}-{number:05d}-of-00002.{ending}"
+        places |= dict.fromkeys(part, name)
+        held = {key: weights[key] for key in part}
+        if ending == "safetensors":
+            save_file(held, folder / name, metadata={"format": "pt"})
+        else:
+            torch.save(held, folder / name)
+    index = {"metadata": {}, "weight_map": places}
+    (folder / f"{stem}.{ending}.index.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "bin"])
+def test_weights_in_several_files_are_those_of_one(copy, loaded, ending):
+    in_parts(copy, ending)
+    assert clip.locate("copy", None) == copy
+    ours = clip.load_clip(copy, COMPUTE).model.state_dict()
+    assert all(torch.equal(value, ours[name]) for name, value in loaded.model.state_dict().items())
+    whole = clip.describe("m", None, copy)["weights"]
+    (part, *_) = clip.weight_files(copy)
+    part.write_bytes(part.read_bytes() + b" ")
+    assert clip.describe("m", None, copy)["weights"] != whole
+
+
+def test_a_part_of_the_weights_that_is_missing_is_named(copy):
+    in_parts(copy, "safetensors")
+    (copy / "model-00002-of-00002.safetensors").unlink()
+    assert "lacks some of its files of weights" in sentence_of(clip.locate, "copy", None)
+    wanted = "copy/model.safetensors.index.json names model-00002-of-00002.safetensors, which is not in copy; get"
+    assert sentence_of(clip.weight_files, copy).startswith(wanted)
+
+
+@pytest.mark.parametrize("parts", [False, True])
+@pytest.mark.parametrize("ending", ["safetensors", "bin"])
+def test_what_is_copied_is_safetensors_and_known_for_the_same(copy, loaded, ending, parts):
+    if parts:
+        in_parts(copy, ending)
+    elif ending == "bin":
+        torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
+        (copy / "model.safetensors").unlink()
+    out = copy.parent / "out"
+    clip.copy_checkpoint(copy, out)
+    assert {path.suffix for path in out.iterdir()} <= {".safetensors", ".json", ".txt"}
+    described = clip.describe("m", None, copy)
+    assert clip.locate_same(described, out) == out
+    ours = clip.load_clip(out, COMPUTE).model.state_dict()
+    assert all(torch.equal(value, ours[name]) for name, value in loaded.model.state_dict().items())
+
+
+@pytest.mark.parametrize("crop", [True, False])
+def test_preprocessing_that_cuts_nothing_off(copy, crop):
+    settings = {**HUB_PREPROCESSING, "crop_size": None, "do_center_crop": crop, "size": {"height": 224, "width": 224}}
+    (copy / "preprocessor_config.json").write_text(json.dumps(settings))
+    model = clip.load_clip(copy, COMPUTE)
+    assert clip.preprocess(model, [np.zeros((48, 64, 3), np.uint8)]).shape == (1, 3, 224, 224)
+
+
+def test_preprocessing_without_a_cut_that_leaves_another_shape_is_refused(copy):
+    settings = {**HUB_PREPROCESSING, "crop_size": None, "size": {"shortest_edge": 224}}
+    (copy / "preprocessor_config.json").write_text(json.dumps(settings))
+    wanted = "copy: preprocessor_config.json cuts 298x224 pixels, but config.json wants 224x224; get it again."
+    assert sentence_of(clip.load_clip, copy, COMPUTE) == wanted

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from builders import CHECKOUT, put
+from builders import CHECKOUT, put, sentence_of
 from footage import encode, moving, overwritten
 
 from mocliplite import params
 from mocliplite.data.clips import find_clips, write_clips
+from mocliplite.errors import MachineError
 from mocliplite.store import stores
 from stages import motion as stage
 
@@ -72,17 +73,41 @@ def test_a_crash_of_the_decoder_is_recorded_and_the_run_continues(monkeypatch):
     extract(workers=1)
     store = stores.open_store(stage.FOLDER)
     failure = store.failures["walk__3"]
-    assert failure.reason.startswith("root/walk/3.avi crashes the decoder (SIGSEGV)")
-    assert failure.retry is False
+    assert failure.reason.startswith("root/walk/3.avi was not read: the decoder crashed (SIGSEGV)")
+    assert failure.retry is True
     assert "walk__4" in store.ids
+
+
+def test_what_the_machine_failed_at_ends_the_stage_and_is_had_by_the_next_run(monkeypatch):
+    put_footage()
+    monkeypatch.setattr(stage, "record", failing_record)
+    Path("disk").touch()
+    sentence = sentence_of(lambda: extract(workers=1))
+    head, row = sentence.splitlines()
+    assert head.startswith("motion: 1 of 9 clips were not read, and the machine is at fault; the others are kept.")
+    assert row == "  walk__3: root/walk/3.avi could not be read (Stale file handle)"
+    assert stores.open_store(stage.FOLDER).failures["walk__3"].retry
+    Path("disk").unlink()
+    before = {path.name: path.stat().st_mtime_ns for path in Path(stage.FOLDER).glob("*.h5")}
+    extract(workers=1)
+    opened = stores.open_store(stage.FOLDER)
+    assert "walk__3" in opened.ids
+    after = {path.name: path.stat().st_mtime_ns for path in Path(stage.FOLDER).glob("*.h5")}
+    assert sum(after[name] != before[name] for name in after) == 1
 
 
 real_record = stage.record
 
 
-def crashing_record(path, source, settings):
+def crashing_record(path, source, settings, limits):
     if path.endswith("/3.avi"):
         import ctypes
 
         ctypes.string_at(0)
-    return real_record(path, source, settings)
+    return real_record(path, source, settings, limits)
+
+
+def failing_record(path, source, settings, limits):
+    if path.endswith("/3.avi") and Path("disk").exists():
+        raise MachineError(f"{path} could not be read (Stale file handle)")
+    return real_record(path, source, settings, limits)
