@@ -45,7 +45,7 @@ class Failure:
 
     reason: str
     retry: bool = False
-    passing: bool = field(default=False, compare=False)
+    transient: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return self.reason

@@ -16,7 +16,7 @@ from mocliplite.errors import Failure, run
 from mocliplite.runtime import arguments, crash_safe, engines
 from mocliplite.runtime.progress import progress
 from mocliplite.store import shards, stores
-from mocliplite.store.failures import check_failed, check_passing
+from mocliplite.store.failures import check_failed, check_transient
 from mocliplite.video import keyframes
 from mocliplite.video.streams import Limits
 
@@ -84,7 +84,7 @@ def main() -> None:
             bar.set_postfix(computed=computed, failed=failed, refresh=False)
             bar.update(len(ids) - new)
     failures = stores.open_store(FOLDER).failures
-    check_passing(failed_now, len(clips), "keyframes")
+    check_transient(failed_now, len(clips), "keyframes")
     check_failed(failures, len(clips), settings.dataset.max_failed, "keyframes")
 
 

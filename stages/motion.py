@@ -16,7 +16,7 @@ from mocliplite.motion import extraction
 from mocliplite.runtime import arguments, crash_safe, engines
 from mocliplite.runtime.progress import progress
 from mocliplite.store import shards, stores
-from mocliplite.store.failures import check_failed, check_passing
+from mocliplite.store.failures import check_failed, check_transient
 from mocliplite.video.streams import Limits
 
 FOLDER = "features/motion"
@@ -44,13 +44,13 @@ def main() -> None:
     failed = computed = 0
     machine: dict[str, Failure] = {}
     with stores.updating(FOLDER, "motion"), progress("motion", len(clips), "clip") as bar:
-        for part, new, lost, passing in engines.map_shards(extract, parts, settings.compute):
+        for part, new, lost, transient in engines.map_shards(extract, parts, settings.compute):
             computed, failed = computed + new, failed + lost
-            machine |= passing
+            machine |= transient
             bar.set_postfix(computed=computed, failed=failed, refresh=False)
             bar.update(len(part.clips))
     failures = stores.open_store(FOLDER).failures
-    check_passing(machine, len(clips), "motion")
+    check_transient(machine, len(clips), "motion")
     check_failed(failures, len(clips), settings.dataset.max_failed, "motion")
 
 
@@ -66,16 +66,16 @@ def extract(part: Part) -> tuple[Part, int, int, dict[str, Failure]]:
     path = stores.shard_path(FOLDER, part.number)
     guarded = crash_safe.crash_safe(record, part.settings.compute)
 
-    passing: dict[str, Failure] = {}
+    transient: dict[str, Failure] = {}
 
     def compute(ids: list[str]) -> dict[str, shards.Record | Failure]:
         limits = Limits.of(part.settings.compute)
         found = {clip_id: guarded(paths[clip_id], sources[clip_id], part.settings.motion, limits) for clip_id in ids}
-        passing.update({key: one for key, one in found.items() if isinstance(one, Failure) and one.passing})
+        transient.update({key: one for key, one in found.items() if isinstance(one, Failure) and one.transient})
         return found
 
     new, failed = shards.update_shard(path, "motion", cache_key, wanted, compute, part.retry_failed)
-    return part, new, failed, passing
+    return part, new, failed, transient
 
 
 def record(path: str, source: str, settings: params.Motion, limits: Limits) -> shards.Record:

@@ -115,7 +115,7 @@ def copy_checkpoint(folder: Path, out: Path) -> None:
         import torch
         from safetensors.torch import save_file
 
-        tensors = {}
+        tensors: dict[str, torch.Tensor] = {}
         for path in pickled:
             tensors |= torch.load(path, map_location="cpu", weights_only=True)
         held = {name: value.clone().contiguous() for name, value in tensors.items()}

@@ -51,7 +51,7 @@ def field_of(path: str | Path, read: Vectors, settings: Motion) -> Field:
         kinds = read.kinds
     way = read.orientation
     grid = _upright(_coarser(grid, settings.cell_size), way)
-    width, height = (read.info.width, read.info.height)[:: -1 if way.lies else 1]
+    width, height = (read.info.width, read.info.height)[:: -1 if way.swaps_axes else 1]
     return Field(
         vectors=grid,
         kind=np.array([KIND_CODES[kind] for kind in kinds], dtype=np.uint8),
@@ -64,7 +64,7 @@ def field_of(path: str | Path, read: Vectors, settings: Motion) -> Field:
         damaged=share,
         reencoded=read.reencoded,
         interlaced=read.interlaced,
-        pixel_aspect=1 / read.info.pixel_aspect if way.lies else read.info.pixel_aspect,
+        pixel_aspect=1 / read.info.pixel_aspect if way.swaps_axes else read.info.pixel_aspect,
     )
 
 

@@ -59,18 +59,18 @@ def call_crash_safe(function: Callable[..., Outcome], compute: Compute, path: st
 def _failure(path: str, error: Exception, compute: Compute) -> Failure:
     """Of the machine: tried again by the next run. One that may pass by itself also ends this run with a sentence."""
     if isinstance(error, MachineError):
-        return Failure(str(error), retry=True, passing=not isinstance(error, LimitError))
+        return Failure(str(error), retry=True, transient=not isinstance(error, LimitError))
     if isinstance(error, TimeoutError):
         limit = f"compute.time_limit, {compute.time_limit} s (of predict: --time-limit)"
         return Failure(f"{path} took longer than {limit}; raise that, or replace or remove it.", retry=True)
     if isinstance(error, OSError):
         why = error.strerror or type(error).__name__
-        return Failure(f"{path} was not read ({why}); see to this machine's disks.", retry=True, passing=True)
+        return Failure(f"{path} was not read ({why}); see to this machine's disks.", retry=True, transient=True)
     if isinstance(error, WorkerDiedError) and error.signal in _CRASHES:
         why = f"the decoder crashed ({error.signal}); the next run tries it again; if it crashes always, remove it."
         return Failure(f"{path} was not read: {why}", retry=True)
     if isinstance(error, WorkerDiedError) and error.signal.startswith("exit"):
         why = f"its process ended by itself ({error.signal}); what it printed says why."
-        return Failure(f"{path} was not read: {why}", retry=True, passing=True)
+        return Failure(f"{path} was not read: {why}", retry=True, transient=True)
     why = "its process was ended from outside, most likely for lack of memory; lower compute.workers."
-    return Failure(f"{path} was not read: {why}", retry=True, passing=True)
+    return Failure(f"{path} was not read: {why}", retry=True, transient=True)

@@ -22,7 +22,9 @@ def check_transient(failed: Mapping[str, Failure], total: int, stage: str) -> No
     """
     transient = {clip_id: failure for clip_id, failure in failed.items() if failure.transient}
     if transient:
-        head = f"{stage}: {len(transient)} of {total} clips were not read because the machine failed; all others are kept."
+        head = (
+            f"{stage}: {len(transient)} of {total} clips were not read because the machine failed; all others are kept."
+        )
         raise UserError("\n".join([f"{head} Run `dvc repro` again to try only these:", *_listed(transient)]))
 
 

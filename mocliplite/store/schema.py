@@ -53,9 +53,9 @@ _TITLES = {
 _ATTRIBUTES = """\
 Attributes of the group: `fps`, `width`, `height` (pixels), `codec`, `clipped` (number of components clipped to +-127),
 `damaged` (fraction of frames that do not decode completely), `reencoded` (whether the clip was re-encoded before its
-vectors were read), `interlaced` (whether frames are coded as two fields), `pixel_aspect` (pixel aspect ratio: width of a
-pixel divided by its height), `source` (SHA-256 of the video file). Next to the groups, `frames` int64 [N] and `size`
-int64 [N, 2] (height, width in pixels) describe each clip without reading it.
+vectors were read), `interlaced` (whether frames are coded as two fields), `pixel_aspect` (width of a pixel divided by
+its height), `source` (SHA-256 of the video file). Next to the groups, `frames` int64 [N] and `size` int64 [N, 2]
+(height, width in pixels) describe each clip without reading it.
 
 """
 _MOTION_EXAMPLE = """for path in sorted(glob.glob("*.h5")):

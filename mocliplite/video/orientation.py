@@ -15,7 +15,7 @@ class Orientation:
     turns: int = 0
 
     @property
-    def lies(self) -> bool:
+    def swaps_axes(self) -> bool:
         """Whether width and height change places."""
         return self.turns % 2 == 1
 

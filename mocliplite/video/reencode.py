@@ -54,10 +54,10 @@ def reencoded(clip: Opened, coded: Coded, wanted: Reencode) -> Reencoded:
         made.numbers.append(frame.pts)
         made.damaged.append(frame.is_corrupt)
         made.interlaced |= frame.interlaced_frame
-        frame, lies = _upright(frame)
+        frame, swaps_axes = _upright(frame)
         if encoder is None:
             encoder = _encoder(wanted, wanted.size or (frame.width, frame.height))
-            aspect = 1 / clip.info.pixel_aspect if lies else clip.info.pixel_aspect
+            aspect = 1 / clip.info.pixel_aspect if swaps_axes else clip.info.pixel_aspect
             made.pixel_aspect = aspect * (frame.width * encoder.height) / (frame.height * encoder.width)
         picture = scale.reformat(frame, encoder.width, encoder.height, "yuv420p", interpolation="BICUBIC")
         picture.pts, picture.time_base = len(made.numbers) - 1, encoder.time_base
@@ -80,7 +80,7 @@ def _upright(frame: av.VideoFrame) -> tuple[av.VideoFrame, bool]:
         whole = av.VideoFrame.from_ndarray(field_, format="rgb24").reformat(frame.width, frame.height, "rgb24")
     if way == PLAIN:
         return whole, False
-    return av.VideoFrame.from_ndarray(way.upright(whole.to_ndarray(format="rgb24")), format="rgb24"), way.lies
+    return av.VideoFrame.from_ndarray(way.upright(whole.to_ndarray(format="rgb24")), format="rgb24"), way.swaps_axes
 
 
 def _encoder(wanted: Reencode, size: tuple[int, ...]) -> VideoCodecContext:

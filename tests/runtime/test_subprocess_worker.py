@@ -69,7 +69,7 @@ def test_a_function_answers_from_a_process_that_is_kept(call):
 def test_a_crash_is_told_and_tried_again_and_the_next_clip_is_read(call, how, name):
     why = f"the decoder crashed ({name}); the next run tries it again; if it crashes always, remove it."
     found = call("a.avi", how)
-    assert (found, found.passing) == (Failure(f"a.avi was not read: {why}", retry=True), False)
+    assert (found, found.transient) == (Failure(f"a.avi was not read: {why}", retry=True), False)
     assert call("b.avi")[0] == "b.avi"
 
 
@@ -89,7 +89,7 @@ ENDED = "its process was ended from outside, most likely for lack of memory; low
 )
 def test_what_the_machine_does_is_no_fault_of_the_clip_and_ends_the_stage(call, how, why):
     found = call("a.avi", how)
-    assert (found, found.passing) == (Failure(why, retry=True), True)
+    assert (found, found.transient) == (Failure(why, retry=True), True)
     assert call("b.avi")[0] == "b.avi"
 
 
