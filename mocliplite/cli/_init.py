@@ -10,6 +10,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from mocliplite import params
 from mocliplite.cli import _clip_source
@@ -207,12 +208,17 @@ def fill(template: str, values: Mapping[str, object]) -> str:
         section, _, name = key.partition(".")
         if name not in filled[section]:
             raise KeyError(f"the template has no {key}")
-        filled[section][name] = CommentedSeq(value) if isinstance(value, list) else value
+        filled[section][name] = CommentedSeq(value) if isinstance(value, list) else _quoted(value)
         if isinstance(value, list):
             filled[section][name].fa.set_flow_style()
     text = io.StringIO()
     yaml.dump(filled, text)
     return text.getvalue()
+
+
+def _quoted(value: object) -> object:
+    """Quote text with control characters or unusual line ends, which YAML preserves only as escape sequences."""
+    return DoubleQuotedScalarString(value) if isinstance(value, str) and not value.isprintable() else value
 
 
 def _represent_null(representer: RoundTripRepresenter, _: None) -> object:

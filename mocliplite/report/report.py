@@ -47,7 +47,8 @@ def write(out: str | Path) -> list[str]:
     metrics = {name: read_json(f"metrics/{name}.json") for name in ("eval", "cost", "data", "motion")}
     clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
     predictions = predict_test_clips()
-    parts, missing = gallery(predictions, clips, params.load())
+    settings = params.load()
+    parts, missing = gallery(predictions, clips, settings.dataset.root, settings.compute)
     html.write(
         out,
         "report.html",
@@ -73,7 +74,7 @@ def write(out: str | Path) -> list[str]:
 
 
 def gallery(
-    predictions: Predictions, clips: Mapping[str, Clip], settings: params.Params
+    predictions: Predictions, clips: Mapping[str, Clip], root: str, compute: params.Compute = params.DEFAULT_COMPUTE
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the two parts of the gallery, and a sentence for each clip of it that cannot be drawn.
 
@@ -93,8 +94,7 @@ def gallery(
         for row in [row for row in order if mask[row]][:GALLERY]:
             clip = clips[predictions.ids[row]]
             try:
-                path = f"{settings.dataset.root}/{clip.path}"
-                drawn = call_crash_safe(overlay.overlay, settings.compute, path, Limits.of(settings.compute))
+                drawn = call_crash_safe(overlay.overlay, compute, f"{root}/{clip.path}", Limits.of(compute))
                 image = html.picture(drawn)
             except UserError as error:
                 missing.append(str(error))

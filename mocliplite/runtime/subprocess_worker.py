@@ -52,7 +52,7 @@ class SubprocessWorker(Generic[Inputs, Outcome]):
         """function(*arguments, **named), over there."""
         if self._process is None:
             self._start()
-        self._send((arguments, named))
+        self._send((str(Path.cwd()), arguments, named))
         returned, value = self._answer(self._time_limit)
         if not returned:
             raise value
@@ -162,8 +162,9 @@ def serve() -> None:
             return
         _reply(answers, (True, ""))
         while True:
-            arguments, named = pickle.load(questions)
+            folder, arguments, named = pickle.load(questions)
             try:
+                os.chdir(folder)  # arguments may be relative paths, and the caller may have changed its folder
                 answer = True, function(*arguments, **named)
             except Exception as error:  # noqa: BLE001  raised again where the call was made
                 answer = False, error

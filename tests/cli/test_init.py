@@ -1,5 +1,6 @@
 """Settings for somebody's own clips."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -206,3 +207,84 @@ def test_real_footage_is_grouped_by_its_sequences(monkeypatch):
     assert found.without == []
     assert found.warnings == []
     assert found.stops == []
+
+
+# Odd folders
+
+
+@pytest.fixture
+def plain(folder):
+    """A project folder with two classes of 60 clips in all, every one with motion vectors."""
+    put(".", {"configs/folder.yaml": (CHECKOUT / "configs/folder.yaml").read_text(), "configs/none": ""})
+    encode("one.mp4", moving(frames=4, size=(32, 48)))
+    for label in ("hop", "run"):
+        Path("clips", label).mkdir(parents=True)
+        for number in range(30):
+            shutil.copy("one.mp4", Path("clips", label, f"{number}.mp4"))
+
+
+def test_one_odd_file_does_not_change_the_settings_of_all(plain):
+    encode("clips/hop/picture.mov", moving(frames=1), "libx265")
+    encode("clips/run/other.mkv", moving(frames=4, size=(64, 64)), "libx265")
+    found = _init.look("clips")
+    assert "motion.reencode" not in _init.settings_for(found, None)
+    assert found.stops == []
+    one, two = found.warnings
+    assert one.startswith("1 clips show no motion vectors, such as run/other.mkv; ")
+    assert two.splitlines()[1].startswith("  clips/hop/picture.mov has one frame only")
+
+
+@pytest.mark.parametrize("name", ["gone.mp4", "pipe.mp4"])
+def test_a_link_to_nothing_or_a_pipe_is_a_stop_and_never_waited_for(plain, name):
+    path = Path("clips/hop", name)
+    if name == "pipe.mp4":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("nowhere.mp4")
+    output = run_python("-m", "mocliplite", "init", "clips")
+    assert output.returncode == 0
+    (stop,) = [line for line in output.stdout.splitlines() if line.startswith("stops: ")]
+    assert stop.startswith(f"stops: clips/hop/{name} is ")
+
+
+def test_a_name_that_is_not_utf8_is_a_stop_and_the_file_written_loads(plain):
+    shutil.copy("one.mp4", os.fsencode("clips/hop/") + b"caf\xe9.mp4")
+    output = run_python("-m", "mocliplite", "init", "clips")
+    assert (output.returncode, output.stderr.count("Traceback")) == (0, 0)
+    assert r"stops: clips/'hop/caf\udce9.mp4' has a name that is not UTF-8; rename it." in output.stdout
+    assert params.load("params.yaml").dataset.root == "clips"
+
+
+def test_hidden_files_are_passed_over_and_links_and_other_endings_are_told(plain):
+    put("clips/hop", {"._1.mp4": "what macOS leaves", "a.gif": "", "b.GIF": ""})
+    Path("elsewhere").mkdir()
+    shutil.copy("one.mp4", "elsewhere/far.mp4")
+    Path("clips/run/more").symlink_to(Path("elsewhere").resolve())
+    found = _init.look("clips")
+    assert len(found.clips) == 61
+    linked, untaken = found.warnings
+    assert linked.startswith("1 folders are links, such as clips/run/more; DVC does not see changes behind a link")
+    assert untaken.startswith("2 videos are not taken, for their endings (.gif, ")
+
+
+@pytest.mark.parametrize(
+    "letter", ["\x01", "\x07", "\x0b", "\x0c", "\r", "\x1b", "\x7f", "\x85", "\u2028", "\u2029", "\ufeff"]
+)
+def test_settings_load_whatever_a_file_or_folder_is_called(plain, letter):
+    Path("clips").rename(f"cl{letter}ips")
+    put(f"cl{letter}ips/hop", {f"bad{letter}: [x].mp4": "text"})
+    output = run_python("-m", "mocliplite", "init", f"cl{letter}ips")
+    assert output.returncode == 0, output.stderr
+    assert params.load("params.yaml").dataset.root == f"cl{letter}ips"
+
+
+def test_one_class_and_a_class_of_one_clip_and_no_usable_clip_are_stops(plain):
+    shutil.rmtree("clips/run")
+    assert any("has the class hop alone" in stop for stop in _init.look("clips").stops)
+    put("clips/sit", {})
+    Path("clips/sit").mkdir()
+    shutil.copy("one.mp4", "clips/sit")
+    assert any("class sit has a single clip" in stop for stop in _init.look("clips").stops)
+    for path in Path("clips").rglob("*.mp4"):
+        path.write_text("text")
+    assert any("clips cannot be read" in stop for stop in _init.look("clips").stops)

@@ -1,8 +1,14 @@
 """probe and show, as they are called."""
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
-from builders import run_python
+from builders import CHECKOUT, run_python
 from footage import encode, moving
 from PIL import Image
 
@@ -81,3 +87,52 @@ def test_show_into_a_folder_that_is_not_there_is_a_sentence():
     result = run_python("-m", "mocliplite", "show", "a.avi", "--out", "no/a.png")
     wanted = "error: no/a.png cannot be written (No such file or directory); give another --out.\n"
     assert (result.returncode, result.stderr) == (2, wanted)
+
+
+def test_a_folder_is_searched_as_the_data_set_is():
+    for path in ("a/1.avi", "a/._1.avi", ".hidden/2.avi", "far/3.m4v"):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        encode("x.avi", moving(frames=3))
+        shutil.copy("x.avi", path)
+    Path("a/link").symlink_to(Path("far").resolve())
+    result = run_python("-m", "mocliplite", "probe", "a")
+    assert [line.split()[9] for line in result.stdout.splitlines()[1:3]] == ["a/1.avi", "a/link/3.m4v"]
+    assert result.stdout.splitlines()[3].startswith("2 clips, ")
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8", "POSIX"])
+def test_a_name_that_is_not_utf8_does_not_end_the_batch(locale, monkeypatch):
+    monkeypatch.setenv("LC_ALL", locale)
+    monkeypatch.setenv("PYTHONCOERCECLOCALE", "0")
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    encode("a.avi", moving(frames=3))
+    Path("a.avi").rename(os.fsdecode(b"caf\xe9.avi"))
+    encode("b.avi", moving(frames=3))
+    result = run_python("-m", "mocliplite", "probe", ".")
+    assert "Traceback" not in result.stderr
+    assert "b.avi" in result.stdout
+    assert len(result.stdout.splitlines()) == 3 + 2
+
+
+def test_a_crash_of_the_decoder_costs_one_clip(monkeypatch, tmp_path):
+    for name in ("a.avi", "b.avi"):
+        encode(name, moving(frames=3))
+    Path("sitecustomize.py").write_text(
+        "import os, sys, ctypes\n"
+        "if 'serve' in ' '.join(sys.orig_argv):\n"
+        "    import builtins, io\n"
+        "    real = io.open\n"
+        "    from pathlib import Path\n"
+        "    def opened(self, *a, **k):\n"
+        "        if self.name == 'a.avi': ctypes.string_at(0)\n"
+        "        return real(self, *a, **k)\n"
+        "    Path.open = opened\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{CHECKOUT}"}
+    result = subprocess.run(
+        [sys.executable, "-m", "mocliplite", "probe", "a.avi", "b.avi"], env=environment, capture_output=True, text=True
+    )
+    assert result.stderr.startswith("error: a.avi was not read: the decoder crashed (SIGSEGV)")
+    assert "b.avi" in result.stdout
+    assert result.returncode == 2

@@ -49,6 +49,8 @@ def behave(path, how="well"):
         import nowhere  # noqa: F401
     if how == "print":
         os.write(1, b"a library says something")
+    if how == "where":
+        return str(Path.cwd()), 0
     if how == "long":
         path = path * 4_000_000
     return path, os.getpid()
@@ -132,6 +134,12 @@ def test_a_python_that_does_not_start_ends_all_at_once(monkeypatch):
 
 def test_what_a_function_prints_does_not_disturb_its_answers(call):
     assert call("a.avi", "print")[0] == "a.avi"
+
+
+def test_a_function_works_in_the_folder_of_the_caller(call, tmp_path, monkeypatch):
+    call("a.avi")
+    monkeypatch.chdir(tmp_path)
+    assert call("a.avi", "where")[0] == str(tmp_path)
 
 
 def test_a_large_answer_comes_whole(call):

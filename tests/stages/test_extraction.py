@@ -84,7 +84,7 @@ def test_what_the_machine_failed_at_ends_the_stage_and_is_had_by_the_next_run(mo
     Path("disk").touch()
     sentence = sentence_of(lambda: extract(workers=1))
     head, row = sentence.splitlines()
-    assert head.startswith("motion: 1 of 9 clips were not read, and the machine is at fault; the others are kept.")
+    assert head.startswith("motion: 1 of 9 clips were not read because the machine failed; all others are kept.")
     assert row == "  walk__3: root/walk/3.avi could not be read (Stale file handle)"
     assert stores.open_store(stage.FOLDER).failures["walk__3"].retry
     Path("disk").unlink()
