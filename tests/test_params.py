@@ -126,6 +126,29 @@ def test_a_wrong_setting_is_refused_with_one_sentence(old, new, wanted):
     assert error_of(old, new) == f"params.yaml: {wanted}"
 
 
+@pytest.mark.parametrize("text", ["1e-05", "1e-5", "1.0e-5", "'1e-05'", "0.00001", "1E-5"])
+def test_a_number_is_accepted_however_it_is_written(text):
+    # DVC writes 1e-05 for `-S head.lr=1.0e-5`, which YAML reads as text.
+    given = (CHECKOUT / "params.yaml").read_text(encoding="utf-8").replace("  lr: 2.0e-3", f"  lr: {text}")
+    assert params.parse(given).head.lr == 1e-5
+
+
+@pytest.mark.parametrize("key", ["motion_net.seed", "dataset.seed"])
+@pytest.mark.parametrize("value", [-1, 2**31, 10**30])
+def test_a_seed_that_no_generator_takes_is_refused(key, value):
+    given = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
+    section, name = key.split(".")
+    given[section][name] = value
+    assert sentence_of(params.parse, yaml.safe_dump(given)).startswith(f"params.yaml: {key} is {value}; it must be at ")
+
+
+def test_settings_without_the_limits_have_their_defaults():
+    given = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
+    for key in ("max_pixels", "max_frames", "max_memory"):
+        del given["compute"][key]
+    assert params.parse(yaml.safe_dump(given)).compute == params.load(CHECKOUT / "params.yaml").compute
+
+
 def test_a_key_that_resembles_no_setting_is_refused():
     assert error_of("hidden: 512", "7: 3").startswith("params.yaml: head.7 is not a setting; the nearest is head.")
 

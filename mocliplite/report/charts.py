@@ -23,6 +23,7 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "mocliplite",
     "font.family": "sans-serif",
     "font.size": 10,
+    "text.parse_math": False,  # a class may be called a_$5
     "text.color": _INK,
     "axes.labelcolor": _INK,
     "axes.edgecolor": _INK,

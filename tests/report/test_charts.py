@@ -45,3 +45,10 @@ def test_a_confusion_matrix_of_many_classes_has_no_class_names():
     names = [f"class{number}" for number in range(40)]
     assert "class1" not in heatmap(np.eye(40), names)
     assert "class1" in heatmap(np.eye(20), names[:20])
+
+
+def test_a_class_name_with_dollar_signs_is_text_and_not_mathematics():
+    names = ["win_$5_or_$10", "lose_$_{x", "a"]
+    for chart in (heatmap(np.eye(3), names), bars(dict.fromkeys(names, 0.5), "share")):
+        assert "win_$5_or_$10" in chart
+        assert "lose_$_{x" in chart

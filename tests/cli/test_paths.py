@@ -1,0 +1,76 @@
+"""Paths that users give: lists from other systems, names in other forms, links, and folders."""
+
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+
+import pytest
+from builders import CHECKOUT, run_python
+
+from mocliplite import params
+from mocliplite.cli import _shared, predict, search
+from mocliplite.data.clips import Clip
+from mocliplite.errors import UserError
+
+
+class Stdin:
+    """Standard input that holds bytes."""
+
+    def __init__(self, content):
+        self.buffer = self
+        self.content = content
+
+    def read(self):
+        return self.content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"a.mp4\nb c.mp4\n", b"a.mp4\r\nb c.mp4\r\n", b"\xef\xbb\xbfa.mp4\nb c.mp4", b"\n a.mp4\n\n\r\nb c.mp4\n  \n"],
+    ids=["LF", "CRLF", "BOM", "blank lines"],
+)
+def test_a_list_from_standard_input_may_come_from_any_system(content, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", Stdin(content))
+    assert [path.strip() for path in predict._places(["-"])] == ["a.mp4", "b c.mp4"]
+
+
+def test_a_folder_stands_for_its_clips(folder):
+    for name in ("clips/b.MP4", "clips/._b.mp4", "clips/deep/a.mts", "clips/notes.txt"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    assert _shared.clip_paths("clips") == ["clips/b.MP4", "clips/deep/a.mts"]
+    assert _shared.clip_paths("other.xyz") == ["other.xyz"]
+    Path("empty").mkdir()
+    with pytest.raises(UserError, match=r"^empty has no clip "):
+        _shared.clip_paths("empty")
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_any_path_that_leads_to_a_clip_names_it(folder, form):
+    stored = unicodedata.normalize("NFD", "hop/Café 1.mp4")
+    Path("clips/hop").mkdir(parents=True)
+    Path("clips", stored).touch()
+    Path("link.mp4").symlink_to(Path("clips", stored).resolve())
+    clips = {"hop__x": Clip("hop__x", stored, "hop", 0, "g", 1, "0")}
+    given = unicodedata.normalize(form, "hop/Café 1.mp4")
+    for name in ("hop__x", given, f"clips/{given}"):
+        assert search._clip_id(name, "clips", clips) == "hop__x"
+    for name in (f"./clips/{stored}", f"clips/../clips/{stored}", str(Path("clips", stored).resolve()), "link.mp4"):
+        assert search._clip_id(name, "clips", clips) == "hop__x"
+
+
+@pytest.mark.parametrize("written", [None, "compute: wrong"])
+def test_without_settings_to_read_the_usual_ones_are_used(folder, written):
+    if written:
+        Path("params.yaml").write_text(written)
+    assert _shared.compute() == params.DEFAULT_COMPUTE
+
+
+def test_a_command_prints_names_that_are_no_text(folder):
+    code = "import sys; from mocliplite.__main__ import cli; sys.argv = ['x', 'probe', 'caf\\udce9.mp4']; cli()"
+    environment = {"PYTHONPATH": str(CHECKOUT), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("Traceback")) == (2, 0)
+    assert r"error: caf\udce9.mp4 is neither" in done.stderr
+    assert run_python("-m", "mocliplite", "probe", "none.mp4").returncode == 2
