@@ -13,8 +13,6 @@ from mocliplite.motion.distances import reference_distances
 from mocliplite.motion.field import BASE_CELL_SIZE, KIND_CODES, MISSING, Field
 from mocliplite.motion.scatter import scatter
 from mocliplite.params import Motion, Reencode
-from mocliplite.video import streams
-from mocliplite.video.frames import has_one_frame
 from mocliplite.video.orientation import PLAIN, Orientation
 from mocliplite.video.streams import DEFAULT_LIMITS, Limits
 from mocliplite.video.vectors import AUTO, EXPORTING, Vectors, read_vectors
@@ -98,11 +96,8 @@ def load_vectors(path: str | Path, settings: Motion, limits: Limits = DEFAULT_LI
     if isinstance(settings.reencode, Reencode):
         read = read_vectors(path, settings.reencode, limits)
     else:
-        codec = streams.info(path, limits).codec
-        exports, auto = codec in EXPORTING, settings.reencode == "auto"
-        if not exports and not auto:
-            raise UserError(f"{path}: {why_none(codec, ['I'] if has_one_frame(path, limits) else [])}")
-        read = read_vectors(path, None if exports else AUTO, limits)
+        auto = settings.reencode == "auto"
+        read = read_vectors(path, None, limits, without=AUTO if auto else "skip")
         if auto and len(read.kinds) > 1 and not len(read.blocks) and not read.reencoded:
             read = read_vectors(path, AUTO, limits)
     if not len(read.blocks) and damaged_share(read) <= settings.max_damaged:

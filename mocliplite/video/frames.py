@@ -76,12 +76,6 @@ def take(path: str | Path, choose: Choose, limits: Limits = DEFAULT_LIMITS) -> T
         return Taken(known.kinds, indices, [times[index] for index in indices], found)
 
 
-def has_one_frame(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> bool:
-    """Whether a clip has a single packet, as a picture has. Raises UserError for a file that cannot be read."""
-    with opened(path, limits) as clip:
-        return len(read_packets(clip).packets) <= 1
-
-
 def _take_in_one_pass(clip: Opened, coded: Coded, choose: Choose) -> Taken:
     """Decode the whole clip once, keeping the frames that will be wanted if every packet is one frame, or two are.
 

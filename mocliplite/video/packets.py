@@ -70,7 +70,8 @@ def _lacking(clip: Opened, packets: "list[Packet[VideoStream]]") -> int:
         beyond_end = sum(entry.pos + entry.size > size for entry in clip.stream.index_entries)
         # The last one may have come in part.
         return max(0, beyond_end - sum(packet.is_corrupt for packet in packets[-1:]))
-    if name == "avi" and _movi_end(clip.source) > size:
+    # The size in the first header saves reading more of it in a whole file.
+    if name == "avi" and 8 + int.from_bytes(clip.source.head(8)[4:], "little") > size and _movi_end(clip.source) > size:
         last = (packets[-1].dts or 0) + 1 if packets else 1
         # As many of the chunks that remain are empty as of those before.
         return max(1, round((clip.stream.frames - last) * len(packets) / last))

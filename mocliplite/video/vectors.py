@@ -102,26 +102,49 @@ def motion_vectors(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Iterato
                 yield kind_of(frame), _exported(frame).copy()
 
 
-def read_vectors(path: str | Path, reencode: Reencode | None = None, limits: Limits = DEFAULT_LIMITS) -> Vectors:
-    """All vectors of a clip at once: of the clip itself, or of what `reencode` makes of it in memory.
+def read_vectors(
+    path: str | Path,
+    reencode: Reencode | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    without: Reencode | Literal["skip"] | None = None,
+) -> Vectors:
+    """Return all vectors of a clip: its own, or those of the clip re-encoded in memory with the settings `reencode`.
 
-    An interlaced clip whose codec does not tell vectors of fields from those of frames is encoded in any case. The
-    zeros that libavcodec exports for B-frames of MPEG-4 Part 2 are left out. Raises UserError for a file that cannot be
-    read, has no frame that decodes, or changes its size.
+    An interlaced H.264 clip is always re-encoded, because libavcodec does not say which of its vectors are of fields.
+    The zeros that libavcodec exports for B-frames of MPEG-4 Part 2 are left out.
+
+    without: what to do with a clip in a codec that exports no vectors: re-encode it, "skip" decoding it, so that its
+    frames are only counted by packets, or, with None, decode it. Raises UserError for a file that cannot be read, has
+    no frame that decodes, or changes its size.
     """
-    found = _read(path, reencode, limits, count_b=True) or _read(path, reencode, limits, count_b=False)
+    found = _read(path, reencode, limits, without, count_b=True)
+    if found is None:
+        found = _read(path, reencode, limits, without, count_b=False)
     if found is None or not found.kinds:
         raise UserError(f"{path} has no frame that decodes; replace or remove it.")
     return found
 
 
-def _read(path: str | Path, reencode: Reencode | None, limits: Limits, count_b: bool) -> Vectors | None:
+def _read(
+    path: str | Path,
+    reencode: Reencode | None,
+    limits: Limits,
+    without: Reencode | Literal["skip"] | None,
+    count_b: bool,
+) -> Vectors | None:
     """read_vectors; with count_b the B-frames of MPEG-4, which say nothing, are counted and not decoded.
 
     None where the count and the decoder disagree.
     """
     with opened(path, limits) as clip:
         coded = read_packets(clip)
+        if reencode is None and clip.info.codec not in EXPORTING:
+            if without == "skip":
+                seen = _Seen(kinds=["I"] * len(coded.packets), counts=[0] * len(coded.packets))
+                seen.damaged, seen.numbers = [False] * len(seen.kinds), list(range(len(seen.kinds)))
+                times = [index / (clip.info.fps or 1.0) for index in seen.numbers]
+                return _vectors(clip.info, False, seen, times, _references("", seen, [], None))
+            reencode = without
         return _own(clip, coded, count_b) if reencode is None else _encoded(clip, coded, reencode)
 
 
