@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 from av.packet import Packet
@@ -10,6 +11,9 @@ from av.video.stream import VideoStream
 from mocliplite.errors import LimitError
 from mocliplite.video.source import Source
 from mocliplite.video.streams import Opened
+
+
+_COARSE = 10  # units between frames from which on their times may be rounded
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,15 @@ class Coded:
     def timed(self) -> bool:
         """Whether every packet has a time of its own."""
         return None not in self.stamps and len(set(self.stamps)) == len(self.stamps)
+
+    @property
+    def regular(self) -> bool:
+        """Whether the times of all packets are equally far apart, but for rounding: no frame is missing in between."""
+        times = sorted(stamp for stamp in self.stamps if stamp is not None)
+        steps = [after - before for before, after in pairwise(times)]
+        if len(times) < len(self.packets) or not steps:
+            return len(times) == len(self.packets)
+        return min(steps) > 0 and max(steps) - min(steps) <= (1 if min(steps) >= _COARSE else 0)
 
 
 def read_packets(clip: Opened) -> Coded:

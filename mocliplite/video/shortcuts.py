@@ -38,7 +38,8 @@ def _mpeg4(clip: Opened, coded: Coded) -> Shortcut | None:
         return None
     content = [bytes(packet) for packet in coded.packets]
     kinds = mpeg4.kinds(content)
-    if kinds is None or kinds[:1] != "I":
+    # libavcodec drops B-pictures whose time does not lie between those of their references, as after a gap.
+    if kinds is None or kinds[:1] != "I" or ("B" in kinds and not coded.regular):
         return None
     singles = mpeg4.single(content)
     if singles is None or len(singles) != len(kinds):

@@ -150,7 +150,7 @@ def _read(
 
 def _own(clip: Opened, coded: Coded, count_b: bool) -> Vectors | None:
     codec, counted = clip.info.codec, None
-    if count_b and codec == "mpeg4" and not coded.hides:
+    if count_b and codec == "mpeg4" and not coded.hides and coded.regular:
         counted = mpeg4.kinds(map(bytes, coded.packets))
     seen = _see(clip, clip.decoder, coded.packets, codec, "NONREF" if counted else "DEFAULT")
     if seen.interlaced and (codec == "h264" or (codec == "mpeg2video" and mpeg2.has_fields(coded.packets))):
