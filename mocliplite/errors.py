@@ -39,8 +39,7 @@ class Failure:
 
     retry: the cause was the machine (disk, memory, time limit) and not the clip, so the next run tries the clip again.
     Other failures remain until the clip, the settings or the code change.
-    transient: the machine's failure may not occur in another run, so the store would differ from run to run. The stage
-    therefore exits with status 1, and `dvc repro` runs it again.
+    transient: such a failure may not occur in another run, so the stage never succeeds with it; see check_machine.
     """
 
     reason: str

@@ -16,7 +16,7 @@ from mocliplite.errors import Failure, run
 from mocliplite.runtime import arguments, crash_safe, engines
 from mocliplite.runtime.progress import progress
 from mocliplite.store import shards, stores
-from mocliplite.store.failures import check_failed, check_transient
+from mocliplite.store.failures import check_failed, check_machine, recorded_failures
 from mocliplite.video import keyframes
 from mocliplite.video.streams import Limits
 
@@ -73,6 +73,7 @@ def main() -> None:
             )
         return results
 
+    before = recorded_failures(FOLDER)
     failed_now: dict[str, Failure] = {}
     computed = failed = 0
     with stores.updating(FOLDER, "keyframes"), progress("keyframes", len(clips), "clip") as bar:
@@ -84,7 +85,7 @@ def main() -> None:
             bar.set_postfix(computed=computed, failed=failed, refresh=False)
             bar.update(len(ids) - new)
     failures = stores.open_store(FOLDER).failures
-    check_transient(failed_now, len(clips), "keyframes")
+    check_machine(failed_now, before, len(clips), "keyframes")
     check_failed(failures, len(clips), settings.dataset.max_failed, "keyframes")
 
 

@@ -16,7 +16,7 @@ from mocliplite.motion import extraction
 from mocliplite.runtime import arguments, crash_safe, engines
 from mocliplite.runtime.progress import progress
 from mocliplite.store import shards, stores
-from mocliplite.store.failures import check_failed, check_transient
+from mocliplite.store.failures import check_failed, check_machine, recorded_failures
 from mocliplite.video.streams import Limits
 
 FOLDER = "features/motion"
@@ -41,23 +41,24 @@ def main() -> None:
         for number, ids in enumerate(stores.by_shard(clips, "motion"))
     ]
 
+    before = recorded_failures(FOLDER)
     failed = computed = 0
     machine: dict[str, Failure] = {}
     with stores.updating(FOLDER, "motion"), progress("motion", len(clips), "clip") as bar:
-        for part, new, lost, transient in engines.map_shards(extract, parts, settings.compute):
+        for part, new, lost, by_machine in engines.map_shards(extract, parts, settings.compute):
             computed, failed = computed + new, failed + lost
-            machine |= transient
+            machine |= by_machine
             bar.set_postfix(computed=computed, failed=failed, refresh=False)
             bar.update(len(part.clips))
     failures = stores.open_store(FOLDER).failures
-    check_transient(machine, len(clips), "motion")
+    check_machine(machine, before, len(clips), "motion")
     check_failed(failures, len(clips), settings.dataset.max_failed, "motion")
 
 
 def extract(part: Part) -> tuple[Part, int, int, dict[str, Failure]]:
     """Bring one shard up to date.
 
-    Returns the part, how many clips were computed, how many are failures, and of these the machine's that may pass.
+    Returns the part, the number of computed clips, the number of failures, and those of the machine in this run.
     """
     cache_key = {**asdict(part.settings.motion), "version": versions.MOTION}
     wanted = {clip.id: shards.fingerprint(clip.sha256, cache_key) for clip in part.clips}
@@ -66,16 +67,16 @@ def extract(part: Part) -> tuple[Part, int, int, dict[str, Failure]]:
     path = stores.shard_path(FOLDER, part.number)
     guarded = crash_safe.crash_safe(record, part.settings.compute)
 
-    transient: dict[str, Failure] = {}
+    machine: dict[str, Failure] = {}
 
     def compute(ids: list[str]) -> dict[str, shards.Record | Failure]:
         limits = Limits.of(part.settings.compute)
         found = {clip_id: guarded(paths[clip_id], sources[clip_id], part.settings.motion, limits) for clip_id in ids}
-        transient.update({key: one for key, one in found.items() if isinstance(one, Failure) and one.transient})
+        machine.update({key: one for key, one in found.items() if isinstance(one, Failure) and one.retry})
         return found
 
     new, failed = shards.update_shard(path, "motion", cache_key, wanted, compute, part.retry_failed)
-    return part, new, failed, transient
+    return part, new, failed, machine
 
 
 def record(path: str, source: str, settings: params.Motion, limits: Limits) -> shards.Record:

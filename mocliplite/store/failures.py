@@ -1,8 +1,10 @@
 """When failed clips end a stage."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from mocliplite.errors import Failure, UserError
+from mocliplite.store.stores import open_store
 
 _MAX_LISTED = 10  # failed clips named in the error
 
@@ -15,17 +17,31 @@ def check_failed(failed: Mapping[str, object], total: int, max_failed: float, st
         raise UserError("\n".join([head, *_listed(failed)]))
 
 
-def check_transient(failed: Mapping[str, Failure], total: int, stage: str) -> None:
-    """Raise UserError with a list of the clips, `id: reason`, that failed for a transient reason.
+def recorded_failures(folder: str | Path) -> Mapping[str, Failure]:
+    """Return the failures in a store by clip id, none if there is no store yet."""
+    try:
+        return open_store(folder).failures
+    except UserError:
+        return {}
 
-    Without them the store is not the result of these clips and settings, so the stage must not succeed.
+
+def check_machine(found: Mapping[str, Failure], before: Mapping[str, Failure], total: int, stage: str) -> None:
+    """Raise UserError with a list of the clips, `id: reason`, at which the machine failed in this run.
+
+    Without them the store is not the result of these clips and settings, so the stage must not succeed. A failure that
+    is not transient, such as a crash of the decoder, stops the stage only once: if the same was recorded before, the
+    clip counts as a failed clip.
     """
-    transient = {clip_id: failure for clip_id, failure in failed.items() if failure.transient}
-    if transient:
+    stopping = {
+        clip_id: failure
+        for clip_id, failure in found.items()
+        if failure.transient or (failure.retry and before.get(clip_id) != failure)
+    }
+    if stopping:
         head = (
-            f"{stage}: {len(transient)} of {total} clips were not read because the machine failed; all others are kept."
+            f"{stage}: {len(stopping)} of {total} clips were not read because the machine failed; all others are kept."
         )
-        raise UserError("\n".join([f"{head} Run `dvc repro` again to try only these:", *_listed(transient)]))
+        raise UserError("\n".join([f"{head} Run `dvc repro` again to try only these:", *_listed(stopping)]))
 
 
 def _listed(failed: Mapping[str, object]) -> list[str]:

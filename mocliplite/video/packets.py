@@ -12,7 +12,6 @@ from mocliplite.errors import LimitError
 from mocliplite.video.source import Source
 from mocliplite.video.streams import Opened
 
-
 _COARSE = 10  # units between frames from which on their times may be rounded
 
 
