@@ -20,7 +20,7 @@ import av
 import numpy as np
 from av.bitstream import BitStreamFilterContext
 
-from benchmarks.scenes import own_priority, texture
+from benchmarks.scenes import restored_priority, texture
 from mocliplite.errors import UserError
 from mocliplite.params import Reencode
 from mocliplite.video import frames as ours
@@ -66,7 +66,7 @@ def encoded(path: Path, codec: str, gop: int, b_frames: int, count: int, start: 
     """A Matroska file of a moving texture, whose packets the clips are made of."""
     height, width = SIZE
     canvas = texture(height + 200, width + 200)
-    with own_priority(), av.open(str(path), "w", format="matroska") as container:
+    with restored_priority(), av.open(str(path), "w", format="matroska") as container:
         stream = container.add_stream(codec, rate=25, options=options)
         stream.width, stream.height = width, height
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
