@@ -28,7 +28,8 @@ def crash_safe(function: Callable[..., Outcome], compute: Compute) -> Callable[.
     idle: LifoQueue[Callable[..., Outcome]] = LifoQueue()
     for _ in range(compute.workers):
         inline = compute.engine == "inline"
-        idle.put(function if inline else SubprocessWorker(function, compute.time_limit, compute.max_memory))
+        # Twice, for what the estimate in room video does not count, such as pictures that the decoder holds.
+        idle.put(function if inline else SubprocessWorker(function, compute.time_limit, 2 * compute.max_memory))
 
     def call(path: str, *arguments: object) -> Outcome | Failure:
         one = idle.get()

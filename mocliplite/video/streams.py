@@ -108,8 +108,10 @@ def opened(path: str | Path, limits: Limits) -> Iterator[Opened]:
 
 
 def _container(source: Source) -> InputContainer:
-    # A broken name in the metadata is no reason to refuse the clip.
-    return av.open(source, metadata_errors="replace", buffer_size=_BUFFER)
+    # A broken name in the metadata is no reason to refuse the clip. A file may name other files, as playlists do, which
+    # FFmpeg would open, also from the network: no protocol is allowed.
+    alone = {"protocol_whitelist": "none"}
+    return av.open(source, metadata_errors="replace", buffer_size=_BUFFER, container_options=alone)
 
 
 def _chosen(path: str | Path, container: InputContainer) -> VideoStream:

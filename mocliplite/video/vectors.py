@@ -191,7 +191,7 @@ def _vectors(
     head: Info, again: bool, seen: _Seen, times: Sequence[float], references: tuple[np.ndarray, np.ndarray]
 ) -> Vectors:
     return Vectors(
-        head,
+        replace(head, fps=_mean_rate(head.fps, times)),
         again,
         seen.interlaced,
         seen.orientation,
@@ -203,6 +203,14 @@ def _vectors(
         np.array(seen.counts, dtype=np.int64),
         seen.blocks.all(),
     )
+
+
+def _mean_rate(rate: float, times: Sequence[float]) -> float:
+    """Frames per second: as the container says, unless it counts fields or empty chunks."""
+    intervals = len(times) - 1
+    if intervals > 0 and rate * times[-1] > 1.5 * intervals:
+        return intervals / times[-1]
+    return rate
 
 
 def _references(
@@ -246,7 +254,7 @@ def _see(
         seen.numbers.append(frame.pts)
         seen.damaged.append(spoilt)
         seen.counts.append(seen.blocks.add(_exported(frame)) if says else 0)
-        if seen.blocks.count * BLOCK.itemsize + len(seen.kinds) * frame.width * frame.height // _PIXELS_A_BYTE > most:
+        if seen.blocks.size + len(seen.kinds) * frame.width * frame.height // _PIXELS_A_BYTE > most:
             raise beyond(clip, len(seen.kinds))
     return seen
 
@@ -257,13 +265,17 @@ class _Blocks:
     def __init__(self) -> None:
         self._words, self.count = np.empty((1 << 14, BLOCK.itemsize // 8), dtype=np.int64), 0
 
+    @property
+    def size(self) -> int:
+        """Bytes in use."""
+        return self._words.nbytes
+
     def add(self, exported: np.ndarray) -> int:
         """Append EXPORTED vectors; returns how many."""
         start, self.count = self.count, self.count + len(exported)
         if self.count > len(self._words):
-            more = np.empty((max(self.count, 2 * len(self._words)), self._words.shape[1]), dtype=np.int64)
-            more[:start] = self._words[:start]
-            self._words = more
+            # In place, where the system can: a copy would need the memory twice.
+            self._words.resize((max(self.count, len(self._words) * 3 // 2), self._words.shape[1]), refcheck=False)
         words, new = exported.view(np.int64).reshape(-1, EXPORTED.itemsize // 8), self._words[start : self.count]
         new[:, :2], new[:, 2] = words[:, :2], words[:, 3]
         new.view(BLOCK)["motion_scale"][:, 0] = exported["motion_scale"]

@@ -105,7 +105,7 @@ def test_a_clip_that_takes_too_long_is_given_up_and_may_be_tried_again():
 
 @pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="only Linux holds a process to its memory")
 def test_a_clip_that_takes_too_much_memory_is_given_up():
-    call = crash_safe.crash_safe(behave, replace(COMPUTE, max_memory=100))
+    call = crash_safe.crash_safe(behave, replace(COMPUTE, max_memory=64))
     assert call("a.avi", "large") == Failure(f"a.avi was not read: {ENDED}", retry=True)
     assert call("b.avi")[0] == "b.avi"
 

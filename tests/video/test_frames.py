@@ -308,6 +308,27 @@ def test_what_is_no_file_is_told_at_once(kind):
     assert sentence_of(inspection.inspect, "a.mp4") == "a.mp4 is not a file; check the path."
 
 
+def test_a_file_that_names_others_does_not_have_them_read():
+    encode("secret.mp4", moving(frames=5), "libx264")
+    Path("a.mp4").write_text("ffconcat version 1.0\nfile 'secret.mp4'\n")
+    assert sentence_of(inspection.inspect, "a.mp4").startswith("a.mp4 cannot be decoded as video (")
+
+
+def test_the_rate_is_that_of_frames_and_not_of_empty_chunks():
+    with av.open("a.avi", "w") as container:
+        stream = container.add_stream("mpeg4", rate=50)
+        stream.height, stream.width, stream.pix_fmt = 144, 176, "yuv420p"
+        for index, picture in enumerate(moving(frames=9)):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="gray").reformat(format="yuv420p")
+            frame.pts, frame.time_base = 2 * index, Fraction(1, 50)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    field = extraction.motion_field("a.avi", PLAIN)
+    assert field.fps == pytest.approx(25)
+    assert field.time.tolist() == pytest.approx([index / 25 for index in range(9)])
+    assert field.damaged == 0
+
+
 # Interlaced
 
 
