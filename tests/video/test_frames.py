@@ -84,6 +84,17 @@ def test_of_a_plain_file_only_what_leads_to_the_frame_is_decoded(codec, name, op
     assert len(seen) == 1
 
 
+@pytest.mark.parametrize("name", ["a.avi", "a.mp4"])
+def test_b_frames_that_a_decoder_drops_after_a_gap_do_not_count(name, tmp_path):
+    source = corpus.encoded(tmp_path / "s.mkv", "mpeg4", 4, 3, 30, 0, {})
+    dropped = 0
+    for gap in range(3, 15):
+        corpus.mux(Path(name), [(source, slice(gap), 0), (source, slice(gap + 3, None), 0)], sound=False)
+        assert corpus.difference(Path(name)) == "", gap
+        dropped += 27 - len(decoded(name))
+    assert dropped > 0
+
+
 # Streams
 
 
