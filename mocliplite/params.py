@@ -32,6 +32,12 @@ def require(condition: bool, key: str, value: object, expected: str) -> None:
         raise UserError(f"{FILE}: {key} is {value!r}; it must be {expected}.")
 
 
+def _require_at_most(section: object, name: str, **limits: int) -> None:
+    """Raise UserError for a number that no machine has the memory or the time for."""
+    for key, limit in limits.items():
+        require(getattr(section, key) <= limit, f"{name}.{key}", getattr(section, key), f"at most {limit}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
     """The clips, and how they are split into train, validation and test."""
@@ -120,6 +126,7 @@ class Clip:
         require(watched, "clip.files", self.files, f"{self.model!r} as well, so that DVC watches the folder clip.model")
         require(self.frames >= 1, "clip.frames", self.frames, "at least 1")
         require(self.batch >= 1, "clip.batch", self.batch, "at least 1")
+        _require_at_most(self, "clip", frames=10_000, batch=4096)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +160,8 @@ class MotionNet:
     def __post_init__(self) -> None:
         for key in ("frames", "segments", "rows", "cols", "width", "epochs", "patience"):
             require(getattr(self, key) >= 1, f"motion_net.{key}", getattr(self, key), "at least 1")
+        _require_at_most(self, "motion_net", frames=100_000, segments=100_000, rows=1024, cols=1024, width=65_536)
+        _require_at_most(self, "motion_net", epochs=1_000_000, patience=1_000_000, batch=1_000_000)
         # BatchNorm needs at least two clips per batch.
         require(self.batch >= 2, "motion_net.batch", self.batch, "at least 2")
         for key in ("dropout", "label_smoothing"):
@@ -191,6 +200,7 @@ class Head:
     def __post_init__(self) -> None:
         for key in ("hidden", "epochs", "patience", "batch", "seeds"):
             require(getattr(self, key) >= 1, f"head.{key}", getattr(self, key), "at least 1")
+        _require_at_most(self, "head", hidden=65_536, epochs=1_000_000, patience=1_000_000, batch=1_000_000, seeds=1000)
         require(0 <= self.dropout < 1, "head.dropout", self.dropout, "at least 0 and below 1")
         require(0 <= self.stream_dropout <= 1, "head.stream_dropout", self.stream_dropout, "from 0 to 1")
         require(0 < self.lr <= _MAX_LR, "head.lr", self.lr, f"above 0 and at most {_MAX_LR:g}")

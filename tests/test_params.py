@@ -142,6 +142,19 @@ def test_a_seed_that_no_generator_takes_is_refused(key, value):
     assert sentence_of(params.parse, yaml.safe_dump(given)).startswith(f"params.yaml: {key} is {value}; it must be at ")
 
 
+@pytest.mark.parametrize(
+    "key",
+    ["clip.batch", "clip.frames", "motion_net.rows", "motion_net.width", "head.hidden", "head.seeds", "head.epochs"],
+)
+def test_a_number_that_no_machine_can_work_with_is_refused(key):
+    given = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
+    section, name = key.split(".")
+    given[section][name] = 2_000_000_000
+    assert sentence_of(params.parse, yaml.safe_dump(given)).startswith(
+        f"params.yaml: {key} is 2000000000; it must be at most "
+    )
+
+
 def test_settings_without_the_limits_have_their_defaults():
     given = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
     for key in ("max_pixels", "max_frames", "max_memory"):

@@ -60,7 +60,7 @@ def run(given: argparse.Namespace) -> None:
     if bar is not None:
         bar.close()
     if given.json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        print(_json(rows))
     refuse_failed(failed, max(failed, len(paths)))
 
 
@@ -70,6 +70,16 @@ def _places(clips: list[str]) -> list[str]:
         return clips
     lines = sys.stdin.buffer.read().removeprefix(codecs.BOM_UTF8).splitlines()
     return [os.fsdecode(line) for line in lines if line.strip()]
+
+
+def _json(rows: list[dict[str, Any]]) -> str:
+    """Return the predictions as JSON, with escape sequences if the terminal or a file name is not Unicode text."""
+    text = json.dumps(rows, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(rows, indent=2)
+    return text
 
 
 def _row(prediction: "Prediction", top: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Paths that users give: lists from other systems, names in other forms, links, and folders."""
 
+import json
 import subprocess
 import sys
 import unicodedata
@@ -33,6 +34,21 @@ class Stdin:
 def test_a_list_from_standard_input_may_come_from_any_system(content, monkeypatch):
     monkeypatch.setattr(sys, "stdin", Stdin(content))
     assert [path.strip() for path in predict._places(["-"])] == ["a.mp4", "b c.mp4"]
+
+
+class Stdout:
+    """Standard output of an encoding."""
+
+    def __init__(self, encoding):
+        self.encoding = encoding
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1", None])
+@pytest.mark.parametrize("name", ["Caf\u00e9 \u0141.mp4", "caf\udce9.mp4", "plain.mp4"])
+def test_json_is_json_in_any_encoding(encoding, name, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", Stdout(encoding))
+    text = predict._json([{"clip": name}])
+    assert json.loads(text.encode(encoding or "utf-8").decode(encoding or "utf-8")) == [{"clip": name}]
 
 
 def test_a_folder_stands_for_its_clips(folder):
