@@ -1,8 +1,8 @@
-"""Every frame is the frame a player shows: clips of many kinds, remuxed and damaged at random, against a plain decode.
+"""Compare the frames of randomly generated clips with a sequential decode by PyAV alone.
 
-For each clip `pictures(path, [i])` for every i has to equal the i-th picture of a sequential decode by PyAV alone, and
-vectors and keyframes have to count the same frames. Prints what differs and a table; the last line is JSON. Exits 1
-where anything differs.
+The clips differ in codec, container and GOP, and are remuxed or damaged. For each clip, `pictures(path, [i])` must
+equal the i-th decoded picture for every i, and vectors and keyframes must have the same number of frames. Prints the
+differences and a table; the last line is JSON. The exit status is 1 if there is a difference.
 """
 
 import argparse
@@ -23,12 +23,11 @@ from av.bitstream import BitStreamFilterContext
 from benchmarks.scenes import restored_priority, texture
 from mocliplite.errors import UserError
 from mocliplite.params import Reencode
-from mocliplite.video import frames as ours
-from mocliplite.video import vectors
+from mocliplite.video import frames, vectors
 
 SIZE = 64, 96  # height, width
-AGAIN = Reencode(codec="mpeg4", gop=12, bframes=0, size=None)
-# Encoder, containers, options of which one is drawn.
+REENCODE = Reencode(codec="mpeg4", gop=12, bframes=0, size=None)
+# By encoder: containers, and encoder options. One of each is chosen at random.
 _X264 = ({}, {"x264-params": "open-gop=1:scenecut=0"}, {"x264-params": "intra-refresh=1"}, {"flags": "+ildct+ilme"})
 CODECS: dict[str, tuple[tuple[str, ...], tuple[dict[str, str], ...]]] = {
     "mpeg4": (
@@ -49,21 +48,34 @@ CODECS: dict[str, tuple[tuple[str, ...], tuple[dict[str, str], ...]]] = {
     "libsvtav1": (("mkv", "mp4", "webm"), ({"preset": "12", "svtav1-params": "lp=1"},)),
     "mjpeg": (("avi", "mov", "mkv"), ({},)),
 }
-WAYS = ("plain", "edit", "tail", "two_edits", "cut", "short", "join", "jump", "drop", "pad", "noise", "truncate")
+MANIPULATIONS = (
+    "plain",
+    "edit",
+    "tail",
+    "two_edits",
+    "cut",
+    "short",
+    "join",
+    "jump",
+    "drop",
+    "pad",
+    "noise",
+    "truncate",
+)
 _EDITED = ("edit", "tail", "two_edits")
 
 
 @dataclass(frozen=True)
-class Made:
-    """A clip that was made, and how."""
+class GeneratedClip:
+    """A generated clip."""
 
     path: Path
-    way: str
-    what: str
+    manipulation: str
+    description: str
 
 
 def encoded(path: Path, codec: str, gop: int, b_frames: int, count: int, start: int, options: dict[str, str]) -> Path:
-    """A Matroska file of a moving texture, whose packets the clips are made of."""
+    """Write a Matroska file of a moving texture, the source of packets for clips."""
     height, width = SIZE
     canvas = texture(height + 200, width + 200)
     with restored_priority(), av.open(str(path), "w", format="matroska") as container:
@@ -73,8 +85,8 @@ def encoded(path: Path, codec: str, gop: int, b_frames: int, count: int, start: 
         context = stream.codec_context
         context.gop_size, context.max_b_frames, context.thread_count = gop, b_frames, 1
         for index in range(count):
-            at = 2 * (start + index)
-            picture = np.ascontiguousarray(canvas[at : at + height, at : at + width])
+            offset = 2 * (start + index)
+            picture = np.ascontiguousarray(canvas[offset : offset + height, offset : offset + width])
             frame = av.VideoFrame.from_ndarray(picture, format="gray").reformat(format=stream.pix_fmt)
             frame.pts, frame.time_base = index, Fraction(1, 25)
             container.mux(stream.encode(frame))
@@ -83,7 +95,7 @@ def encoded(path: Path, codec: str, gop: int, b_frames: int, count: int, start: 
 
 
 def mux(path: Path, parts: list[tuple[Path, slice, int]], sound: bool) -> None:
-    """Write some packets of each part, later by so many frames; with sound, a stream of it comes first."""
+    """Write a clip from parts, (source, packets, delay in frames) each; with sound, the first stream is audio."""
     options = {"avoid_negative_ts": "disabled"} if path.suffix in (".mp4", ".mov") else {}
     with av.open(str(parts[0][0])) as first, av.open(str(path), "w", options=options) as container:
         other = _silence(container, path.suffix) if sound else None
@@ -95,19 +107,19 @@ def mux(path: Path, parts: list[tuple[Path, slice, int]], sound: bool) -> None:
             resampler = av.AudioResampler(other.format.name, "mono", 48000, other.frame_size or 1152)
             for piece in resampler.resample(frame):
                 container.mux(other.encode(piece))
-        for source, chosen, late in parts:
+        for source, chosen, delay in parts:
             with av.open(str(source)) as old:
                 packets = [packet for packet in old.demux(video=0) if packet.size]
                 if path.suffix == ".avi" and old.streams.video[0].codec_context.name == "h264":
-                    # AVI wants H.264 as a stream of bytes, and its muxer does not see to that.
+                    # AVI needs H.264 as a byte stream, and its muxer does not convert it.
                     annex_b = BitStreamFilterContext("h264_mp4toannexb", old.streams.video[0])
                     packets = [after for packet in packets for after in annex_b.filter(packet)]
-                untold = any(packet.dts is None for packet in packets)
+                no_dts = any(packet.dts is None for packet in packets)
                 for number, packet in list(enumerate(packets))[chosen]:
                     step = 1 / (25 * packet.time_base)
-                    packet.pts += round(late * step)
-                    # Matroska stores no time of decoding.
-                    packet.dts = round((number + late - 3) * step) if untold else packet.dts + round(late * step)
+                    packet.pts += round(delay * step)
+                    # Matroska does not store decoding timestamps.
+                    packet.dts = round((number + delay - 3) * step) if no_dts else packet.dts + round(delay * step)
                     packet.stream = stream
                     container.mux(packet)
         if other is not None:
@@ -120,13 +132,13 @@ def _silence(container: av.container.OutputContainer, ending: str) -> av.AudioSt
 
 
 def edited(content: bytes, edits: list[tuple[int, int]]) -> bytes:
-    """A copy of an MP4 file, its moov last, whose video track has the edits (first frame, frames)."""
+    """Return an MP4 file that ends with moov with an edit list for its video track: (first frame, frames) each."""
     moov = content.rindex(b"moov") - 4
-    tracks, at = [], moov + 8
-    while at < len(content):
-        size = int.from_bytes(content[at : at + 4], "big")
-        tracks.append(content[at : at + size])
-        at += size
+    tracks, offset = [], moov + 8
+    while offset < len(content):
+        size = int.from_bytes(content[offset : offset + 4], "big")
+        tracks.append(content[offset : offset + size])
+        offset += size
     movie = next(part for part in tracks if part[4:8] == b"mvhd")
     scale = int.from_bytes(movie[20:24], "big")
     out = []
@@ -142,7 +154,7 @@ def _with_edits(track: bytes, edits: list[tuple[int, int]], scale: int) -> bytes
     media = track.index(b"mdhd") + 4
     rate = int.from_bytes(track[media + 12 : media + 16], "big")
     offset = 0
-    if b"elst" in track:  # what the muxer skips because of B-frames
+    if b"elst" in track:  # written by the muxer because of B-frames
         old = track.index(b"elst") + 8
         offset = int.from_bytes(track[old + 8 : old + 12], "big", signed=True)
         begin = track.index(b"edts") - 4
@@ -158,8 +170,8 @@ def _with_edits(track: bytes, edits: list[tuple[int, int]], scale: int) -> bytes
     return struct.pack(">I", len(track)) + track[4:]
 
 
-def make(folder: Path, number: int, rng: np.random.Generator) -> Made:
-    """One clip, by the random numbers alone."""
+def make(folder: Path, number: int, rng: np.random.Generator) -> GeneratedClip:
+    """Generate a clip at random. The result depends only on the state of `rng`."""
     codec = str(rng.choice(list(CODECS)))
     containers, choices = CODECS[codec]
     ending = str(rng.choice(containers))
@@ -168,47 +180,50 @@ def make(folder: Path, number: int, rng: np.random.Generator) -> Made:
     b_frames = int(rng.choice([0, 2, 3])) if codec in ("mpeg4", "libx264", "libx265", "mpeg2video") else 0
     if codec == "mpeg4" and "ildct" in str(options):
         b_frames = 0
-    not_here = (() if ending in ("mp4", "mov") else _EDITED) + (() if ending in ("ts", "vob") else ("jump",))
-    # What libavcodec shows of a damaged JPEG is what was in memory before.
-    not_here += ("noise", "truncate") if codec == "mjpeg" else ()
-    ways = [way for way in WAYS if way not in not_here]
-    way, count = str(rng.choice(ways)), int(rng.integers(14, 40))
+    excluded = (() if ending in ("mp4", "mov") else _EDITED) + (() if ending in ("ts", "vob") else ("jump",))
+    # For a damaged JPEG, the output of libavcodec depends on previous contents of its memory.
+    excluded += ("noise", "truncate") if codec == "mjpeg" else ()
+    manipulations = [manipulation for manipulation in MANIPULATIONS if manipulation not in excluded]
+    manipulation, count = str(rng.choice(manipulations)), int(rng.integers(14, 40))
     source = encoded(folder / "source.mkv", codec, gop, b_frames, count, 0, options)
-    where, parts = int(rng.integers(1, max(2, count - 6))), [(source, slice(None), 0)]
-    if way == "cut":
-        parts = [(source, slice(where, None), 0)]
-    elif way == "short":
-        parts = [(source, slice(where + 5), 0)]
-    elif way == "drop":
-        parts = [(source, slice(where), 0), (source, slice(where + int(rng.integers(1, 4)), None), 0)]
-    elif way == "join":
+    cut, parts = int(rng.integers(1, max(2, count - 6))), [(source, slice(None), 0)]
+    if manipulation == "cut":
+        parts = [(source, slice(cut, None), 0)]
+    elif manipulation == "short":
+        parts = [(source, slice(cut + 5), 0)]
+    elif manipulation == "drop":
+        parts = [(source, slice(cut), 0), (source, slice(cut + int(rng.integers(1, 4)), None), 0)]
+    elif manipulation == "join":
         other = encoded(folder / "other.mkv", codec, gop, b_frames, 12, 40, options)
         parts.append((other, slice(None), count + 4))
     path = folder / f"{number:04d}.{ending}"
     mux(path, parts, sound=bool(rng.random() < 0.3))
-    content = path.read_bytes()
-    if way == "edit":
-        content = edited(content, [(where, count - where)])
-    elif way == "tail":
-        content = edited(content, [(0, where)])
-    elif way == "two_edits":
-        content = edited(content, [(where // 2, 4), (where, count - where)])
-    elif way == "jump":  # times start again, as where recordings are copied one after the other
+    path.write_bytes(_manipulated(path.read_bytes(), manipulation, cut, count, rng))
+    return GeneratedClip(path, manipulation, f"{codec} {ending} gop {gop} b {b_frames} {options}")
+
+
+def _manipulated(content: bytes, manipulation: str, cut: int, count: int, rng: np.random.Generator) -> bytes:
+    if manipulation == "edit":
+        content = edited(content, [(cut, count - cut)])
+    elif manipulation == "tail":
+        content = edited(content, [(0, cut)])
+    elif manipulation == "two_edits":
+        content = edited(content, [(cut // 2, 4), (cut, count - cut)])
+    elif manipulation == "jump":  # timestamps start again, as in concatenated recordings
         content += content
-    elif way == "pad":
+    elif manipulation == "pad":
         content += bytes(int(rng.integers(1, 5000)))
-    elif way == "noise":
+    elif manipulation == "noise":
         start = int(rng.integers(len(content) // 4, len(content) * 3 // 4))
         content = content[:start] + rng.bytes(int(rng.integers(1, 60))) + content[start + 60 :]
-    elif way == "truncate":
+    elif manipulation == "truncate":
         content = content[: int(len(content) * rng.uniform(0.4, 0.99))]
-    path.write_bytes(content)
-    return Made(path, way, f"{codec} {ending} gop {gop} b {b_frames} {options}")
+    return content
 
 
 def decoded(path: Path) -> list[np.ndarray]:
-    """What a sequential decode of the only video stream shows, by PyAV alone; packets that fail give nothing."""
-    shown = []
+    """Return the pictures of a sequential decode of the first video stream by PyAV alone, without failed packets."""
+    images = []
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
@@ -217,49 +232,49 @@ def decoded(path: Path) -> list[np.ndarray]:
                 if not packet.size and packet.dts is not None:
                     continue
                 try:
-                    shown += [frame.to_ndarray(format="rgb24") for frame in packet.decode()]
+                    images += [frame.to_ndarray(format="rgb24") for frame in packet.decode()]
                 except av.FFmpegError:
                     continue
     except (av.FFmpegError, IndexError):
         pass
-    return shown
+    return images
 
 
 def difference(path: Path) -> str:
-    """How our reading of a clip differs from a plain decode; empty where it does not."""
-    wanted = decoded(path)
-    if len({picture.shape for picture in wanted}) > 1:
-        return ""  # a clip that changes its size is refused
+    """Return how the library differs from a sequential decode for a clip, empty if it does not."""
+    expected = decoded(path)
+    if len({picture.shape for picture in expected}) > 1:
+        return ""  # a clip with several sizes is refused
     try:
         read = vectors.read_vectors(path)
-        again = vectors.read_vectors(path, AGAIN)
-        taken = ours.take(path, lambda kinds: [len(kinds) // 2])
+        reencoded = vectors.read_vectors(path, REENCODE)
+        selected = frames.select_frames(path, lambda frame_types: [len(frame_types) // 2])
     except UserError as error:
-        return f"refused: {error}" if len(wanted) > 1 else ""
-    counts = len(read.kinds), len(again.kinds), len(taken.kinds)
-    if set(counts) != {len(wanted)}:
-        return f"frames: {len(wanted)}, vectors {counts[0]}, encoded again {counts[1]}, keyframes {counts[2]}"
-    (middle,) = taken.indices
-    if middle not in taken.pictures or not np.array_equal(taken.pictures[middle].image, wanted[middle]):
-        return f"keyframe {middle} of {len(wanted)} is another"
-    for index in range(len(wanted) + 1):
-        found = ours.pictures(path, [index])
-        if index == len(wanted) and found:
-            return f"a picture {index} of {len(wanted)}"
-        if index < len(wanted) and (index not in found or not np.array_equal(found[index], wanted[index])):
-            return f"picture {index} of {len(wanted)} is {'another' if index in found else 'missing'}"
+        return f"refused: {error}" if len(expected) > 1 else ""
+    counts = len(read.frame_types), len(reencoded.frame_types), len(selected.frame_types)
+    if set(counts) != {len(expected)}:
+        return f"frames: {len(expected)}, vectors {counts[0]}, re-encoded {counts[1]}, keyframes {counts[2]}"
+    (middle,) = selected.indices
+    if middle not in selected.pictures or not np.array_equal(selected.pictures[middle].image, expected[middle]):
+        return f"keyframe {middle} of {len(expected)} differs"
+    for index in range(len(expected) + 1):
+        found = frames.pictures(path, [index])
+        if index == len(expected) and found:
+            return f"picture {index} exists, but there are {len(expected)}"
+        if index < len(expected) and (index not in found or not np.array_equal(found[index], expected[index])):
+            return f"picture {index} of {len(expected)} {'differs' if index in found else 'is missing'}"
     return ""
 
 
-def differences(folder: Path, clips: int, seed: int) -> Iterator[tuple[Made, str]]:
-    """Each clip and how it differs."""
+def differences(folder: Path, clips: int, seed: int) -> Iterator[tuple[GeneratedClip, str]]:
+    """Generate clips and yield each with its difference."""
     for number in range(clips):
-        made = make(folder, number, np.random.default_rng([seed, number]))
-        yield made, difference(made.path)
+        clip = make(folder, number, np.random.default_rng([seed, number]))
+        yield clip, difference(clip.path)
 
 
 def main() -> None:
-    """Make clips, compare, and print."""
+    """Generate clips, compare them, and print the differences."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
@@ -267,14 +282,14 @@ def main() -> None:
     av.logging.set_level(None)
     tried, bad = Counter(), Counter()
     with tempfile.TemporaryDirectory() as folder:
-        for made, why in differences(Path(folder), given.clips, given.seed):
-            tried[made.way] += 1
-            if why:
-                bad[made.way] += 1
-                print(f"{made.path.name} {made.way}: {made.what}: {why}", flush=True)
-            made.path.unlink()
-    for way in WAYS:
-        print(f"{way:10} {tried[way]:4} clips, {bad[way]} differ")
+        for clip, difference_ in differences(Path(folder), given.clips, given.seed):
+            tried[clip.manipulation] += 1
+            if difference_:
+                bad[clip.manipulation] += 1
+                print(f"{clip.path.name} {clip.manipulation}: {clip.description}: {difference_}", flush=True)
+            clip.path.unlink()
+    for manipulation in MANIPULATIONS:
+        print(f"{manipulation:10} {tried[manipulation]:4} clips, {bad[manipulation]} differ")
     print(json.dumps({"clips": given.clips, "differ": bad.total()}))
     if bad:
         sys.exit(1)

@@ -69,15 +69,21 @@ def read(path: str) -> str:
 
 
 def _class_of(sentence: str, path: str) -> str:
-    for phrase in ("is damaged", "cannot be decoded", "no frame that decodes", "no video stream", "changes from"):
+    for phrase in (
+        "is damaged",
+        "cannot be decoded",
+        "no frame that can be decoded",
+        "no video stream",
+        "changes its size",
+    ):
         if sentence.startswith(path) and phrase in sentence:
             return f"refused: {phrase}"
     other = (
-        "in a codec that FFmpeg cannot",
+        "in a codec that this build of FFmpeg cannot",
         "vectors to frames",
         "exports no motion",
-        "I-frames only",
-        "one frame only",
+        "only I-frames",
+        "one frame",
     )
     return next((f"refused: {phrase}" for phrase in other if phrase in sentence), f"odd sentence: {sentence}")
 

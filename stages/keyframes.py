@@ -1,7 +1,7 @@
 """Embed the keyframes of every clip with the frozen CLIP image tower.
 
-Reads features/clips.csv, the videos and the CLIP; writes features/keyframes/. Only clips that are new or changed,
-with --retry-failed also those that failed, are decoded, and CLIP is not even loaded where there are none.
+Reads features/clips.csv, the videos and the CLIP; writes features/keyframes/. Only new and changed clips are
+decoded, and with --retry-failed also those that failed. CLIP is not loaded if there are none.
 """
 
 from collections.abc import Iterator
@@ -37,55 +37,55 @@ def main() -> None:
     model = cache(lambda: clip.load_clip(checkpoint, settings.compute))
     decode = crash_safe.crash_safe(keyframes.read_keyframes, settings.compute)
 
-    def prepared(clip_id: str) -> list[tuple[int, float, np.ndarray]] | Failure:
-        """Index, seconds and CLIP's input of each keyframe: made ahead, so that the forward passes do not wait."""
+    def prepare(clip_id: str) -> list[tuple[int, float, np.ndarray]] | Failure:
+        """Return index, seconds and CLIP input of each keyframe. Threads call this while CLIP computes embeddings."""
         path = f"{settings.dataset.root}/{clips[clip_id].path}"
         found = decode(path, settings.clip.frames, settings.clip.pick, Limits.of(settings.compute))
         if isinstance(found, Failure):
             return found
-        return [(one.frame, one.time, clip.preprocess(model(), [one.image])[0]) for one in found]
+        return [(frame.frame, frame.time, clip.preprocess(model(), [frame.image])[0]) for frame in found]
 
     def compute(ids: list[str]) -> dict[str, shards.Record | Failure]:
         results: dict[str, shards.Record | Failure] = {}
-        taken: list[tuple[str, int, float]] = []
-        model()  # before the threads ask for it, each for its own
+        positions: list[tuple[str, int, float]] = []
+        model()  # loaded once, before the threads use it
 
         def pixels() -> Iterator[np.ndarray]:
-            for clip_id, found in zip(ids, engines.map_ahead(prepared, ids, settings.compute.workers), strict=True):
+            for clip_id, found in zip(ids, engines.map_ahead(prepare, ids, settings.compute.workers), strict=True):
                 bar.update()
                 if isinstance(found, Failure):
-                    results[clip_id] = failed_now[clip_id] = found
+                    results[clip_id] = machine_failures[clip_id] = found
                     continue
                 for frame, seconds, image in found:
-                    taken.append((clip_id, frame, seconds))
+                    positions.append((clip_id, frame, seconds))
                     yield image
 
-        rows = list(clip.embed_pixels(model(), pixels(), settings.clip.batch))
-        for clip_id in dict.fromkeys(clip_id for clip_id, _, _ in taken):
-            own = [place for place, (other, _, _) in enumerate(taken) if other == clip_id]
+        embeddings = list(clip.embed_pixels(model(), pixels(), settings.clip.batch))
+        for clip_id in dict.fromkeys(clip_id for clip_id, _, _ in positions):
+            rows = [row for row, (key, _, _) in enumerate(positions) if key == clip_id]
             results[clip_id] = shards.Record(
                 {
-                    "embedding": np.stack([rows[place] for place in own]),
-                    "frame": np.array([taken[place][1] for place in own]),
-                    "time": np.array([taken[place][2] for place in own]),
+                    "embedding": np.stack([embeddings[row] for row in rows]),
+                    "frame": np.array([positions[row][1] for row in rows]),
+                    "time": np.array([positions[row][2] for row in rows]),
                     "source": np.array(clips[clip_id].sha256),
                 }
             )
         return results
 
     before = recorded_failures(FOLDER)
-    failed_now: dict[str, Failure] = {}
+    machine_failures: dict[str, Failure] = {}
     computed = failed = 0
     with stores.updating(FOLDER, "keyframes"), progress("keyframes", len(clips), "clip") as bar:
         for number, ids in enumerate(stores.by_shard(clips, "keyframes")):
-            wanted = {clip_id: shards.fingerprint(clips[clip_id].sha256, cache_key) for clip_id in ids}
+            fingerprints = {clip_id: shards.fingerprint(clips[clip_id].sha256, cache_key) for clip_id in ids}
             path = stores.shard_path(FOLDER, number)
-            new, lost = shards.update_shard(path, "keyframes", cache_key, wanted, compute, retry_failed)
-            computed, failed = computed + new, failed + lost
+            new, new_failures = shards.update_shard(path, "keyframes", cache_key, fingerprints, compute, retry_failed)
+            computed, failed = computed + new, failed + new_failures
             bar.set_postfix(computed=computed, failed=failed, refresh=False)
             bar.update(len(ids) - new)
     failures = stores.open_store(FOLDER).failures
-    check_machine(failed_now, before, len(clips), "keyframes")
+    check_machine(machine_failures, before, len(clips), "keyframes")
     check_failed(failures, len(clips), settings.dataset.max_failed, "keyframes")
 
 

@@ -1,7 +1,7 @@
 """Extract the motion vectors of every clip into motion fields.
 
-Reads features/clips.csv and the videos; writes features/motion/. Only clips that are new or changed are decoded,
-with --retry-failed also those that failed.
+Reads features/clips.csv and the videos; writes features/motion/. Only new and changed clips are decoded, and with
+--retry-failed also those that failed.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ FOLDER = "features/motion"
 
 @dataclass(frozen=True)
 class Part:
-    """One shard's clips, as a worker process gets them."""
+    """The clips of one shard, the input of a worker process."""
 
     number: int
     clips: Sequence[Clip]
@@ -43,47 +43,50 @@ def main() -> None:
 
     before = recorded_failures(FOLDER)
     failed = computed = 0
-    machine: dict[str, Failure] = {}
+    machine_failures: dict[str, Failure] = {}
     with stores.updating(FOLDER, "motion"), progress("motion", len(clips), "clip") as bar:
-        for part, new, lost, by_machine in engines.map_shards(extract, parts, settings.compute):
-            computed, failed = computed + new, failed + lost
-            machine |= by_machine
+        for part, new, new_failed, new_machine_failures in engines.map_shards(extract, parts, settings.compute):
+            computed, failed = computed + new, failed + new_failed
+            machine_failures |= new_machine_failures
             bar.set_postfix(computed=computed, failed=failed, refresh=False)
             bar.update(len(part.clips))
     failures = stores.open_store(FOLDER).failures
-    check_machine(machine, before, len(clips), "motion")
+    check_machine(machine_failures, before, len(clips), "motion")
     check_failed(failures, len(clips), settings.dataset.max_failed, "motion")
 
 
 def extract(part: Part) -> tuple[Part, int, int, dict[str, Failure]]:
-    """Bring one shard up to date.
+    """Update one shard.
 
-    Returns the part, the number of computed clips, the number of failures, and those of the machine in this run.
+    Returns the part, the number of computed clips, the number of failures, and the failures of the machine by clip id.
     """
     cache_key = {**asdict(part.settings.motion), "version": versions.MOTION}
-    wanted = {clip.id: shards.fingerprint(clip.sha256, cache_key) for clip in part.clips}
+    fingerprints = {clip.id: shards.fingerprint(clip.sha256, cache_key) for clip in part.clips}
     paths = {clip.id: f"{part.settings.dataset.root}/{clip.path}" for clip in part.clips}
     sources = {clip.id: clip.sha256 for clip in part.clips}
     path = stores.shard_path(FOLDER, part.number)
-    guarded = crash_safe.crash_safe(record, part.settings.compute)
-
-    machine: dict[str, Failure] = {}
+    extract_record = crash_safe.crash_safe(record, part.settings.compute)
+    machine_failures: dict[str, Failure] = {}
 
     def compute(ids: list[str]) -> dict[str, shards.Record | Failure]:
         limits = Limits.of(part.settings.compute)
-        found = {clip_id: guarded(paths[clip_id], sources[clip_id], part.settings.motion, limits) for clip_id in ids}
-        machine.update({key: one for key, one in found.items() if isinstance(one, Failure) and one.retry})
-        return found
+        results: dict[str, shards.Record | Failure] = {}
+        for clip_id in ids:
+            result = extract_record(paths[clip_id], sources[clip_id], part.settings.motion, limits)
+            results[clip_id] = result
+            if isinstance(result, Failure) and result.retry:
+                machine_failures[clip_id] = result
+        return results
 
-    new, failed = shards.update_shard(path, "motion", cache_key, wanted, compute, part.retry_failed)
-    return part, new, failed, machine
+    new, failed = shards.update_shard(path, "motion", cache_key, fingerprints, compute, part.retry_failed)
+    return part, new, failed, machine_failures
 
 
 def record(path: str, source: str, settings: params.Motion, limits: Limits) -> shards.Record:
-    """A clip's field as the store keeps it. Raises what motion_field raises."""
-    held = {**vars(extraction.motion_field(path, settings, limits)), "source": source}
-    arrays = {key: value for key, value in held.items() if isinstance(value, np.ndarray)}
-    return shards.Record(arrays, {key: value for key, value in held.items() if key not in arrays})
+    """Return the motion field of a clip as a record of the store. Raises the errors of motion_field."""
+    attributes = {**vars(extraction.motion_field(path, settings, limits)), "source": source}
+    arrays = {key: value for key, value in attributes.items() if isinstance(value, np.ndarray)}
+    return shards.Record(arrays, {key: value for key, value in attributes.items() if key not in arrays})
 
 
 if __name__ == "__main__":

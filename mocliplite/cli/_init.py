@@ -1,9 +1,9 @@
-"""A params.yaml for somebody's own clips: what is in the folder, and the settings that follow from it."""
+"""A params.yaml for a folder of clips: inspection of the folder, and the settings that follow from it."""
 
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from mocliplite import params
 from mocliplite.cli import _clip_source
+from mocliplite.cli._group_guess import guess_group
 from mocliplite.cli._shared import compute
-from mocliplite.data.clips import OTHER_ENDINGS, Clip, look_for_clips, named
+from mocliplite.data.clips import OTHER_ENDINGS, Clip, clips_of_scan, scan_clips
 from mocliplite.data.splits import split_clips
 from mocliplite.errors import Failure, UserError
 from mocliplite.files import write_text
@@ -25,76 +26,83 @@ from mocliplite.runtime.progress import progress
 from mocliplite.video.streams import Limits
 
 TEMPLATE = "configs/folder.yaml"
-FEW = 10  # clips of a class, below which a warning is due
-_SHOWN = 10  # clips that cannot be read, of which each is named
-_SEPARATORS = ("_", "-", " ")
+FEW_CLIPS = 10  # clips per class; below it there is a warning
+_MAX_LISTED = 10  # unreadable clips named in a warning
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a folder of clips holds."""
+    """The result of the inspection of a folder of clips."""
 
     root: str
     clips: list[Clip]
-    group: str | None  # a regular expression that probably takes the group from a path
-    codecs: dict[str, int]  # clips by codec
-    without: list[str]  # paths of clips that show no vectors
-    auto: bool  # whether these are so many that motion.reencode should be auto
+    group: str | None  # a regular expression that probably captures the group in a path
+    codecs: dict[str, int]  # number of clips by codec
+    without_vectors: list[str]  # paths of clips without motion vectors
+    reencode: bool  # whether they are so many that motion.reencode should be auto
     unreadable: dict[str, str]  # reason by path
     warnings: list[str]
-    stops: list[str]  # what `dvc repro` would stop at
+    stops: list[str]  # problems that stop `dvc repro`
 
 
-def look(root: str) -> Findings:
-    """Look at every clip of root/<class>/**. Raises UserError for a folder that is no data set."""
+def inspect_folder(root: str) -> Findings:
+    """Inspect every clip in root/<class>/**. Raises UserError for a folder that is not a data set."""
     if not Path(root).is_dir():
-        raise UserError(f"{root} is not a folder; give the folder that holds a folder of clips for each class.")
+        raise UserError(f"{root} is not a folder; give the folder that has one subfolder of clips per class.")
     settings = replace(params.load(TEMPLATE).dataset, root=root, group=None)
-    found = look_for_clips(settings)
+    found = scan_clips(settings)
     group = guess_group([path for paths in found.videos.values() for path in paths])
     settings = replace(settings, group=group)
-    clips = named(found, settings)
+    clips = clips_of_scan(found, settings)
     if not clips:
-        raise UserError(found.refused[0])
-    seen, unreadable = _glances(root, clips)
-    without = [path for path, glance in seen.items() if not glance.vectors]
-    auto = len(without) > settings.max_failed * len(clips)
-    spoilt = len(unreadable) > settings.max_failed * len(clips)
-    bad = _unreadable(unreadable, settings.max_failed if spoilt else None)
-    beside = [*_linked(found.linked), *_untaken(found.untaken)]
-    warnings = [*_few(clips), *_mirrored(clips), *_without(without, auto), *beside, *([] if spoilt else bad)]
-    stops = [*found.refused, *_cut(clips, settings), *(bad if spoilt else [])]
-    codecs = dict(Counter(glance.codec for glance in seen.values()).most_common())
-    return Findings(root, clips, group, codecs, without, auto, unreadable, warnings, stops)
+        raise UserError(found.errors[0])
+    previews, unreadable = _previews(root, clips)
+    without_vectors = [path for path, preview in previews.items() if not preview.vectors]
+    reencode = len(without_vectors) > settings.max_failed * len(clips)
+    too_many_unreadable = len(unreadable) > settings.max_failed * len(clips)
+    unreadable_list = _unreadable_clips(unreadable, settings.max_failed if too_many_unreadable else None)
+    other_warnings = [*_linked_folders(found.linked_folders), *_unsupported_files(found.unsupported)]
+    warnings = [
+        *_small_classes(clips),
+        *_mirrored_classes(clips),
+        *_clips_without_vectors(without_vectors, reencode),
+        *other_warnings,
+        *([] if too_many_unreadable else unreadable_list),
+    ]
+    stops = [*found.errors, *_split_errors(clips, settings), *(unreadable_list if too_many_unreadable else [])]
+    codecs = dict(Counter(preview.codec for preview in previews.values()).most_common())
+    return Findings(root, clips, group, codecs, without_vectors, reencode, unreadable, warnings, stops)
 
 
-def _glances(root: str, clips: Sequence[Clip]) -> tuple[dict[str, inspection.Glance], dict[str, str]]:
-    """What the clips that can be used show, and why the others cannot, by path."""
+def _previews(root: str, clips: Sequence[Clip]) -> tuple[dict[str, inspection.Preview], dict[str, str]]:
+    """Return the previews of usable clips, and the reasons why the others cannot be used, by path."""
     settings = compute()
-    look_at = crash_safe(inspection.glance, settings)
-    seen: dict[str, inspection.Glance] = {}
+    preview_safely = crash_safe(inspection.preview, settings)
+    previews: dict[str, inspection.Preview] = {}
     unreadable: dict[str, str] = {}
     with progress("init", len(clips), "clip") as bar:
         for clip in clips:
             bar.update()
             path = f"{root}/{clip.path}"
-            glance = look_at(path, Limits.of(settings))
-            if isinstance(glance, Failure):
-                unreadable[clip.path] = glance.reason
-            elif glance.frames < 2:
-                why = "one frame only" if glance.frames else "no frame that decodes"
-                unreadable[clip.path] = f"{path} has {why}, and motion needs two; remove it or replace it by a video."
+            preview = preview_safely(path, Limits.of(settings))
+            if isinstance(preview, Failure):
+                unreadable[clip.path] = preview.reason
+            elif preview.frames < 2:
+                count = "one frame" if preview.frames else "no frame that can be decoded"
+                unreadable[clip.path] = (
+                    f"{path} has {count}, but motion needs two; replace it with a video or remove it."
+                )
             else:
-                seen[clip.path] = glance
-    return seen, unreadable
+                previews[clip.path] = preview
+    return previews, unreadable
 
 
 def find_clip(model: str | None) -> _clip_source.Finding:
-    """Where the CLIP will come from, None being the template's. Raises UserError for one that is nowhere."""
-    usual = params.load(TEMPLATE).clip
+    """Return where the CLIP is, None being that of the template. Raises UserError if it cannot be found."""
+    defaults = params.load(TEMPLATE).clip
     found = (
-        _clip_source.find_clip(usual.model, usual.revision)
-        if model in (None, usual.model)
+        _clip_source.find_clip(defaults.model, defaults.revision)
+        if model in (None, defaults.model)
         else _clip_source.find_clip(model)
     )
     if found.mark == "BAD":
@@ -103,65 +111,23 @@ def find_clip(model: str | None) -> _clip_source.Finding:
 
 
 def next_step(out: Path, found: Findings, clip: _clip_source.Finding) -> str:
-    """What is to be done after the file was written, as the end of a sentence."""
-    steps = ["mend what `stops` names"] if found.stops else []
+    """Return what to do after the file has been written, as the end of a sentence."""
+    steps = ["fix the problems marked `stops`"] if found.stops else []
     if out != Path(params.FILE):
         steps.append(f"copy it to {params.FILE}, which DVC reads")
-    does = "now does everything" if clip.mark == "ok" and not steps else "does everything"
-    return ", then ".join([*steps, f"`dvc repro` {does if clip.mark == 'ok' else 'gets CLIP and does the rest'}."])
-
-
-def guess_group(paths: Sequence[str]) -> str | None:
-    """The part of the names that probably tells scene or person, as a pattern for dataset.group; None: no such part.
-
-    It is the folder below the class where all clips have one, or the part of the file's name with the most values
-    each of which comes in at least half of the classes. Where only one part changes within a class, that counts its
-    clips.
-    """
-    if all(path.count("/") >= 2 for path in paths):
-        return "^[^/]+/([^/]+)/"
-    best, values = None, 2
-    for pattern in _candidates(paths):
-        found = [(match[1], path.split("/")[0]) for path in paths if (match := re.search(pattern, path))]
-        groups, classes = {value for value, _ in found}, {label for _, label in found}
-        shared = len(set(found)) / max(1, len(groups))  # classes that a value comes in, on average
-        if len(found) == len(paths) > len(groups) > values and shared >= max(2, len(classes) / 2):
-            best, values = pattern, len(groups)
-    return best
-
-
-def _candidates(paths: Sequence[str]) -> Iterable[str]:
-    """A pattern for each part of the names, counted from the end; none where fewer than two change within a class."""
-    stems = [Path(path).stem for path in paths]
-    separator = max(_SEPARATORS, key=lambda mark: sum(mark in stem for stem in stems))
-    parts = [stem.split(separator)[::-1] for stem in stems]
-    common = min(map(len, parts))
-    classes: dict[str, list[list[str]]] = {}
-    for path, part in zip(paths, parts, strict=True):
-        classes.setdefault(path.split("/")[0], []).append(part)
-    # Within a class: a part that says the class again tells no scene.
-    changing = [
-        place for place in range(common) if any(len({part[place] for part in own}) > 1 for own in classes.values())
-    ]
-    if len(changing) < 2:
-        return
-    kinds = [
-        r"\d+" if all(part[place].isdecimal() for part in parts) else f"[^{separator}/]+" for place in range(common)
-    ]
-    for place in changing:
-        after = "".join(f"{separator}{kind}" for kind in kinds[:place][::-1])
-        yield rf"({kinds[place]}){after}\.\w+$"
+    action = "run `dvc repro`" if clip.mark == "ok" else "run `dvc repro`, which also downloads CLIP"
+    return ", then ".join([*steps, f"{action}."])
 
 
 def settings_for(found: Findings, model: str | None) -> dict[str, object]:
-    """The settings that differ from the template, by full name.
+    """Return the settings that differ from the template, by full name.
 
-    model: a CLIP's folder, which may be made later, or its hub id; None for the template's.
+    model: the folder of a CLIP, which need not exist yet, or its hub id; None for that of the template.
     """
     values: dict[str, object] = {"dataset.root": found.root, "dataset.group": found.group}
-    if any(_side(clip.label) for clip in found.clips):
+    if any(_names_a_side(clip.label) for clip in found.clips):
         values |= {"motion_net.flip": False, "motion_net.views": ["plain"]}
-    if found.auto:
+    if found.reencode:
         values["motion.reencode"] = "auto"
     if model not in (None, params.load(TEMPLATE).clip.model):
         files = params.NO_PATH if _clip_source.is_hub_id(model) else model
@@ -170,35 +136,37 @@ def settings_for(found: Findings, model: str | None) -> dict[str, object]:
 
 
 def write(path: Path, found: Findings, model: str | None) -> None:
-    """Write a complete params file for the findings, with the warnings on top."""
-    head = f"Settings for the clips in {found.root}, from `python -m mocliplite init`; every one has its remark."
-    remarks = [head, *(f"Mind: {warning}" for warning in [*found.stops, *found.warnings])]
+    """Write a complete params file for the findings, with the warnings as comments at the top."""
+    head = f"Settings for the clips in {found.root}, from `python -m mocliplite init`. Comments explain them."
+    comments = [head, *(f"Warning: {warning}" for warning in [*found.stops, *found.warnings])]
     template = Path(TEMPLATE).read_text(encoding="utf-8")
     body = template[template.index("dataset:\n") :]
-    text = "\n".join([*map(_remark, remarks), "", fill(body, settings_for(found, model))])
-    if params.parse(text, path).dataset.root != found.root or not _is_text(found.root):
+    text = "\n".join([*map(_comment, comments), "", fill(body, settings_for(found, model))])
+    if params.parse(text, path).dataset.root != found.root or not _is_utf8(found.root):
         raise UserError(f"{found.root!a} cannot be written as YAML; rename the folder.")
     write_text(path, text)
 
 
-def _is_text(name: str) -> bool:
-    """Whether a file's name is UTF-8."""
+def _is_utf8(name: str) -> bool:
+    """Return whether the name of a file is UTF-8."""
     try:
         return bool(name.encode())
     except UnicodeEncodeError:
         return False
 
 
-def _remark(text: str) -> str:
-    """A text as YAML's comments: what would end a line or is no text is written as Python writes it."""
-    plain = "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
+def _comment(text: str) -> str:
+    """Return a text as YAML comments, with unprintable characters as escape sequences of Python."""
+    plain = "".join(
+        character if character.isprintable() or character == "\n" else ascii(character)[1:-1] for character in text
+    )
     return "# " + plain.replace("\n", "\n# ")
 
 
 def fill(template: str, values: Mapping[str, object]) -> str:
-    """The text of a params file with some settings changed, comments kept.
+    """Return the text of a params file with some settings changed. Comments are preserved.
 
-    values: by full name, such as dataset.root. Raises KeyError for a name that the template lacks.
+    values: by full name, such as dataset.root. Raises KeyError for a name that is not in the template.
     """
     yaml = YAML()
     yaml.preserve_quotes, yaml.width = True, 10**6
@@ -227,7 +195,7 @@ def _represent_null(representer: RoundTripRepresenter, _: None) -> object:
 
 
 def describe(found: Findings) -> str:
-    """The findings as lines of text."""
+    """Return the findings as lines of text."""
     classes = Counter(clip.label for clip in found.clips)
     width = max(map(len, classes))
     lines = [f"{found.root}: {len(found.clips)} clips in {len(classes)} classes"]
@@ -235,73 +203,76 @@ def describe(found: Findings) -> str:
     lines += [f"codecs: {', '.join(f'{codec} {count}' for codec, count in found.codecs.items())}"]
     if found.group is None:
         lines += [
-            "groups: the names tell none, so every clip is its own; set dataset.group if some clips belong together"
+            "groups: none found in the names, so every clip is a group; set dataset.group if some clips belong together"
         ]
     else:
         first = {clip.group: clip.path for clip in reversed(found.clips)}
         examples = ", ".join(f"{first[group]} -> {group}" for group in sorted(first)[:2])
-        lines += [f"groups: {found.group} finds {len(first)}, such as {examples}; a guess, check it"]
-    lines += [f"mind: {warning}" for warning in found.warnings]
+        lines += [f"groups: {found.group} finds {len(first)}, such as {examples}; this is a guess, check it"]
+    lines += [f"warning: {warning}" for warning in found.warnings]
     return "\n".join([*lines, *(f"stops: {reason}" for reason in found.stops)])
 
 
-def _few(clips: Sequence[Clip]) -> list[str]:
+def _small_classes(clips: Sequence[Clip]) -> list[str]:
     counts = Counter(clip.label for clip in clips)
-    few = {label: count for label, count in sorted(counts.items()) if count < FEW}
-    if not few:
+    small = {label: count for label, count in sorted(counts.items()) if count < FEW_CLIPS}
+    if not small:
         return []
-    shown = ", ".join(f"{label} {count}" for label, count in few.items())
-    return [f"fewer than {FEW} clips in {shown}; figures of such classes say little."]
+    shown = ", ".join(f"{label} {count}" for label, count in small.items())
+    return [f"fewer than {FEW_CLIPS} clips in {shown}; metrics of such classes are unreliable."]
 
 
-def _cut(clips: Sequence[Clip], settings: params.Dataset) -> list[str]:
+def _split_errors(clips: Sequence[Clip], settings: params.Dataset) -> list[str]:
     try:
         split_clips(clips, settings)
     except UserError as error:
-        return [f"the clips cannot be cut into train, val and test: {error}"]
+        return [f"the clips cannot be split into train, val and test: {error}"]
     return []
 
 
-def _mirrored(clips: Sequence[Clip]) -> list[str]:
-    sides = sorted({clip.label for clip in clips if _side(clip.label)})
+def _mirrored_classes(clips: Sequence[Clip]) -> list[str]:
+    sides = sorted({clip.label for clip in clips if _names_a_side(clip.label)})
     if not sides:
         return []
-    return [f"{' and '.join(sides)} tell left from right, so clips are not mirrored in training (motion_net.flip)."]
+    return [
+        f"{' and '.join(sides)} distinguish left and right, so clips are not mirrored in training (motion_net.flip)."
+    ]
 
 
-def _side(label: str) -> bool:
+def _names_a_side(label: str) -> bool:
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", label)
     return any(word.lower() in ("left", "right", "leftward", "rightward") for word in words)
 
 
-def _without(without: Sequence[str], auto: bool) -> list[str]:
-    if not without:
+def _clips_without_vectors(without_vectors: Sequence[str], reencode: bool) -> list[str]:
+    if not without_vectors:
         return []
-    shown = f"{len(without)} clips show no motion vectors, such as {without[0]}"
-    if auto:
-        return [f"{shown}; they are encoded again in memory to get some (motion.reencode: auto)."]
-    return [f"{shown}; so few are left out, unless you set motion.reencode: auto, which encodes them again in memory."]
+    shown = f"{len(without_vectors)} clips have no motion vectors, such as {without_vectors[0]}"
+    if reencode:
+        return [f"{shown}; they are re-encoded in memory (motion.reencode: auto)."]
+    return [f"{shown}; they are left out. Set motion.reencode: auto to re-encode them in memory."]
 
 
-def _linked(folders: Sequence[str]) -> list[str]:
+def _linked_folders(folders: Sequence[str]) -> list[str]:
     if not folders:
         return []
     shown = f"{len(folders)} folders are links, such as {folders[0]}"
-    return [f"{shown}; DVC does not see changes behind a link: after one run `dvc repro --force index`."]
+    return [f"{shown}; DVC does not detect changes behind a link: after a change, run `dvc repro --force index`."]
 
 
-def _untaken(count: int) -> list[str]:
+def _unsupported_files(count: int) -> list[str]:
     if not count:
         return []
-    return [f"{count} videos are not taken, for their endings ({', '.join(OTHER_ENDINGS)}); convert or rename them."]
+    endings = ", ".join(OTHER_ENDINGS)
+    return [f"{count} videos are ignored, because their file extensions ({endings}) are not supported; convert them."]
 
 
-def _unreadable(reasons: Mapping[str, str], allowed: float | None) -> list[str]:
-    """What is wrong with clips that cannot be read; allowed: dataset.max_failed, where they are a larger share."""
+def _unreadable_clips(reasons: Mapping[str, str], allowed: float | None) -> list[str]:
+    """Return a message about unreadable clips. allowed: dataset.max_failed if they exceed it, otherwise None."""
     if not reasons:
         return []
     more = "" if allowed is None else f", more than dataset.max_failed ({allowed:g}) allows"
-    rows = [f"  {reason}" for reason in list(reasons.values())[:_SHOWN]]
-    rest = [f"  and {len(reasons) - _SHOWN} more"] if len(reasons) > _SHOWN else []
-    wanted = "they are left out" if allowed is None else "mend or remove them, or raise it in params.yaml"
+    rows = [f"  {reason}" for reason in list(reasons.values())[:_MAX_LISTED]]
+    rest = [f"  and {len(reasons) - _MAX_LISTED} more"] if len(reasons) > _MAX_LISTED else []
+    wanted = "they are left out" if allowed is None else "fix or remove them, or raise it in params.yaml"
     return ["\n".join([f"{len(reasons)} clips cannot be read{more}; {wanted}:", *rows, *rest])]

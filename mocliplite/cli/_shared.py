@@ -24,7 +24,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def compute() -> params.Compute:
-    """The settings `compute` of params.yaml, or the usual ones where that is not here or not to be read."""
+    """Return the settings `compute` of params.yaml, or the defaults if the file is missing or invalid."""
     try:
         return params.load().compute
     except UserError:
@@ -44,7 +44,7 @@ def for_each(paths: Sequence[str], work: Callable[[str], None]) -> int:
 
 
 def clip_paths(place: str) -> list[str]:
-    """The clips in a folder, at any depth; anything else is given back as a clip itself."""
+    """Return the clips in a folder, at any depth, or the path itself if it is not a folder."""
     from mocliplite.data.clips import SUCH_AS, find_videos
 
     if not Path(place).is_dir():

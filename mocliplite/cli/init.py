@@ -1,4 +1,4 @@
-"""`init`: settings for a folder of own clips."""
+"""`init`: settings for your own clips."""
 
 import argparse
 from pathlib import Path
@@ -29,7 +29,7 @@ def run(given: argparse.Namespace) -> None:
     if out.exists() and not given.force:
         raise UserError(f"{out} exists; give --force to replace it, or --out another file.")
     clip = _init.find_clip(given.clip)
-    found = _init.look(given.folder)
+    found = _init.inspect_folder(given.folder)
     print(_init.describe(found))
     print(clip.sentence)
     _init.write(out, found, given.clip)

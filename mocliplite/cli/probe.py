@@ -1,4 +1,4 @@
-"""`probe`: what a clip contains."""
+"""`probe`: codec, size, frames and motion vectors of clips."""
 
 import argparse
 from pathlib import Path
@@ -20,22 +20,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> None:
-    """Print a line per clip: codec, size, rate, frames by type, vectors per frame or why there are none."""
+    """Print a line per clip: codec, size, frame rate, frame types, vectors per frame or why there are none."""
     from mocliplite.motion import inspection
     from mocliplite.runtime.crash_safe import call_crash_safe
     from mocliplite.video.streams import Limits
 
     paths: list[str] = []
-    empty = for_each(given.paths, lambda place: paths.extend(clip_paths(place)))
+    empty = for_each(given.paths, lambda path: paths.extend(clip_paths(path)))
     settings = compute()
     clips: list[Inspection] = []
-    print(inspection.HEAD)
+    print(inspection.HEADER)
 
     def show(path: str) -> None:
         if not Path(path).exists():
             raise UserError(f"{path} is neither a clip nor a folder of clips; check the path.")
         clips.append(call_crash_safe(inspection.inspect, settings, path, Limits.of(settings)))
-        print(inspection.line(clips[-1]), flush=True)
+        print(inspection.table_row(clips[-1]), flush=True)
 
     failed = empty + for_each(paths, show)
     if len(paths) > 1:

@@ -1,4 +1,4 @@
-"""From motion vectors to motion fields.
+"""Motion fields, computed from motion vectors.
 
 May import: store, video, runtime, evaluation and the ground floor.
 """

@@ -1,4 +1,4 @@
-"""Motion since the last I-frame: vectors traced back through a group of pictures, pixel by pixel.
+"""Motion since the last I-frame: vectors traced back through the group of pictures (GOP), pixel by pixel.
 
 After CoViAR (C.-Y. Wu et al., Compressed Video Action Recognition, CVPR 2018, section 3.1), with B-frames added.
 """
@@ -10,29 +10,30 @@ from mocliplite.motion.scatter import displacement_to_past, frame_of_each_block,
 from mocliplite.video.vectors import Vectors
 
 
-def accumulate_since_intra(read: Vectors, past: np.ndarray) -> tuple[np.ndarray, int]:
-    """How far content has moved since the I-frame that it was last coded in.
+def accumulate_since_intra(vectors: Vectors, past: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the displacement of content since the last I-frame, and the number of components clipped to +-LIMIT.
 
-    int8 [T, rows, cols, 2], quarter pixels, the mean over the pixels of each cell; MISSING in I-frames, in frames
-    without vectors to the past, and where the I-frame is not in the clip. `past` int64 [T] is the distance to each
-    frame's past reference. A pixel whose block has no vector, or whose vector leaves the picture, stays where it was,
-    as in CoViAR. Returns also how many components were cut to +-LIMIT.
+    The displacement is int8 [T, rows, cols, 2], quarter pixels, the mean over the pixels of each cell. It is MISSING in
+    I-frames, in frames without vectors to the past, and if the I-frame is not in the clip. As in CoViAR, a pixel keeps
+    its position if its block has no vector or if the vector leaves the picture.
+
+    past: int64 [T], the distance from each frame to its past reference.
     """
-    steps, (height, width) = displacement_to_past(read), (read.info.height, read.info.width)
-    informed = np.bincount(frame_of_each_block(read)[read.blocks["source"] < 0], minlength=len(past)) > 0
+    steps, (height, width) = displacement_to_past(vectors), (vectors.info.height, vectors.info.width)
+    has_vectors = np.bincount(frame_of_each_block(vectors)[vectors.blocks["source"] < 0], minlength=len(past)) > 0
     sources = np.arange(len(past)) - past
     last_use = {int(source): frame for frame, source in enumerate(sources)}
-    grid = np.full((len(past), *size_in_cells(read), 2), MISSING, dtype=np.int8)
+    grid = np.full((len(past), *size_in_cells(vectors), 2), MISSING, dtype=np.int8)
     clipped = 0
     moved: dict[int, np.ndarray | None] = {}  # by reference frame, int16 [height, width, 2], whole pixels
-    for frame, kind in enumerate(read.kinds):
+    for frame, frame_type in enumerate(vectors.frame_types):
         source = int(sources[frame])
         before = moved.get(source) if past[frame] else None
-        if kind == "I":
+        if frame_type == "I":
             after: np.ndarray | None = np.zeros((height, width, 2), dtype=np.int16)
         else:
             after = None if before is None else _traced(before, steps[frame])
-            if after is not None and informed[frame]:
+            if after is not None and has_vectors[frame]:
                 quarters = np.rint(4 * _mean_of_cells(after))
                 grid[frame] = np.clip(quarters, -LIMIT, LIMIT)
                 clipped += int(np.count_nonzero(np.abs(quarters) > LIMIT))
@@ -44,7 +45,7 @@ def accumulate_since_intra(read: Vectors, past: np.ndarray) -> tuple[np.ndarray,
 
 
 def _traced(before: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Where every pixel was, plus how far what was there had moved: both int16 [height, width, 2]."""
+    """Add the displacement at the source of each pixel to its own step: int16 [height, width, 2]."""
     height, width, _ = before.shape
     shift = step.repeat(BASE_CELL_SIZE, axis=0).repeat(BASE_CELL_SIZE, axis=1)[:height, :width].astype(np.int32)
     rows, cols = np.arange(height, dtype=np.int32)[:, None], np.arange(width, dtype=np.int32)
@@ -58,7 +59,7 @@ def _traced(before: np.ndarray, step: np.ndarray) -> np.ndarray:
 
 
 def _mean_of_cells(pixels: np.ndarray) -> np.ndarray:
-    """Mean over each cell's pixels inside the picture: float64 [rows, cols, 2]."""
+    """Return the mean over the pixels of each cell inside the picture: float64 [rows, cols, 2]."""
     height, width, _ = pixels.shape
     rows, cols = -(-height // BASE_CELL_SIZE), -(-width // BASE_CELL_SIZE)
     full = np.zeros((rows * BASE_CELL_SIZE, cols * BASE_CELL_SIZE, 2), dtype=np.int16)

@@ -1,4 +1,4 @@
-"""Frame distances between a frame and its references."""
+"""Distances between a frame and its references, in frames."""
 
 from bisect import bisect_left
 
@@ -6,20 +6,22 @@ import numpy as np
 
 
 def reference_distances(order: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Frame intervals from each frame to its references: int64 [T, 2], (past, future), 0 where there is none.
+    """Return the frame intervals from each frame to its references: int64 [T, 2], (past, future), 0 for no reference.
 
-    order is each frame's place in the order of decoding, reference whether others may refer to it. The nearest
-    reference on either side that was decoded before is taken. MPEG-4 Part 2 has no other; H.264 may choose among
-    several and libavcodec does not say which, but its encoders take the nearest for most blocks.
+    order: position of each frame in decoding order. reference: whether a frame may be a reference.
+
+    The reference on either side is the nearest one that was decoded before. In MPEG-4 Part 2 it is the only one. In
+    H.264 this is an assumption: libavcodec does not export the reference, but for most blocks encoders choose the
+    nearest.
     """
     distances = np.zeros((len(order), 2), dtype=np.int64)
     decoded: list[int] = []
-    for place in np.argsort(order, kind="stable").tolist():
-        after = bisect_left(decoded, place)
+    for position in np.argsort(order, kind="stable").tolist():
+        after = bisect_left(decoded, position)
         if after > 0:
-            distances[place, 0] = place - decoded[after - 1]
+            distances[position, 0] = position - decoded[after - 1]
         if after < len(decoded):
-            distances[place, 1] = decoded[after] - place
-        if reference[place]:
-            decoded.insert(after, place)
+            distances[position, 1] = decoded[after] - position
+        if reference[position]:
+            decoded.insert(after, position)
     return distances

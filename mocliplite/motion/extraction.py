@@ -1,4 +1,4 @@
-"""From a codec's motion vectors to a motion field."""
+"""Motion fields from the motion vectors of a codec."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,118 +19,122 @@ from mocliplite.video.vectors import AUTO, EXPORTING, Vectors, read_vectors
 
 
 def motion_field(path: str | Path, settings: Motion, limits: Limits = DEFAULT_LIMITS) -> Field:
-    """Motion field of a whole clip.
+    """Return the motion field of a clip.
 
-    Raises UserError for a clip that cannot be read, has no vectors, or is damaged beyond motion.max_damaged;
-    MachineError where the machine is at fault, and LimitError for a clip beyond the limits.
+    Raises UserError for a clip that cannot be read, has no vectors, or is damaged beyond motion.max_damaged,
+    MachineError for errors of the machine, and LimitError for a clip beyond the limits.
     """
     return field_of(path, load_vectors(path, settings, limits), settings)
 
 
-def field_of(path: str | Path, read: Vectors, settings: Motion) -> Field:
-    """motion_field of vectors that were read from path."""
-    share = damaged_share(read)
-    if share > settings.max_damaged:
+def field_of(path: str | Path, vectors: Vectors, settings: Motion) -> Field:
+    """Return the motion field of the vectors of a clip. `path` is used in error messages only."""
+    damaged = damaged_share(vectors)
+    if damaged > settings.max_damaged:
         raise UserError(
-            f"{path} is damaged: {share:.0%} of its frames do not decode, motion.max_damaged allows "
-            f"{settings.max_damaged:.0%}; replace or remove it, or raise that."
+            f"{path} is damaged: {damaged:.0%} of its frames cannot be decoded, motion.max_damaged is "
+            f"{settings.max_damaged:.0%}; replace or remove it, or raise motion.max_damaged."
         )
-    distances = reference_distances(read.order, read.reference)
+    distances = reference_distances(vectors.order, vectors.reference)
     if settings.accumulate == "gop":
-        grid, clipped = accumulate_since_intra(read, distances[:, 0])
+        grid, clipped = accumulate_since_intra(vectors, distances[:, 0])
     else:
-        grid, clipped = scatter(read, distances)
-    informed = (grid[..., 0] != MISSING).any(axis=(1, 2))
-    if not informed.any():
-        raise UserError(f"{path} has vectors to frames that are not in it; it is cut off, replace or remove it.")
-    kinds = [kind if has or kind == "I" else "missing" for kind, has in zip(read.kinds, informed, strict=True)]
+        grid, clipped = scatter(vectors, distances)
+    has_vectors = (grid[..., 0] != MISSING).any(axis=(1, 2))
+    if not has_vectors.any():
+        raise UserError(f"{path} has only vectors to frames that it does not contain; replace or remove it.")
+    pairs = zip(vectors.frame_types, has_vectors, strict=True)
+    kinds = [frame_type if has or frame_type == "I" else "missing" for frame_type, has in pairs]
     if settings.interpolate:
         grid = _interpolated(grid, np.array(kinds))
-        kinds = read.kinds
-    way = read.orientation
-    grid = _upright(_coarser(grid, settings.cell_size), way)
-    width, height = (read.info.width, read.info.height)[:: -1 if way.swaps_axes else 1]
+        kinds = vectors.frame_types
+    orientation = vectors.orientation
+    grid = _upright(_coarser(grid, settings.cell_size), orientation)
+    width, height = (vectors.info.width, vectors.info.height)[:: -1 if orientation.swaps_axes else 1]
     return Field(
         vectors=grid,
         kind=np.array([KIND_CODES[kind] for kind in kinds], dtype=np.uint8),
-        time=read.time,
-        fps=read.info.fps,
+        time=vectors.time,
+        fps=vectors.info.fps,
         width=width,
         height=height,
-        codec=read.info.codec,
+        codec=vectors.info.codec,
         clipped=clipped,
-        damaged=share,
-        reencoded=read.reencoded,
-        interlaced=read.interlaced,
-        pixel_aspect=1 / read.info.pixel_aspect if way.swaps_axes else read.info.pixel_aspect,
+        damaged=damaged,
+        reencoded=vectors.reencoded,
+        interlaced=vectors.interlaced,
+        pixel_aspect=1 / vectors.info.pixel_aspect if orientation.swaps_axes else vectors.info.pixel_aspect,
     )
 
 
 def settings_of(stored: Mapping[str, Any]) -> Motion:
-    """The settings with which a store's fields were made, from the store's own record of them."""
+    """Return the settings of extraction that a store has recorded."""
     return params.section(Motion, "motion", {key: value for key, value in stored.items() if key != "version"})
 
 
-def damaged_share(read: Vectors) -> float:
-    """Share of a clip's frames that do not decode, or of which the decoder made up a part."""
-    return (read.lost + int(read.damaged.sum())) / (read.lost + len(read.kinds))
+def damaged_share(vectors: Vectors) -> float:
+    """Return the fraction of frames that cannot be decoded or that the decoder conceals in part."""
+    return (vectors.lost + int(vectors.damaged.sum())) / (vectors.lost + len(vectors.frame_types))
 
 
-def why_none(codec: str, kinds: Sequence[str]) -> str:
-    """Why a clip has no vectors, and what to do about it."""
-    if len(kinds) == 1:
-        return "it has one frame only, and motion needs two; remove it or replace it by a video."
+def no_vectors_reason(codec: str, frame_types: Sequence[str]) -> str:
+    """Return why a clip has no vectors, and what to do about it, as the end of a sentence."""
+    if len(frame_types) == 1:
+        return "it has one frame, but motion needs two; replace it with a video or remove it."
     if codec not in EXPORTING:
         return (
-            f"codec {codec} exports no motion vectors; set motion.reencode: auto, which encodes such clips in memory, "
-            "or encode it again as H.264 or MPEG-4."
+            f"codec {codec} exports no motion vectors; set motion.reencode: auto to re-encode such clips in memory, "
+            "or re-encode it as H.264 or MPEG-4."
         )
     return (
-        "it has I-frames only, so there is no motion to read; set motion.reencode: auto, which encodes such clips in "
-        "memory, or encode it again with P-frames."
+        "it has only I-frames, which have no motion vectors; set motion.reencode: auto to re-encode such clips in "
+        "memory, or re-encode it with P-frames."
     )
 
 
 def load_vectors(path: str | Path, settings: Motion, limits: Limits = DEFAULT_LIMITS) -> Vectors:
-    """Vectors of the clip itself, or of the clip encoded anew where the settings want it. Raises UserError."""
+    """Return the vectors of a clip, or of the clip re-encoded as the settings require. Raises UserError without any."""
     if isinstance(settings.reencode, Reencode):
-        read = read_vectors(path, settings.reencode, limits)
+        vectors = read_vectors(path, settings.reencode, limits)
     else:
         auto = settings.reencode == "auto"
-        read = read_vectors(path, None, limits, without=AUTO if auto else "skip")
-        if auto and len(read.kinds) > 1 and not len(read.blocks) and not read.reencoded:
-            read = read_vectors(path, AUTO, limits)
-    if not len(read.blocks) and damaged_share(read) <= settings.max_damaged:
-        raise UserError(f"{path}: {why_none('mpeg4' if read.reencoded else read.info.codec, read.kinds)}")
-    return read
+        vectors = read_vectors(path, None, limits, fallback=AUTO if auto else "skip")
+        if auto and len(vectors.frame_types) > 1 and not len(vectors.blocks) and not vectors.reencoded:
+            vectors = read_vectors(path, AUTO, limits)
+    if not len(vectors.blocks) and damaged_share(vectors) <= settings.max_damaged:
+        codec = "mpeg4" if vectors.reencoded else vectors.info.codec
+        raise UserError(f"{path}: {no_vectors_reason(codec, vectors.frame_types)}")
+    return vectors
 
 
 def _coarser(grid: np.ndarray, cell: int) -> np.ndarray:
-    """Join cells of 8 pixels to larger ones by the mean of those known."""
+    """Average cells of 8 pixels to larger ones, without those that are MISSING."""
     if cell == BASE_CELL_SIZE:
         return grid
-    times = cell // BASE_CELL_SIZE
+    factor = cell // BASE_CELL_SIZE
     frames, rows, cols, _ = grid.shape
-    pad = ((0, 0), (0, -rows % times), (0, -cols % times), (0, 0))
-    padded = np.pad(grid, pad, constant_values=MISSING).reshape(frames, -(-rows // times), times, -1, times, 2)
+    pad = ((0, 0), (0, -rows % factor), (0, -cols % factor), (0, 0))
+    padded = np.pad(grid, pad, constant_values=MISSING).reshape(frames, -(-rows // factor), factor, -1, factor, 2)
     known = padded[..., :1] != MISSING
     count = known.sum(axis=(2, 4))
     total = np.where(known, padded, 0).sum(axis=(2, 4), dtype=np.int64)
     return np.where(count > 0, np.rint(total / np.maximum(count, 1)), MISSING).astype(np.int8)
 
 
-def _upright(grid: np.ndarray, way: Orientation) -> np.ndarray:
-    """The field of the picture as it is shown."""
-    if way == PLAIN:
+def _upright(grid: np.ndarray, orientation: Orientation) -> np.ndarray:
+    """Return the field of the picture as displayed."""
+    if orientation == PLAIN:
         return np.ascontiguousarray(grid)
     right, down = grid[..., 0], grid[..., 1]
-    if way.mirrored:
+    if orientation.mirrored:
         right = _negative(right)
-    for _ in range(way.turns):
-        # What moves right moves up after a quarter turn counterclockwise, and what moves down moves right.
+    for _ in range(orientation.quarter_turns):
+        # After a counterclockwise quarter turn, motion to the right points up, and motion down points to the right.
         right, down = down, _negative(right)
-    turned = np.stack([right, down], axis=-1)
-    return np.ascontiguousarray(np.rot90(turned[:, :, ::-1] if way.mirrored else turned, way.turns, axes=(1, 2)))
+    rotated = np.stack([right, down], axis=-1)
+    if orientation.mirrored:
+        rotated = rotated[:, :, ::-1]
+    return np.ascontiguousarray(np.rot90(rotated, orientation.quarter_turns, axes=(1, 2)))
 
 
 def _negative(part: np.ndarray) -> np.ndarray:
@@ -138,15 +142,15 @@ def _negative(part: np.ndarray) -> np.ndarray:
 
 
 def _interpolated(grid: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    """Frames of kind "missing" filled in, cell by cell, on a line between the frames before and after that are not."""
-    informed = np.flatnonzero((kinds == "P") | (kinds == "B"))
+    """Fill in frames of kind "missing" by linear interpolation between the nearest frames with vectors, per cell."""
+    has_vectors = np.flatnonzero((kinds == "P") | (kinds == "B"))
     gaps = np.flatnonzero(kinds == "missing")
-    after = np.searchsorted(informed, gaps)
-    before, after = informed[np.maximum(after - 1, 0)], informed[np.minimum(after, len(informed) - 1)]
-    share = np.clip((gaps - before) / np.maximum(after - before, 1), 0, 1)[:, None, None, None]
+    after = np.searchsorted(has_vectors, gaps)
+    before, after = has_vectors[np.maximum(after - 1, 0)], has_vectors[np.minimum(after, len(has_vectors) - 1)]
+    weight = np.clip((gaps - before) / np.maximum(after - before, 1), 0, 1)[:, None, None, None]
     first, last = grid[before], grid[after]
-    line = np.rint(first * (1 - share) + last * share)
-    # Where one side says nothing, the other stands alone.
+    line = np.rint(first * (1 - weight) + last * weight)
+    # If a cell is MISSING on one side, the value of the other side is used.
     line = np.where(first == MISSING, last, np.where(last == MISSING, first, line))
     filled = grid.copy()
     filled[gaps] = line

@@ -1,4 +1,4 @@
-"""Blocks of vectors onto a grid of cells of 8 pixels, a whole clip at once."""
+"""Conversion of blocks of vectors to a grid of cells of 8 pixels, for a whole clip at once."""
 
 from collections.abc import Iterator
 
@@ -7,43 +7,49 @@ import numpy as np
 from mocliplite.motion.field import BASE_CELL_SIZE, LIMIT, MISSING
 from mocliplite.video.vectors import Vectors
 
-# Two cells of two int8, and of two int16, seen as one number: half the writes.
-_PART = 1 << 13  # blocks
+_BATCH = 1 << 13  # blocks
+# By item size of the grid: integers that contain both components of one cell, and those of two cells, for fewer writes.
 _WIDE = {1: (np.int16, np.int32), 2: (np.int32, np.int64)}
 
 
-def size_in_cells(read: Vectors) -> tuple[int, int]:
-    """Rows and columns of the grid; started cells at the right and lower border count."""
-    return -(-read.info.height // BASE_CELL_SIZE), -(-read.info.width // BASE_CELL_SIZE)
+def size_in_cells(vectors: Vectors) -> tuple[int, int]:
+    """Return rows and columns of the grid, including incomplete cells at the right and lower border."""
+    return -(-vectors.info.height // BASE_CELL_SIZE), -(-vectors.info.width // BASE_CELL_SIZE)
 
 
-def frame_of_each_block(read: Vectors) -> np.ndarray:
-    """The frame of each block: int64 [V]."""
-    return np.repeat(np.arange(len(read.counts)), read.counts)
+def frame_of_each_block(vectors: Vectors) -> np.ndarray:
+    """Return the frame of each block: int64 [V]."""
+    return np.repeat(np.arange(len(vectors.counts)), vectors.counts)
 
 
-def scatter(read: Vectors, distances: np.ndarray) -> tuple[np.ndarray, int]:
-    """Motion of content per frame interval: int8 [T, rows, cols, 2], quarter pixels, MISSING where there is no vector.
+def scatter(vectors: Vectors, distances: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the motion of content per frame interval, and the number of components clipped to +-LIMIT.
 
-    distances is reference_distances' int64 [T, 2]; a vector to a frame that is not there says nothing. Where a block of
-    a B-frame has two vectors, the one to the past stays. Returns also how many components were cut to +-LIMIT.
+    The motion is int8 [T, rows, cols, 2], quarter pixels, MISSING without a vector. Vectors to a frame that is not in
+    the clip are ignored. If a block of a B-frame has two vectors, the one to the past is used.
+
+    distances: int64 [T, 2], from reference_distances.
     """
     with np.errstate(divide="ignore"):
-        # A vector leads from the block to its source: backwards in time to a past one, forwards to a future one.
+        # A vector points from the block to its source, so motion is against a past vector, and along a future vector.
         factors = np.where(distances > 0, np.array([-4.0, 4.0]) / distances, np.nan)
-    frame, grid, clipped = frame_of_each_block(read), _empty(read, np.int8, MISSING), 0
-    for part in _parts(read):
-        clipped += _write_interval(grid, read.blocks[part], frame[part], factors)
-    return _cropped(grid, read), clipped
+    frame, grid, clipped = frame_of_each_block(vectors), _empty(vectors, np.int8, MISSING), 0
+    for batch in _batches(vectors):
+        clipped += _write_interval(grid, vectors.blocks[batch], frame[batch], factors)
+    return _cropped(grid, vectors), clipped
 
 
 def _write_interval(grid: np.ndarray, blocks: np.ndarray, frame: np.ndarray, factors: np.ndarray) -> int:
-    """per_interval of some frames; factors float64 [T, 2] turn a displacement into quarters of content's motion."""
+    """Write the motion of some blocks to the grid and return the number of clipped components.
+
+    factors: float64 [T, 2], from a displacement to quarter pixels per frame interval, for past and future references.
+    """
     future = blocks["source"] > 0
     factor = factors[frame, future.view(np.int8)] / blocks["motion_scale"]
-    known = ~np.isnan(factor)
-    if not known.all():
-        blocks, frame, future, factor = blocks[known], frame[known], future[known], factor[known]
+    has_reference = ~np.isnan(factor)
+    if not has_reference.all():
+        blocks, frame = blocks[has_reference], frame[has_reference]
+        future, factor = future[has_reference], factor[has_reference]
     quarters = np.empty((len(blocks), 2))
     for axis, name in enumerate(("motion_x", "motion_y")):
         np.rint(blocks[name] * factor, out=quarters[:, axis])
@@ -54,50 +60,50 @@ def _write_interval(grid: np.ndarray, blocks: np.ndarray, frame: np.ndarray, fac
     return clipped
 
 
-def _parts(read: Vectors) -> Iterator[slice]:
-    """Blocks of whole frames, some at a time: what is computed of them stays in the processor's cache."""
-    ends = np.cumsum(read.counts)
+def _batches(vectors: Vectors) -> Iterator[slice]:
+    """Yield the blocks of complete frames in batches, so that intermediate results fit in the processor cache."""
+    ends = np.cumsum(vectors.counts)
     start = 0
-    while start < len(read.blocks):
-        end = int(ends[min(int(np.searchsorted(ends, start + _PART)), len(ends) - 1)])
+    while start < len(vectors.blocks):
+        end = int(ends[min(int(np.searchsorted(ends, start + _BATCH)), len(ends) - 1)])
         yield slice(start, end)
         start = end
 
 
-def displacement_to_past(read: Vectors) -> np.ndarray:
-    """Motion of content from the past reference, whole pixels as libavcodec rounds them: int16 [T, rows, cols, 2].
+def displacement_to_past(vectors: Vectors) -> np.ndarray:
+    """Return the motion of content since the past reference: int16 [T, rows, cols, 2], whole pixels.
 
-    0 where a block has no vector to the past.
+    The rounding is that of libavcodec. The motion of a block without a vector to the past is 0.
     """
-    past = read.blocks["source"] < 0
-    blocks = read.blocks[past]
+    past = vectors.blocks["source"] < 0
+    blocks = vectors.blocks[past]
     values = np.stack([blocks["dst_x"] - blocks["src_x"], blocks["dst_y"] - blocks["src_y"]], axis=1)
-    grid = _empty(read, np.int16, 0)
-    _write(grid, blocks, frame_of_each_block(read)[past], values, np.zeros(len(blocks), dtype=bool))
-    return _cropped(grid, read)
+    grid = _empty(vectors, np.int16, 0)
+    _write(grid, blocks, frame_of_each_block(vectors)[past], values, np.zeros(len(blocks), dtype=bool))
+    return _cropped(grid, vectors)
 
 
-def _empty(read: Vectors, dtype: type, value: int) -> np.ndarray:
-    """Whole macroblocks of 16 pixels, so that every block lies inside."""
-    rows, cols = size_in_cells(read)
-    return np.full((len(read.counts), rows + rows % 2, cols + cols % 2, 2), value, dtype=dtype)
+def _empty(vectors: Vectors, dtype: type, value: int) -> np.ndarray:
+    """Return a grid of complete macroblocks of 16 pixels, so that it contains every block."""
+    rows, cols = size_in_cells(vectors)
+    return np.full((len(vectors.counts), rows + rows % 2, cols + cols % 2, 2), value, dtype=dtype)
 
 
-def _cropped(grid: np.ndarray, read: Vectors) -> np.ndarray:
-    rows, cols = size_in_cells(read)
+def _cropped(grid: np.ndarray, vectors: Vectors) -> np.ndarray:
+    rows, cols = size_in_cells(vectors)
     return np.ascontiguousarray(grid[:, :rows, :cols])
 
 
 def _write(grid: np.ndarray, blocks: np.ndarray, frame: np.ndarray, values: np.ndarray, first: np.ndarray) -> None:
-    """Fill the cells of each block with its value; what lies outside of the grid is left out.
+    """Fill the cells of each block with its value. Blocks outside of the grid are left out.
 
-    Blocks with `first`, bool [V], are written first, so that others prevail over them. The four sizes of block one
-    after the other, those of 16 pixels width two cells at a time: half the time of a scatter cell by cell.
+    first: bool [V], blocks to write first, so that other blocks overwrite them. Each of the four block sizes is written
+    separately, and blocks of 16 pixels width two cells at a time, which takes half the time of writing cell by cell.
     """
-    one, two = _WIDE[grid.itemsize]
+    cell_type, pair_type = _WIDE[grid.itemsize]
     _, rows, cols, _ = grid.shape
-    cells, pairs = grid.reshape(-1).view(one), grid.reshape(-1).view(two)
-    value = np.ascontiguousarray(values, dtype=grid.dtype).view(one)[:, 0]
+    cells, pairs = grid.reshape(-1).view(cell_type), grid.reshape(-1).view(pair_type)
+    value = np.ascontiguousarray(values, dtype=grid.dtype).view(cell_type)[:, 0]
 
     height, width = blocks["h"].astype(np.int16), blocks["w"].astype(np.int16)
     left, top = (blocks["dst_x"] - width // 2) // BASE_CELL_SIZE, (blocks["dst_y"] - height // 2) // BASE_CELL_SIZE
@@ -105,12 +111,12 @@ def _write(grid: np.ndarray, blocks: np.ndarray, frame: np.ndarray, values: np.n
         (left >= 0) & (top >= 0) & (left + width // BASE_CELL_SIZE <= cols) & (top + height // BASE_CELL_SIZE <= rows)
     )
     size = np.where(inside, height + width // BASE_CELL_SIZE, 0)
-    place = (frame * rows + top) * cols + left
-    for turn in (first, ~first) if first.any() else (~first,):
+    cell = (frame * rows + top) * cols + left
+    for selected in (first, ~first) if first.any() else (~first,):
         for high, wide in ((16, 16), (16, 8), (8, 16), (8, 8)):
-            chosen = np.flatnonzero((size == high + wide // BASE_CELL_SIZE) & turn)
-            at, what = place[chosen], value[chosen]
+            indices = np.flatnonzero((size == high + wide // BASE_CELL_SIZE) & selected)
+            target, fill = cell[indices], value[indices]
             if wide > BASE_CELL_SIZE:
-                at, what = at // 2, np.stack([what, what], axis=1).view(two)[:, 0]
+                target, fill = target // 2, np.stack([fill, fill], axis=1).view(pair_type)[:, 0]
             for down in range(high // BASE_CELL_SIZE):
-                (pairs if wide > BASE_CELL_SIZE else cells)[at + down * cols // (wide // BASE_CELL_SIZE)] = what
+                (pairs if wide > BASE_CELL_SIZE else cells)[target + down * cols // (wide // BASE_CELL_SIZE)] = fill

@@ -1,4 +1,4 @@
-"""Calls that may crash or hang: each runs in a worker process, and a crash becomes a recorded failure."""
+"""Calls that may crash or hang: each runs in a worker process, and a crash is returned as a Failure."""
 
 from collections.abc import Callable
 from functools import cache
@@ -9,48 +9,48 @@ from mocliplite.params import Compute
 from mocliplite.runtime.engines import Outcome
 from mocliplite.runtime.subprocess_worker import SubprocessWorker, WorkerDiedError, WorkerStartError
 
-# Signals by which a process ends itself: by what it did to this clip, as far as one can tell.
+# Signals of a crash, probably caused by the clip. Other signals are sent from outside.
 _CRASHES = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS")
 
 
 @cache
 def crash_safe(function: Callable[..., Outcome], compute: Compute) -> Callable[..., Outcome | Failure]:
-    """A callable that does what function(path, ...) does, in a process beside this one that is kept from call to call.
+    """Return a callable that calls function(path, ...) in a worker process and returns its result or a Failure.
 
-    A UserError that the function raises is a Failure of the clip. What keeps the process from answering is a Failure of
-    the machine, and the next call has a new process: a crash, a signal, an exit, too little memory, a read error, a
-    clip that takes longer than compute.time_limit or is beyond the other limits of compute. Up to compute.workers
-    threads may call side by side, each in a process of its own. With the engine inline there is no other process.
+    A UserError of the function is a Failure of the clip. A Failure of the machine, which the next run tries again, is a
+    crash, a signal, an exit, lack of memory, a read error, or a clip beyond compute.time_limit or another limit of
+    compute; a worker that died is replaced in the next call. Up to compute.workers threads may call at the same time,
+    each with its own process. With the engine inline, the function is called in this process.
 
-    Raises UserError where no process can do the work, such as for a library that is not installed.
+    Raises UserError if no process can call the function, such as for a library that is not installed.
     """
-    # The last one used first, so that there are no more processes than callers; they end with this process.
+    # Last in, first out, so that there are no more processes than callers. Workers exit with this process.
     idle: LifoQueue[Callable[..., Outcome]] = LifoQueue()
     for _ in range(compute.workers):
         inline = compute.engine == "inline"
-        # Twice, for what the estimate in room video does not count, such as pictures that the decoder holds.
+        # Twice, because the estimate in the room video leaves out memory such as the frames in the decoder.
         idle.put(function if inline else SubprocessWorker(function, compute.time_limit, 2 * compute.max_memory))
 
     def call(path: str, *arguments: object) -> Outcome | Failure:
-        one = idle.get()
+        worker = idle.get()
         try:
-            return one(path, *arguments)
+            return worker(path, *arguments)
         except WorkerStartError as error:
-            raise UserError(f"no clip can be read here: {error}; mend the installation, then run again.") from None
+            raise UserError(f"no clip can be read: {error}; repair the installation, then run again.") from None
         except ImportError as error:
-            raise UserError(f"no clip can be read here: {error}; install what is missing, then run again.") from None
+            raise UserError(f"no clip can be read: {error}; install the missing library, then run again.") from None
         except (WorkerDiedError, TimeoutError, MemoryError, MachineError, OSError) as error:
             return _failure(path, error, compute)
         except UserError as error:
             return Failure(str(error))
         finally:
-            idle.put(one)
+            idle.put(worker)
 
     return call
 
 
 def call_crash_safe(function: Callable[..., Outcome], compute: Compute, path: str, *arguments: object) -> Outcome:
-    """function(path, *arguments) by crash_safe; any Failure is raised as UserError."""
+    """Return function(path, *arguments), called by crash_safe. Raises UserError for any Failure."""
     found = crash_safe(function, compute)(path, *arguments)
     if isinstance(found, Failure):
         raise UserError(found.reason)
@@ -58,20 +58,20 @@ def call_crash_safe(function: Callable[..., Outcome], compute: Compute, path: st
 
 
 def _failure(path: str, error: Exception, compute: Compute) -> Failure:
-    """Of the machine: tried again by the next run. One that may pass by itself also ends this run with a sentence."""
+    """Return a Failure of the machine. The next run tries it again, and a transient one also stops the stage."""
     if isinstance(error, MachineError):
         return Failure(str(error), retry=True, transient=not isinstance(error, LimitError))
     if isinstance(error, TimeoutError):
-        limit = f"compute.time_limit, {compute.time_limit} s (of predict: --time-limit)"
-        return Failure(f"{path} took longer than {limit}; raise that, or replace or remove it.", retry=True)
+        limit = f"compute.time_limit, {compute.time_limit} s (for predict: --time-limit)"
+        return Failure(f"{path} took longer than {limit}; raise the limit, or replace or remove the clip.", retry=True)
     if isinstance(error, OSError):
-        why = error.strerror or type(error).__name__
-        return Failure(f"{path} was not read ({why}); see to this machine's disks.", retry=True, transient=True)
+        reason = error.strerror or type(error).__name__
+        return Failure(f"{path} was not read ({reason}); check the disks of this machine.", retry=True, transient=True)
     if isinstance(error, WorkerDiedError) and error.signal in _CRASHES:
-        why = f"the decoder crashed ({error.signal}); the next run tries it again; if it crashes always, remove it."
-        return Failure(f"{path} was not read: {why}", retry=True)
+        reason = f"the decoder crashed ({error.signal}); run again, and remove the clip if it crashes every time."
+        return Failure(f"{path} was not read: {reason}", retry=True)
     if isinstance(error, WorkerDiedError) and error.signal.startswith("exit"):
-        why = f"its process ended by itself ({error.signal}); what it printed says why."
-        return Failure(f"{path} was not read: {why}", retry=True, transient=True)
-    why = "its process was ended from outside, most likely for lack of memory; lower compute.workers."
-    return Failure(f"{path} was not read: {why}", retry=True, transient=True)
+        reason = f"its process exited ({error.signal}); see its output for the reason."
+        return Failure(f"{path} was not read: {reason}", retry=True, transient=True)
+    reason = "its process was killed, probably because memory was full; lower compute.workers."
+    return Failure(f"{path} was not read: {reason}", retry=True, transient=True)

@@ -1,4 +1,4 @@
-"""Map a function over shards: side by side in processes, or one after the other in this one."""
+"""Map a function over shards, in parallel processes or sequentially in this process."""
 
 import multiprocessing
 from collections import deque
@@ -17,13 +17,13 @@ Outcome = TypeVar("Outcome")
 def map_shards(function: Callable[[Spec], Outcome], specs: Sequence[Spec], compute: Compute) -> Iterator[Outcome]:
     """Yield function(spec) for every spec, in the order in which they finish.
 
-    The function is idempotent and leaves its result on disk, so that a run that was ended goes on where it was.
-    Raises UserError where a worker process dies.
+    The function must be idempotent and write its result to disk, so that an interrupted run can continue.
+    Raises UserError if a worker process dies.
     """
     if compute.engine == "inline" or compute.workers == 1 or len(specs) < 2:
         yield from map(function, specs)
         return
-    # Spawned, not forked: decoders and HDF5 keep threads and locks that a fork would copy in any state.
+    # Spawned, not forked, because a fork copies threads and locks of decoders and HDF5 in any state.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(compute.workers, len(specs)), mp_context=context) as pool:
         try:
@@ -32,20 +32,20 @@ def map_shards(function: Callable[[Spec], Outcome], specs: Sequence[Spec], compu
                 yield future.result()
         except BrokenProcessPool:
             raise UserError(
-                "a worker process was ended from outside, most likely for lack of memory; finished shards are kept: "
-                "run the stage again, with fewer compute.workers."
+                "a worker process was killed, probably because memory was full; finished shards are kept: "
+                "lower compute.workers and run the stage again."
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)
 
 
 def map_ahead(function: Callable[[Spec], Outcome], specs: Iterable[Spec], workers: int) -> Iterator[Outcome]:
-    """Yield function(spec) in the order of specs, threads working a few specs ahead of whoever takes the results."""
+    """Yield function(spec) in the order of specs. Threads compute a few results in advance."""
     waiting: deque[Future[Outcome]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for spec in specs:
             waiting.append(pool.submit(function, spec))
-            # Bounded: the results are pictures.
+            # Bounded, because the results are pictures, which need memory.
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
         while waiting:

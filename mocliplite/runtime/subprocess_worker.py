@@ -1,4 +1,4 @@
-"""A function in a process of its own, which may crash or hang without harm to the caller."""
+"""Calls of a function in a separate process, which may crash or hang without affecting the caller."""
 
 import contextlib
 import os
@@ -18,11 +18,11 @@ Inputs = ParamSpec("Inputs")
 Outcome = TypeVar("Outcome")
 
 _SERVE = "from mocliplite.runtime.subprocess_worker import serve; serve()"
-_START_LIMIT = 300  # seconds in which a process has to say that it is there; importing from a network disk takes long
+_START_LIMIT = 300  # seconds until a new process must be ready; importing from a network disk takes long
 
 
 class WorkerDiedError(Exception):
-    """The process of a call ended by a signal, or exited; `signal` is its name, such as SIGSEGV."""
+    """The process of a call exited or was killed. `signal` is the name of the signal, or "exit status N"."""
 
     def __init__(self, code: int) -> None:
         self.signal = _signal_name(code)
@@ -30,61 +30,61 @@ class WorkerDiedError(Exception):
 
 
 class WorkerStartError(Exception):
-    """No process can be started, or none that finds the function: no call will go better."""
+    """No process can be started, or it cannot import the function, so every call would fail."""
 
 
 class SubprocessWorker(Generic[Inputs, Outcome]):
-    """Calls `function` in a process that is kept from call to call, and made anew after it died or was ended.
+    """Calls `function` in a process that is reused, and replaced by a new one after it died or was killed.
 
-    The function is known by its module and name, its arguments and results travel by pickle, and what it raises is
-    raised here. Raises WorkerDiedError where the process dies, TimeoutError where a call takes longer than time_limit
-    seconds, WorkerStartError where the process does not get as far as the call.
+    The process imports the function by module and name. Arguments, results and exceptions are transferred by pickle.
+    Raises WorkerDiedError if the process dies, TimeoutError if a call takes longer than time_limit seconds, and
+    WorkerStartError if the process cannot be started.
 
-    memory: MiB that calls may add to what the process takes before the first; beyond it they raise MemoryError or the
-    process dies. Only Linux holds to it.
+    memory: MiB that calls may allocate in addition to the memory of the new process. Beyond it, calls raise MemoryError
+    or the process dies. Only Linux enforces the limit.
     """
 
     def __init__(self, function: Callable[Inputs, Outcome], time_limit: float, memory: int | None = None) -> None:
         self._function, self._time_limit, self._memory = function, time_limit, memory
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __call__(self, *arguments: Inputs.args, **named: Inputs.kwargs) -> Outcome:
-        """function(*arguments, **named), over there."""
+    def __call__(self, *arguments: Inputs.args, **keywords: Inputs.kwargs) -> Outcome:
+        """Return function(*arguments, **keywords), called in the process."""
         if self._process is None:
             self._start()
-        self._send((str(Path.cwd()), arguments, named))
-        returned, value = self._answer(self._time_limit)
+        self._send((str(Path.cwd()), arguments, keywords))
+        returned, value = self._receive(self._time_limit)
         if not returned:
             raise value
         return value
 
     def close(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process."""
         if self._process is not None:
             self._end()
             self._process = None
 
     def _start(self) -> None:
-        # Not forked: decoders keep threads and locks that a fork would copy in any state. Nor by multiprocessing, which
-        # runs the user's script once more over there, and fails where that has no `if __name__ == "__main__"`.
-        # Talked to by standard input and output, which every system has.
-        found_here = {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
+        # Not forked, because a fork copies threads and locks of decoders in any state. Not started by multiprocessing,
+        # because that runs the script of the user again in the process, and fails if the script has no
+        # `if __name__ == "__main__"`. Standard input and output work as pipes on every system.
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
         command = [sys.executable, "-P", "-c", _SERVE]
         try:
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=found_here)
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         except OSError as error:
             raise WorkerStartError(f"{sys.executable} does not start ({error.strerror})") from None
         assert process.stdin is not None
         assert process.stdout is not None
-        self._process, self._answers = process, SimpleQueue[Any]()
-        # A thread waits for the answers: on Windows nothing else can wait for a pipe for a limited time.
-        threading.Thread(target=_collect, args=(process.stdout, self._answers), daemon=True).start()
+        self._process, self._replies = process, SimpleQueue[Any]()
+        # A thread reads the replies, because on Windows a read from a pipe has no timeout.
+        threading.Thread(target=_collect_replies, args=(process.stdout, self._replies), daemon=True).start()
         self._end = weakref.finalize(self, _end, process)
         try:
             self._send((_qualified_name(self._function), self._memory))
-            ready, reason = self._answer(_START_LIMIT)
+            ready, reason = self._receive(_START_LIMIT)
         except (WorkerDiedError, TimeoutError) as error:
-            raise WorkerStartError(f"its process ends at once ({str(error) or 'it does not answer'})") from None
+            raise WorkerStartError(f"its process stops at once ({str(error) or 'it does not reply'})") from None
         if not ready:
             self.close()
             raise WorkerStartError(reason)
@@ -92,40 +92,40 @@ class SubprocessWorker(Generic[Inputs, Outcome]):
     def _send(self, message: object) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
-        # A process that is gone is told by the answers' end.
+        # If the process has died, _receive raises the error.
         with contextlib.suppress(OSError):
             pickle.dump(message, self._process.stdin, protocol=pickle.HIGHEST_PROTOCOL)
             self._process.stdin.flush()
 
-    def _answer(self, limit: float) -> Any:
+    def _receive(self, limit: float) -> Any:
         try:
-            answer = self._answers.get(timeout=limit)
+            reply = self._replies.get(timeout=limit)
         except Empty:
             self.close()
             raise TimeoutError from None
-        if answer is None:
+        if reply is None:
             assert self._process is not None
             code = self._process.wait()
             self.close()
             raise WorkerDiedError(code)
-        return answer
+        return reply
 
 
-def _collect(pipe: IO[bytes], answers: "SimpleQueue[Any]") -> None:
-    """Put each answer into the queue, and None after the last."""
+def _collect_replies(pipe: IO[bytes], replies: "SimpleQueue[Any]") -> None:
+    """Put each reply into the queue, and None after the last one."""
     try:
         while True:
-            answers.put(pickle.load(pipe))
-    # What comes from a process that was ended while it wrote is cut off.
+            replies.put(pickle.load(pipe))
+    # The last reply is incomplete if the process was killed while it wrote.
     except Exception:  # noqa: BLE001
-        answers.put(None)
+        replies.put(None)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
     for pipe in (process.stdin, process.stdout):
-        # What was not sent yet cannot be any more.
+        # Unsent data can no longer be sent.
         with contextlib.suppress(OSError):
             if pipe is not None:
                 pipe.close()
@@ -141,50 +141,50 @@ def _signal_name(code: int) -> str:
 
 
 def _qualified_name(function: Callable[..., Any]) -> str:
-    """What pkgutil.resolve_name finds the function by in another process, also where its module runs as a program."""
+    """Return the name for pkgutil.resolve_name in another process, also for a module that runs as a program."""
     module = sys.modules[function.__module__]
     return f"{module.__spec__.name if module.__spec__ else module.__name__}:{function.__qualname__}"
 
 
 def serve() -> None:
-    """Answer what comes by standard input until it ends; what libraries print goes to standard error."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the caller's: it ends this process on leaving
-    questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    """Answer requests from standard input until it is closed. Output of libraries is redirected to standard error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller handles interrupts and kills this process
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    with contextlib.suppress(EOFError, OSError):  # the caller is gone
-        name, memory = pickle.load(questions)
+    with contextlib.suppress(EOFError, OSError):  # the caller has exited
+        name, memory = pickle.load(requests)
         try:
             function = pkgutil.resolve_name(name)
             _limit_memory(memory)
-        except Exception as error:  # noqa: BLE001  told where the call was made
-            _reply(answers, (False, f"{type(error).__name__}: {error}"))
+        except Exception as error:  # noqa: BLE001  reported by the caller
+            _reply(replies, (False, f"{type(error).__name__}: {error}"))
             return
-        _reply(answers, (True, ""))
+        _reply(replies, (True, ""))
         while True:
-            folder, arguments, named = pickle.load(questions)
+            folder, arguments, keywords = pickle.load(requests)
             try:
-                os.chdir(folder)  # arguments may be relative paths, and the caller may have changed its folder
-                answer = True, function(*arguments, **named)
-            except Exception as error:  # noqa: BLE001  raised again where the call was made
-                answer = False, error
-            _reply(answers, answer)
+                os.chdir(folder)  # arguments may be relative paths, and the caller may have changed its working folder
+                reply = True, function(*arguments, **keywords)
+            except Exception as error:  # noqa: BLE001  raised by the caller
+                reply = False, error
+            _reply(replies, reply)
 
 
-def _reply(pipe: IO[bytes], answer: object) -> None:
-    pickle.dump(answer, pipe, protocol=pickle.HIGHEST_PROTOCOL)
+def _reply(pipe: IO[bytes], reply: object) -> None:
+    pickle.dump(reply, pipe, protocol=pickle.HIGHEST_PROTOCOL)
     pipe.flush()
 
 
 def _limit_memory(memory: int | None) -> None:
-    """Let this process take so many MiB of addresses more than it has now, where the system can hold it to that."""
-    taken = Path("/proc/self/statm")
-    if memory is None or not taken.is_file():
+    """Limit the address space to so many MiB more than this process uses now, if the system supports it."""
+    statistics = Path("/proc/self/statm")
+    if memory is None or not statistics.is_file():
         return
     import resource
 
-    now = int(taken.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-    most = now + (memory << 20)
+    current = int(statistics.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    limit = current + (memory << 20)
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if hard == resource.RLIM_INFINITY or most <= hard:
-        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    if hard == resource.RLIM_INFINITY or limit <= hard:
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))

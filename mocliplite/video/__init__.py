@@ -1,4 +1,4 @@
-"""Video files: frames, motion vectors, pictures, keyframes, re-encoding. The only room that imports av.
+"""Video files: frames, motion vectors, keyframes, re-encoding. The only room that imports av.
 
 May import: evaluation and the ground floor.
 """

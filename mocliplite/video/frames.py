@@ -1,8 +1,8 @@
-"""The one notion of frame n: the n-th picture that a sequential decode of the chosen stream shows.
+"""Decoding by frame number. Frame n is the n-th picture that a sequential decode of the video stream outputs.
 
-A packet is no frame. Edit lists have packets decoded and not shown, two packets of fields make one picture, one packet
-may hold two, or none, and leading pictures of a stream that was cut are dropped. So frames are counted as they come out
-of the decoder; `shortcuts` says for which files the packets tell the same without decoding.
+A packet is not a frame. Frames hidden by an edit list are decoded but not output, two packets of fields make one
+frame, a packet may contain two pictures or none, and decoders drop leading pictures at the start of a cut stream.
+Frames are therefore counted as they leave the decoder, except where `shortcuts` proves the count without decoding.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -20,148 +20,151 @@ from av.video.stream import VideoStream
 
 from mocliplite.errors import UserError
 from mocliplite.video.orientation import orientation_of
-from mocliplite.video.packets import Coded, read_packets
-from mocliplite.video.shortcuts import Shortcut, shortcut
-from mocliplite.video.streams import DEFAULT_LIMITS, Limits, Opened, opened
+from mocliplite.video.packets import CodedStream, read_packets
+from mocliplite.video.shortcuts import Shortcut, find_shortcut
+from mocliplite.video.streams import DEFAULT_LIMITS, Limits, OpenClip, open_clip
 
-Choose = Callable[[str], Sequence[int]]  # from the kinds of all frames, which frames are wanted
+Selector = Callable[[str], Sequence[int]]  # from the frame types of a clip to the indices of the selected frames
 
-_KINDS = {PictureType.I: "I", PictureType.P: "P", PictureType.B: "B", PictureType.S: "P"}
-_NEAR = 2  # frames on either side of a wanted one that are kept until the count is known
+_FRAME_TYPES = {PictureType.I: "I", PictureType.P: "P", PictureType.B: "B", PictureType.S: "P"}
+_MARGIN = 2  # frames on either side of an expected index that are stored until the number of frames is known
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A frame that was decoded."""
+    """A decoded frame."""
 
     image: np.ndarray  # uint8 [H, W, 3], RGB, upright
-    damaged: bool  # whether the decoder made up a part of it
+    damaged: bool  # whether the decoder concealed a part of it
 
 
 @dataclass(frozen=True)
-class Taken:
-    """Frames that were chosen from a clip, in the order of the choice."""
+class SelectedFrames:
+    """The selected frames of a clip, in the order of the selection."""
 
-    kinds: str  # of all frames
+    frame_types: str  # of all frames of the clip, "I", "P" or "B" each
     indices: list[int]
     times: list[float]  # seconds from the first frame
     pictures: dict[int, Picture]  # by index
 
 
-def pictures(path: str | Path, wanted: Collection[int], limits: Limits = DEFAULT_LIMITS) -> dict[int, np.ndarray]:
-    """Some frames of a clip by index: uint8 [height, width, 3], RGB, upright.
+def pictures(path: str | Path, indices: Collection[int], limits: Limits = DEFAULT_LIMITS) -> dict[int, np.ndarray]:
+    """Return frames by index: uint8 [height, width, 3], RGB, upright.
 
-    Index n is the n-th picture that a sequential decode shows; an index that has none is left out. A damaged frame is
-    given as the decoder conceals it. Raises UserError for a file that cannot be read.
+    An index beyond the last frame is left out. A damaged frame is returned as the decoder conceals it. Raises UserError
+    for a file that cannot be read.
     """
-    with opened(path, limits) as clip:
+    with open_clip(path, limits) as clip:
         coded = read_packets(clip)
-        found = _pictures(clip, coded, shortcut(clip, coded), set(wanted))
+        found = _decode(clip, coded, find_shortcut(clip, coded), set(indices))
     return {index: found[index].image for index in sorted(found)}
 
 
-def take(path: str | Path, choose: Choose, limits: Limits = DEFAULT_LIMITS) -> Taken:
-    """The frames that `choose` wants, given the kinds of all: "I", "P" or "B" each.
+def select_frames(path: str | Path, selector: Selector, limits: Limits = DEFAULT_LIMITS) -> SelectedFrames:
+    """Decode the frames that `selector` selects from the frame types of the clip.
 
-    Raises UserError for a file that cannot be read, or has no frame that decodes.
+    Raises UserError for a file that cannot be read or has no frame that can be decoded.
     """
-    with opened(path, limits) as clip:
+    with open_clip(path, limits) as clip:
         coded = read_packets(clip)
-        known = shortcut(clip, coded)
-        if known is None:
-            return _take_in_one_pass(clip, coded, choose)
-        indices = list(choose(known.kinds))
-        found = _pictures(clip, coded, known, set(indices))
-        times = times_of(clip, coded, known.order, len(known.kinds))
-        return Taken(known.kinds, indices, [times[index] for index in indices], found)
+        shortcut = find_shortcut(clip, coded)
+        if shortcut is None:
+            return _select_in_one_pass(clip, coded, selector)
+        indices = list(selector(shortcut.frame_types))
+        found = _decode(clip, coded, shortcut, set(indices))
+        times = frame_times(clip, coded, shortcut.order, len(shortcut.frame_types))
+        return SelectedFrames(shortcut.frame_types, indices, [times[index] for index in indices], found)
 
 
-def _take_in_one_pass(clip: Opened, coded: Coded, choose: Choose) -> Taken:
-    """Decode the whole clip once, keeping the frames that will be wanted if every packet is one frame, or two are.
+def _select_in_one_pass(clip: OpenClip, coded: CodedStream, selector: Selector) -> SelectedFrames:
+    """Decode the whole clip once, and store the frames that are likely to be selected.
 
-    Where the count then says that others are wanted, they are decoded once more.
+    These are the frames around the indices that `selector` returns if each packet is one frame, or if two are. If the
+    number of frames turns out to be another, the selected frames are decoded in a second pass.
     """
-    shown = sum(not packet.is_discard for packet in coded.packets)
-    guesses = {index for count in (shown, shown // 2) for index in _guessed(choose, count)}
-    kinds: list[str] = []
-    numbers: list[int] = []
-    kept: dict[int, av.VideoFrame] = {}
-    for frame in of_one_size(clip.path, decoded(_fresh(clip), coded.packets)):
+    visible = sum(not packet.is_discard for packet in coded.packets)
+    candidates = {index for count in (visible, visible // 2) for index in _expected_indices(selector, count)}
+    frame_types: list[str] = []
+    packet_numbers: list[int] = []
+    stored: dict[int, av.VideoFrame] = {}
+    for frame in require_one_size(clip.path, decode_packets(_new_decoder(clip), coded.packets)):
         if frame is None:
             continue
-        if len(kinds) in guesses:
-            kept[len(kinds)] = frame
-        kinds.append(kind_of(frame))
-        numbers.append(frame.pts)
-    if not kinds:
-        raise UserError(f"{clip.path} has no frame that decodes; replace or remove it.")
-    indices = list(choose("".join(kinds)))
-    found = {index: _picture(kept[index]) for index in set(indices) & kept.keys()}
+        if len(frame_types) in candidates:
+            stored[len(frame_types)] = frame
+        frame_types.append(frame_type(frame))
+        packet_numbers.append(frame.pts)
+    if not frame_types:
+        raise UserError(f"{clip.path} has no frame that can be decoded; replace or remove it.")
+    indices = list(selector("".join(frame_types)))
+    found = {index: _picture(stored[index]) for index in set(indices) & stored.keys()}
     if len(found) < len(set(indices)):
-        found = _sequential(clip, coded, set(indices))
-    times = times_of(clip, coded, numbers, len(kinds))
-    return Taken("".join(kinds), indices, [times[index] for index in indices], found)
+        found = _decode_from_beginning(clip, coded, set(indices))
+    times = frame_times(clip, coded, packet_numbers, len(frame_types))
+    return SelectedFrames("".join(frame_types), indices, [times[index] for index in indices], found)
 
 
-def _guessed(choose: Choose, count: int) -> set[int]:
+def _expected_indices(selector: Selector, count: int) -> set[int]:
     try:
-        return {index + off for index in choose("I" * count) for off in range(-_NEAR, _NEAR + 1)}
-    except UserError:  # too few
+        return {index + offset for index in selector("I" * count) for offset in range(-_MARGIN, _MARGIN + 1)}
+    except UserError:  # too few frames
         return set()
 
 
-def _pictures(clip: Opened, coded: Coded, known: Shortcut | None, wanted: set[int]) -> dict[int, Picture]:
-    if known is not None and known.order is not None and wanted:
-        found = _from_safe_start(clip, coded, known, {index for index in wanted if index < len(known.order)})
+def _decode(clip: OpenClip, coded: CodedStream, shortcut: Shortcut | None, indices: set[int]) -> dict[int, Picture]:
+    if shortcut is not None and shortcut.order is not None and indices:
+        found = _decode_from_safe_start(clip, coded, shortcut, {i for i in indices if i < len(shortcut.order)})
         if found is not None:
             return found
-    return _sequential(clip, coded, wanted)
+    return _decode_from_beginning(clip, coded, indices)
 
 
-def _from_safe_start(clip: Opened, coded: Coded, known: Shortcut, wanted: set[int]) -> dict[int, Picture] | None:
-    """Decode from the last safe start before the first one wanted; None where not all comes out as it should."""
-    order = known.order or []
-    if not wanted:
+def _decode_from_safe_start(
+    clip: OpenClip, coded: CodedStream, shortcut: Shortcut, indices: set[int]
+) -> dict[int, Picture] | None:
+    """Decode from the last safe start before the first index; None if the decoder outputs unexpected frames."""
+    order = shortcut.order or []
+    if not indices:
         return {}
-    first, last = min(wanted), max(order[index] for index in wanted)
-    place = {number: index for index, number in enumerate(order)}
-    start = max((number for number in known.starts if place.get(number, first + 1) <= first), default=0)
-    expected = iter([number for number in order[place.get(start, 0) :] if start <= number <= last])
+    first, last = min(indices), max(order[index] for index in indices)
+    index_of = {number: index for index, number in enumerate(order)}
+    start = max((number for number in shortcut.safe_starts if index_of.get(number, first + 1) <= first), default=0)
+    expected = iter([number for number in order[index_of.get(start, 0) :] if start <= number <= last])
     found = {}
-    for frame in decoded(_fresh(clip), coded.packets[start : last + 1], start):
+    for frame in decode_packets(_new_decoder(clip), coded.packets[start : last + 1], start):
         if frame is None or frame.is_corrupt:
             return None
-        index = place.get(frame.pts, -1)
-        if index < place.get(start, 0):  # a leading picture, which lacks a reference here
+        index = index_of.get(frame.pts, -1)
+        if index < index_of.get(start, 0):  # a leading picture, a reference of which has not been decoded
             continue
         if frame.pts != next(expected, None):
             return None
-        if index in wanted:
+        if index in indices:
             found[index] = _picture(frame)
-    return found if found.keys() == wanted else None
+    return found if found.keys() == indices else None
 
 
-def _sequential(clip: Opened, coded: Coded, wanted: set[int]) -> dict[int, Picture]:
-    """Decode from the beginning up to the last one wanted."""
+def _decode_from_beginning(clip: OpenClip, coded: CodedStream, indices: set[int]) -> dict[int, Picture]:
+    """Decode from the first packet up to the last index."""
     found: dict[int, Picture] = {}
-    last = max(wanted, default=-1)
-    frames = (frame for frame in decoded(_fresh(clip), coded.packets) if frame is not None)
+    last = max(indices, default=-1)
+    frames = (frame for frame in decode_packets(_new_decoder(clip), coded.packets) if frame is not None)
     for index, frame in enumerate(frames):
         if index > last:
             break
-        if index in wanted:
+        if index in indices:
             found[index] = _picture(frame)
         if index == last:
             break
     return found
 
 
-def decoded(
+def decode_packets(
     decoder: VideoCodecContext, packets: Sequence["Packet[VideoStream]"], first: int = 0
 ) -> Iterator[av.VideoFrame | None]:
-    """Frames as they are shown, and None for each packet that does not decode.
+    """Yield frames in display order, and None for each packet that cannot be decoded.
 
-    A frame's pts is the number of its packet; that of packets[0] is `first`.
+    The pts of a frame is the number of its packet; that of packets[0] is `first`.
     """
     for number, packet in enumerate([*packets, None], first):
         if packet is not None:
@@ -169,61 +172,63 @@ def decoded(
         try:
             yield from decoder.decode(packet)
         except av.FFmpegError as error:
-            if isinstance(error, MemoryError):  # no fault of the packet
+            if isinstance(error, MemoryError):  # not caused by the packet
                 raise
             yield None
 
 
-def kind_of(frame: av.VideoFrame) -> str:
-    """I, P or B."""
-    return _KINDS.get(PictureType(frame.pict_type), "I")
+def frame_type(frame: av.VideoFrame) -> str:
+    """Return "I", "P" or "B"."""
+    return _FRAME_TYPES.get(PictureType(frame.pict_type), "I")
 
 
-def set_up(decoder: VideoCodecContext, options: dict[str, str], skip: Literal["DEFAULT", "NONREF"] = "DEFAULT") -> None:
-    """Ready a decoder that has not decoded yet."""
-    # Frame threads make the vectors of B-frames differ from run to run; clips are decoded side by side instead.
+def configure_decoder(
+    decoder: VideoCodecContext, options: dict[str, str], skip: Literal["DEFAULT", "NONREF"] = "DEFAULT"
+) -> None:
+    """Set the options of a decoder that has not decoded anything yet."""
+    # With frame threads, the vectors of B-frames differ from run to run. Clips are decoded in parallel instead.
     decoder.thread_type, decoder.skip_frame = "NONE", skip
     decoder.options = options
 
 
-def times_of(clip: Opened, coded: Coded, numbers: Sequence[int] | None, count: int) -> list[float]:
-    """Seconds from the first frame, of `count` frames that came in the packets of these numbers.
+def frame_times(clip: OpenClip, coded: CodedStream, packet_numbers: Sequence[int] | None, count: int) -> list[float]:
+    """Return the times of `count` frames in seconds from the first frame.
 
-    None: in all packets, one each, whatever the order. Index over rate where the file says nothing: times are missing,
-    or start again, as in recordings that were joined.
+    packet_numbers: the packet of each frame; None if every packet is one frame, in any order. If timestamps are missing
+    or start again, as in joined recordings, the time of a frame is its index divided by the frame rate.
     """
-    stamps = coded.stamps if numbers is None else [coded.stamps[number] for number in numbers]
-    told = [stamp for stamp in stamps if stamp is not None]
+    timestamps = coded.timestamps if packet_numbers is None else [coded.timestamps[number] for number in packet_numbers]
+    present = [timestamp for timestamp in timestamps if timestamp is not None]
     avi = clip.container.format.name == "avi"
-    if avi or numbers is None:
-        # Chunks of AVI are numbered as they lie in the file: those of frames shown out of order change places.
-        told.sort()
+    if avi or packet_numbers is None:
+        # AVI numbers its chunks in the order of decoding, so B-frames are not in display order.
+        present.sort()
     rate = clip.info.fps or 1.0
-    if len(told) != count or any(after <= before for before, after in pairwise(told)):
+    if len(present) != count or any(after <= before for before, after in pairwise(present)):
         return [index / rate for index in range(count)]
     if avi:
-        return [(stamp - told[0]) / rate for stamp in told]
+        return [(timestamp - present[0]) / rate for timestamp in present]
     base = clip.stream.time_base or 0
-    return [float((stamp - told[0]) * base) for stamp in told]
+    return [float((timestamp - present[0]) * base) for timestamp in present]
 
 
-def of_one_size(path: str | Path, frames: Iterable[av.VideoFrame | None]) -> Iterator[av.VideoFrame | None]:
-    """The frames themselves. Raises UserError where one has another size than the first."""
+def require_one_size(path: str | Path, frames: Iterable[av.VideoFrame | None]) -> Iterator[av.VideoFrame | None]:
+    """Yield the frames unchanged. Raises UserError if the size of a frame differs from that of the first."""
     size = None
     for frame in frames:
         if frame is not None:
             size = size or (frame.width, frame.height)
             if size != (frame.width, frame.height):
                 raise UserError(
-                    f"{path} changes from {size[0]}x{size[1]} to {frame.width}x{frame.height} pixels on the way; "
-                    "encode it again at one size or remove it."
+                    f"{path} changes its size from {size[0]}x{size[1]} to {frame.width}x{frame.height} pixels; "
+                    "re-encode it at one size or remove it."
                 )
         yield frame
 
 
-def _fresh(clip: Opened) -> VideoCodecContext:
-    decoder = clip.fresh_decoder()
-    set_up(decoder, {"max_pixels": str(clip.limits.pixels)})
+def _new_decoder(clip: OpenClip) -> VideoCodecContext:
+    decoder = clip.new_decoder()
+    configure_decoder(decoder, {"max_pixels": str(clip.limits.pixels)})
     return decoder
 
 

@@ -1,4 +1,4 @@
-"""The keyframes of a clip: which frames, and what they show."""
+"""Keyframes of a clip: which frames they are, and their pixels."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mocliplite.errors import UserError
-from mocliplite.video.frames import take
+from mocliplite.video.frames import select_frames
 from mocliplite.video.streams import DEFAULT_LIMITS, Limits
 
 
@@ -15,16 +15,16 @@ class Keyframe:
     """One decoded frame of a clip."""
 
     frame: int  # index in display order
-    time: float  # seconds from the first frame, when it is shown
+    time: float  # seconds from the first frame
     image: np.ndarray  # uint8 [height, width, 3], RGB, upright, pixels as coded
 
 
 def read_keyframes(path: str | Path, count: int, pick: str, limits: Limits = DEFAULT_LIMITS) -> list[Keyframe]:
-    """The frames in the middle of `count` equal spans of the clip, or with pick "key" the I-frames nearest to them.
+    """Return the centre frames of `count` equal segments of a clip, or with pick "key" the I-frames nearest to them.
 
-    Raises UserError for a file that cannot be read or decoded, or has fewer frames than asked for.
+    Raises UserError for a file that cannot be read or decoded, or has fewer than `count` frames.
     """
-    found = take(path, lambda kinds: _chosen(path, kinds, count, pick), limits)
+    found = select_frames(path, lambda frame_types: _select(path, frame_types, count, pick), limits)
     for index in found.indices:
         if index not in found.pictures or found.pictures[index].damaged:
             raise UserError(f"{path} cannot be decoded as video (frame {index} is damaged); replace or remove it.")
@@ -34,20 +34,22 @@ def read_keyframes(path: str | Path, count: int, pick: str, limits: Limits = DEF
     ]
 
 
-def _chosen(path: str | Path, kinds: str, count: int, pick: str) -> list[int]:
-    if not kinds:
-        raise UserError(f"{path} has no frame that decodes; replace or remove it.")
-    if len(kinds) < count:
-        raise UserError(f"{path} has {len(kinds)} frames, clip.frames asks for {count}; lower it or remove the clip.")
-    wanted = segment_centres(len(kinds), count)
+def _select(path: str | Path, frame_types: str, count: int, pick: str) -> list[int]:
+    if not frame_types:
+        raise UserError(f"{path} has no frame that can be decoded; replace or remove it.")
+    if len(frame_types) < count:
+        raise UserError(
+            f"{path} has {len(frame_types)} frames, but clip.frames is {count}; lower clip.frames or remove the clip."
+        )
+    centres = segment_centres(len(frame_types), count)
     if pick == "middle":
-        return wanted
-    intra = [index for index, kind in enumerate(kinds) if kind == "I"]
+        return centres
+    intra = [index for index, frame_type in enumerate(frame_types) if frame_type == "I"]
     if not intra:
-        raise UserError(f"{path} has no I-frame to take; set clip.pick to middle.")
-    return [min(intra, key=lambda index: abs(index - middle)) for middle in wanted]
+        raise UserError(f"{path} has no I-frame; set clip.pick to middle.")
+    return [min(intra, key=lambda index: abs(index - centre)) for centre in centres]
 
 
 def segment_centres(length: int, count: int) -> list[int]:
-    """Indices in the middle of `count` equal spans of `length` items."""
-    return [(2 * span + 1) * length // (2 * count) for span in range(count)]
+    """Return the indices of the centres of `count` equal segments of `length` items."""
+    return [(2 * segment + 1) * length // (2 * count) for segment in range(count)]

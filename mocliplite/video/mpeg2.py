@@ -1,15 +1,15 @@
-"""What the headers of MPEG-2 say of pictures without decoding them."""
+"""Field pictures of MPEG-2, found in the headers without decoding."""
 
 from collections.abc import Iterable
 
-# The picture coding extension begins so, and the first half of the next byte is 8; its picture_structure is in the
-# last two bits of the byte two further on: 3 for a whole frame.
+# Start code of an extension. In a picture coding extension, the upper half of the next byte is 8, and the last two bits
+# of the third byte are picture_structure, 3 for a frame picture.
 _EXTENSION = b"\x00\x00\x01\xb5"
 _FRAME = 3
 
 
 def has_fields(packets: Iterable[object]) -> bool:
-    """Whether any picture is coded as a single field."""
+    """Return whether any picture is coded as a single field."""
     for packet in packets:
         content = bytes(packet)  # type: ignore[call-overload]
         at = content.find(_EXTENSION)

@@ -1,36 +1,36 @@
-"""What coded pictures of MPEG-4 Part 2 say without being decoded: how many there are, their kinds and their order."""
+"""Number, frame types and order of the pictures of MPEG-4 Part 2, without decoding."""
 
 from collections.abc import Iterable, Sequence
 
-# A picture (VOP) begins so; its kind is in the first two bits of the next byte.
-_PICTURE = b"\x00\x00\x01\xb6"
-_KINDS = "IPBP"  # the last is S, a P-picture with global motion
-# XviD fills up its files with pictures "not coded" of 6 or 7 bytes, which stand for no frame.
+# Start code of a picture (VOP). The first two bits of the next byte are its type.
+_START_CODE = b"\x00\x00\x01\xb6"
+_VOP_TYPES = "IPBP"  # the last one is S, a P-picture with global motion compensation
+# XviD writes placeholders, pictures "not coded" of 6 or 7 bytes, which are not frames.
 _NOT_CODED = 8
 
 
-def kinds(packets: Iterable[bytes]) -> str | None:
-    """Kinds of a clip's pictures in display order, I, P and B; None where they cannot be told for certain.
+def frame_types(packets: Iterable[bytes]) -> str | None:
+    """Return the frame types of a clip in display order, "I", "P" or "B" each; None if they are not certain.
 
-    A file may pack a P- and a B-picture into one packet and let a picture "not coded" follow, to keep the count of
-    packets equal to that of frames: each picture counts once here.
+    With packed B-frames, a packet contains a P- and a B-picture, and a later packet a picture "not coded", so that
+    there are as many packets as frames. Each coded picture is one frame here.
     """
     coded, waiting = "", 0
     for packet in packets:
-        for kind, size in _pictures(packet):
+        for frame_type, size in _pictures(packet):
             if size > _NOT_CODED:
-                coded, waiting = coded + kind, waiting + 1
-            elif kind == "B":
+                coded, waiting = coded + frame_type, waiting + 1
+            elif frame_type == "B":
                 return None
         waiting = max(0, waiting - 1)
-    # libavcodec decodes one picture a packet: those that wait when there is no packet more never come.
+    # libavcodec decodes one picture per packet: pictures still waiting after the last packet are never output.
     coded = coded[: len(coded) - waiting]
-    # Decoders drop B-pictures that lack one of their two references.
+    # Decoders drop B-pictures if one of the two references is missing.
     return None if "B" in coded[:2] else in_display_order(coded)
 
 
-def single(packets: Iterable[bytes]) -> str | None:
-    """Kinds in order of decoding where each packet holds one picture; None where one holds two, or none."""
+def coded_frame_types(packets: Iterable[bytes]) -> str | None:
+    """Return the frame types in decoding order; None if a packet does not contain exactly one picture."""
     coded = ""
     for packet in packets:
         found = _pictures(packet)
@@ -41,45 +41,45 @@ def single(packets: Iterable[bytes]) -> str | None:
 
 
 def _pictures(packet: bytes) -> list[tuple[str, int]]:
-    """Kind and bytes of each picture in a packet."""
-    found, at = [], packet.find(_PICTURE)
+    """Return the frame type and the size in bytes of each picture in a packet."""
+    found, at = [], packet.find(_START_CODE)
     while at >= 0:
-        end = packet.find(_PICTURE, at + 4)
-        kind = _KINDS[packet[at + 4] >> 6] if at + 4 < len(packet) else ""
-        found.append((kind, (len(packet) if end < 0 else end) - at))
+        end = packet.find(_START_CODE, at + 4)
+        frame_type = _VOP_TYPES[packet[at + 4] >> 6] if at + 4 < len(packet) else ""
+        found.append((frame_type, (len(packet) if end < 0 else end) - at))
         at = end
     return found
 
 
 def in_display_order(coded: str) -> str:
-    """Kinds in display order for kinds in coded order: B-pictures are shown before the picture that they follow."""
+    """Return frame types in display order, given those in decoding order: B-pictures precede their future reference."""
     return "".join(coded[number] for number in display_order(coded))
 
 
 def display_order(coded: Sequence[str]) -> list[int]:
-    """Of each frame in display order its place in the order of decoding, for kinds in that order."""
-    shown: list[int] = []
-    held: list[int] = []
-    for number, kind in enumerate(coded):
-        if kind == "B":
-            shown.append(number)
+    """Return the decoding position of each frame in display order, given the frame types in decoding order."""
+    displayed: list[int] = []
+    pending: list[int] = []
+    for number, frame_type in enumerate(coded):
+        if frame_type == "B":
+            displayed.append(number)
         else:
-            shown += held
-            held = [number]
-    return shown + held
+            displayed += pending
+            pending = [number]
+    return displayed + pending
 
 
-def coded_order(shown: Sequence[str]) -> list[int]:
-    """For kinds in display order, each frame's place in the order of decoding, as display_order undoes it."""
+def coded_order(displayed: Sequence[str]) -> list[int]:
+    """Return the decoding position of each frame, given the frame types in display order. Inverse of display_order."""
     coded: list[int] = []
     waiting: list[int] = []
-    for place, kind in enumerate(shown):
-        if kind == "B":
-            waiting.append(place)
+    for position, frame_type in enumerate(displayed):
+        if frame_type == "B":
+            waiting.append(position)
         else:
-            coded += [place, *waiting]
+            coded += [position, *waiting]
             waiting = []
-    order = [0] * len(shown)
-    for count, place in enumerate(coded + waiting):
-        order[place] = count
+    order = [0] * len(displayed)
+    for count, position in enumerate(coded + waiting):
+        order[position] = count
     return order

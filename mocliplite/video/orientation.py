@@ -1,4 +1,4 @@
-"""How a player shows a coded picture: one of eight ways, four turns, each plain or mirrored."""
+"""Orientation in which a player displays a coded picture: four rotations, each with or without mirroring."""
 
 from dataclasses import dataclass
 
@@ -9,39 +9,39 @@ from av.sidedata.sidedata import SideDataContainer
 
 @dataclass(frozen=True)
 class Orientation:
-    """First a mirror image, left for right, then quarter turns counterclockwise."""
+    """A horizontal flip, then counterclockwise quarter turns."""
 
     mirrored: bool = False
-    turns: int = 0
+    quarter_turns: int = 0
 
     @property
     def swaps_axes(self) -> bool:
-        """Whether width and height change places."""
-        return self.turns % 2 == 1
+        """Whether width and height are swapped."""
+        return self.quarter_turns % 2 == 1
 
     def upright(self, array: np.ndarray) -> np.ndarray:
-        """A coded picture [H, W, ...] as it is shown: a contiguous copy, or the array itself where nothing changes."""
-        return np.ascontiguousarray(np.rot90(array[:, ::-1] if self.mirrored else array, self.turns))
+        """Return a coded picture [H, W, ...] as displayed: contiguous, and the array itself if nothing changes."""
+        return np.ascontiguousarray(np.rot90(array[:, ::-1] if self.mirrored else array, self.quarter_turns))
 
 
 PLAIN = Orientation()
-# (x, y) to the right and down, of the directions in which a coded picture's right and down are shown.
+# Quarter turns by the displayed direction (x, y) of a coded picture's rightward direction; y points down.
 _TURNS = {(1, 0): 0, (0, -1): 1, (-1, 0): 2, (0, 1): 3}
 
 
 def orientation_of(frame: av.VideoFrame) -> Orientation:
-    """What the frame's display matrix says; its scale and any angle other than quarter turns are left out.
+    """Return the orientation in the display matrix of a frame, without scale, and rounded to quarter turns.
 
-    Not `frame.rotation`, which does not tell a mirror image from a turn.
+    `frame.rotation` is not used, because it does not tell mirroring from rotation.
     """
-    # Not frame.side_data: see vectors.exported.
+    # Not frame.side_data: see blocks.exported_vectors.
     side = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     if side is None:
         return PLAIN
-    # Rows (a, b, u), (c, d, v), (x, y, w): a coded point (p, q) is shown at (a p + c q, b p + d q).
+    # Rows (a, b, u), (c, d, v), (x, y, w): a coded point (p, q) is displayed at (a p + c q, b p + d q).
     a, b, _, c, d, *_ = np.frombuffer(side, dtype="<i4").astype(np.float64).tolist()
     mirrored = a * d - b * c < 0
-    # After the mirror image the coded right is the mirrored picture's left.
+    # After the flip, the coded rightward direction points left.
     x, y = (-a, -b) if mirrored else (a, b)
     if not (x or y):
         return PLAIN

@@ -1,64 +1,64 @@
-"""For which files the packets tell, without decoding, which frames are shown and where decoding may begin.
+"""Frame types, display order and safe starting points of a clip, derived from its packets without decoding.
 
-A shortcut is taken only where it is proven for container and codec; for all other files the decoder is asked.
+A shortcut is used only if it is proven for the container and the codec. All other clips are decoded.
 """
 
 from dataclasses import dataclass
 
 from mocliplite.video import h264, mpeg4
-from mocliplite.video.packets import Coded
-from mocliplite.video.streams import Opened
+from mocliplite.video.packets import CodedStream
+from mocliplite.video.streams import OpenClip
 
-# Containers that give each frame's time to show itself, and one frame in a packet.
-_TIMED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+# Containers that store the presentation timestamp of each frame, and one frame per packet.
+_TIMESTAMPED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 
 
 @dataclass(frozen=True)
 class Shortcut:
-    """What the packets tell."""
+    """The frames of a clip as its packets prove them."""
 
-    kinds: str  # of the frames in the order in which they are shown
-    order: list[int] | None  # of each frame, the number of its packet; None where only the count is certain
-    starts: list[int]  # numbers of packets from which on every frame shown later decodes as in a sequential decode
+    frame_types: str  # in display order
+    order: list[int] | None  # packet number of each frame in display order; None if only the count is certain
+    safe_starts: list[int]  # packet numbers at which decoding may start without changing any frame displayed later
 
 
-def shortcut(clip: Opened, coded: Coded) -> Shortcut | None:
-    """What the packets of a clip tell, None where that is not proven."""
+def find_shortcut(clip: OpenClip, coded: CodedStream) -> Shortcut | None:
+    """Return the shortcut of a clip, None if nothing is proven."""
     if not coded.packets or coded.lost or any(packet.is_corrupt for packet in coded.packets):
         return None
     if clip.info.codec == "mpeg4":
         return _mpeg4(clip, coded)
-    if clip.info.codec == "h264" and clip.container.format.name in _TIMED and coded.timed:
+    if clip.info.codec == "h264" and clip.container.format.name in _TIMESTAMPED and coded.has_unique_timestamps:
         return _h264(clip, coded)
     return None
 
 
-def _mpeg4(clip: Opened, coded: Coded) -> Shortcut | None:
-    if coded.hides:
+def _mpeg4(clip: OpenClip, coded: CodedStream) -> Shortcut | None:
+    if coded.has_hidden_frames:
         return None
     content = [bytes(packet) for packet in coded.packets]
-    kinds = mpeg4.kinds(content)
-    # libavcodec drops B-pictures whose time does not lie between those of their references, as after a gap.
-    if kinds is None or kinds[:1] != "I" or ("B" in kinds and not coded.regular):
+    frame_types = mpeg4.frame_types(content)
+    # libavcodec drops a B-picture if its time is not between those of its references, such as after a gap.
+    if frame_types is None or frame_types[:1] != "I" or ("B" in frame_types and not coded.is_evenly_spaced):
         return None
-    singles = mpeg4.single(content)
-    if singles is None or len(singles) != len(kinds):
-        return Shortcut(kinds, None, [])
-    # P-pictures refer to the I- or P-picture before, B-pictures also to the one after: all that is shown after an
-    # I-picture can do without what came before it.
-    order = mpeg4.display_order(singles)
-    return Shortcut(kinds, order, [number for number, kind in enumerate(singles) if kind == "I"])
+    coded_types = mpeg4.coded_frame_types(content)
+    if coded_types is None or len(coded_types) != len(frame_types):
+        return Shortcut(frame_types, None, [])
+    # P-pictures refer to the previous I- or P-picture, B-pictures also to the next one: no picture displayed after an
+    # I-picture needs a picture before it.
+    order = mpeg4.display_order(coded_types)
+    return Shortcut(frame_types, order, [number for number, frame_type in enumerate(coded_types) if frame_type == "I"])
 
 
-def _h264(clip: Opened, coded: Coded) -> Shortcut | None:
-    pictures = h264.pictures([bytes(packet) for packet in coded.packets], clip.decoder.extradata)
+def _h264(clip: OpenClip, coded: CodedStream) -> Shortcut | None:
+    pictures = h264.read_pictures([bytes(packet) for packet in coded.packets], clip.decoder.extradata)
     if pictures is None:
         return None
-    order = sorted(range(len(pictures)), key=lambda number: coded.stamps[number] or 0)
-    # The order of the pictures themselves has to be that of the times, and what comes before an IDR picture in the file
-    # has to be shown before it.
-    if order != sorted(range(len(pictures)), key=lambda number: (pictures[number].period, pictures[number].count)):
+    order = sorted(range(len(pictures)), key=lambda number: coded.timestamps[number] or 0)
+    # Picture order counts and timestamps must give the same order, and pictures before an IDR picture in the file must
+    # be displayed before it.
+    if [pictures[number].position for number in order] != sorted(picture.position for picture in pictures):
         return None
-    shown = [number for number in order if not coded.packets[number].is_discard]
-    kinds = "".join(pictures[number].kind for number in shown)
-    return Shortcut(kinds, shown, [number for number, picture in enumerate(pictures) if picture.idr])
+    visible = [number for number in order if not coded.packets[number].is_discard]
+    frame_types = "".join(pictures[number].frame_type for number in visible)
+    return Shortcut(frame_types, visible, [number for number, picture in enumerate(pictures) if picture.idr])

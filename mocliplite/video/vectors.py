@@ -1,90 +1,67 @@
-"""The motion vectors of a clip: its own, or those of what is made of it in memory."""
+"""Motion vectors of a clip, or of the clip re-encoded in memory."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import av
 import numpy as np
 from av.packet import Packet
-from av.sidedata.sidedata import SideDataContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from mocliplite.errors import UserError
 from mocliplite.params import Reencode
 from mocliplite.video import h264, mpeg2, mpeg4
-from mocliplite.video.frames import decoded, kind_of, of_one_size, set_up, times_of
+from mocliplite.video.blocks import Blocks, exported_vectors
+from mocliplite.video.frames import configure_decoder, decode_packets, frame_times, frame_type, require_one_size
 from mocliplite.video.orientation import PLAIN, Orientation, orientation_of
-from mocliplite.video.packets import Coded, beyond, read_packets
-from mocliplite.video.reencode import reencoded
-from mocliplite.video.streams import DEFAULT_LIMITS, Info, Limits, Opened, opened
+from mocliplite.video.packets import CodedStream, limit_error, read_packets
+from mocliplite.video.reencode import reencode_clip
+from mocliplite.video.streams import DEFAULT_LIMITS, Info, Limits, OpenClip, open_clip
 
-# AVMotionVector as libavcodec lays it out in memory, padding included.
-EXPORTED = np.dtype(
-    {
-        "names": [
-            *("source", "w", "h", "src_x", "src_y", "dst_x", "dst_y"),
-            *("flags", "motion_x", "motion_y", "motion_scale"),
-        ],
-        "formats": ["i4", "u1", "u1", "i2", "i2", "i2", "i2", "u8", "i4", "i4", "u2"],
-        "offsets": [0, 4, 5, 6, 8, 10, 12, 16, 24, 28, 32],
-        "itemsize": 40,
-    }
-)
-NO_VECTORS = np.zeros(0, dtype=EXPORTED)
-# The first, second and fourth 8 bytes of it, without flags and padding: what a field is made of.
-BLOCK = np.dtype(
-    [
-        *(("source", "i4"), ("w", "u1"), ("h", "u1")),
-        *((name, "i2") for name in ("src_x", "src_y", "dst_x", "dst_y")),
-        *(("motion_scale", "u2"), ("motion_x", "i4"), ("motion_y", "i4")),
-    ]
-)
-
-# Of these libavcodec exports vectors whose sign and scale our tests have seen to be right; of B-frames of some only.
+# Codecs with vectors exported by libavcodec and with sign and scale verified by tests, and those of B-frames.
 EXPORTING = ("h264", "mpeg4", "mpeg1video", "mpeg2video", "h263", "flv1", "msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2")
-_B_VECTORS = ("h264", "mpeg1video", "mpeg2video")
-# What an interlaced clip of a codec without usable vectors of its own is encoded as, like clips without any vectors.
+_EXPORTING_B_FRAMES = ("h264", "mpeg1video", "mpeg2video")
+# Settings for clips without vectors, and for interlaced clips without usable vectors.
 AUTO = Reencode(codec="mpeg4", gop=12, bframes=0, size=None)
 
-# A field has two bytes for each cell of 8x8 pixels, and is copied twice while it is made.
-_PIXELS_A_BYTE = 8 * 8 // 6
+# A motion field has two bytes per cell of 8x8 pixels, and is copied twice while it is computed.
+_PIXELS_PER_BYTE = 8 * 8 // 6
 
-# Neither changes a vector; both save the work of pixels that nobody looks at.
+# The skipped steps change pixels, but no vector.
 _EXPORT = {"flags2": "+export_mvs", "skip_loop_filter": "all", "skip_idct": "all"}
 
 
 @dataclass
-class _Seen:
-    """What decoding met, frame by frame in display order."""
+class _DecodedClip:
+    """The decoded frames of a clip in display order."""
 
     orientation: Orientation = PLAIN
     interlaced: bool = False
-    kinds: list[str] = field(default_factory=list)
-    numbers: list[int] = field(default_factory=list)  # of the packet that each frame came in
+    frame_types: list[str] = field(default_factory=list)
+    packet_numbers: list[int] = field(default_factory=list)  # packet of each frame
     damaged: list[bool] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
-    blocks: "_Blocks" = field(default_factory=lambda: _Blocks())
+    blocks: Blocks = field(default_factory=Blocks)
     lost: int = 0
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """The motion vectors of a whole clip, its T frames in display order."""
+    """The motion vectors of a clip with T frames, in display order."""
 
-    info: Info  # width and height of the picture that they are of
+    info: Info  # width and height are those of the re-encoded clip, if the clip was re-encoded
     reencoded: bool
     interlaced: bool  # whether any picture of the clip is coded as fields
-    orientation: Orientation  # how a player shows the picture that they are of
-    kinds: list[str]  # "I", "P" or "B"
-    order: np.ndarray  # int64 [T], each frame's place in the order of decoding
-    reference: np.ndarray  # bool [T], whether other frames may refer to it
-    damaged: np.ndarray  # bool [T], whether the decoder made up a part of the frame; such a frame has no blocks
-    lost: int  # packets that do not decode, and frames that the file lacks because it ends early
+    orientation: Orientation  # of the pictures that the vectors belong to
+    frame_types: list[str]  # "I", "P" or "B" each
+    order: np.ndarray  # int64 [T], position of each frame in decoding order
+    reference: np.ndarray  # bool [T], whether the frame may be a reference of others
+    damaged: np.ndarray  # bool [T], whether the decoder concealed a part of the frame; such a frame has no blocks
+    lost: int  # packets that cannot be decoded, and frames cut off at the end of the file
     time: np.ndarray  # float64 [T], seconds from the first frame
-    counts: np.ndarray  # int64 [T], blocks of each frame
+    counts: np.ndarray  # int64 [T], number of blocks of each frame
     blocks: np.ndarray  # BLOCK [sum of counts]
 
 
@@ -92,36 +69,37 @@ def motion_vectors(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Iterato
     """Yield (kind, vectors) for each frame, in display order.
 
     kind is "I", "P" or "B". vectors is a structured array with FFmpeg's field names (AVMotionVector: source, w, h,
-    src_x, src_y, dst_x, dst_y, flags, motion_x, motion_y, motion_scale), empty for a frame without any.
+    src_x, src_y, dst_x, dst_y, flags, motion_x, motion_y, motion_scale), empty for a frame without vectors.
     Raises UserError for a file that cannot be read or decoded.
     """
-    with opened(path, limits) as clip:
-        set_up(clip.decoder, _EXPORT)
-        for frame in of_one_size(path, clip.container.decode(clip.stream)):
+    with open_clip(path, limits) as clip:
+        configure_decoder(clip.decoder, _EXPORT)
+        for frame in require_one_size(path, clip.container.decode(clip.stream)):
             if frame is not None:
-                yield kind_of(frame), _exported(frame).copy()
+                yield frame_type(frame), exported_vectors(frame).copy()
 
 
 def read_vectors(
     path: str | Path,
     reencode: Reencode | None = None,
     limits: Limits = DEFAULT_LIMITS,
-    without: Reencode | Literal["skip"] | None = None,
+    fallback: Reencode | Literal["skip"] | None = None,
 ) -> Vectors:
-    """Return all vectors of a clip: its own, or those of the clip re-encoded in memory with the settings `reencode`.
+    """Return all vectors of a clip, or of the clip re-encoded in memory with the settings `reencode`.
 
-    An interlaced H.264 clip is always re-encoded, because libavcodec does not say which of its vectors are of fields.
+    An interlaced H.264 clip is always re-encoded, because libavcodec does not tell vectors of fields from those
+    of frames.
     The zeros that libavcodec exports for B-frames of MPEG-4 Part 2 are left out.
 
-    without: what to do with a clip in a codec that exports no vectors: re-encode it, "skip" decoding it, so that its
-    frames are only counted by packets, or, with None, decode it. Raises UserError for a file that cannot be read, has
-    no frame that decodes, or changes its size.
+    fallback: for codecs that export no vectors, the settings to re-encode with; "skip" to return one frame per packet
+    without decoding; None to decode anyway. Raises UserError for a file that cannot be read, has no frame that can be
+    decoded, or changes its size.
     """
-    found = _read(path, reencode, limits, without, count_b=True)
+    found = _read(path, reencode, limits, fallback, skip_b_frames=True)
     if found is None:
-        found = _read(path, reencode, limits, without, count_b=False)
-    if found is None or not found.kinds:
-        raise UserError(f"{path} has no frame that decodes; replace or remove it.")
+        found = _read(path, reencode, limits, fallback, skip_b_frames=False)
+    if found is None or not found.frame_types:
+        raise UserError(f"{path} has no frame that can be decoded; replace or remove it.")
     return found
 
 
@@ -129,46 +107,53 @@ def _read(
     path: str | Path,
     reencode: Reencode | None,
     limits: Limits,
-    without: Reencode | Literal["skip"] | None,
-    count_b: bool,
+    fallback: Reencode | Literal["skip"] | None,
+    skip_b_frames: bool,
 ) -> Vectors | None:
-    """read_vectors; with count_b the B-frames of MPEG-4, which say nothing, are counted and not decoded.
+    """Return read_vectors, or None if skip_b_frames is set and the decoder outputs other frames than expected.
 
-    None where the count and the decoder disagree.
+    skip_b_frames: do not decode B-frames of MPEG-4 Part 2, which have no vectors; their number is read from headers.
     """
-    with opened(path, limits) as clip:
+    with open_clip(path, limits) as clip:
         coded = read_packets(clip)
         if reencode is None and clip.info.codec not in EXPORTING:
-            if without == "skip":
-                seen = _Seen(kinds=["I"] * len(coded.packets), counts=[0] * len(coded.packets))
-                seen.damaged, seen.numbers = [False] * len(seen.kinds), list(range(len(seen.kinds)))
-                times = [index / (clip.info.fps or 1.0) for index in seen.numbers]
-                return _vectors(clip.info, False, seen, times, _references("", seen, [], None))
-            reencode = without
-        return _own(clip, coded, count_b) if reencode is None else _encoded(clip, coded, reencode)
+            if fallback == "skip":
+                return _without_decoding(clip, coded)
+            reencode = fallback
+        return _read_own(clip, coded, skip_b_frames) if reencode is None else _read_reencoded(clip, coded, reencode)
 
 
-def _own(clip: Opened, coded: Coded, count_b: bool) -> Vectors | None:
-    codec, counted = clip.info.codec, None
-    if count_b and codec == "mpeg4" and not coded.hides and coded.regular:
-        counted = mpeg4.kinds(map(bytes, coded.packets))
-    seen = _see(clip, clip.decoder, coded.packets, codec, "NONREF" if counted else "DEFAULT")
-    if seen.interlaced and (codec == "h264" or (codec == "mpeg2video" and mpeg2.has_fields(coded.packets))):
-        return _encoded(clip, coded, AUTO)
-    seen.lost += coded.lost
-    if seen.interlaced and codec == "mpeg4":
-        _halve_fields(seen.blocks.all())
-    if counted and not _insert_b(seen, counted):
+def _without_decoding(clip: OpenClip, coded: CodedStream) -> Vectors:
+    count = len(coded.packets)
+    decoded = _DecodedClip(frame_types=["I"] * count, counts=[0] * count)
+    decoded.damaged, decoded.packet_numbers = [False] * count, list(range(count))
+    times = [index / (clip.info.fps or 1.0) for index in range(count)]
+    return _assemble(clip.info, False, decoded, times, _references("", decoded, [], None))
+
+
+def _read_own(clip: OpenClip, coded: CodedStream, skip_b_frames: bool) -> Vectors | None:
+    codec, expected = clip.info.codec, None
+    if skip_b_frames and codec == "mpeg4" and not coded.has_hidden_frames and coded.is_evenly_spaced:
+        expected = mpeg4.frame_types(map(bytes, coded.packets))
+    decoded = _decode_all(clip, clip.decoder, coded.packets, codec, "NONREF" if expected else "DEFAULT")
+    if decoded.interlaced and (codec == "h264" or (codec == "mpeg2video" and mpeg2.has_fields(coded.packets))):
+        return _read_reencoded(clip, coded, AUTO)
+    decoded.lost += coded.lost
+    if decoded.interlaced and codec == "mpeg4":
+        _halve_fields(decoded.blocks.all())
+    if expected and not _insert_b_frames(decoded, expected):
         return None
-    times = times_of(clip, coded, None if counted else seen.numbers, len(seen.kinds))
-    return _vectors(clip.info, False, seen, times, _references(codec, seen, coded.packets, clip.decoder.extradata))
+    times = frame_times(clip, coded, None if expected else decoded.packet_numbers, len(decoded.frame_types))
+    return _assemble(
+        clip.info, False, decoded, times, _references(codec, decoded, coded.packets, clip.decoder.extradata)
+    )
 
 
 def _halve_fields(blocks: np.ndarray) -> None:
-    """Bring the vectors of MPEG-4's field blocks to the height of the frame.
+    """Scale the vectors of MPEG-4 blocks predicted from fields to lines of the frame.
 
-    Only blocks predicted by fields are 16 wide and 8 high there. libavcodec counts their motion in lines of the frame
-    already, and doubles it once more for export.
+    Only these blocks are 16 pixels wide and 8 high in MPEG-4. libavcodec stores their motion in lines of the frame, but
+    doubles it on export.
     """
     fields = (blocks["w"] == 16) & (blocks["h"] == 8)
     blocks["motion_y"][fields] //= 2
@@ -176,37 +161,41 @@ def _halve_fields(blocks: np.ndarray) -> None:
     blocks["src_y"][fields] = blocks["dst_y"][fields] + down // 2
 
 
-def _encoded(clip: Opened, coded: Coded, reencode: Reencode) -> Vectors:
-    made = reencoded(clip, coded, reencode)
-    seen = _see(clip, made.decoder, made.packets, reencode.codec, damaged=made.damaged)
-    seen.lost, seen.interlaced = coded.lost + made.lost, made.interlaced
-    width, height = made.decoder.width, made.decoder.height
-    head = replace(clip.info, width=width, height=height, pixel_aspect=made.pixel_aspect)
-    times = times_of(clip, coded, made.numbers, len(seen.kinds))
-    references = _references(reencode.codec, seen, made.packets, made.decoder.extradata)
-    return _vectors(head, True, seen, times, references)
+def _read_reencoded(clip: OpenClip, coded: CodedStream, reencode: Reencode) -> Vectors:
+    result = reencode_clip(clip, coded, reencode)
+    decoded = _decode_all(clip, result.decoder, result.packets, reencode.codec, damaged=result.damaged)
+    decoded.lost, decoded.interlaced = coded.lost + result.lost, result.interlaced
+    width, height = result.decoder.width, result.decoder.height
+    info = replace(clip.info, width=width, height=height, pixel_aspect=result.pixel_aspect)
+    times = frame_times(clip, coded, result.packet_numbers, len(decoded.frame_types))
+    references = _references(reencode.codec, decoded, result.packets, result.decoder.extradata)
+    return _assemble(info, True, decoded, times, references)
 
 
-def _vectors(
-    head: Info, again: bool, seen: _Seen, times: Sequence[float], references: tuple[np.ndarray, np.ndarray]
+def _assemble(
+    info: Info,
+    reencoded: bool,
+    decoded: _DecodedClip,
+    times: Sequence[float],
+    references: tuple[np.ndarray, np.ndarray],
 ) -> Vectors:
     return Vectors(
-        replace(head, fps=_mean_rate(head.fps, times)),
-        again,
-        seen.interlaced,
-        seen.orientation,
-        seen.kinds,
+        replace(info, fps=_mean_rate(info.fps, times)),
+        reencoded,
+        decoded.interlaced,
+        decoded.orientation,
+        decoded.frame_types,
         *references,
-        np.array(seen.damaged, dtype=bool),
-        seen.lost,
+        np.array(decoded.damaged, dtype=bool),
+        decoded.lost,
         np.array(times),
-        np.array(seen.counts, dtype=np.int64),
-        seen.blocks.all(),
+        np.array(decoded.counts, dtype=np.int64),
+        decoded.blocks.all(),
     )
 
 
 def _mean_rate(rate: float, times: Sequence[float]) -> float:
-    """Frames per second: as the container says, unless it counts fields or empty chunks."""
+    """Return the frame rate of the container, or that of the times if the container counts fields or empty chunks."""
     intervals = len(times) - 1
     if intervals > 0 and rate * times[-1] > 1.5 * intervals:
         return intervals / times[-1]
@@ -214,91 +203,56 @@ def _mean_rate(rate: float, times: Sequence[float]) -> float:
 
 
 def _references(
-    codec: str, seen: _Seen, packets: "Sequence[Packet[VideoStream]]", extradata: bytes | None
+    codec: str, decoded: _DecodedClip, packets: "Sequence[Packet[VideoStream]]", extradata: bytes | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors.order and Vectors.reference."""
+    """Return (Vectors.order, Vectors.reference)."""
     if codec == "h264":
-        order = np.argsort(np.argsort(seen.numbers, kind="stable"))
-        said = [h264.is_reference(bytes(packets[number]), extradata) for number in seen.numbers]
-        return order, np.array(said, dtype=bool)
-    return np.array(mpeg4.coded_order(seen.kinds)), np.array([kind != "B" for kind in seen.kinds])
+        order = np.argsort(np.argsort(decoded.packet_numbers, kind="stable"))
+        is_reference = [h264.is_reference(bytes(packets[number]), extradata) for number in decoded.packet_numbers]
+        return order, np.array(is_reference, dtype=bool)
+    return np.array(mpeg4.coded_order(decoded.frame_types)), np.array([kind != "B" for kind in decoded.frame_types])
 
 
-def _see(
-    clip: Opened,
+def _decode_all(
+    clip: OpenClip,
     decoder: VideoCodecContext,
     packets: "Sequence[Packet[VideoStream]]",
     codec: str,
     skip: Literal["DEFAULT", "NONREF"] = "DEFAULT",
     damaged: Sequence[bool] = (),
-) -> _Seen:
-    """Decode all packets; vectors of damaged frames are left out, and of B-frames that say nothing.
+) -> _DecodedClip:
+    """Decode all packets; leave out the vectors of damaged frames, and of B-frames of codecs that do not export them.
 
-    damaged tells of frames that were so before they were encoded. H.264 coded as fields is not decoded any further.
+    damaged: frames already damaged before re-encoding. Decoding of interlaced H.264 stops at the first such frame.
     """
-    set_up(decoder, {**_EXPORT, "max_pixels": str(clip.limits.pixels)}, skip)
-    seen, most = _Seen(), clip.limits.memory << 20
-    for frame in of_one_size(clip.path, decoded(decoder, packets)):
+    configure_decoder(decoder, {**_EXPORT, "max_pixels": str(clip.limits.pixels)}, skip)
+    decoded, memory = _DecodedClip(), clip.limits.memory << 20
+    for frame in require_one_size(clip.path, decode_packets(decoder, packets)):
         if frame is None:
-            seen.lost += 1
+            decoded.lost += 1
             continue
         if frame.interlaced_frame:
-            seen.interlaced = True
+            decoded.interlaced = True
             if codec == "h264":
                 break
-        place, kind = len(seen.kinds), kind_of(frame)
-        seen.orientation = seen.orientation if place else orientation_of(frame)
-        spoilt = frame.is_corrupt or (place < len(damaged) and damaged[place])
-        says = not spoilt and (kind != "B" or codec in _B_VECTORS)
-        seen.kinds.append(kind)
-        seen.numbers.append(frame.pts)
-        seen.damaged.append(spoilt)
-        seen.counts.append(seen.blocks.add(_exported(frame)) if says else 0)
-        if seen.blocks.size + len(seen.kinds) * frame.width * frame.height // _PIXELS_A_BYTE > most:
-            raise beyond(clip, len(seen.kinds))
-    return seen
+        index, kind = len(decoded.frame_types), frame_type(frame)
+        decoded.orientation = decoded.orientation if index else orientation_of(frame)
+        is_damaged = frame.is_corrupt or (index < len(damaged) and damaged[index])
+        has_vectors = not is_damaged and (kind != "B" or codec in _EXPORTING_B_FRAMES)
+        decoded.frame_types.append(kind)
+        decoded.packet_numbers.append(frame.pts)
+        decoded.damaged.append(is_damaged)
+        decoded.counts.append(decoded.blocks.add(exported_vectors(frame)) if has_vectors else 0)
+        if decoded.blocks.size + len(decoded.frame_types) * frame.width * frame.height // _PIXELS_PER_BYTE > memory:
+            raise limit_error(clip, len(decoded.frame_types))
+    return decoded
 
 
-class _Blocks:
-    """BLOCKs in memory that grows: a copy of the exported vectors, straight from the frame's own memory."""
-
-    def __init__(self) -> None:
-        self._words, self.count = np.empty((1 << 14, BLOCK.itemsize // 8), dtype=np.int64), 0
-
-    @property
-    def size(self) -> int:
-        """Bytes in use."""
-        return self._words.nbytes
-
-    def add(self, exported: np.ndarray) -> int:
-        """Append EXPORTED vectors; returns how many."""
-        start, self.count = self.count, self.count + len(exported)
-        if self.count > len(self._words):
-            # In place, where the system can: a copy would need the memory twice.
-            self._words.resize((max(self.count, len(self._words) * 3 // 2), self._words.shape[1]), refcheck=False)
-        words, new = exported.view(np.int64).reshape(-1, EXPORTED.itemsize // 8), self._words[start : self.count]
-        new[:, :2], new[:, 2] = words[:, :2], words[:, 3]
-        new.view(BLOCK)["motion_scale"][:, 0] = exported["motion_scale"]
-        return len(exported)
-
-    def all(self) -> np.ndarray:
-        """BLOCK [V]"""
-        return self._words[: self.count].view(BLOCK)[:, 0]
-
-
-def _insert_b(seen: _Seen, kinds: str) -> bool:
-    """Put the B-frames that were not decoded into their places; False where the rest is not as it should be."""
-    if seen.lost or any(seen.damaged) or seen.kinds != [kind for kind in kinds if kind != "B"]:
+def _insert_b_frames(decoded: _DecodedClip, frame_types: str) -> bool:
+    """Insert the skipped B-frames; return False if the other frames are not those expected."""
+    if decoded.lost or any(decoded.damaged) or decoded.frame_types != [kind for kind in frame_types if kind != "B"]:
         return False
-    counts = iter(seen.counts)
-    seen.kinds, seen.damaged = list(kinds), [False] * len(kinds)
-    seen.counts = [0 if kind == "B" else next(counts) for kind in kinds]
+    counts = iter(decoded.counts)
+    decoded.frame_types, decoded.damaged = list(frame_types), [False] * len(frame_types)
+    decoded.counts = [0 if kind == "B" else next(counts) for kind in frame_types]
     return True
-
-
-def _exported(frame: av.VideoFrame) -> np.ndarray:
-    """EXPORTED [V], a view into the frame."""
-    # Not frame.side_data, which makes a circle of references: the decoder would wait for Python's collector to get its
-    # pictures back, allocate new ones, and take half as long again.
-    side = SideDataContainer(frame).get("MOTION_VECTORS")  # type: ignore[call-arg]
-    return NO_VECTORS if side is None else np.frombuffer(side, EXPORTED)

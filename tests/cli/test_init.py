@@ -1,4 +1,4 @@
-"""Settings for somebody's own clips."""
+"""The command `init`: settings for your own clips."""
 
 import os
 import shutil
@@ -12,6 +12,7 @@ from footage import UT_INTERACTION, encode, moving, real
 
 from mocliplite import params
 from mocliplite.cli import _init
+from mocliplite.cli._group_guess import guess_group
 
 UCF101 = [
     f"{label}/v_{label}_g{g:02d}_c{c:02d}.avi" for label in ("Run", "Hop") for g in range(1, 6) for c in (1, 2, 3)
@@ -33,8 +34,8 @@ CLIP_FILES = ["config.json", "preprocessor_config.json", "model.safetensors", "t
         ),
     ],
 )
-def test_the_part_of_the_names_that_tells_scene_or_person_is_found(paths, pattern):
-    assert _init.guess_group(paths) == pattern
+def test_the_part_of_the_names_that_identifies_scene_or_person_is_guessed(paths, pattern):
+    assert guess_group(paths) == pattern
 
 
 @pytest.mark.parametrize(
@@ -45,11 +46,11 @@ def test_the_part_of_the_names_that_tells_scene_or_person_is_found(paths, patter
         ["a/x.mp4", "b/x_1_2.mp4"],
     ],
 )
-def test_names_that_tell_no_group_give_none(paths):
-    assert _init.guess_group(paths) is None
+def test_there_is_no_guess_for_names_without_such_a_part(paths):
+    assert guess_group(paths) is None
 
 
-def test_filling_changes_the_values_named_and_nothing_else():
+def test_fill_changes_only_the_given_settings():
     template = (CHECKOUT / "configs/folder.yaml").read_text()
     values = {"dataset.root": "it's: here", "dataset.group": r"_(\d+)\.avi$", "motion_net.views": ["plain"]}
     filled = _init.fill(template, values)
@@ -57,18 +58,18 @@ def test_filling_changes_the_values_named_and_nothing_else():
     before["dataset"] |= {"root": "it's: here", "group": r"_(\d+)\.avi$"}
     before["motion_net"]["views"] = ["plain"]
     assert after == before
-    remarks = [[line.split(" #")[1:] for line in text.splitlines()] for text in (template, filled)]
-    assert remarks[0] == remarks[1]
+    comments = [[line.split(" #")[1:] for line in text.splitlines()] for text in (template, filled)]
+    assert comments[0] == comments[1]
 
 
-def test_a_setting_that_the_template_lacks_is_our_mistake():
+def test_a_setting_that_is_not_in_the_template_is_a_key_error():
     with pytest.raises(KeyError, match=r"dataset\.rot"):
         _init.fill("dataset:\n  root: x\n", {"dataset.rot": "y"})
 
 
 @pytest.fixture
-def own(folder):
-    """A project folder with two classes of clips, one of which holds a codec without vectors and a text."""
+def clips_folder(folder):
+    """A project folder with two classes of clips, with one clip without vectors and one text file among them."""
     put(".", {"configs/folder.yaml": (CHECKOUT / "configs/folder.yaml").read_text(), "configs/none": ""})
     for label in ("wave left", "wave right"):
         Path("clips", label).mkdir(parents=True)
@@ -78,62 +79,64 @@ def own(folder):
     encode(Path("clips/wave left/new.mkv"), moving(frames=3, size=(64, 64)), codec="libx265")
 
 
-def test_what_would_spoil_the_day_is_said(own):
-    found = _init.look("clips")
+def test_warnings_and_stops_describe_the_folder(clips_folder):
+    found = _init.inspect_folder("clips")
     assert found.codecs == {"mpeg4": 8, "hevc": 1}
-    assert found.without == ["wave left/new.mkv"]
-    few, sides, none = found.warnings
-    (bad,) = found.stops
-    assert few == "fewer than 10 clips in wave left 6, wave right 4; figures of such classes say little."
-    assert sides.startswith("wave left and wave right tell left from right")
-    assert none.startswith("1 clips show no motion vectors, such as wave left/new.mkv; they are encoded again")
-    head, first = bad.splitlines()
+    assert found.without_vectors == ["wave left/new.mkv"]
+    small, sides, no_vectors = found.warnings
+    (unreadable,) = found.stops
+    assert small == "fewer than 10 clips in wave left 6, wave right 4; metrics of such classes are unreliable."
+    assert sides.startswith("wave left and wave right distinguish left and right")
+    assert no_vectors.startswith("1 clips have no motion vectors, such as wave left/new.mkv; they are re-encoded")
+    head, first = unreadable.splitlines()
     allowed = "dataset.max_failed (0.02) allows"
-    assert head == f"1 clips cannot be read, more than {allowed}; mend or remove them, or raise it in params.yaml:"
+    assert head == f"1 clips cannot be read, more than {allowed}; fix or remove them, or raise it in params.yaml:"
     assert first.startswith("  clips/wave left/text.mp4 cannot be decoded")
 
 
-def test_unreadable_clips_are_named_up_to_ten_and_stop_nothing_where_they_are_few_enough(own, monkeypatch):
+def test_ten_unreadable_clips_are_named_and_below_max_failed_they_are_a_warning(clips_folder, monkeypatch):
     put("clips/wave left", {f"bad{number:02d}.mp4": "text" for number in range(11)})
-    (bad,) = _init.look("clips").stops
-    assert len(bad.splitlines()) == 1 + 10 + 1
-    assert bad.splitlines()[-1] == "  and 2 more"
+    (unreadable,) = _init.inspect_folder("clips").stops
+    assert len(unreadable.splitlines()) == 1 + 10 + 1
+    assert unreadable.splitlines()[-1] == "  and 2 more"
     put(
         "configs",
         {"folder.yaml": Path("configs/folder.yaml").read_text().replace("max_failed: 0.02", "max_failed: 0.9")},
     )
-    found = _init.look("clips")
+    found = _init.inspect_folder("clips")
     assert found.stops == []
     assert found.warnings[-1].startswith("12 clips cannot be read; they are left out:")
 
 
-def test_a_guessed_group_is_shown_plain_with_examples(folder):
+def test_a_guessed_group_is_printed_with_examples(folder):
     put(".", {"configs/folder.yaml": (CHECKOUT / "configs/folder.yaml").read_text(), "configs/none": ""})
     put("clips", dict.fromkeys(UT, "text"))
-    assert r"groups: (\d+)_\d+\.\w+$ finds 20, such as a/set1_3_1_0.avi -> 1, " in _init.describe(_init.look("clips"))
+    assert r"groups: (\d+)_\d+\.\w+$ finds 20, such as a/set1_3_1_0.avi -> 1, " in _init.describe(
+        _init.inspect_folder("clips")
+    )
 
 
-def test_the_file_written_is_complete_and_says_what_was_found(own):
+def test_the_params_file_is_complete_and_has_the_warnings_as_comments(clips_folder):
     put("my_clip", dict.fromkeys(CLIP_FILES, ""))
     output = run_python("-m", "mocliplite", "init", "clips", "--clip", "my_clip")
     assert output.returncode == 0
     assert output.stdout.splitlines()[-2:] == [
         "CLIP my_clip is available",
-        "wrote params.yaml; mend what `stops` names, then `dvc repro` does everything.",
+        "wrote params.yaml; fix the problems marked `stops`, then run `dvc repro`.",
     ]
     settings = params.load("params.yaml")
-    wanted = params.load("configs/folder.yaml")
-    assert settings.dataset == replace(wanted.dataset, root="clips")
-    assert settings.motion == replace(wanted.motion, reencode="auto")
-    assert settings.clip == replace(wanted.clip, model="my_clip", files="my_clip", revision=None)
-    assert settings.motion_net == replace(wanted.motion_net, flip=False, views=("plain",))
+    expected = params.load("configs/folder.yaml")
+    assert settings.dataset == replace(expected.dataset, root="clips")
+    assert settings.motion == replace(expected.motion, reencode="auto")
+    assert settings.clip == replace(expected.clip, model="my_clip", files="my_clip", revision=None)
+    assert settings.motion_net == replace(expected.motion_net, flip=False, views=("plain",))
     written = Path("params.yaml").read_text()
-    assert "# Mind: fewer than 10 clips" in written
-    assert "# Mind: 1 clips cannot be read, more than" in written
+    assert "# Warning: fewer than 10 clips" in written
+    assert "# Warning: 1 clips cannot be read, more than" in written
     assert "\n#   clips/wave left/text.mp4 cannot be decoded" in written
 
 
-def test_a_file_that_is_here_is_replaced_only_by_force(own):
+def test_an_existing_file_is_replaced_only_with_force(clips_folder):
     put(".", {"params.yaml": "mine"})
     output = run_python("-m", "mocliplite", "init", "clips")
     assert output.returncode == 2
@@ -144,7 +147,7 @@ def test_a_file_that_is_here_is_replaced_only_by_force(own):
 
 
 @pytest.mark.parametrize(
-    ("named", "said"),
+    ("model", "message"),
     [
         (
             "nope",
@@ -154,67 +157,68 @@ def test_a_file_that_is_here_is_replaced_only_by_force(own):
         ("clips", "clips is no CLIP checkpoint: it lacks config.json"),
     ],
 )
-def test_a_clip_that_is_nowhere_is_refused_before_any_work(own, named, said):
-    output = run_python("-m", "mocliplite", "init", "clips", "--clip", named)
+def test_a_clip_checkpoint_that_cannot_be_found_is_refused_first(clips_folder, model, message):
+    output = run_python("-m", "mocliplite", "init", "clips", "--clip", model)
     assert (output.returncode, output.stdout) == (2, "")
-    assert output.stderr.startswith(f"error: --clip: {said}")
+    assert output.stderr.startswith(f"error: --clip: {message}")
     assert not Path("params.yaml").exists()
 
 
-def test_a_clip_of_the_hub_will_be_fetched(own, monkeypatch):
+def test_a_clip_checkpoint_on_the_hub_will_be_downloaded(clips_folder, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", "hub")
     shutil.copy("clips/wave left/0.mp4", "clips/wave left/text.mp4")
     output = run_python("-m", "mocliplite", "init", "clips", "--clip", "ann/vit")
     assert output.stdout.splitlines()[-2:] == [
         "CLIP ann/vit is not available yet; it is downloaded when needed, as by `hf download ann/vit`",
-        "wrote params.yaml; `dvc repro` gets CLIP and does the rest.",
+        "wrote params.yaml; run `dvc repro`, which also downloads CLIP.",
     ]
-    wanted = params.load("configs/folder.yaml").clip
-    assert params.load("params.yaml").clip == replace(wanted, model="ann/vit", revision=None)
+    expected = params.load("configs/folder.yaml").clip
+    assert params.load("params.yaml").clip == replace(expected, model="ann/vit", revision=None)
 
 
-def test_settings_written_elsewhere_are_to_be_copied(own):
+def test_the_next_step_for_another_output_file_is_to_copy_it(clips_folder):
     shutil.copy("clips/wave left/0.mp4", "clips/wave left/text.mp4")
     put("my_clip", dict.fromkeys(CLIP_FILES, ""))
     output = run_python("-m", "mocliplite", "init", "clips", "--clip", "my_clip", "--out", "mine.yaml")
-    wanted = "wrote mine.yaml; copy it to params.yaml, which DVC reads, then `dvc repro` does everything."
-    assert output.stdout.splitlines()[-1] == wanted
+    expected = "wrote mine.yaml; copy it to params.yaml, which DVC reads, then run `dvc repro`."
+    assert output.stdout.splitlines()[-1] == expected
 
 
-def test_classes_too_small_to_cut_are_named(own):
+def test_classes_too_small_to_split_are_a_stop(clips_folder):
     for path in Path("clips/wave right").iterdir():
         path.unlink()
     shutil.copy("clips/wave left/0.mp4", "clips/wave right")
     assert any(
-        reason.startswith("the clips cannot be cut into train, val and test:") for reason in _init.look("clips").stops
+        reason.startswith("the clips cannot be split into train, val and test:")
+        for reason in _init.inspect_folder("clips").stops
     )
 
 
-def test_a_folder_that_is_no_data_set_is_a_sentence(own):
-    assert sentence_of(_init.look, "nope") == (
-        "nope is not a folder; give the folder that holds a folder of clips for each class."
+def test_a_folder_that_is_not_a_data_set_is_refused(clips_folder):
+    assert sentence_of(_init.inspect_folder, "nope") == (
+        "nope is not a folder; give the folder that has one subfolder of clips per class."
     )
-    assert sentence_of(_init.look, "clips/wave left") == (
-        "clips/wave left/0.mp4 is in no class folder (6 in all); move it into its class's."
+    assert sentence_of(_init.inspect_folder, "clips/wave left") == (
+        "clips/wave left/0.mp4 is not in a class folder (6 such files); move it to the folder of its class."
     )
 
 
-def test_real_footage_is_grouped_by_its_sequences(monkeypatch):
+def test_the_guess_for_ut_interaction_is_its_sequences(monkeypatch):
     monkeypatch.chdir(CHECKOUT)
-    found = _init.look(str(real(UT_INTERACTION / "kick/set1_9_2_2.avi").parents[1]))
+    found = _init.inspect_folder(str(real(UT_INTERACTION / "kick/set1_9_2_2.avi").parents[1]))
     assert len(found.clips) == 120
     assert {clip.group for clip in found.clips} == {str(number) for number in range(1, 21)}
-    assert found.without == []
+    assert found.without_vectors == []
     assert found.warnings == []
     assert found.stops == []
 
 
-# Odd folders
+# Unusual folders
 
 
 @pytest.fixture
-def plain(folder):
-    """A project folder with two classes of 60 clips in all, every one with motion vectors."""
+def large_folder(folder):
+    """A project folder with two classes of 30 clips each, all with motion vectors."""
     put(".", {"configs/folder.yaml": (CHECKOUT / "configs/folder.yaml").read_text(), "configs/none": ""})
     encode("one.mp4", moving(frames=4, size=(32, 48)))
     for label in ("hop", "run"):
@@ -223,19 +227,19 @@ def plain(folder):
             shutil.copy("one.mp4", Path("clips", label, f"{number}.mp4"))
 
 
-def test_one_odd_file_does_not_change_the_settings_of_all(plain):
+def test_a_single_unusual_file_does_not_change_the_settings(large_folder):
     encode("clips/hop/picture.mov", moving(frames=1), "libx265")
     encode("clips/run/other.mkv", moving(frames=4, size=(64, 64)), "libx265")
-    found = _init.look("clips")
+    found = _init.inspect_folder("clips")
     assert "motion.reencode" not in _init.settings_for(found, None)
     assert found.stops == []
     one, two = found.warnings
-    assert one.startswith("1 clips show no motion vectors, such as run/other.mkv; ")
-    assert two.splitlines()[1].startswith("  clips/hop/picture.mov has one frame only")
+    assert one.startswith("1 clips have no motion vectors, such as run/other.mkv; ")
+    assert two.splitlines()[1].startswith("  clips/hop/picture.mov has one frame, but")
 
 
 @pytest.mark.parametrize("name", ["gone.mp4", "pipe.mp4"])
-def test_a_link_to_nothing_or_a_pipe_is_a_stop_and_never_waited_for(plain, name):
+def test_a_broken_link_and_a_pipe_are_stops(large_folder, name):
     path = Path("clips/hop", name)
     if name == "pipe.mp4":
         os.mkfifo(path)
@@ -247,7 +251,7 @@ def test_a_link_to_nothing_or_a_pipe_is_a_stop_and_never_waited_for(plain, name)
     assert stop.startswith(f"stops: clips/hop/{name} is ")
 
 
-def test_a_name_that_is_not_utf8_is_a_stop_and_the_file_written_loads(plain):
+def test_a_name_that_is_not_utf8_is_a_stop_and_the_params_file_loads(large_folder):
     shutil.copy("one.mp4", os.fsencode("clips/hop/") + b"caf\xe9.mp4")
     output = run_python("-m", "mocliplite", "init", "clips")
     assert (output.returncode, output.stderr.count("Traceback")) == (0, 0)
@@ -255,36 +259,36 @@ def test_a_name_that_is_not_utf8_is_a_stop_and_the_file_written_loads(plain):
     assert params.load("params.yaml").dataset.root == "clips"
 
 
-def test_hidden_files_are_passed_over_and_links_and_other_endings_are_told(plain):
+def test_hidden_files_are_ignored_and_links_and_unsupported_files_are_warnings(large_folder):
     put("clips/hop", {"._1.mp4": "what macOS leaves", "a.gif": "", "b.GIF": ""})
     Path("elsewhere").mkdir()
     shutil.copy("one.mp4", "elsewhere/far.mp4")
     Path("clips/run/more").symlink_to(Path("elsewhere").resolve())
-    found = _init.look("clips")
+    found = _init.inspect_folder("clips")
     assert len(found.clips) == 61
-    linked, untaken = found.warnings
-    assert linked.startswith("1 folders are links, such as clips/run/more; DVC does not see changes behind a link")
-    assert untaken.startswith("2 videos are not taken, for their endings (.gif, ")
+    linked, unsupported = found.warnings
+    assert linked.startswith("1 folders are links, such as clips/run/more; DVC does not detect changes behind a link")
+    assert unsupported.startswith("2 videos are ignored, because their file extensions (.gif, ")
 
 
 @pytest.mark.parametrize(
-    "letter", ["\x01", "\x07", "\x0b", "\x0c", "\r", "\x1b", "\x7f", "\x85", "\u2028", "\u2029", "\ufeff"]
+    "character", ["\x01", "\x07", "\x0b", "\x0c", "\r", "\x1b", "\x7f", "\x85", "\u2028", "\u2029", "\ufeff"]
 )
-def test_settings_load_whatever_a_file_or_folder_is_called(plain, letter):
-    Path("clips").rename(f"cl{letter}ips")
-    put(f"cl{letter}ips/hop", {f"bad{letter}: [x].mp4": "text"})
-    output = run_python("-m", "mocliplite", "init", f"cl{letter}ips")
+def test_the_params_file_loads_for_unusual_names(large_folder, character):
+    Path("clips").rename(f"cl{character}ips")
+    put(f"cl{character}ips/hop", {f"bad{character}: [x].mp4": "text"})
+    output = run_python("-m", "mocliplite", "init", f"cl{character}ips")
     assert output.returncode == 0, output.stderr
-    assert params.load("params.yaml").dataset.root == f"cl{letter}ips"
+    assert params.load("params.yaml").dataset.root == f"cl{character}ips"
 
 
-def test_one_class_and_a_class_of_one_clip_and_no_usable_clip_are_stops(plain):
+def test_one_class_and_a_class_with_one_clip_and_no_usable_clip_are_stops(large_folder):
     shutil.rmtree("clips/run")
-    assert any("has the class hop alone" in stop for stop in _init.look("clips").stops)
+    assert any("has the class hop alone" in stop for stop in _init.inspect_folder("clips").stops)
     put("clips/sit", {})
     Path("clips/sit").mkdir()
     shutil.copy("one.mp4", "clips/sit")
-    assert any("class sit has a single clip" in stop for stop in _init.look("clips").stops)
+    assert any("class sit has a single clip" in stop for stop in _init.inspect_folder("clips").stops)
     for path in Path("clips").rglob("*.mp4"):
         path.write_text("text")
-    assert any("clips cannot be read" in stop for stop in _init.look("clips").stops)
+    assert any("clips cannot be read" in stop for stop in _init.inspect_folder("clips").stops)

@@ -1,3 +1,5 @@
+"""Clips found in class folders, and the file features/clips.csv."""
+
 import os
 import unicodedata
 from hashlib import sha256
@@ -15,10 +17,10 @@ def paths_of(**changes):
     return [clip.path for clip in find_clips(settings_of(**changes))]
 
 
-# What is a clip
+# Clips in folders
 
 
-def test_clip_carries_id_label_index_group_size_and_hash():
+def test_a_clip_has_id_label_index_group_size_and_hash():
     put("root", {"run/deep/a.b.avi": "12345", "hop/x.mp4": ""})
 
     hop, run = find_clips(settings_of())
@@ -29,17 +31,17 @@ def test_clip_carries_id_label_index_group_size_and_hash():
     assert (hop.id, hop.label, hop.index, hop.bytes) == ("hop__x", "hop", 0, 0)
 
 
-def test_endings_count_in_any_case_and_other_files_do_not():
+def test_file_extensions_are_matched_in_any_case_and_other_files_are_ignored():
     put_clips("a/1.AVI", "a/2.mp4", "a/3.Mkv", "a/4.mov", "a/5.webm", "a/6.txt", "a/avi", "a/7.avi.part")
     assert paths_of() == ["a/1.AVI", "a/2.mp4", "a/3.Mkv", "a/4.mov", "a/5.webm"]
 
 
-def test_class_may_be_named_like_a_file():
+def test_a_class_folder_may_be_named_like_a_file():
     put_clips("a.avi/1.avi")
     assert paths_of() == ["a.avi/1.avi"]
 
 
-def test_hidden_files_and_folders_are_passed_over():
+def test_hidden_files_and_folders_are_ignored():
     put_clips("a/1.avi", "a/._1.avi", "a/.cache/2.avi", ".trash/3.avi", ".4.avi")
     assert paths_of() == ["a/1.avi"]
 
@@ -53,7 +55,7 @@ def test_linked_folders_are_followed():
 
 
 @pytest.mark.parametrize(
-    ("include", "taken"),
+    ("include", "matched"),
     [
         ("**/*", ["a/1.avi", "a/x/2.avi", "a/x/y/10.mp4"]),
         ("**", ["a/1.avi", "a/x/2.avi", "a/x/y/10.mp4"]),
@@ -65,44 +67,44 @@ def test_linked_folders_are_followed():
         ("**/[!1].avi", ["a/x/2.avi"]),
     ],
 )
-def test_include_is_a_glob_on_the_path_below_root(include, taken):
+def test_include_is_a_glob_pattern_for_the_path_relative_to_root(include, matched):
     put_clips("a/1.avi", "a/x/2.avi", "a/x/y/10.mp4")
-    assert paths_of(include=include) == taken
+    assert paths_of(include=include) == matched
 
 
-def test_include_minds_case():
+def test_include_is_case_sensitive():
     assert not included("a/x.avi", "**/*.AVI")
 
 
-def test_group_is_the_first_bracket_found_in_the_path():
+def test_the_group_is_the_first_capture_group_of_the_pattern():
     put_clips("a/s1_x.avi", "b/s2_x.avi")
     clips = find_clips(settings_of(group=r"/(s\d)_"))
     assert [clip.group for clip in clips] == ["s1", "s2"]
 
 
-def test_order_of_the_file_system_plays_no_part(monkeypatch):
+def test_the_order_of_the_file_system_does_not_matter(monkeypatch):
     put_clips("b/2.avi", "a/1.avi", "b/x/3.avi", "b/w/3.avi")
     walk, iterdir = os.walk, Path.iterdir
     before = find_clips(settings_of())
 
-    def turned(*arguments, **options):
+    def reversed_walk(*arguments, **options):
         for folder, folders, names in walk(*arguments, **options):
             folders.reverse()
             yield folder, folders, names[::-1]
 
-    monkeypatch.setattr(os, "walk", turned)
+    monkeypatch.setattr(os, "walk", reversed_walk)
     monkeypatch.setattr(Path, "iterdir", lambda path: reversed(list(iterdir(path))))
     assert find_clips(settings_of()) == before
 
 
-def test_clips_are_in_order_of_id_each_with_its_own_hash():
-    put_clips("a/x.avi", "aA/x.avi")  # by path the other way round
+def test_clips_are_sorted_by_id_and_have_the_right_hash():
+    put_clips("a/x.avi", "aA/x.avi")  # in reverse order of paths
     clips = find_clips(settings_of())
     assert [clip.id for clip in clips] == ["aA__x", "a__x"]
     assert [clip.sha256 for clip in clips] == [sha256(path).hexdigest() for path in (b"aA/x.avi", b"a/x.avi")]
 
 
-def test_class_list_gives_the_index_and_bears_windows_line_ends():
+def test_the_class_list_sets_the_index_and_may_have_windows_line_ends():
     put_clips("Hammering/1.avi", "HammerThrow/2.avi")
     Path("lists").mkdir()
     Path("lists/classInd.txt").write_bytes(b"\xef\xbb\xbf1 Hammering\r\n2 HammerThrow\r\n")
@@ -111,87 +113,87 @@ def test_class_list_gives_the_index_and_bears_windows_line_ends():
     assert indices == {"Hammering/1.avi": ("Hammering", 0), "HammerThrow/2.avi": ("HammerThrow", 1)}
 
 
-def test_ucf101_folder_and_file_names_may_differ_in_case(ucf101_clips):
+def test_folder_and_file_names_of_ucf101_may_differ_in_case(ucf101_clips):
     clips, _ = ucf101_clips
     (clip,) = [clip for clip in clips if clip.path == "HandstandPushups/v_HandStandPushups_g01_c01.avi"]
     assert (clip.label, clip.index, clip.group) == ("HandstandPushups", 36, "g01")
     assert clip.id == "HandstandPushups__v_HandStandPushups_g01_c01"
 
 
-# What is none
+# Errors
 
 
-def test_absent_root():
-    wanted = (
+def test_a_missing_root_is_refused():
+    expected = (
         "dataset.root is root, which cannot be read as a folder (No such file or directory);"
-        " give the folder that holds a folder a class."
+        " set it to the folder that has one subfolder per class."
     )
-    assert sentence_of(find_clips, settings_of()) == wanted
+    assert sentence_of(find_clips, settings_of()) == expected
 
 
-def test_root_without_class_folders():
+def test_a_root_without_class_folders_is_refused():
     put("root", {"readme.txt": ""})
-    wanted = "root has no class folders; put the clips of each class into a folder of its name."
-    assert sentence_of(find_clips, settings_of()) == wanted
+    expected = "root has no class folders; put the clips of each class into a folder with the name of the class."
+    assert sentence_of(find_clips, settings_of()) == expected
 
 
-def test_loose_files_have_no_class():
+def test_clips_outside_of_class_folders_are_refused():
     put_clips("a/1.avi", "3.avi", "2.AVI")
-    wanted = "root/2.AVI is in no class folder (2 in all); move it into its class's."
-    assert sentence_of(find_clips, settings_of()) == wanted
+    expected = "root/2.AVI is not in a class folder (2 such files); move it to the folder of its class."
+    assert sentence_of(find_clips, settings_of()) == expected
 
 
-def test_class_folder_without_clips():
+def test_a_class_folder_without_clips_is_refused():
     put_clips("a/1.avi", "b/notes.txt")
     endings = ".avi, .mp4, .mkv, .mov, .webm and others"
-    wanted = f"root/b has no clip ({endings}) that dataset.include takes; add clips or remove it."
-    assert sentence_of(find_clips, settings_of()) == wanted
+    expected = f"root/b has no clip ({endings}) that dataset.include matches; add clips or remove the folder."
+    assert sentence_of(find_clips, settings_of()) == expected
 
 
-def test_class_folder_of_which_include_takes_nothing():
+def test_a_class_folder_without_included_clips_is_refused():
     put_clips("a/1.avi", "b/2.avi")
     endings = ".avi, .mp4, .mkv, .mov, .webm and others"
-    wanted = f"root/b has no clip ({endings}) that dataset.include takes; add clips or remove it."
-    assert sentence_of(find_clips, settings_of(include="**/1.avi")) == wanted
+    expected = f"root/b has no clip ({endings}) that dataset.include matches; add clips or remove the folder."
+    assert sentence_of(find_clips, settings_of(include="**/1.avi")) == expected
 
 
 @pytest.mark.parametrize(("first", "second"), [("a/x.avi", "a/x.mp4"), ("a/x/y.avi", "a/x__y.avi")])
-def test_two_clips_of_one_id(first, second):
+def test_two_clips_with_the_same_id_are_refused(first, second):
     put_clips(second, first)
-    wanted = f"root/{first} and root/{second} would have one id; rename or remove one of them."
-    assert sentence_of(find_clips, settings_of()) == wanted
+    expected = f"root/{first} and root/{second} have the same id; rename or remove one of them."
+    assert sentence_of(find_clips, settings_of()) == expected
 
 
 @pytest.mark.parametrize("pattern", [r"(g\d+)", "(g?)"])
-def test_path_without_a_group(pattern):
+def test_a_path_without_a_group_is_refused(pattern):
     put_clips("a/x.avi")
-    wanted = f"dataset.group {pattern!r} finds no group in a/x.avi; correct it, or set it to null."
-    assert sentence_of(find_clips, settings_of(group=pattern)) == wanted
+    expected = f"dataset.group {pattern!r} finds no group in a/x.avi; correct the pattern, or set it to null."
+    assert sentence_of(find_clips, settings_of(group=pattern)) == expected
 
 
-def test_broken_link():
+def test_a_broken_link_is_refused():
     put_clips("a/1.avi")
     Path("root/a/2.avi").symlink_to("gone.avi")
-    wanted = "root/a/2.avi is a link to nothing; mend or remove it."
-    assert sentence_of(find_clips, settings_of()) == wanted
+    expected = "root/a/2.avi is a broken link; fix or remove it."
+    assert sentence_of(find_clips, settings_of()) == expected
 
 
-def test_link_in_a_circle():
+def test_a_link_to_a_parent_folder_is_refused():
     put_clips("a/1.avi")
     Path("root/a/again").symlink_to(Path("root/a").resolve())
-    wanted = "root/a/again links to a folder that was read already; remove the link."
-    assert sentence_of(find_clips, settings_of()) == wanted
+    expected = "root/a/again links to a folder that was read already; remove the link."
+    assert sentence_of(find_clips, settings_of()) == expected
 
 
-def test_a_pipe_is_refused_and_never_waited_for():
+def test_a_pipe_is_refused_without_opening_it():
     put_clips("a/1.avi")
     os.mkfifo("root/a/2.mp4")
-    wanted = "root/a/2.mp4 is no file (a pipe, a socket or a device); remove it."
-    assert sentence_of(find_clips, settings_of()) == wanted
+    expected = "root/a/2.mp4 is not a regular file; remove it."
+    assert sentence_of(find_clips, settings_of()) == expected
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
-def test_a_class_is_called_by_the_same_letters_however_its_folder_is_written(form):
+def test_class_names_are_in_unicode_form_nfc(form):
     put_clips(unicodedata.normalize(form, "Café/1.avi"), "Tea/2.avi")
     put("lists", {"classInd.txt": unicodedata.normalize("NFD", "1 Café\n2 Tea\n")})
     clips = find_clips(settings_of(lists="lists"))
@@ -199,22 +201,24 @@ def test_a_class_is_called_by_the_same_letters_however_its_folder_is_written(for
     assert all(Path("root", clip.path).is_file() for clip in clips)
 
 
-def test_two_folders_of_one_name_written_differently_are_refused():
+def test_two_class_folders_with_the_same_name_in_nfc_are_refused():
     put_clips(*(unicodedata.normalize(form, "Café/1.avi") for form in ("NFC", "NFD")))
-    assert sentence_of(find_clips, settings_of()).startswith("root has two class folders Café, written differently")
+    assert sentence_of(find_clips, settings_of()).startswith(
+        "root has two class folders Café in different Unicode forms; merge them."
+    )
 
 
-def test_name_that_is_not_utf8():
+def test_a_name_that_is_not_utf8_is_refused():
     put_clips("a/1.avi")
     Path(os.fsdecode(b"root/a/\xff.avi")).write_text("")
-    wanted = r"root/'a/\udcff.avi' has a name that is not UTF-8; rename it."
-    assert sentence_of(find_clips, settings_of()) == wanted
+    expected = r"root/'a/\udcff.avi' has a name that is not UTF-8; rename it."
+    assert sentence_of(find_clips, settings_of()) == expected
 
 
-# Files
+# clips.csv
 
 
-def test_clips_are_read_as_written_whatever_their_names():
+def test_clips_with_unusual_names_are_read_as_written():
     names = ["a/ü 日本.avi", 'a/one, "two".avi', "a/new\nline.avi", "a/re\rturn.avi", "a/both\r\n.avi", "a/ .avi"]
     put_clips(*names)
     clips = find_clips(settings_of())
@@ -225,21 +229,21 @@ def test_clips_are_read_as_written_whatever_their_names():
     assert read_clips("features/clips.csv") == clips
 
 
-def test_clips_file_is_sorted_by_id_whatever_the_order():
+def test_the_clips_file_is_sorted_by_id():
     clips = [clip_of("b/1.avi", index=1), clip_of("a/1.avi")]
     write_clips("clips.csv", clips)
-    wanted = b"id,path,label,index,group,bytes,sha256\na__1,a/1.avi,a,0,g,1,0\nb__1,b/1.avi,b,1,g,1,0\n"
-    assert Path("clips.csv").read_bytes() == wanted
+    expected = b"id,path,label,index,group,bytes,sha256\na__1,a/1.avi,a,0,g,1,0\nb__1,b/1.avi,b,1,g,1,0\n"
+    assert Path("clips.csv").read_bytes() == expected
 
 
-def test_absent_clips_file():
+def test_a_missing_clips_file_is_refused():
     assert sentence_of(read_clips, "clips.csv") == "clips.csv does not exist; run `dvc repro`."
 
 
-def test_clips_file_with_a_number_that_is_none():
+def test_a_clips_file_with_an_invalid_number_is_refused():
     Path("clips.csv").write_text("id,path,label,index,group,bytes,sha256\na__1,a/1.avi,a,x,g,1,0\n")
-    wanted = "clips.csv: clip a__1 has index 'x' and bytes '1'; run `dvc repro` to renew it."
-    assert sentence_of(read_clips, "clips.csv") == wanted
+    expected = "clips.csv: clip a__1 has index 'x' and bytes '1'; run `dvc repro` to create it again."
+    assert sentence_of(read_clips, "clips.csv") == expected
 
 
 # The stage
@@ -256,7 +260,7 @@ def test_index_writes_the_clips():
     assert [clip.id for clip in read_clips("features/clips.csv")] == ["hop__a1", "hop__b1", "run__a2"]
 
 
-def test_index_loads_no_heavy_library():
+def test_index_imports_no_heavy_library():
     put_params()
     put_clips("hop/1.avi")
     heavy = "{'av', 'h5py', 'numpy', 'sklearn', 'torch', 'transformers', 'mocliplite.data.splits'}"
@@ -264,11 +268,11 @@ def test_index_loads_no_heavy_library():
     assert run_python("-c", code).stdout == "1 clips, 1 classes, 1 groups, 0.0 MB\n[]\n"
 
 
-def test_stage_of_a_bad_folder_ends_with_a_sentence_and_status_1():
+def test_index_exits_with_status_1_and_an_error_if_the_root_is_missing():
     put_params(root="gone")
     stage = run_python("-m", "stages.index")
     sentence = (
         "dataset.root is gone, which cannot be read as a folder (No such file or directory);"
-        " give the folder that holds a folder a class."
+        " set it to the folder that has one subfolder per class."
     )
     assert (stage.returncode, stage.stdout, stage.stderr) == (1, "", f"error: {sentence}\n")

@@ -1,4 +1,4 @@
-"""Vectors traced back to the I-frame, against loops over pixels that follow CoViAR's description word by word."""
+"""Accumulated vectors, compared with loops over pixels that follow the description in the CoViAR paper."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from builders import PLAIN, sentence_of
 from footage import CLIPS, EYE_MAKEUP, UT_INTERACTION, encode, moving, real
-from test_motion_field import read_by_hand, vector
+from test_motion_field import synthetic_vectors, vector
 
 from mocliplite.motion import extraction
 from mocliplite.motion.field import MISSING
@@ -17,18 +17,18 @@ PAPER = Reencode(codec="mpeg4", gop=12, bframes=0, size=(340, 256))
 GOP = replace(PLAIN, accumulate="gop")
 
 
-def since_intra_by_pixel(read, frames):
-    """int [T, height, width, 2] of the first frames of a clip of I- and P-frames, B-frames without vectors between."""
-    width, height = read.info.width, read.info.height
-    starts = np.concatenate([[0], np.cumsum(read.counts)])
+def since_intra_by_pixel(vectors, frames):
+    """Return int [T, height, width, 2] of the first frames of a clip without vectors in B-frames."""
+    width, height = vectors.info.width, vectors.info.height
+    starts = np.concatenate([[0], np.cumsum(vectors.counts)])
     out = []
     for frame in range(frames):
-        if read.kinds[frame] == "I":
+        if vectors.frame_types[frame] == "I":
             # source[y][x] = (x, y): where each pixel's content was in the I-frame.
             source = [[(x, y) for x in range(width)] for y in range(height)]
-        elif read.counts[frame]:
+        elif vectors.counts[frame]:
             before = [row[:] for row in source]
-            for block in read.blocks[starts[frame] : starts[frame + 1]]:
+            for block in vectors.blocks[starts[frame] : starts[frame + 1]]:
                 left, top = int(block["dst_x"]) - int(block["w"]) // 2, int(block["dst_y"]) - int(block["h"]) // 2
                 step_x = int(block["src_x"]) - int(block["dst_x"])
                 step_y = int(block["src_y"]) - int(block["dst_y"])
@@ -43,7 +43,7 @@ def since_intra_by_pixel(read, frames):
 
 
 def cells_by_loop(pixels):
-    """Mean of each cell of 8 pixels in quarters, cut to what an int8 holds."""
+    """Return the mean of each cell of 8 pixels in quarter pixels, clipped to +-127."""
     frames, height, width, _ = pixels.shape
     out = np.empty((frames, -(-height // 8), -(-width // 8), 2), dtype=int)
     for t, row, col, axis in np.ndindex(out.shape):
@@ -62,33 +62,33 @@ def cells_by_loop(pixels):
     ],
     ids=["UCF101's own", "UT-Interaction's own", "UCF101 as in the paper", "H.264 as in the paper"],
 )
-def test_real_clips_give_what_a_loop_over_pixels_gives(path, reencode, frames):
-    read = read_vectors(real(path), reencode)
-    field = extraction.field_of(path, read, replace(GOP, reencode=reencode))
-    wanted = cells_by_loop(since_intra_by_pixel(read, frames))
-    told = [frame for frame in range(frames) if read.counts[frame]]
-    assert len(told) >= 4
-    assert np.abs(wanted[told]).max() > 8
-    assert np.array_equal(field.vectors[told], wanted[told])
-    silent = [frame for frame in range(frames) if frame not in told]
-    assert (field.vectors[silent] == MISSING).all()
+def test_fields_of_real_clips_equal_a_loop_over_pixels(path, reencode, frames):
+    vectors = read_vectors(real(path), reencode)
+    field = extraction.field_of(path, vectors, replace(GOP, reencode=reencode))
+    expected = cells_by_loop(since_intra_by_pixel(vectors, frames))
+    with_vectors = [frame for frame in range(frames) if vectors.counts[frame]]
+    assert len(with_vectors) >= 4
+    assert np.abs(expected[with_vectors]).max() > 8
+    assert np.array_equal(field.vectors[with_vectors], expected[with_vectors])
+    without_vectors = [frame for frame in range(frames) if frame not in with_vectors]
+    assert (field.vectors[without_vectors] == MISSING).all()
 
 
 @pytest.mark.parametrize(("codec", "b_frames"), [("mpeg4", 0), ("mpeg4", 2), ("libx264", 0), ("libx264", 2)])
-def test_steady_motion_adds_up_until_the_next_i_frame(codec, b_frames, tmp_path):
+def test_constant_motion_accumulates_until_the_next_i_frame(codec, b_frames, tmp_path):
     path = encode(tmp_path / "a.mkv", moving(right=2, down=-1, frames=13), codec, gop=6, b_frames=b_frames)
-    read = read_vectors(path)
-    field = extraction.field_of(path, read, GOP)
-    since = [frame - max(i for i in range(frame + 1) if read.kinds[i] == "I") for frame in range(13)]
+    vectors = read_vectors(path)
+    field = extraction.field_of(path, vectors, GOP)
+    since = [frame - max(i for i in range(frame + 1) if vectors.frame_types[i] == "I") for frame in range(13)]
     for frame in range(13):
         inner = field.vectors[frame, 5:-5, 5:-5].reshape(-1, 2).astype(int)
         known = inner[inner[:, 0] != MISSING]
-        if read.kinds[frame] == "P":
+        if vectors.frame_types[frame] == "P":
             assert np.median(known, axis=0).tolist() == [8 * since[frame], -4 * since[frame]]
-    assert read.kinds.count("P") >= 2
+    assert vectors.frame_types.count("P") >= 2
 
 
-def test_a_clip_that_begins_without_its_i_frame_has_no_origin():
-    wanted = "by hand has vectors to frames that are not in it; it is cut off, replace or remove it."
-    read = read_by_hand(["P", vector(-1, (4, 0), (0, 0))], ["P", vector(-1, (4, 0), (0, 0))])
-    assert sentence_of(extraction.field_of, "by hand", read, GOP) == wanted
+def test_a_clip_that_begins_without_an_i_frame_is_refused():
+    expected = "by hand has only vectors to frames that it does not contain; replace or remove it."
+    vectors = synthetic_vectors(["P", vector(-1, (4, 0), (0, 0))], ["P", vector(-1, (4, 0), (0, 0))])
+    assert sentence_of(extraction.field_of, "by hand", vectors, GOP) == expected

@@ -1,4 +1,4 @@
-"""probe and show, as they are called."""
+"""The commands probe and show."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from mocliplite.report import overlay
 pytestmark = pytest.mark.usefixtures("folder")
 
 
-def test_a_clip_is_a_line():
+def test_probe_prints_a_line_per_clip():
     encode("a.avi", moving(frames=13), b_frames=2)
     result = run_python("-m", "mocliplite", "probe", "a.avi")
     head, line = result.stdout.splitlines()
@@ -27,7 +27,7 @@ def test_a_clip_is_a_line():
     assert (line.split()[8:], result.returncode) == (["0%", "a.avi"], 0)
 
 
-def test_a_folder_is_a_table_and_a_summary():
+def test_probe_of_a_folder_prints_a_table_and_a_summary():
     encode("a.avi", moving(frames=13))
     encode("b.mkv", moving(frames=3), "libx265")
     open("c.mp4", "wb").close()  # noqa: PTH123
@@ -35,7 +35,7 @@ def test_a_folder_is_a_table_and_a_summary():
     assert result.stdout.splitlines()[3:] == [
         "2 clips, 16 frames, 0.0 minutes: mpeg4 1, hevc 1",
         "with motion vectors: 1",
-        "without: 1; motion.reencode: auto has them encoded in memory",
+        "without: 1; motion.reencode: auto re-encodes them in memory",
         "cannot be read: 1; see above",
     ]
     assert "codec hevc exports no motion vectors" in result.stdout
@@ -44,30 +44,30 @@ def test_a_folder_is_a_table_and_a_summary():
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "libx265"])
-def test_show_draws_a_picture(codec):
+def test_show_writes_a_picture_of_the_motion(codec):
     encode("a.mkv", moving(right=4, down=0, frames=13), codec)
     result = run_python("-m", "mocliplite", "show", "a.mkv", "--out", "a.png")
     assert (result.returncode, result.stderr.count("Traceback")) == (0, 0)
     pixels = np.asarray(Image.open("a.png").convert("RGB"))
     assert pixels.shape[1] == 1500
-    # The right third is red for what moves right.
+    # In the right third, motion to the right is red.
     third = pixels[pixels.shape[0] // 3 : pixels.shape[0] // 2, 1100:1300].reshape(-1, 3)
     assert np.median(third, axis=0)[0] > 240
     assert np.median(third, axis=0)[1:].max() < 120
 
 
-def test_colours_tell_rest_motion_and_no_vector_apart():
+def test_colours_distinguish_rest_motion_and_no_vector():
     vectors = np.array([[[0, 0], [40, 0], [0, 40], [-40, 0], [-128, -128]]])
     colours = overlay._colours(vectors, fastest=10)[0].round(2).tolist()
     assert colours == [[1, 1, 1], [1, 0, 0], [0.5, 1, 0], [0, 1, 1], [0.6, 0.6, 0.6]]
 
 
-def test_show_of_what_is_no_clip_is_a_sentence():
+def test_show_of_a_missing_file_is_an_error():
     result = run_python("-m", "mocliplite", "show", "none.mp4")
     assert (result.returncode, result.stderr) == (2, "error: none.mp4 is not a file; check the path.\n")
 
 
-def test_probe_of_what_is_not_there_says_so_and_goes_on():
+def test_probe_reports_a_missing_path_and_continues():
     encode("a.avi", moving(frames=3))
     result = run_python("-m", "mocliplite", "probe", "nope", "a.avi")
     assert result.stderr.startswith("error: nope is neither a clip nor a folder of clips; check the path.\n")
@@ -75,21 +75,21 @@ def test_probe_of_what_is_not_there_says_so_and_goes_on():
     assert result.returncode == 2
 
 
-def test_show_writes_no_picture_under_another_ending():
+def test_show_refuses_an_output_file_that_is_not_a_png():
     encode("a.avi", moving(frames=3))
     result = run_python("-m", "mocliplite", "show", "a.avi", "--out", "a.txt")
-    wanted = "error: a.txt is no name of a PNG; give --out a name that ends in .png.\n"
+    wanted = "error: a.txt is not the name of a PNG file; choose a name for --out that ends in .png.\n"
     assert (result.returncode, result.stderr) == (2, wanted)
 
 
-def test_show_into_a_folder_that_is_not_there_is_a_sentence():
+def test_show_into_a_missing_folder_is_an_error():
     encode("a.avi", moving(frames=3))
     result = run_python("-m", "mocliplite", "show", "a.avi", "--out", "no/a.png")
-    wanted = "error: no/a.png cannot be written (No such file or directory); give another --out.\n"
+    wanted = "error: no/a.png cannot be written (No such file or directory); choose another --out.\n"
     assert (result.returncode, result.stderr) == (2, wanted)
 
 
-def test_a_folder_is_searched_as_the_data_set_is():
+def test_probe_searches_a_folder_like_a_data_set():
     for path in ("a/1.avi", "a/._1.avi", ".hidden/2.avi", "far/3.m4v"):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         encode("x.avi", moving(frames=3))
@@ -101,7 +101,7 @@ def test_a_folder_is_searched_as_the_data_set_is():
 
 
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8", "POSIX"])
-def test_a_name_that_is_not_utf8_does_not_end_the_batch(locale, monkeypatch):
+def test_a_name_that_is_not_utf8_does_not_stop_probe(locale, monkeypatch):
     monkeypatch.setenv("LC_ALL", locale)
     monkeypatch.setenv("PYTHONCOERCECLOCALE", "0")
     monkeypatch.setenv("PYTHONUTF8", "0")
@@ -114,7 +114,7 @@ def test_a_name_that_is_not_utf8_does_not_end_the_batch(locale, monkeypatch):
     assert len(result.stdout.splitlines()) == 3 + 2
 
 
-def test_a_crash_of_the_decoder_costs_one_clip(monkeypatch, tmp_path):
+def test_a_crash_of_the_decoder_fails_one_clip_only(monkeypatch, tmp_path):
     for name in ("a.avi", "b.avi"):
         encode(name, moving(frames=3))
     Path("sitecustomize.py").write_text(

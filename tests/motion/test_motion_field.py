@@ -1,4 +1,4 @@
-"""Motion fields of clips whose motion is known, and of vectors written by hand."""
+"""Motion fields of clips with known motion, and of synthetic vectors."""
 
 import json
 import re
@@ -15,7 +15,8 @@ from mocliplite.motion import extraction
 from mocliplite.motion.distances import reference_distances
 from mocliplite.motion.field import KIND_CODES, MISSING
 from mocliplite.video import mpeg4, orientation, streams
-from mocliplite.video.vectors import BLOCK, NO_VECTORS, Vectors, motion_vectors
+from mocliplite.video.blocks import BLOCK, NO_VECTORS
+from mocliplite.video.vectors import Vectors, motion_vectors
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -34,7 +35,7 @@ def kinds_of(field):
 
 
 def inner(field, kind):
-    """Known vectors of all frames of a kind, int [N, 2], without two cells at each border."""
+    """Return the vectors of all frames of a kind, int [N, 2], without two cells at each border and without MISSING."""
     vectors = field.vectors[field.kind == CODES[kind], 2:-2, 2:-2].reshape(-1, 2).astype(int)
     return vectors[vectors[:, 0] != MISSING]
 
@@ -44,7 +45,7 @@ def unknown(field):
 
 
 def vector(source, motion_xy, at, size=(16, 16), scale=4):
-    """An AVMotionVector by hand; `at` is the block's left upper corner, FFmpeg's dst its middle."""
+    """Return an AVMotionVector. `at` is the upper left corner of the block; dst of FFmpeg is its centre."""
     (width, height), (left, top) = size, at
     values = {"source": source, "w": width, "h": height, "dst_x": left + width // 2, "dst_y": top + height // 2}
     one = np.zeros(1, dtype=NO_VECTORS.dtype)
@@ -53,8 +54,8 @@ def vector(source, motion_xy, at, size=(16, 16), scale=4):
     return one
 
 
-def read_by_hand(*frames, codec="h264", size=(32, 16)):
-    """Vectors of frames written by hand: (kind, vector, ...) each; size is (width, height)."""
+def synthetic_vectors(*frames, codec="h264", size=(32, 16)):
+    """Return Vectors of frames, (frame type, vector, ...) each. `size` is (width, height)."""
     kinds = [kind for kind, *_ in frames]
     exported = [np.concatenate([NO_VECTORS, *vectors]) for _, *vectors in frames]
     blocks = np.concatenate(exported)
@@ -64,7 +65,7 @@ def read_by_hand(*frames, codec="h264", size=(32, 16)):
         reencoded=False,
         interlaced=False,
         orientation=orientation.PLAIN,
-        kinds=kinds,
+        frame_types=kinds,
         order=np.array(mpeg4.coded_order(kinds)),
         reference=np.array([kind != "B" for kind in kinds]),
         damaged=np.zeros(count, dtype=bool),
@@ -75,8 +76,8 @@ def read_by_hand(*frames, codec="h264", size=(32, 16)):
     )
 
 
-def field_by_hand(*frames, settings=CELLS_OF_8, **more):
-    return extraction.field_of("by hand", read_by_hand(*frames, **more), settings)
+def synthetic_field(*frames, settings=CELLS_OF_8, **more):
+    return extraction.field_of("by hand", synthetic_vectors(*frames, **more), settings)
 
 
 # Known motion
@@ -93,7 +94,7 @@ def field_by_hand(*frames, settings=CELLS_OF_8, **more):
         ("mpeg2video", 2, "IBBPBBPBBPBBI"),
     ],
 )
-def test_content_that_moves_right_and_down_is_positive_quarter_pixels_a_frame(codec, b_frames, kinds, right, down):
+def test_motion_to_the_right_and_down_is_positive_in_quarter_pixels_per_frame(codec, b_frames, kinds, right, down):
     path = encode("a.mkv", moving(right, down), codec, gop=12, b_frames=b_frames)
     field = field_of(path)
     assert (kinds_of(field), field.vectors.dtype) == (kinds, np.int8)
@@ -103,7 +104,7 @@ def test_content_that_moves_right_and_down_is_positive_quarter_pixels_a_frame(co
 
 
 def test_vectors_over_three_frames_are_divided_by_three():
-    # XviD's pattern: libavcodec exports 12 pixels at half-pixel scale for P-frames, and zeros for B-frames.
+    # The GOP structure of XviD: libavcodec exports 12 pixels at half-pixel scale for P-frames, and zeros for B-frames.
     path = encode("a.avi", moving(right=4, down=0), "mpeg4", b_frames=2)
     raw = {"P": [], "B": []}
     for kind, vectors in motion_vectors(path):
@@ -128,7 +129,7 @@ def test_a_b_frame_that_others_refer_to_is_their_nearest_reference():
         assert np.median(vectors[vectors[:, 0] != MISSING], axis=0).tolist() == [16, 8]
 
 
-def test_i_frames_say_nothing_and_frames_at_rest_say_zero():
+def test_i_frames_are_missing_and_frames_at_rest_are_zero():
     field = field_of(encode("a.avi", [texture(144, 176)] * 5, gop=4))
     assert kinds_of(field) == "IPPPI"
     assert (field.vectors[[0, 4]] == MISSING).all()
@@ -136,18 +137,18 @@ def test_i_frames_say_nothing_and_frames_at_rest_say_zero():
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
-def test_blocks_coded_anew_are_missing_and_not_zero(codec):
+def test_intra_blocks_are_missing_and_not_zero(codec):
     rest, changed = texture(144, 176), texture(144, 176)
     changed[48:112, 64:128] = np.random.default_rng(1).integers(0, 256, (64, 64))
     field = field_of(encode("a.mkv", [rest, changed], codec))
-    anew = np.zeros((18, 22), dtype=bool)
-    anew[6:14, 8:16] = True
-    assert unknown(field)[1][anew].mean() > 0.5
-    assert (field.vectors[1][~anew] == 0).mean() > 0.9
+    intra = np.zeros((18, 22), dtype=bool)
+    intra[6:14, 8:16] = True
+    assert unknown(field)[1][intra].mean() > 0.5
+    assert (field.vectors[1][~intra] == 0).mean() > 0.9
 
 
-@pytest.mark.parametrize(("right", "wanted"), [(40, 127), (-40, -127)])
-def test_faster_than_an_int8_is_cut_to_the_limit_and_counted(right, wanted):
+@pytest.mark.parametrize(("right", "expected"), [(40, 127), (-40, -127)])
+def test_components_beyond_the_limit_are_clipped_and_counted(right, expected):
     path = encode("a.avi", moving(right, down=0, frames=5), "mpeg4")
     field = field_of(path)
     components = np.concatenate(
@@ -155,10 +156,10 @@ def test_faster_than_an_int8_is_cut_to_the_limit_and_counted(right, wanted):
     )
     # Half pixels: 2 x 40 is 160 quarters; 127 quarters are the most.
     assert field.clipped == (np.abs(2 * components) > 127).sum() > 100
-    assert np.median(inner(field, "P")[:, 0]) == wanted
+    assert np.median(inner(field, "P")[:, 0]) == expected
 
 
-def test_a_slow_clip_has_no_saturated_component():
+def test_a_slow_clip_has_no_clipped_component():
     assert field_of(encode("a.avi", moving(right=2, down=1))).clipped == 0
 
 
@@ -174,7 +175,7 @@ def test_a_slow_clip_has_no_saturated_component():
         ("mpeg4", (16, 24), (2, 3)),
     ],
 )
-def test_a_started_cell_at_the_border_counts(codec, size, cells):
+def test_incomplete_cells_at_the_border_are_included(codec, size, cells):
     field = field_of(encode("a.mkv", moving(right=1, down=0, frames=4, size=size), codec))
     assert field.vectors.shape == (4, *cells, 2)
     assert (field.height, field.width) == size
@@ -184,19 +185,19 @@ def test_a_started_cell_at_the_border_counts(codec, size, cells):
 def test_cells_of_16_are_the_mean_of_the_known_cells_of_8():
     path = encode("a.mkv", moving(right=3, down=2, size=(136, 168)), "libx264", b_frames=2)
     fine, coarse = (extraction.motion_field(path, cells).vectors for cells in (CELLS_OF_8, CELLS_OF_16))
-    wanted = np.full((13, 9, 11, 2), MISSING)
-    for place in np.ndindex(wanted.shape):
+    expected = np.full((13, 9, 11, 2), MISSING)
+    for place in np.ndindex(expected.shape):
         t, row, col, axis = place
         four = fine[t, 2 * row : 2 * row + 2, 2 * col : 2 * col + 2, axis]
         if (four != MISSING).any():
-            wanted[place] = round(four[four != MISSING].mean())
+            expected[place] = round(four[four != MISSING].mean())
     assert coarse.dtype == np.int8
-    assert np.array_equal(coarse, wanted)
+    assert np.array_equal(coarse, expected)
 
 
-def test_the_mean_of_cells_leaves_out_the_unknown():
+def test_the_mean_of_cells_leaves_out_missing_cells():
     blocks = vector(-1, (-8, 0), (0, 0), (8, 8)), vector(-1, (-16, 4), (8, 8), (8, 8))
-    field = field_by_hand(["I"], ["P", *blocks], settings=CELLS_OF_16)
+    field = synthetic_field(["I"], ["P", *blocks], settings=CELLS_OF_16)
     assert field.vectors[1].tolist() == [[[12, -2], [MISSING, MISSING]]]
 
 
@@ -221,59 +222,59 @@ def test_references_are_the_nearest_i_and_p_frames_on_either_side(kinds, past, f
     assert reference_distances(order, reference).T.tolist() == [past, future]
 
 
-def test_a_reference_is_one_that_was_decoded_before():
+def test_a_reference_was_decoded_before():
     # I0 P4 B2 B1 B3, shown by number; B2 is a reference.
     distances = reference_distances(np.array([0, 3, 2, 4, 1]), np.array([True, False, True, False, True]))
     assert distances.T.tolist() == [[0, 1, 2, 1, 4], [0, 1, 2, 1, 0]]
 
 
-# Vectors by hand, on 2 x 4 cells
+# Synthetic vectors, on 2 x 4 cells
 
 
-def test_a_block_covers_its_own_cells_and_no_other():
+def test_a_block_fills_only_its_own_cells():
     blocks = vector(-1, (-4, 0), (0, 0)), vector(-1, (-8, 0), (16, 0), (16, 8)), vector(-1, (-12, 0), (24, 8), (8, 8))
-    field = field_by_hand(["I"], ["P", *blocks])
+    field = synthetic_field(["I"], ["P", *blocks])
     assert field.vectors[1, ..., 0].tolist() == [[4, 4, 8, 8], [4, 4, MISSING, 12]]
     assert field.vectors[1, ..., 1].tolist() == [[0, 0, 0, 0], [0, 0, MISSING, 0]]
 
 
-def test_a_block_8_wide_and_16_high():
-    field = field_by_hand(["I"], ["P", vector(-1, (0, -20), (8, 0), (8, 16))])
+def test_a_block_8_pixels_wide_and_16_high_fills_two_cells():
+    field = synthetic_field(["I"], ["P", vector(-1, (0, -20), (8, 0), (8, 16))])
     assert field.vectors[1, ..., 1].tolist() == [[MISSING, 20, MISSING, MISSING]] * 2
 
 
-def test_a_block_past_the_border_keeps_its_part_inside():
-    field = field_by_hand(["I"], ["P", vector(-1, (-4, 0), (16, 0))], size=(24, 8))
+def test_a_block_beyond_the_border_fills_the_cells_inside():
+    field = synthetic_field(["I"], ["P", vector(-1, (-4, 0), (16, 0))], size=(24, 8))
     assert field.vectors[1, ..., 0].tolist() == [[MISSING, MISSING, 4]]
 
 
-def test_vectors_to_the_future_point_with_the_motion_and_are_divided_by_their_own_distance():
+def test_vectors_to_the_future_keep_their_sign_and_are_divided_by_the_distance():
     b_frame = "B", vector(-1, (-8, 4), (0, 0)), vector(1, (16, -8), (16, 0))
-    field = field_by_hand(["I"], b_frame, ["B"], ["P", vector(-1, (-24, 12), (0, 0))])
+    field = synthetic_field(["I"], b_frame, ["B"], ["P", vector(-1, (-24, 12), (0, 0))])
     assert field.vectors[1, 0].tolist() == [[8, -4], [8, -4], [8, -4], [8, -4]]
     assert field.vectors[3, 0, 0].tolist() == [8, -4]
 
 
-@pytest.mark.parametrize("turn", [1, -1])
-def test_of_two_vectors_of_a_block_the_one_to_the_past_stays(turn):
-    both = [vector(-1, (-8, 0), (0, 0)), vector(1, (40, 0), (0, 0))][::turn]
-    assert field_by_hand(["I"], ["B", *both], ["P"]).vectors[1, 0, 0].tolist() == [8, 0]
+@pytest.mark.parametrize("direction", [1, -1])
+def test_of_two_vectors_of_a_block_the_one_to_the_past_is_used(direction):
+    both = [vector(-1, (-8, 0), (0, 0)), vector(1, (40, 0), (0, 0))][::direction]
+    assert synthetic_field(["I"], ["B", *both], ["P"]).vectors[1, 0, 0].tolist() == [8, 0]
 
 
-def test_a_vector_to_a_frame_that_is_not_there_says_nothing():
-    field = field_by_hand(["I"], ["P", vector(-1, (-8, 0), (0, 0))], ["B", vector(1, (8, 0), (0, 0))])
+def test_a_vector_to_a_frame_that_does_not_exist_is_ignored():
+    field = synthetic_field(["I"], ["P", vector(-1, (-8, 0), (0, 0))], ["B", vector(1, (8, 0), (0, 0))])
     assert kinds_of(field) == "IP-"
     assert (field.vectors[2] == MISSING).all()
 
 
-def test_quarters_are_rounded():
+def test_vectors_are_rounded_to_quarter_pixels():
     # 4, 5 and 7 quarters over three frames are 1.33, 1.67 and 2.33 a frame.
     blocks = [vector(-1, (-x, x), (8 * i, 0), (8, 8)) for i, x in enumerate((4, 5, 7))]
-    field = field_by_hand(["I"], ["B"], ["B"], ["P", *blocks])
+    field = synthetic_field(["I"], ["B"], ["B"], ["P", *blocks])
     assert field.vectors[3, 0, :3].tolist() == [[1, -1], [2, -2], [2, -2]]
 
 
-# Against a loop over the vectors one by one
+# Comparison with a loop over single vectors
 
 
 def field_by_loop(path):
@@ -288,7 +289,7 @@ def field_by_loop(path):
             -1: t - max([i for i in anchors if i < t], default=t),
             1: min([i for i in anchors if i > t], default=t) - t,
         }
-        # Those to the past come last and stay.
+        # Vectors to the past are last, so that they overwrite the others.
         for source, w, h, x, y, motion_x, motion_y, scale in sorted(vectors[[*names]].tolist(), key=lambda v: -v[0]):
             for top in range(y - h // 2, y + h // 2, 8):
                 for left in range(x - w // 2, x + w // 2, 8):
@@ -303,88 +304,88 @@ def field_by_loop(path):
     [EYE_MAKEUP, CLIPS / "pool_short.mp4", UT_INTERACTION / "point/set2_28_15_3.avi"],
     ids=lambda path: path.stem,
 )
-def test_real_footage_gives_what_a_loop_over_its_vectors_gives(path):
+def test_fields_of_real_footage_equal_a_loop_over_vectors(path):
     field = field_of(real(path))
-    wanted = field_by_loop(path)
-    assert (wanted != MISSING).mean() > 0.2
-    assert np.array_equal(field.vectors, wanted)
+    expected = field_by_loop(path)
+    assert (expected != MISSING).mean() > 0.2
+    assert np.array_equal(field.vectors, expected)
 
 
 @pytest.mark.parametrize(
     ("codec", "b_frames", "size"), [("mpeg4", 0, (133, 171)), ("mpeg4", 2, (133, 171)), ("libx264", 2, (134, 170))]
 )
-def test_rendered_footage_gives_what_a_loop_over_its_vectors_gives(codec, b_frames, size):
+def test_fields_of_rendered_footage_equal_a_loop_over_vectors(codec, b_frames, size):
     path = encode("a.mkv", moving(right=-5, down=3, size=size), codec, b_frames=b_frames, flags="+mv4")
-    wanted = field_by_loop(path)
-    assert (wanted != MISSING).mean() > 0.2
-    assert np.array_equal(field_of(path).vectors, wanted)
+    expected = field_by_loop(path)
+    assert (expected != MISSING).mean() > 0.2
+    assert np.array_equal(field_of(path).vectors, expected)
 
 
-# Clips without motion to read
+# Clips without vectors
 
 
-def test_two_frames_suffice():
+def test_two_frames_are_enough():
     field = field_of(encode("a.avi", moving(frames=2)))
     assert (kinds_of(field), field.fps, field.codec) == ("IP", 25.0, "mpeg4")
 
 
-AUTO = "set motion.reencode: auto, which encodes such clips in memory, or encode it again"
+AUTO = "set motion.reencode: auto to re-encode such clips in memory, or re-encode it"
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
-def test_i_frames_alone(codec):
+def test_a_clip_of_i_frames_is_refused(codec):
     encode("a.mp4", moving(frames=5), codec, gop=1)
-    wanted = f"a.mp4: it has I-frames only, so there is no motion to read; {AUTO} with P-frames."
-    assert sentence_of(field_of, "a.mp4") == wanted
+    expected = f"a.mp4: it has only I-frames, which have no motion vectors; {AUTO} with P-frames."
+    assert sentence_of(field_of, "a.mp4") == expected
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
-def test_one_frame(codec):
+def test_a_clip_of_one_frame_is_refused(codec):
     encode("a.mp4", moving(frames=1), codec)
-    wanted = "a.mp4: it has one frame only, and motion needs two; remove it or replace it by a video."
-    assert sentence_of(field_of, "a.mp4") == wanted
+    expected = "a.mp4: it has one frame, but motion needs two; replace it with a video or remove it."
+    assert sentence_of(field_of, "a.mp4") == expected
 
 
 @pytest.mark.parametrize(("codec", "name"), [("libx265", "hevc"), ("libvpx-vp9", "vp9"), ("libsvtav1", "av1")])
-def test_a_codec_without_vectors_is_named(codec, name):
+def test_a_codec_without_vectors_is_refused_by_name(codec, name):
     encode("a.mkv", moving(frames=3, size=(96, 128)), codec)
     assert (
         sentence_of(field_of, "a.mkv") == f"a.mkv: codec {name} exports no motion vectors; {AUTO} as H.264 or MPEG-4."
     )
 
 
-def test_a_clip_whose_references_were_cut_off():
-    wanted = "by hand has vectors to frames that are not in it; it is cut off, replace or remove it."
-    assert sentence_of(field_by_hand, ["P", vector(-1, (4, 0), (0, 0))]) == wanted
+def test_a_clip_without_the_references_of_its_vectors_is_refused():
+    expected = "by hand has only vectors to frames that it does not contain; replace or remove it."
+    assert sentence_of(synthetic_field, ["P", vector(-1, (4, 0), (0, 0))]) == expected
 
 
-def test_a_clip_without_frames():
+def test_a_clip_without_frames_is_refused():
     with_packets(encode("whole.avi", moving(frames=2)), "a.avi", start=2)
-    assert sentence_of(field_of, "a.avi") == "a.avi has no frame that decodes; replace or remove it."
+    assert sentence_of(field_of, "a.avi") == "a.avi has no frame that can be decoded; replace or remove it."
 
 
-def test_a_clip_damaged_for_the_most_part_is_refused():
+def test_a_clip_damaged_beyond_max_damaged_is_refused():
     path = Path(encode("whole.mp4", moving(), "libx264"))
     start, end = (path.read_bytes().index(tag) for tag in (b"mdat", b"moov"))
     overwritten(path, "a.mp4", (start + end) // 2, end - 4)
     assert re.fullmatch(
-        r"a\.mp4 is damaged: [4-9]\d% of its frames do not decode, motion\.max_damaged allows 10%; "
-        r"replace or remove it, or raise that\.",
+        r"a\.mp4 is damaged: [4-9]\d% of its frames cannot be decoded, motion\.max_damaged is 10%; "
+        r"replace or remove it, or raise motion\.max_damaged\.",
         sentence_of(field_of, "a.mp4"),
     )
 
 
-def test_a_clip_cut_off_between_packets_gives_the_frames_it_has():
+def test_the_remaining_frames_of_a_truncated_clip_are_used():
     field = field_of(with_packets(encode("whole.avi", moving()), "a.avi", start=0, stop=7))
     assert kinds_of(field) == "IPPPPPP"
 
 
-def test_codes_of_kinds_are_those_of_the_store():
+def test_kind_codes_are_fixed():
     assert KIND_CODES == {"I": 0, "P": 1, "B": 2, "missing": 3}
 
 
 @pytest.mark.parametrize("file", ["params.yaml", "configs/ucf101.yaml"])
-def test_the_settings_of_a_store_come_back_as_they_were(file):
+def test_settings_recorded_in_a_store_are_restored(file):
     settings = params.load(CHECKOUT / file).motion
     stored = json.loads(json.dumps({**asdict(settings), "version": versions.MOTION}))
     assert extraction.settings_of(stored) == settings

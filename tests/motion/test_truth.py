@@ -1,4 +1,4 @@
-"""Fields of scenes whose motion is known at every pixel: error, sign and scale, whatever the encoder did."""
+"""Error of the fields of scenes with known motion at every pixel."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from benchmarks.truth import PLAIN, X264_DEFAULTS, errors
 from mocliplite.motion import extraction
 from mocliplite.motion.field import KIND_CODES, MISSING
 
-BOUND = 0.25  # pixels per frame interval: the step of a field, and half of MPEG-4's
+BOUND = 0.25  # pixels per frame interval: the resolution of a field, and half of that of MPEG-4
 
 
 @pytest.mark.parametrize("name", SCENES)
@@ -19,7 +19,7 @@ BOUND = 0.25  # pixels per frame interval: the step of a field, and half of MPEG
         ("libx264", {}, [(12, 2), (12, 3), (250, 0), (250, 1)]),
         ("libx264", X264_DEFAULTS, [(250, 3)]),
     ],
-    ids=["mpeg4", "x264", "x264's own references"],
+    ids=["mpeg4", "x264", "x264 with default references"],
 )
 def test_median_error_is_at_most_a_quarter_pixel(name, codec, options, patterns, tmp_path):
     scene = SCENES[name]()
@@ -34,7 +34,7 @@ def test_median_error_is_at_most_a_quarter_pixel(name, codec, options, patterns,
 
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
 @pytest.mark.parametrize("name", ["zoom", "rotation", "half pixels"])
-def test_a_scene_with_and_without_b_frames_gives_fields_that_agree(name, codec, tmp_path):
+def test_fields_with_and_without_b_frames_agree(name, codec, tmp_path):
     pictures = SCENES[name]().pictures
     plain, other = (
         extraction.motion_field(encode(tmp_path / f"{b}.mkv", pictures, codec, 250, b), PLAIN) for b in (0, 2)

@@ -1,4 +1,4 @@
-"""Functions that crash, hang, raise or answer, in a process of their own."""
+"""Calls in a subprocess that crash, hang, raise or return."""
 
 import ctypes
 import errno
@@ -22,7 +22,7 @@ COMPUTE = replace(params.load(CHECKOUT / "params.yaml").compute, workers=2, time
 
 
 def behave(path, how="well"):
-    """What a decoder may do with a clip."""
+    """Behave as a decoder may do with a clip."""
     if how == "crash":
         ctypes.string_at(0)
     if how == "abort":
@@ -44,7 +44,7 @@ def behave(path, how="well"):
     if how == "disk":
         raise MachineError(f"the disk of {path} failed")
     if how == "bad file":
-        raise UserError(f"{path} is no video.")
+        raise UserError(f"{path} is not a video.")
     if how == "import":
         import nowhere  # noqa: F401
     if how == "print":
@@ -61,117 +61,117 @@ def call():
     return crash_safe.crash_safe(behave, COMPUTE)
 
 
-def test_a_function_answers_from_a_process_that_is_kept(call):
-    first, again = call("a.avi"), call("b.avi")
-    assert (first[0], again[0]) == ("a.avi", "b.avi")
-    assert first[1] == again[1] != os.getpid()
+def test_calls_share_one_other_process(call):
+    first, second = call("a.avi"), call("b.avi")
+    assert (first[0], second[0]) == ("a.avi", "b.avi")
+    assert first[1] == second[1] != os.getpid()
 
 
 @pytest.mark.parametrize(("how", "name"), [("crash", "SIGSEGV"), ("abort", "SIGABRT")])
-def test_a_crash_is_told_and_tried_again_and_the_next_clip_is_read(call, how, name):
-    why = f"the decoder crashed ({name}); the next run tries it again; if it crashes always, remove it."
+def test_a_crash_is_a_failure_to_retry_and_the_next_call_works(call, how, name):
+    reason = f"the decoder crashed ({name}); run again, and remove the clip if it crashes every time."
     found = call("a.avi", how)
-    assert (found, found.transient) == (Failure(f"a.avi was not read: {why}", retry=True), False)
+    assert (found, found.transient) == (Failure(f"a.avi was not read: {reason}", retry=True), False)
     assert call("b.avi")[0] == "b.avi"
 
 
-ENDED = "its process was ended from outside, most likely for lack of memory; lower compute.workers."
+KILLED = "its process was killed, probably because memory was full; lower compute.workers."
 
 
 @pytest.mark.parametrize(
-    ("how", "why"),
+    ("how", "reason"),
     [
-        ("out of memory", f"a.avi was not read: {ENDED}"),
-        ("no memory", f"a.avi was not read: {ENDED}"),
-        ("exit", "a.avi was not read: its process ended by itself (exit status 3); what it printed says why."),
-        ("EIO", "a.avi was not read (Input/output error); see to this machine's disks."),
-        ("ESTALE", "a.avi was not read (Stale file handle); see to this machine's disks."),
+        ("out of memory", f"a.avi was not read: {KILLED}"),
+        ("no memory", f"a.avi was not read: {KILLED}"),
+        ("exit", "a.avi was not read: its process exited (exit status 3); see its output for the reason."),
+        ("EIO", "a.avi was not read (Input/output error); check the disks of this machine."),
+        ("ESTALE", "a.avi was not read (Stale file handle); check the disks of this machine."),
         ("disk", "the disk of a.avi failed"),
     ],
 )
-def test_what_the_machine_does_is_no_fault_of_the_clip_and_ends_the_stage(call, how, why):
+def test_an_error_of_the_machine_is_a_transient_failure(call, how, reason):
     found = call("a.avi", how)
-    assert (found, found.transient) == (Failure(why, retry=True), True)
+    assert (found, found.transient) == (Failure(reason, retry=True), True)
     assert call("b.avi")[0] == "b.avi"
 
 
-def test_a_clip_that_takes_too_long_is_given_up_and_may_be_tried_again():
+def test_a_call_beyond_the_time_limit_is_a_failure_to_retry():
     call = crash_safe.crash_safe(behave, replace(COMPUTE, time_limit=3))
-    limit = "compute.time_limit, 3 s (of predict: --time-limit)"
-    wanted = Failure(f"a.avi took longer than {limit}; raise that, or replace or remove it.", retry=True)
-    assert call("a.avi", "hang") == wanted
+    limit = "compute.time_limit, 3 s (for predict: --time-limit)"
+    expected = Failure(f"a.avi took longer than {limit}; raise the limit, or replace or remove the clip.", retry=True)
+    assert call("a.avi", "hang") == expected
     assert call("b.avi")[0] == "b.avi"
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="only Linux holds a process to its memory")
-def test_a_clip_that_takes_too_much_memory_is_given_up():
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="only Linux enforces the memory limit")
+def test_a_call_beyond_the_memory_limit_is_a_failure():
     call = crash_safe.crash_safe(behave, replace(COMPUTE, max_memory=64))
-    assert call("a.avi", "large") == Failure(f"a.avi was not read: {ENDED}", retry=True)
+    assert call("a.avi", "large") == Failure(f"a.avi was not read: {KILLED}", retry=True)
     assert call("b.avi")[0] == "b.avi"
 
 
-def test_a_sentence_of_the_function_is_the_clips_own_failure(call):
-    assert call("a.avi", "bad file") == Failure("a.avi is no video.", retry=False)
+def test_a_user_error_is_a_failure_of_the_clip(call):
+    assert call("a.avi", "bad file") == Failure("a.avi is not a video.", retry=False)
 
 
-def test_a_library_that_is_missing_ends_all_at_once(call):
-    wanted = "no clip can be read here: No module named 'nowhere'; install what is missing, then run again."
-    assert sentence_of(call, "a.avi", "import") == wanted
+def test_a_missing_library_stops_the_stage(call):
+    expected = "no clip can be read: No module named 'nowhere'; install the missing library, then run again."
+    assert sentence_of(call, "a.avi", "import") == expected
 
 
-def test_a_function_that_no_process_finds_ends_all_at_once(monkeypatch):
+def test_a_function_that_cannot_be_imported_stops_the_stage(monkeypatch):
     monkeypatch.setattr(behave, "__qualname__", "gone")
     sentence = sentence_of(crash_safe.crash_safe(behave, replace(COMPUTE, time_limit=61)), "a.avi")
-    assert sentence.startswith("no clip can be read here: AttributeError: ")
-    assert sentence.endswith("; mend the installation, then run again.")
+    assert sentence.startswith("no clip can be read: AttributeError: ")
+    assert sentence.endswith("; repair the installation, then run again.")
 
 
-def test_a_python_that_does_not_start_ends_all_at_once(monkeypatch):
+def test_a_python_that_does_not_start_stops_the_stage(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     sentence = sentence_of(crash_safe.crash_safe(behave, replace(COMPUTE, time_limit=62)), "a.avi")
-    assert sentence.startswith("no clip can be read here: /nowhere/python does not start (No such file or directory)")
+    assert sentence.startswith("no clip can be read: /nowhere/python does not start (No such file or directory)")
 
 
-def test_what_a_function_prints_does_not_disturb_its_answers(call):
+def test_output_of_a_function_does_not_change_its_result(call):
     assert call("a.avi", "print")[0] == "a.avi"
 
 
-def test_a_function_works_in_the_folder_of_the_caller(call, tmp_path, monkeypatch):
+def test_a_function_runs_in_the_working_folder_of_the_caller(call, tmp_path, monkeypatch):
     call("a.avi")
     monkeypatch.chdir(tmp_path)
     assert call("a.avi", "where")[0] == str(tmp_path)
 
 
-def test_a_large_answer_comes_whole(call):
+def test_a_large_result_is_complete(call):
     assert len(call("a.avi", "long")[0]) == 20_000_000
 
 
-def test_what_a_function_raises_is_raised_here(call):
+def test_other_exceptions_are_raised_in_the_caller(call):
     with pytest.raises(LookupError, match=r"^a\.avi$"):
         call("a.avi", "raise")
 
 
-def test_the_engine_inline_calls_the_function_itself():
+def test_the_engine_inline_calls_the_function_in_this_process():
     assert crash_safe.crash_safe(behave, replace(COMPUTE, engine="inline"))("a.avi") == ("a.avi", os.getpid())
 
 
-def test_closing_ends_the_process():
-    one = SubprocessWorker(behave, 60)
-    _, number = one("a.avi")
-    one.close()
+def test_close_kills_the_process():
+    worker = SubprocessWorker(behave, 60)
+    _, process_id = worker("a.avi")
+    worker.close()
     with pytest.raises(ProcessLookupError):
-        os.kill(number, 0)
+        os.kill(process_id, 0)
 
 
-def test_a_death_tells_its_signal():
-    one = SubprocessWorker(behave, 60)
+def test_a_crash_raises_an_error_with_the_name_of_the_signal():
+    worker = SubprocessWorker(behave, 60)
     with pytest.raises(WorkerDiedError, match="SIGSEGV"):
-        one("a.avi", "crash")
-    one.close()
+        worker("a.avi", "crash")
+    worker.close()
 
 
-def alone(*arguments):
-    """A Python program's output, where the modules of the tests can be imported."""
+def output_of(*arguments):
+    """Return the output of a Python program that can import the modules of the tests."""
     path = os.pathsep.join(map(str, (CHECKOUT, CHECKOUT / "tests", Path(__file__).parent)))
     done = subprocess.run(
         [sys.executable, *arguments], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True
@@ -186,12 +186,12 @@ CALL = (
 )
 
 
-def test_a_script_without_a_guard_for_its_main_part_is_not_run_again_over_there(tmp_path):
+def test_a_script_without_a_main_guard_is_not_run_again_in_the_process(tmp_path):
     (tmp_path / "script.py").write_text(CALL)
-    assert alone(tmp_path / "script.py").startswith("a.avi ")
+    assert output_of(tmp_path / "script.py").startswith("a.avi ")
 
 
 def test_no_process_outlives_the_program():
-    _, number = alone("-c", CALL).split()
+    _, process_id = output_of("-c", CALL).split()
     with pytest.raises(ProcessLookupError):
-        os.kill(int(number), 0)
+        os.kill(int(process_id), 0)

@@ -1,4 +1,4 @@
-"""Every input has an answer: a field that shows the motion that was drawn, or a sentence. One scene in many files."""
+"""One scene in many codecs, containers and orientations: the motion field is right, or there is a clear error."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -20,8 +20,8 @@ from mocliplite.video.frames import pictures
 pytestmark = pytest.mark.usefixtures("folder")
 
 AUTO = replace(PLAIN, reencode="auto")
-# Scene: 3 pixels right and 2 up a frame.
-QUARTERS = [12, -8]
+# The scene moves 3 pixels right and 2 up per frame.
+QUARTER_PIXELS = [12, -8]
 VARIABLE = [0, 40, 80, 200, 240, 280, 300, 320, 500, 540, 580, 620, 660]  # milliseconds
 
 
@@ -43,12 +43,12 @@ def write(name, codec, pix_fmt="yuv420p", gop=12, b_frames=0, times=None, **opti
     return name
 
 
-def moved(field):
-    """Median over known cells away from the border, and the share of them that are more than half a pixel off."""
-    told = field.vectors[np.isin(field.kind, [KIND_CODES["P"], KIND_CODES["B"]]), 2:-2, 2:-2].reshape(-1, 2)
-    known = told[told[:, 0] != MISSING].astype(int)
-    assert len(known) > 0.9 * len(told) > 0
-    return np.median(known, axis=0).tolist(), float((np.abs(known - QUARTERS).max(axis=1) > 2).mean())
+def median_motion(field):
+    """Return the median over cells with vectors, without borders, and the fraction off by more than half a pixel."""
+    vectors = field.vectors[np.isin(field.kind, [KIND_CODES["P"], KIND_CODES["B"]]), 2:-2, 2:-2].reshape(-1, 2)
+    known = vectors[vectors[:, 0] != MISSING].astype(int)
+    assert len(known) > 0.9 * len(vectors) > 0
+    return np.median(known, axis=0).tolist(), float((np.abs(known - QUARTER_PIXELS).max(axis=1) > 2).mean())
 
 
 @pytest.mark.parametrize(
@@ -74,17 +74,17 @@ def moved(field):
         ("a.asf", "wmv2", {}, "IPPPPPPPPPPPI"),
     ],
 )
-def test_a_codec_with_vectors_gives_the_motion(name, codec, more, kinds):
+def test_the_field_of_a_codec_with_vectors_has_the_motion_of_the_scene(name, codec, more, kinds):
     field = extraction.motion_field(write(name, codec, **more), PLAIN)
     assert "".join("IPB-"[code] for code in field.kind) == kinds
-    median, wrong = moved(field)
-    assert median == QUARTERS
-    assert wrong < 0.05
+    median, wrong_share = median_motion(field)
+    assert median == QUARTER_PIXELS
+    assert wrong_share < 0.05
     assert np.allclose(field.time, np.arange(13) / 25)
     assert (field.damaged, field.reencoded) == (0, False)
 
 
-WITHOUT = [
+WITHOUT_VECTORS = [
     ("a.mp4", "libx265", {"x265-params": "log-level=none"}, "hevc"),
     ("a.webm", "libvpx-vp9", {}, "vp9"),
     ("a.webm", "libvpx-vp9", {"pix_fmt": "yuva420p"}, "vp9"),
@@ -98,24 +98,24 @@ WITHOUT = [
 ]
 
 
-@pytest.mark.parametrize(("name", "codec", "more", "called"), WITHOUT)
-def test_a_codec_without_vectors_gives_a_sentence_or_with_auto_the_motion(name, codec, more, called):
+@pytest.mark.parametrize(("name", "codec", "more", "codec_name"), WITHOUT_VECTORS)
+def test_a_codec_without_vectors_is_refused_or_with_auto_reencoded(name, codec, more, codec_name):
     write(name, codec, **more)
     sentence = sentence_of(extraction.motion_field, name, PLAIN)
     assert sentence.startswith(
-        f"{name}: {'it has I-frames only' if called == 'h264' else f'codec {called} exports no'}"
+        f"{name}: {'it has only I-frames' if codec_name == 'h264' else f'codec {codec_name} exports no'}"
     )
     assert "motion.reencode: auto" in sentence
 
     field = extraction.motion_field(name, AUTO)
-    median, wrong = moved(field)
-    assert median == QUARTERS
-    assert wrong < 0.1
+    median, wrong_share = median_motion(field)
+    assert median == QUARTER_PIXELS
+    assert wrong_share < 0.1
     assert "".join("IPB-"[code] for code in field.kind) == "IPPPPPPPPPPPI"
-    assert (field.codec, field.width, field.height, field.reencoded) == (called, 176, 144, True)
+    assert (field.codec, field.width, field.height, field.reencoded) == (codec_name, 176, 144, True)
 
 
-def test_auto_leaves_a_clip_with_vectors_as_it_is():
+def test_auto_does_not_reencode_a_clip_with_vectors():
     path = write("a.avi", "mpeg4")
     plain, auto = (extraction.motion_field(path, settings) for settings in (PLAIN, AUTO))
     assert np.array_equal(plain.vectors, auto.vectors)
@@ -123,16 +123,16 @@ def test_auto_leaves_a_clip_with_vectors_as_it_is():
 
 
 @pytest.mark.parametrize(("name", "codec", "b_frames"), [("a.mp4", "libx264", 0), ("a.mkv", "mpeg4", 2)])
-def test_a_variable_frame_rate_shows_in_time(name, codec, b_frames):
+def test_times_follow_a_variable_frame_rate(name, codec, b_frames):
     field = extraction.motion_field(write(name, codec, b_frames=b_frames, times=VARIABLE), PLAIN)
     assert np.allclose(field.time, np.array(VARIABLE) / 1000, atol=2e-3)
-    assert moved(field)[0] == QUARTERS
+    assert median_motion(field)[0] == QUARTER_PIXELS
 
 
 def with_matrix(path, matrix, name):
-    """A copy of an MP4 file whose track header has a matrix, as phones write it for a picture to be turned or mirrored.
+    """Copy an MP4 file with a display matrix in its track header, as phones write it for rotated or mirrored clips.
 
-    matrix: where the coded picture's right and down point, (x, y) right and down of the picture as shown.
+    matrix: displayed directions (x, y) of the rightward and downward directions of the coded picture.
     """
     content = bytearray(Path(path).read_bytes())
     at = content.index(b"tkhd") + 44
@@ -143,50 +143,50 @@ def with_matrix(path, matrix, name):
 
 
 RIGHT, LEFT, DOWN, UP = (1, 0), (-1, 0), (0, 1), (0, -1)
-# Where the coded right and down point, and the picture that is shown so.
+# Displayed directions of the rightward and downward directions of the coded picture, and the displayed picture.
 ORIENTATIONS = {
     "plain": (RIGHT, DOWN, lambda image: image),
-    "turned left": (UP, RIGHT, lambda image: np.rot90(image)),
+    "rotated left": (UP, RIGHT, lambda image: np.rot90(image)),
     "upside down": (LEFT, UP, lambda image: image[::-1, ::-1]),
-    "turned right": (DOWN, LEFT, lambda image: np.rot90(image, -1)),
-    "left for right": (LEFT, DOWN, lambda image: image[:, ::-1]),
-    "top for bottom": (RIGHT, UP, lambda image: image[::-1]),
-    "across the diagonal": (DOWN, RIGHT, lambda image: image.swapaxes(0, 1)),
-    "across the other diagonal": (UP, LEFT, lambda image: image[::-1, ::-1].swapaxes(0, 1)),
+    "rotated right": (DOWN, LEFT, lambda image: np.rot90(image, -1)),
+    "flipped horizontally": (LEFT, DOWN, lambda image: image[:, ::-1]),
+    "flipped vertically": (RIGHT, UP, lambda image: image[::-1]),
+    "transposed": (DOWN, RIGHT, lambda image: image.swapaxes(0, 1)),
+    "transposed along the other diagonal": (UP, LEFT, lambda image: image[::-1, ::-1].swapaxes(0, 1)),
 }
 
 
-@pytest.mark.parametrize("way", ORIENTATIONS)
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("reencode", [None, replace(params.Reencode(codec="mpeg4", gop=12, bframes=0, size=None))])
-def test_pictures_and_motion_are_seen_as_a_player_shows_them(way, reencode):
-    right, down, shown = ORIENTATIONS[way]
+def test_pictures_and_motion_are_upright(orientation, reencode):
+    right, down, displayed = ORIENTATIONS[orientation]
     path = write("a.mp4", "libx264")
     (image,) = [keyframe.image for keyframe in keyframes.read_keyframes(path, 1, "middle")]
-    with_matrix(path, (right, down), "shown.mp4")
+    with_matrix(path, (right, down), "displayed.mp4")
 
-    field = extraction.motion_field("shown.mp4", replace(PLAIN, reencode=reencode))
-    (found,) = [keyframe.image for keyframe in keyframes.read_keyframes("shown.mp4", 1, "middle")]
-    assert np.array_equal(found, shown(image))
-    assert np.array_equal(pictures("shown.mp4", [6])[6], found)
+    field = extraction.motion_field("displayed.mp4", replace(PLAIN, reencode=reencode))
+    (found,) = [keyframe.image for keyframe in keyframes.read_keyframes("displayed.mp4", 1, "middle")]
+    assert np.array_equal(found, displayed(image))
+    assert np.array_equal(pictures("displayed.mp4", [6])[6], found)
     assert (field.height, field.width) == found.shape[:2]
     inner = field.vectors[field.kind == 1, 2:-2, 2:-2].reshape(-1, 2)
-    # 12 quarter pixels along the coded right, and 8 against the coded down.
+    # 12 quarter pixels rightward, and -8 downward, in the coded picture.
     assert np.median(inner, axis=0).tolist() == (12 * np.array(right) - 8 * np.array(down)).tolist()
 
 
-def test_a_field_is_turned_and_mirrored_with_the_picture():
+def test_a_field_is_rotated_and_mirrored_like_the_picture():
     path = write("a.mp4", "libx264")
     plain = extraction.motion_field(path, PLAIN)
-    for way, (right, down, shown) in ORIENTATIONS.items():
-        field = extraction.motion_field(with_matrix(path, (right, down), f"{way}.mp4"), PLAIN)
+    for orientation, (right, down, displayed) in ORIENTATIONS.items():
+        field = extraction.motion_field(with_matrix(path, (right, down), f"{orientation}.mp4"), PLAIN)
         x, y = plain.vectors[..., 0].astype(int), plain.vectors[..., 1].astype(int)
         wanted = np.stack([x * right[axis] + y * down[axis] for axis in (0, 1)], axis=-1)
         wanted[x == MISSING] = MISSING
-        assert np.array_equal(field.vectors, [shown(frame) for frame in wanted]), way
+        assert np.array_equal(field.vectors, [displayed(frame) for frame in wanted]), orientation
 
 
 @pytest.mark.parametrize("name", ["Über – ü.avi", "two\nlines.avi", "emoji 🎬.avi", " .avi", "a'b\"c.avi", "%s.avi"])
-def test_an_odd_name(name):
+def test_a_file_name_may_have_unusual_characters(name):
     path = Path(encode("a.avi", moving(frames=4)))
     path.rename(name)
     assert np.median(extraction.motion_field(name, PLAIN).vectors[1, 2:-2, 2:-2].reshape(-1, 2), axis=0).tolist() == [
@@ -196,7 +196,7 @@ def test_an_odd_name(name):
 
 
 @pytest.mark.parametrize(("codec", "size"), [("mpeg4", (2160, 3840)), ("libx264", (2160, 3840)), ("mpeg4", (17, 4000))])
-def test_a_large_picture(codec, size):
+def test_large_frames_have_the_right_motion(codec, size):
     more = {"preset": "ultrafast"} if codec == "libx264" else {}
     path = encode("a.mkv", moving(right=4, down=0, frames=3, size=size), codec, **more)
     field = extraction.motion_field(path, PLAIN)
@@ -205,7 +205,7 @@ def test_a_large_picture(codec, size):
     assert np.median(inner[inner[:, 0] != MISSING], axis=0).tolist() == [16, 0]
 
 
-def test_thousands_of_frames():
+def test_a_clip_of_3000_frames():
     pictures = moving(right=1, down=0, frames=12, size=(32, 48))
     path = encode("a.avi", pictures * 250, gop=12, b_frames=2)
     field = extraction.motion_field(path, PLAIN)
@@ -221,7 +221,7 @@ def cut(name, share):
 
 
 @pytest.mark.parametrize(("share", "allowed", "field"), [(0.95, 0.1, True), (0.5, 0.1, False), (0.5, 0.7, True)])
-def test_a_truncated_clip_keeps_what_it_has_up_to_a_share(share, allowed, field):
+def test_a_truncated_clip_is_used_up_to_max_damaged(share, allowed, field):
     name = cut("a.avi", share)
     settings = replace(PLAIN, max_damaged=allowed)
     if not field:
@@ -233,7 +233,7 @@ def test_a_truncated_clip_keeps_what_it_has_up_to_a_share(share, allowed, field)
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
-def test_a_damaged_frame_is_counted_and_says_nothing(codec):
+def test_a_damaged_frame_is_counted_and_has_no_vectors(codec):
     path = Path(encode("whole.mp4", steady(right=2, rotation=0.01, frames=40).pictures, codec, gop=250))
     start, end = (path.read_bytes().index(tag) for tag in (b"mdat", b"moov"))
     middle = (start + end) // 2
@@ -242,8 +242,8 @@ def test_a_damaged_frame_is_counted_and_says_nothing(codec):
     assert field.damaged == letters.count("-") / 40 > 0
     assert letters.count("P") >= 36
     whole = extraction.motion_field(path, PLAIN)
-    told = field.kind == KIND_CODES["P"]
-    assert np.array_equal(field.vectors[told], whole.vectors[told])
+    vectors = field.kind == KIND_CODES["P"]
+    assert np.array_equal(field.vectors[vectors], whole.vectors[vectors])
 
 
 @pytest.mark.parametrize(
@@ -255,13 +255,13 @@ def test_a_damaged_frame_is_counted_and_says_nothing(codec):
         (
             "a.avi",
             lambda name: with_packets(encode("whole.avi", moving(frames=2)), name, 2),
-            "has no frame that decodes",
+            "has no frame that can be decoded",
         ),
-        ("a.avi", lambda name: encode(name, moving(frames=1)), "it has one frame only"),
+        ("a.avi", lambda name: encode(name, moving(frames=1)), "it has one frame, but"),
     ],
 )
 @pytest.mark.parametrize("settings", [PLAIN, AUTO], ids=["plain", "auto"])
-def test_a_file_without_motion_is_a_sentence(name, make, wanted, settings):
+def test_a_file_without_motion_is_refused(name, make, wanted, settings):
     make(name)
     sentence = sentence_of(extraction.motion_field, name, settings)
     assert wanted in sentence
@@ -269,11 +269,11 @@ def test_a_file_without_motion_is_a_sentence(name, make, wanted, settings):
     assert "\n" not in sentence
 
 
-def test_interpolated_frames_lie_between_their_neighbours():
+def test_interpolated_frames_are_between_their_neighbours():
     path = write("a.avi", "mpeg4", b_frames=2)
     field = extraction.motion_field(path, replace(PLAIN, interpolate=True))
     assert "".join("IPB-"[code] for code in field.kind) == "IBBPBBPBBPBBI"
-    assert moved(field)[0] == QUARTERS
+    assert median_motion(field)[0] == QUARTER_PIXELS
     plain = extraction.motion_field(path, PLAIN)
     first, last = plain.vectors[3].astype(int), plain.vectors[6].astype(int)
     both = (first != MISSING) & (last != MISSING)

@@ -1,0 +1,52 @@
+"""A guess of dataset.group for a folder of clips, from the names of the files."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+_SEPARATORS = ("_", "-", " ")
+
+
+def guess_group(paths: Sequence[str]) -> str | None:
+    """Return a pattern for dataset.group that captures the part of the names that probably identifies scene or person.
+
+    That is the folder below the class folder if all clips have one. Otherwise it is the part of the file name with the
+    most values, if a value occurs in at least half of the classes on average. None if there is no such part. If
+    only one part varies within a class, it is the number of the clip.
+    """
+    if all(path.count("/") >= 2 for path in paths):
+        return "^[^/]+/([^/]+)/"
+    best, values = None, 2
+    for pattern in _candidates(paths):
+        matches = [(match[1], path.split("/")[0]) for path in paths if (match := re.search(pattern, path))]
+        groups, classes = {value for value, _ in matches}, {label for _, label in matches}
+        shared = len(set(matches)) / max(1, len(groups))  # mean number of classes per value
+        if len(matches) == len(paths) > len(groups) > values and shared >= max(2, len(classes) / 2):
+            best, values = pattern, len(groups)
+    return best
+
+
+def _candidates(paths: Sequence[str]) -> Iterable[str]:
+    """Yield a pattern for each part of the names that varies within a class, from the end; none if only one does."""
+    stems = [Path(path).stem for path in paths]
+    separator = max(_SEPARATORS, key=lambda candidate: sum(candidate in stem for stem in stems))
+    parts = [stem.split(separator)[::-1] for stem in stems]
+    common = min(map(len, parts))
+    classes: dict[str, list[list[str]]] = {}
+    for path, part in zip(paths, parts, strict=True):
+        classes.setdefault(path.split("/")[0], []).append(part)
+    # Within a class, because a part that varies only between classes repeats the class.
+    varying = [
+        position
+        for position in range(common)
+        if any(len({part[position] for part in members}) > 1 for members in classes.values())
+    ]
+    if len(varying) < 2:
+        return
+    part_patterns = [
+        r"\d+" if all(part[position].isdecimal() for part in parts) else f"[^{separator}/]+"
+        for position in range(common)
+    ]
+    for position in varying:
+        after = "".join(f"{separator}{part_pattern}" for part_pattern in part_patterns[:position][::-1])
+        yield rf"({part_patterns[position]}){after}\.\w+$"
