@@ -50,18 +50,18 @@ def inspect_folder(root: str) -> Findings:
     if not Path(root).is_dir():
         raise UserError(f"{root} is not a folder; give the folder that has one subfolder of clips per class.")
     settings = replace(params.load(TEMPLATE).dataset, root=root, group=None)
-    found = scan_clips(settings)
-    group = guess_group([path for paths in found.videos.values() for path in paths])
+    scan = scan_clips(settings)
+    group = guess_group([path for paths in scan.videos.values() for path in paths])
     settings = replace(settings, group=group)
-    clips = clips_of_scan(found, settings)
+    clips = clips_of_scan(scan, settings)
     if not clips:
-        raise UserError(found.errors[0])
+        raise UserError(scan.errors[0])
     previews, unreadable = _previews(root, clips)
     without_vectors = [path for path, preview in previews.items() if not preview.vectors]
     reencode = len(without_vectors) > settings.max_failed * len(clips)
     too_many_unreadable = len(unreadable) > settings.max_failed * len(clips)
     unreadable_list = _unreadable_clips(unreadable, settings.max_failed if too_many_unreadable else None)
-    other_warnings = [*_linked_folders(found.linked_folders), *_unsupported_files(found.unsupported)]
+    other_warnings = [*_linked_folders(scan.linked_folders), *_unsupported_files(scan.unsupported)]
     warnings = [
         *_small_classes(clips),
         *_mirrored_classes(clips),
@@ -69,7 +69,7 @@ def inspect_folder(root: str) -> Findings:
         *other_warnings,
         *([] if too_many_unreadable else unreadable_list),
     ]
-    stops = [*found.errors, *_split_errors(clips, settings), *(unreadable_list if too_many_unreadable else [])]
+    stops = [*scan.errors, *_split_errors(clips, settings), *(unreadable_list if too_many_unreadable else [])]
     codecs = dict(Counter(preview.codec for preview in previews.values()).most_common())
     return Findings(root, clips, group, codecs, without_vectors, reencode, unreadable, warnings, stops)
 
@@ -274,5 +274,5 @@ def _unreadable_clips(reasons: Mapping[str, str], allowed: float | None) -> list
     more = "" if allowed is None else f", more than dataset.max_failed ({allowed:g}) allows"
     rows = [f"  {reason}" for reason in list(reasons.values())[:_MAX_LISTED]]
     rest = [f"  and {len(reasons) - _MAX_LISTED} more"] if len(reasons) > _MAX_LISTED else []
-    wanted = "they are left out" if allowed is None else "fix or remove them, or raise it in params.yaml"
-    return ["\n".join([f"{len(reasons)} clips cannot be read{more}; {wanted}:", *rows, *rest])]
+    advice = "they are left out" if allowed is None else "fix or remove them, or raise it in params.yaml"
+    return ["\n".join([f"{len(reasons)} clips cannot be read{more}; {advice}:", *rows, *rest])]

@@ -95,16 +95,16 @@ def name_clips(settings: params.Dataset) -> list[Clip]:
 
     Raises UserError for the first error of `scan_clips`, two clips with the same id, and a path without a group.
     """
-    found = scan_clips(settings)
-    if found.errors:
-        raise UserError(found.errors[0])
-    return clips_of_scan(found, settings)
+    scan = scan_clips(settings)
+    if scan.errors:
+        raise UserError(scan.errors[0])
+    return clips_of_scan(scan, settings)
 
 
-def clips_of_scan(found: Scan, settings: params.Dataset) -> list[Clip]:
+def clips_of_scan(scan: Scan, settings: params.Dataset) -> list[Clip]:
     """Return the clips of a scan, like `name_clips`."""
-    root, labels = Path(settings.root), list(found.videos)
-    paths = {path: index for index, label in enumerate(labels) for path in found.videos[label]}
+    root, labels = Path(settings.root), list(scan.videos)
+    paths = {path: index for index, label in enumerate(labels) for path in scan.videos[label]}
     ids = _ids(root, paths)
     groups = {path: _group(path, settings.group) or ids[path] for path in paths}
     return [
@@ -160,8 +160,10 @@ def find_labels(settings: params.Dataset) -> dict[str, str]:
     try:
         names = sorted(entry.name for entry in root.iterdir() if not entry.name.startswith("."))
     except OSError as error:
-        wanted = f"cannot be read as a folder ({error.strerror}); set it to the folder that has one subfolder per class"
-        raise UserError(f"dataset.root is {root}, which {wanted}.") from None
+        problem = (
+            f"cannot be read as a folder ({error.strerror}); set it to the folder that has one subfolder per class"
+        )
+        raise UserError(f"dataset.root is {root}, which {problem}.") from None
     folders: dict[str, str] = {}
     for name in names:
         if (root / name).is_dir():

@@ -58,8 +58,10 @@ def show(path: str, out: str | Path, limits: Limits = DEFAULT_LIMITS) -> str:
         figure.savefig(out, dpi=100, metadata={"Software": None}, format="png")
     except OSError as error:
         raise UserError(f"{out} cannot be written ({error.strerror}); choose another --out.") from None
-    kind = f"{field.codec}{', interlaced' if field.interlaced else ''}{', re-encoded' if field.reencoded else ''}"
-    return f"{out}: frame {frame} of {len(field.kind)}, {kind}"
+    description = (
+        f"{field.codec}{', interlaced' if field.interlaced else ''}{', re-encoded' if field.reencoded else ''}"
+    )
+    return f"{out}: frame {frame} of {len(field.kind)}, {description}"
 
 
 def overlay(path: str, limits: Limits = DEFAULT_LIMITS) -> np.ndarray:
@@ -109,8 +111,8 @@ def _colours(vectors: np.ndarray, fastest: float) -> np.ndarray:
 
     x, y = np.moveaxis(vectors.astype(float), -1, 0)
     hue = np.arctan2(y, x) / (2 * np.pi) % 1
-    strength = np.clip(np.hypot(x, y) / 4 / max(fastest, 0.25), 0, 1)
-    colours = hsv_to_rgb(np.stack([hue, strength, np.ones_like(hue)], axis=-1))
+    saturation = np.clip(np.hypot(x, y) / 4 / max(fastest, 0.25), 0, 1)
+    colours = hsv_to_rgb(np.stack([hue, saturation, np.ones_like(hue)], axis=-1))
     return np.where((x == MISSING)[..., None], 0.6, colours)
 
 

@@ -48,10 +48,10 @@ def vector(source, motion_xy, at, size=(16, 16), scale=4):
     """Return an AVMotionVector. `at` is the upper left corner of the block; dst of FFmpeg is its centre."""
     (width, height), (left, top) = size, at
     values = {"source": source, "w": width, "h": height, "dst_x": left + width // 2, "dst_y": top + height // 2}
-    one = np.zeros(1, dtype=NO_VECTORS.dtype)
+    block = np.zeros(1, dtype=NO_VECTORS.dtype)
     for name, value in {**values, "motion_x": motion_xy[0], "motion_y": motion_xy[1], "motion_scale": scale}.items():
-        one[name] = value
-    return one
+        block[name] = value
+    return block
 
 
 def synthetic_vectors(*frames, codec="h264", size=(32, 16)):

@@ -97,6 +97,17 @@ def test_b_frames_dropped_by_the_decoder_after_a_gap_are_not_counted(name, tmp_p
     assert dropped > 0
 
 
+def test_frames_of_h264_dropped_by_the_decoder_after_a_gap_are_not_counted(tmp_path):
+    source = corpus.encoded(tmp_path / "s.mkv", "libx264", 250, 0, 30, 0, {})
+    dropped = 0
+    for gap in range(3, 15):
+        corpus.mux(Path("a.mp4"), [(source, slice(gap), 0), (source, slice(gap + 3, None), 0)], sound=False)
+        count = len(frames.select_frames("a.mp4", lambda frame_types: []).frame_types)
+        assert count == len(decoded("a.mp4")), gap
+        dropped += 27 - count
+    assert dropped > 0
+
+
 # Streams
 
 
