@@ -8,7 +8,8 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mocliplite.cli._shared import add_model, clip_paths, compute, for_each, positive_int, refuse_failed
+from mocliplite.cli._shared import add_model, clip_paths, compute, positive_int, refuse_failed
+from mocliplite.errors import UserError
 
 if TYPE_CHECKING:
     from mocliplite.predict.recognizer import Prediction
@@ -36,16 +37,15 @@ def run(given: argparse.Namespace) -> None:
     from mocliplite.predict.recognizer import Prediction, Recognizer
     from mocliplite.runtime.progress import progress
 
-    paths: list[str] = []
-    places = _places(given.clips)
-    failed = for_each(places, lambda place: paths.extend(clip_paths(place)))
+    paths, empty = _clips(_places(given.clips))
+    failed = 0
     settings = compute()
     limit = given.time_limit or settings.time_limit
     recognizer = Recognizer.load(given.model, replace(settings, device=given.device, time_limit=limit))
     rows: list[dict[str, Any]] = []
     # Without --json the predictions themselves show the progress. A program that reads stderr gets errors only.
     bar = progress("predict", len(paths), "clip") if given.json and sys.stderr.isatty() else None
-    for prediction in recognizer.predict(paths):
+    for path, prediction in zip(paths, recognizer.predict(paths), strict=True):
         if bar is not None:
             bar.update()
         if isinstance(prediction, Prediction):
@@ -56,12 +56,25 @@ def run(given: argparse.Namespace) -> None:
             failed += 1
             if bar is not None:
                 bar.clear()
-            print(f"error: {prediction}", file=sys.stderr, flush=True)
+            print(f"error: {empty.get(path, prediction)}", file=sys.stderr, flush=True)
     if bar is not None:
         bar.close()
     if given.json:
         print(_json(rows))
-    refuse_failed(failed, max(failed, len(paths)))
+    refuse_failed(failed, len(paths))
+
+
+def _clips(places: list[str]) -> tuple[list[str], dict[str, UserError]]:
+    """Return the clips in order, folders replaced by theirs, and the error for each folder without any."""
+    paths: list[str] = []
+    empty: dict[str, UserError] = {}
+    for place in places:
+        try:
+            paths += clip_paths(place)
+        except UserError as error:
+            paths.append(place)
+            empty[place] = error
+    return paths, empty
 
 
 def _places(clips: list[str]) -> list[str]:

@@ -58,6 +58,8 @@ def test_a_folder_stands_for_its_clips(folder):
     assert _shared.clip_paths("clips") == ["clips/b.MP4", "clips/deep/a.mts"]
     assert _shared.clip_paths("other.xyz") == ["other.xyz"]
     Path("empty").mkdir()
+    paths, empty = predict._clips(["x.mp4", "empty", "clips"])
+    assert (paths[:2], list(empty), len(paths)) == (["x.mp4", "empty"], ["empty"], 4)
     with pytest.raises(UserError, match=r"^empty has no clip "):
         _shared.clip_paths("empty")
 

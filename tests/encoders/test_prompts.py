@@ -1,5 +1,6 @@
 """Prompt templates and class names in text files."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,10 @@ def test_a_missing_file_or_a_folder_of_templates_is_refused(name):
 def test_templates_that_are_not_utf8_are_refused():
     Path("a.txt").write_bytes("a vidéo of {}.\n".encode("latin-1"))
     assert sentence_of(read_templates, "a.txt") == "a.txt is not UTF-8 text; save it as UTF-8."
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_are_found_by_the_same_letters_however_they_are_written(tmp_path, form):
+    file = tmp_path / "names.txt"
+    file.write_text(unicodedata.normalize(form, "Café au lait: coffee\n"), encoding="utf-8")
+    assert read_names(file) == {"Caf\u00e9 au lait": ["coffee"]}
