@@ -34,9 +34,8 @@ def main() -> None:
         "templates": np.array(templates, dtype=str),
         "logit_scale": np.array(clip.logit_scale(model), dtype=np.float32),
     }
-    table_file.write_table(
-        "features/prompts.h5", "prompts", arrays, clip.describe(settings.clip.model, settings.clip.revision, checkpoint)
-    )
+    provenance = {"model": settings.clip.model, "revision": settings.clip.revision}
+    table_file.write_table("features/prompts.h5", "prompts", arrays, clip.cache_key(checkpoint), provenance)
     print(
         f"{len(names)} names of {len(classes)} classes x {len(templates)} templates; "
         f"the first name of {classes[0]} is {names[0]!r}"

@@ -43,7 +43,7 @@ def main() -> None:
     data = training.TrainingData(loader.MotionClips(motion, ids, net_settings), labels, train, val, len(classes))
     net_config = {key: value for key, value in asdict(net_settings).items() if key != "views"}
     sources = [(clip_id, motion.fingerprints[clip_id], splits[clip_id], clips[clip_id].index) for clip_id in ids]
-    key = _resume_key([versions.MOTION_NET, torch_device.type, net_config, classes, sources])
+    key = _digest([versions.MOTION_NET, net_config, classes, motion.settings, sources])
     workers = settings.compute.workers if settings.compute.engine == "processes" else 0
     net, curve, epoch = training.fit_motion(data, net_settings, torch_device, workers, RESUME, key, _write_curve)
 
@@ -51,9 +51,9 @@ def main() -> None:
     inputs = list(augmentation.view_inputs(example, net_settings))
     cost = networks.cost(net, inputs[0])
     cost["macs"] *= len(inputs)
-    provenance = {"version": versions.MOTION_NET, "net": net_config, "motion": motion.settings, "classes": classes}
+    made_with = {"version": versions.MOTION_NET, "net": net_config, "motion": motion.settings, "classes": classes}
     tensors = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
-    checkpoint.save("models/motion", tensors, provenance | {"cost": cost})
+    checkpoint.save("models/motion", tensors, made_with | {"data": key, "cost": cost})
     metrics = {"epoch": epoch, "train": len(train), "val": {"clips": len(val), **curve[epoch]}}
     files.write_json("metrics/motion.json", files.rounded(metrics))
     RESUME.unlink(missing_ok=True)
@@ -64,8 +64,8 @@ def _write_curve(curve: Curve) -> None:
     files.write_csv("plots/motion_training.csv", [{"epoch": row, **values} for row, values in enumerate(curve)])
 
 
-def _resume_key(inputs: object) -> str:
-    """Return a digest of everything that decides the training: code version, device, settings, classes and clips."""
+def _digest(inputs: object) -> str:
+    """Return a digest of everything that decides the training: code version, settings, classes and clips."""
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
