@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from mocliplite.motion_net import augmentation, networks, sampling
+from mocliplite.motion_net.arithmetic import arithmetic
 from mocliplite.motion_net.loader import ClipSample, MotionClips, load_batches
-from mocliplite.motion_net.precision import precision
 from mocliplite.params import MotionNet
 
 
@@ -22,7 +22,7 @@ def embed_motion(
     """
     net.eval()
     inputs = augmentation.view_inputs(fields, settings, view)
-    with precision(settings, fields.device):
+    with arithmetic(settings, fields.device):
         embedding = torch.stack([net.embed(x).float() for x in inputs]).mean(dim=0)
         return embedding, net.classify(embedding).float()
 

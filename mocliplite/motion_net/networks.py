@@ -73,7 +73,9 @@ class MotionHistogram(Network):
     def embed_histogram(self, histogram: Tensor) -> Tensor:
         """Return the embedding, float32 [B, width], of histograms [B, DIRECTIONS + 1, *BINS]."""
         # Resampling may leave a share slightly above 1. The constant keeps the root from enlarging rounding errors.
-        normalised = self.normalise((histogram.clamp(min=0) + 1e-4).sqrt())
+        positive = histogram.clamp(min=0) + 1e-4
+        # The square root without torch.sqrt, whose last bits differ between makers of processors.
+        normalised = self.normalise(positive * positive.rsqrt())
         # In this memory format convolutions are a quarter faster on a CPU.
         features = self.convolve(normalised.contiguous(memory_format=torch.channels_last_3d))
         pooled = torch.cat([features.mean(dim=(2, 3, 4)), features.amax(dim=(2, 3, 4))], dim=1)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from mocliplite.motion_net import augmentation, networks, sampling, training_state
+from mocliplite.motion_net.arithmetic import arithmetic
 from mocliplite.motion_net.embedding import embed_motion, embedding_batches
 from mocliplite.motion_net.loader import ClipSample, MotionClips, load_batches
 from mocliplite.motion_net.optimiser import build_optimiser, set_learning_rate
-from mocliplite.motion_net.precision import precision
 from mocliplite.motion_net.training_state import Curve, TrainingState
 from mocliplite.params import MotionNet
 from mocliplite.runtime.progress import progress
@@ -94,7 +94,7 @@ def train_step(
     set_learning_rate(optimiser, settings, fraction_done)
     inputs, labels = batch
     optimiser.zero_grad()
-    with precision(settings, inputs.device):
+    with arithmetic(settings, inputs.device):
         logits = net(inputs)
         loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
         loss.backward()
