@@ -40,7 +40,7 @@ clips. This table was computed once, on {clips} test clips; `predict` answers wi
 {table}
 ```
 
-The intervals are 95 % bootstrap intervals over groups of clips. ECE is the expected calibration error: the mean
+The intervals are 95 % intervals over groups of clips. ECE is the expected calibration error: the mean
 distance between confidence and accuracy. Expect a lower accuracy on clips from other cameras or other places.
 
 ## Contents
