@@ -48,6 +48,7 @@ class Dataset:
     split: int  # number of the official split, or of the fold used as test; from 1
     include: str  # glob relative to root; clips that do not match are ignored
     group: str | None  # regular expression; its capture group is the group of a clip, from the path relative to root
+    shared_groups: bool  # whether a group name means the same scene or person in all classes, not in its class alone
     folds: int | None  # without lists: number of folds; fold `split` is the test fold
     test: float  # without lists and folds: fraction of the clips used for test
     val: float  # fraction of the train clips used for validation

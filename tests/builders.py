@@ -57,6 +57,7 @@ def settings_of(**changes):
         split=1,
         include="**/*",
         group=None,
+        shared_groups=True,
         folds=None,
         test=0.25,
         val=0.25,
@@ -99,7 +100,7 @@ def ucf101(additions=(), **settings):
     for name, text in dict(additions).items():
         with Path("lists", name).open("a") as file:
             file.write(text)
-    return clips, settings_of(lists="lists", group=r"_(g\d)_", **settings)
+    return clips, settings_of(**{"lists": "lists", "group": r"_(g\d)_", "shared_groups": False} | settings)
 
 
 def hmdb51(changes=(), **settings):
@@ -112,7 +113,7 @@ def hmdb51(changes=(), **settings):
     put("lists", {f"{label}_test_split{n}.txt": lines for label in ("brush_hair", "climb") for n in (1, 2)})
     put("lists", dict(changes))
     clips = [clip_of(f"{label}/{name}", name) for label in ("brush_hair", "climb") for name in names]
-    return clips, settings_of(lists="lists", **settings)
+    return clips, settings_of(**{"lists": "lists", "shared_groups": False} | settings)
 
 
 def sentence_of(call, *arguments):

@@ -52,5 +52,5 @@ def ucf101_clips(tmp_path_factory):
     root = tmp_path_factory.mktemp("UCF-101")
     for name in ("trainlist01.txt", "testlist01.txt"):
         put(root, {line.split()[0]: line for line in (UCF101_LISTS / name).read_text().splitlines()})
-    settings = settings_of(root=str(root), lists=str(UCF101_LISTS), group=r"_(g\d+)_", val=0.1)
+    settings = settings_of(root=str(root), lists=str(UCF101_LISTS), group=r"_(g\d+)_", shared_groups=False, val=0.1)
     return find_clips(settings), settings

@@ -79,8 +79,12 @@ def _advice(settings: params.Dataset) -> str:
 
 
 def group_of(clip: Clip, settings: params.Dataset) -> str:
-    """Return the unique name of the group of a clip. Official lists number groups per class, so it has the class."""
-    return clip.group if settings.lists == params.NO_PATH else f"{clip.label}/{clip.group}"
+    """Return the unique name of the group of a clip.
+
+    A group belongs to one class, as UCF101 numbers its recordings, so its name includes the class, unless
+    dataset.shared_groups says that one name means the same scene or person in all classes.
+    """
+    return clip.group if settings.shared_groups else f"{clip.label}/{clip.group}"
 
 
 def official_split(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, Split]:
@@ -127,9 +131,9 @@ def split_by_group(clips: Sequence[Clip], settings: params.Dataset) -> dict[str,
     """
     if settings.folds is None:
         test = _select_fraction(clips, settings, "test")
-    elif settings.folds == len({clip.group for clip in clips}):
-        group = sorted({clip.group for clip in clips}, key=_natural_sort_key)[settings.split - 1]
-        test = {clip.id for clip in clips if clip.group == group}
+    elif settings.folds == len(groups := {group_of(clip, settings) for clip in clips}):
+        group = sorted(groups, key=_natural_sort_key)[settings.split - 1]
+        test = {clip.id for clip in clips if group_of(clip, settings) == group}
     else:
         limit = _max_folds(clips, settings)
         if settings.folds > limit:
