@@ -8,6 +8,7 @@ from builders import clip_of, hmdb51, put_params, run_python, sentence_of, setti
 from mocliplite.data.clips import write_clips
 from mocliplite.data.splits import (
     check_splits,
+    group_of,
     official_split,
     read_splits,
     split_by_group,
@@ -337,4 +338,4 @@ def test_a_group_belongs_to_its_class_unless_the_settings_say_otherwise(shared, 
     clips = [
         clip_of(f"{label}/g{number}_c{take}.avi", f"g{number}") for label in "ab" for number in "12" for take in "12"
     ]
-    assert len({splits.group_of(clip, settings_of(shared_groups=shared)) for clip in clips}) == wanted
+    assert len({group_of(clip, settings_of(shared_groups=shared)) for clip in clips}) == wanted
