@@ -27,7 +27,8 @@ def main() -> None:
         raise UserError(
             "models/motion was trained on fields with other settings than features/motion; run `dvc repro`."
         )
-    cache_key = {"motion": motion.settings, "model": checkpoint.digest("models/motion"), "views": views}
+    model = checkpoint.digest("models/motion")
+    cache_key = {"motion": motion.settings, "model": model, "data": config["data"], "views": views}
     provenance = {"net": config["net"], "cost": config["cost"]}
 
     def compute(ids: list[str]) -> dict[str, shards.Record | Failure]:

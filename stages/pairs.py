@@ -8,9 +8,9 @@ from collections import Counter
 
 import numpy as np
 
-from mocliplite import files, params
+from mocliplite import checkpoint, files, params
 from mocliplite.data.clips import class_names, read_clips
-from mocliplite.data.splits import group_of, read_splits
+from mocliplite.data.splits import digest_of_fitted, group_of, read_splits
 from mocliplite.errors import UserError, run
 from mocliplite.fusion import similarity
 from mocliplite.fusion.pairs import check
@@ -39,6 +39,16 @@ def main() -> None:
         raise UserError(
             "features/prompts.h5 is out of date: its classes are not those of features/clips.csv; run `dvc repro`."
         )
+
+    other = [name for name, value in keyframes.settings.items() if prompts.settings.get(name, value) != value]
+    if other:
+        raise UserError(
+            f"features/prompts.h5 and features/keyframes are of different CLIP checkpoints ({other[0]} differs); "
+            "run `dvc repro`."
+        )
+    usable = {clip_id: motion.fingerprints[clip_id] for clip_id in motion.ids}
+    fitted = digest_of_fitted(clips, splits, usable)
+    checkpoint.check_source(motion.path, "features/splits.csv", motion.settings["data"], fitted)
 
     failed = keyframes.failures | motion.failures
     failures.check_failed(failed, len(clips), settings.dataset.max_failed, "pairs")

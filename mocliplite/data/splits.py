@@ -3,6 +3,8 @@
 The split depends on the ids, labels and groups of the clips, never on their order.
 """
 
+import hashlib
+import json
 import re
 import warnings
 from collections import Counter
@@ -34,6 +36,17 @@ def read_splits(path: str | Path) -> dict[str, Split]:
             raise UserError(f"{path}: {problem}; run `dvc repro` to write it again.")
         splits[clip_id] = cast(Split, split)
     return splits
+
+
+def digest_of_fitted(clips: Mapping[str, Clip], splits: Mapping[str, Split], fingerprints: Mapping[str, str]) -> str:
+    """Return the SHA-256 of what a model is fitted and chosen on, 64 hexadecimal digits.
+
+    It covers id, features, split and class of each train and validation clip. clips and splits: by id; fingerprints:
+    those of the features, by id of the usable clips.
+    """
+    fitted = sorted(clip_id for clip_id in fingerprints if splits[clip_id] in ("train", "val"))
+    rows = [(clip_id, fingerprints[clip_id], splits[clip_id], clips[clip_id].label) for clip_id in fitted]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def split_clips(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, Split]:

@@ -5,6 +5,7 @@ transformers and torch are imported where a model is loaded, so that a stage wit
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,6 +32,8 @@ _WEIGHTS = (
 # Beside weights that were pickled and are safetensors now: both digests, so that they are still known for the same.
 _CONVERTED = "converted.json"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
+# MKL multiplies so many rows at once, and the rest by other code: the last bits of an image would depend on its place.
+_ROWS = 4
 
 
 @dataclass(frozen=True)
@@ -245,14 +248,16 @@ def embed_images(clip: Clip, images: Iterable[np.ndarray], batch: int) -> Iterat
 def embed_pixels(clip: Clip, pixels: Iterable[np.ndarray], batch: int) -> Iterator[np.ndarray]:
     """Yield the embedding of each preprocessed image in order: float32 [D], as projected, not of unit length.
 
-    Every forward pass has the same size, the last one padded by zeros: the last bits of a result depend on it.
+    Every forward pass has the same size, the last one padded by zeros: the last bits of a result depend on it. Several
+    images are padded to a multiple of _ROWS.
     """
     import torch
 
+    size = batch if batch == 1 else math.ceil(batch / _ROWS) * _ROWS
     held: list[np.ndarray] = []
 
     def forward() -> Iterator[np.ndarray]:
-        full = np.zeros((batch, *held[0].shape), dtype=np.float32)
+        full = np.zeros((size, *held[0].shape), dtype=np.float32)
         full[: len(held)] = held
         with torch.inference_mode():
             out = clip.model.get_image_features(pixel_values=torch.from_numpy(full).to(clip.model.device))
