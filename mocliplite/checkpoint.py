@@ -44,10 +44,10 @@ def digest(folder: str | Path) -> str:
     return hashed.hexdigest()
 
 
-def check_source(product: str | Path, source: str | Path, recorded: str | None, actual: str) -> None:
+def check_source(product: str | Path, source: str | Path, recorded: object, actual: object) -> None:
     """Raise UserError unless `product` was made from `source` as it is now.
 
-    recorded: the digest of the source that the product names; actual: the digest of the source at hand.
+    recorded: the digest, or the settings, of the source that the product names; actual: those of the source at hand.
     """
     if recorded != actual:
         raise UserError(f"{product} was not made from this {source}, but from another version; run `dvc repro`.")

@@ -28,7 +28,7 @@ def main() -> None:
             "models/motion was trained on fields with other settings than features/motion; run `dvc repro`."
         )
     model = checkpoint.digest("models/motion")
-    cache_key = {"motion": motion.settings, "model": model, "data": config["data"], "views": views}
+    cache_key = {"motion": motion.settings, "model": model, "data": config.get("data"), "views": views}
     provenance = {"net": config["net"], "cost": config["cost"]}
 
     def compute(ids: list[str]) -> dict[str, shards.Record | Failure]:

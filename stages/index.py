@@ -5,7 +5,7 @@ Reads dataset.root and, if it exists, classInd.txt in dataset.lists. Writes feat
 
 from mocliplite import params
 from mocliplite.data.clips import find_clips, write_clips
-from mocliplite.data.splits import group_of
+from mocliplite.data.groups import group_of
 from mocliplite.errors import run
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from mocliplite import checkpoint, files, params
 from mocliplite.data.clips import class_names, read_clips
-from mocliplite.data.splits import digest_of_fitted, group_of, read_splits
+from mocliplite.data.groups import group_of
+from mocliplite.data.splits import digest_of_fitted, read_splits
 from mocliplite.errors import UserError, run
 from mocliplite.fusion import similarity
 from mocliplite.fusion.pairs import check
@@ -48,7 +49,7 @@ def main() -> None:
         )
     usable = {clip_id: motion.fingerprints[clip_id] for clip_id in motion.ids}
     fitted = digest_of_fitted(clips, splits, usable)
-    checkpoint.check_source(motion.path, "features/splits.csv", motion.settings["data"], fitted)
+    checkpoint.check_source(motion.path, "features/splits.csv", motion.settings.get("data"), fitted)
 
     failed = keyframes.failures | motion.failures
     failures.check_failed(failed, len(clips), settings.dataset.max_failed, "pairs")

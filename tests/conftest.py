@@ -1,5 +1,8 @@
 """Fixtures that several test files use."""
 
+import shutil
+import sys
+
 import pytest
 from builders import UCF101_LISTS, put, settings_of
 from project import copy_project, sh
@@ -27,6 +30,24 @@ def small_models(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         return build(tmp_path_factory.mktemp("small"), patch)
+
+
+@pytest.fixture(scope="session")
+def other_models(tmp_path_factory):
+    """As small_models, of the same clips, but with another split, another CLIP and other seeds."""
+    from small_project import build
+
+    with pytest.MonkeyPatch.context() as patch:
+        return build(tmp_path_factory.mktemp("other"), patch, seed=1)
+
+
+@pytest.fixture
+def small_copy(small_models, tmp_path, monkeypatch):
+    """A copy of the folder of small_models as the working directory, for tests that change its files."""
+    shutil.copytree(small_models, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    monkeypatch.setattr(sys, "argv", ["stage"])
+    return tmp_path / "copy"
 
 
 @pytest.fixture

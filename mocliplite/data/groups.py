@@ -1,9 +1,19 @@
-"""Which part of the file names of a folder of clips tells scenes or people apart, and whether classes share them."""
+"""The groups of clips: scenes or people, of one class or shared by all classes."""
 
 from collections import Counter
 from collections.abc import Sequence
 
+from mocliplite import params
 from mocliplite.data.clips import Clip
+
+
+def group_of(clip: Clip, settings: params.Dataset) -> str:
+    """Return the unique name of the group of a clip.
+
+    A group belongs to one class, as UCF101 numbers its recordings, so its name includes the class, unless
+    dataset.shared_groups says that one name means the same scene or person in all classes.
+    """
+    return clip.group if settings.shared_groups else f"{clip.label}/{clip.group}"
 
 
 def are_shared(clips: Sequence[Clip]) -> bool:

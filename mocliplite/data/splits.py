@@ -15,6 +15,7 @@ from typing import Literal, cast, get_args
 
 from mocliplite import params
 from mocliplite.data.clips import ENDINGS, Clip, check_classes, included, normal, stem_of
+from mocliplite.data.groups import group_of
 from mocliplite.data.lists import Entry, read_entries
 from mocliplite.errors import UserError
 from mocliplite.files import read_rows, write_rows
@@ -89,15 +90,6 @@ def _advice(settings: params.Dataset) -> str:
     if settings.lists != params.NO_PATH:
         return "change dataset.split, seed or val, or the lists"
     return f"change dataset.{'split, seed' if settings.folds else 'seed, test'} or val"
-
-
-def group_of(clip: Clip, settings: params.Dataset) -> str:
-    """Return the unique name of the group of a clip.
-
-    A group belongs to one class, as UCF101 numbers its recordings, so its name includes the class, unless
-    dataset.shared_groups says that one name means the same scene or person in all classes.
-    """
-    return clip.group if settings.shared_groups else f"{clip.label}/{clip.group}"
 
 
 def official_split(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, Split]:

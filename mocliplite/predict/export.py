@@ -68,6 +68,9 @@ def export(folder: str | Path, with_clip: bool, models: str | Path = "models") -
     trained = load_models(models)
     config = trained.head_config
     prompts = table_file.read_table("features/prompts.h5", "prompts")
+    checkpoint.check_source(
+        Path(models, "head"), "features/prompts.h5", config["features"]["prompts"], prompts.settings
+    )
     settings = params.load().clip
     clip_folder = clip.locate_same(config["features"]["keyframes"], settings.model, settings.revision)
     copies_clip = with_clip or Path(settings.model).is_dir()

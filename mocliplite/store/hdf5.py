@@ -23,7 +23,7 @@ from mocliplite.errors import UserError
 from mocliplite.files import atomic_write, errors_mean_damage
 
 # Version of the file format. Readers refuse other versions.
-SCHEMA = 3
+SCHEMA = 4
 _COMPRESSION_LEVEL = 3  # as fast as LZF, at half the size
 # Bytes per chunk: small for motion, of which single frames are read; large for embeddings, which are read whole
 # (docs/stores.md).

@@ -120,15 +120,6 @@ class Store:
                     self.sizes.update(zip(ids, sizes, strict=True))
         self.ids = sorted(self.fingerprints.keys() - self.failures.keys())
 
-    @property
-    def digest(self) -> str:
-        """Digest of all bytes of the shards, from the digest at the beginning of each: 64 hexadecimal digits."""
-        digests = []
-        for shard in shard_paths(self.path, self.kind):
-            with hdf5.read_errors_mean_damage(shard):
-                digests.append(hdf5.read_digest(shard))
-        return hashlib.sha256("".join(digests).encode()).hexdigest()
-
     def read(self, ids: Sequence[str], name: str = "embedding") -> np.ndarray:
         """Return one array of the clips, rows in the order of ids: float32 [N, K, D] for embeddings.
 

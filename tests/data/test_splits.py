@@ -6,9 +6,9 @@ import pytest
 from builders import clip_of, hmdb51, put_params, run_python, sentence_of, settings_of, ucf101
 
 from mocliplite.data.clips import write_clips
+from mocliplite.data.groups import group_of
 from mocliplite.data.splits import (
     check_splits,
-    group_of,
     official_split,
     read_splits,
     split_by_group,
