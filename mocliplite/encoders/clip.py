@@ -32,8 +32,8 @@ _WEIGHTS = (
 # Beside weights that were pickled and are safetensors now: both digests, so that they are still known for the same.
 _CONVERTED = "converted.json"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
-# In MKL code that is the same for all makers of processors, the last bits of an image depend on its place in a batch that is
-# not a multiple of this.
+# The last bits of an image's embedding depend on its place in a batch that is not a multiple of this, in the MKL code
+# that is the same for all makers of processors.
 _ROWS = 4
 
 
