@@ -20,7 +20,7 @@ import av
 import numpy as np
 from av.bitstream import BitStreamFilterContext
 
-from benchmarks.scenes import restored_priority, texture
+from benchmarks.scenes import SAME_BYTES, restored_priority, texture
 from mocliplite.errors import UserError
 from mocliplite.params import Reencode
 from mocliplite.video import frames, vectors
@@ -28,13 +28,22 @@ from mocliplite.video import frames, vectors
 SIZE = 64, 96  # height, width
 REENCODE = Reencode(codec="mpeg4", gop=12, bframes=0, size=None)
 # By encoder: containers, and encoder options. One of each is chosen at random.
-_X264 = ({}, {"x264-params": "open-gop=1:scenecut=0"}, {"x264-params": "intra-refresh=1"}, {"flags": "+ildct+ilme"})
+_X264 = tuple(
+    {"x264-params": f"{chosen}{SAME_BYTES}", **flags}
+    for chosen, flags in (
+        ("", {}),
+        ("open-gop=1:scenecut=0:", {}),
+        ("intra-refresh=1:", {}),
+        ("", {"flags": "+ildct+ilme"}),
+        ("b-pyramid=normal:slices=3:", {}),
+    )
+)
 CODECS: dict[str, tuple[tuple[str, ...], tuple[dict[str, str], ...]]] = {
     "mpeg4": (
         ("avi", "mp4", "mkv", "mov"),
         ({}, {"flags": "+mv4"}, {"flags": "+ildct+ilme"}, {"flags": "+cgop", "sc_threshold": "1000000000"}),
     ),
-    "libx264": (("mp4", "mov", "mkv", "ts", "avi"), (*_X264, {"x264-params": "b-pyramid=normal:slices=3"})),
+    "libx264": (("mp4", "mov", "mkv", "ts", "avi"), _X264),
     "libx265": (
         ("mp4", "mkv", "ts"),
         ({"x265-params": "log-level=none"}, {"x265-params": "log-level=none:open-gop=0"}),

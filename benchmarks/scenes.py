@@ -14,11 +14,16 @@ from scipy.ndimage import map_coordinates
 
 SIZE = (144, 176)  # height, width
 
+# x264 chooses its code, and its bytes with it, by the processor unless told not to.
+SAME_BYTES = "cpu-independent=1"
 # A fixed number of consecutive B-frames, one reference frame in each direction, no I-frames at scene cuts.
 CODECS = {
     "mpeg4": {"b_strategy": "0", "sc_threshold": "1000000000", "qmin": "2", "qmax": "2"},
     "mpeg2video": {"b_strategy": "0", "sc_threshold": "1000000000", "qmin": "2", "qmax": "2"},
-    "libx264": {"crf": "18", "x264-params": "b-adapt=0:b-pyramid=none:ref=1:weightp=0:weightb=0:scenecut=0"},
+    "libx264": {
+        "crf": "18",
+        "x264-params": f"b-adapt=0:b-pyramid=none:ref=1:weightp=0:weightb=0:scenecut=0:{SAME_BYTES}",
+    },
     "libx265": {"x265-params": "log-level=none"},
 }
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.scenes import SCENES, Scene, encode
+from benchmarks.scenes import SAME_BYTES, SCENES, Scene, encode
 from mocliplite.motion import extraction
 from mocliplite.motion.field import BASE_CELL_SIZE, KIND_CODES, MISSING, Field
 from mocliplite.params import Motion
 
 PLAIN = Motion(cell_size=8, accumulate="none", reencode=None, interpolate=False, max_damaged=0.1)
 # Defaults of x264 in ffmpeg: three reference frames, B-frames as references, weighted prediction.
-X264_DEFAULTS = {"crf": "23", "x264-params": "scenecut=0:b-adapt=0"}
+X264_DEFAULTS = {"crf": "23", "x264-params": f"scenecut=0:b-adapt=0:{SAME_BYTES}"}
 PATTERNS = [
     *((codec, {}, gop, b) for codec in ("mpeg4", "libx264") for gop in (12, 250) for b in range(4)),
     ("libx264", X264_DEFAULTS, 250, 3),

@@ -1,5 +1,6 @@
 """Models on disk: a folder with model.safetensors and config.json, without pickle and without torch."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,23 +12,45 @@ from safetensors.numpy import load_file, save_file
 from mocliplite.errors import UserError
 from mocliplite.files import atomic_write, errors_mean_damage, write_json
 
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+
 
 def save(folder: str | Path, tensors: dict[str, np.ndarray], config: dict[str, Any]) -> None:
     """Write the two files of a model. Equal tensors and config give equal bytes."""
-    with atomic_write(Path(folder, "model.safetensors")) as partial:
+    with atomic_write(Path(folder, WEIGHTS)) as partial:
         save_file({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}, partial)
-    write_json(Path(folder, "config.json"), config)
+    write_json(Path(folder, CONFIG), config)
 
 
 def load(folder: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return (tensors, config) of a model folder. Raises UserError if it is missing or damaged."""
-    weights_path, config_path = Path(folder, "model.safetensors"), Path(folder, "config.json")
+    weights_path, config_path = Path(folder, WEIGHTS), Path(folder, CONFIG)
     if not (weights_path.is_file() and config_path.is_file()):
         raise UserError(f"{folder} contains no trained model; run `dvc repro`, or `dvc pull {folder}`.")
     with errors_mean_damage(config_path, ValueError, TypeError):
         config: dict[str, Any] = dict(json.loads(config_path.read_text(encoding="utf-8")))
     with errors_mean_damage(weights_path, SafetensorError):
         return load_file(weights_path), config
+
+
+def digest(folder: str | Path) -> str:
+    """Return the SHA-256 of a model's weights and config, 64 hexadecimal digits.
+
+    The config names the digests of what the model was fitted on, so this identifies the whole chain behind a model.
+    """
+    hashed = hashlib.sha256()
+    for name in (CONFIG, WEIGHTS):
+        hashed.update(hashlib.sha256(Path(folder, name).read_bytes()).digest())
+    return hashed.hexdigest()
+
+
+def check_source(product: str | Path, source: str | Path, recorded: object, actual: object) -> None:
+    """Raise UserError unless `product` was made from `source` as it is now.
+
+    recorded: the digest, or the settings, of the source that the product names; actual: those of the source at hand.
+    """
+    if recorded != actual:
+        raise UserError(f"{product} was not made from this {source}, but from another version; run `dvc repro`.")
 
 
 def save_state(path: Path, tensors: dict[str, np.ndarray], state: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from mocliplite.errors import UserError
 FILE = "params.yaml"
 # DVC requires every declared dependency to exist: settings that DVC watches name this file instead of staying empty.
 NO_PATH = "configs/none"
+View = Literal["plain", "flip", "shift"]
 Section = TypeVar("Section")
 
 _MAX_WORKERS = 1024
@@ -47,6 +48,7 @@ class Dataset:
     split: int  # number of the official split, or of the fold used as test; from 1
     include: str  # glob relative to root; clips that do not match are ignored
     group: str | None  # regular expression; its capture group is the group of a clip, from the path relative to root
+    shared_groups: bool  # whether a group name means the same scene or person in all classes, not in its class alone
     folds: int | None  # without lists: number of folds; fold `split` is the test fold
     test: float  # without lists and folds: fraction of the clips used for test
     val: float  # fraction of the train clips used for validation
@@ -135,6 +137,8 @@ class MotionNet:
 
     arch: Literal["motion_histogram", "efficientnet_b0"]
     pretrained: str | None  # hub id or folder of the EfficientNet-B0 weights from which efficientnet_b0 starts
+    pretrained_revision: str | None  # commit of the hub id; null for a local folder
+    pretrained_files: str  # what DVC watches of it: the folder, or NO_PATH for a hub id or null
     frames: int  # motion fields per clip outside training, one from each of as many equal segments
     segments: int  # the same in training
     crops: Literal[1, 10]  # efficientnet_b0, outside training: crops of a field over which logits are averaged
@@ -143,6 +147,7 @@ class MotionNet:
     remove_global_motion: bool  # subtract the median motion of each field
     width: int  # length of the embedding of arch motion_histogram
     dropout: float
+    precision: Literal["float32", "tf32", "bfloat16"]  # arithmetic of training and embedding, on any device
     lr: float
     weight_decay: float
     label_smoothing: float
@@ -154,7 +159,7 @@ class MotionNet:
     shift: float  # motion_histogram, in training: translate by up to this fraction of the field
     speed_jitter: float  # motion_histogram, in training: scale the motion by e**-speed_jitter to e**speed_jitter
     temporal_crop: float  # in training: skip up to this fraction of the clip at each end
-    views: tuple[Literal["plain", "flip", "shift"], ...]  # views embedded per clip; the first is plain
+    views: tuple[View, ...]  # views embedded per clip; the first is plain
     seed: int
 
     def __post_init__(self) -> None:
@@ -172,6 +177,10 @@ class MotionNet:
         require(
             0 <= self.temporal_crop < 0.5, "motion_net.temporal_crop", self.temporal_crop, "at least 0 and below 0.5"
         )
+        watched = self.pretrained is None or not Path(self.pretrained).is_dir()
+        watched = watched or Path(self.pretrained_files) == Path(str(self.pretrained))
+        wanted = f"{self.pretrained!r} as well, so that DVC watches that folder"
+        require(watched, "motion_net.pretrained_files", self.pretrained_files, wanted)
         require(0 < self.lr <= _MAX_LR, "motion_net.lr", self.lr, f"above 0 and at most {_MAX_LR:g}")
         allowed = 0 <= self.weight_decay <= _MAX_LR
         require(allowed, "motion_net.weight_decay", self.weight_decay, f"from 0 to {_MAX_LR:g}")

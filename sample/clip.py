@@ -98,18 +98,30 @@ def train(model: CLIPModel, tokenizer: CLIPTokenizer, pixels: torch.Tensor, capt
     tokens = tokenizer(noisy, padding=True, return_tensors="pt").input_ids
     ids = {caption: index for index, caption in enumerate(sorted(set(captions)))}
     caption_ids = torch.tensor([ids[caption] for caption in captions])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
     model.train()
     for _ in progress_range("clip: training", steps, "step"):
         rows = torch.randint(len(pixels), (BATCH,))
         batch = torch.where(torch.rand(BATCH, 1, 1, 1) < 0.5, pixels[rows], pixels[rows].flip(-1))
-        logits = model(input_ids=tokens[rows], pixel_values=batch).logits_per_image
+        logits = similarity(model, tokens[rows], batch)
         optimizer.zero_grad()
         torch.autograd.backward(contrastive_loss(logits, caption_ids[rows]))
         optimizer.step()
         schedule.step()
     model.eval()
+
+
+def similarity(model: CLIPModel, tokens: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+    """Return logits_per_image of a CLIP, float32 [B, B].
+
+    CLIPModel.forward uses torch.sqrt, whose last bits differ between makers of processors.
+    """
+    images = model.get_image_features(pixel_values=pixels).pooler_output
+    texts = model.get_text_features(input_ids=tokens).pooler_output
+    images, texts = (nn.functional.normalize(rows, dim=-1) for rows in (images, texts))
+    logits: torch.Tensor = images @ texts.T * model.logit_scale.exp()
+    return logits
 
 
 def contrastive_loss(logits: torch.Tensor, caption_ids: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ Reads features/motion/ and models/motion/; writes features/motion_embeddings/.
 import numpy as np
 
 from mocliplite import checkpoint, params
-from mocliplite.errors import Failure, run
+from mocliplite.errors import Failure, UserError, run
 from mocliplite.motion_net import loader, networks
 from mocliplite.motion_net.embedding import embed_clips
 from mocliplite.runtime.device import device
@@ -23,14 +23,21 @@ def main() -> None:
     motion = stores.open_store("features/motion")
     workers = settings.compute.workers if settings.compute.engine == "processes" else 0
     views = settings.motion_net.views
-    net_provenance = {key: config[key] for key in ("version", "net", "classes", "cost")}
-    provenance = {"motion": motion.settings, **net_provenance, "views": views}
+    if config["motion"] != motion.settings:
+        raise UserError(
+            "models/motion was trained on fields with other settings than features/motion; run `dvc repro`."
+        )
+    model = checkpoint.digest("models/motion")
+    cache_key = {"motion": motion.settings, "model": model, "data": config.get("data"), "views": views}
+    provenance = {"net": config["net"], "cost": config["cost"]}
 
     def compute(ids: list[str]) -> dict[str, shards.Record | Failure]:
         results: dict[str, shards.Record | Failure] = {
             clip_id: motion.failures[clip_id] for clip_id in ids if clip_id in motion.failures
         }
         usable = [clip_id for clip_id in ids if clip_id not in results]
+        if not usable:
+            return results
         clips = loader.MotionClips(motion, usable, net_settings)
         outputs = [embed_clips(net, clips, net_settings, view, workers) for view in views]
         embedding = np.stack([embeddings for embeddings, _ in outputs], axis=1)
@@ -44,7 +51,7 @@ def main() -> None:
         for number, ids in enumerate(stores.by_shard(motion.fingerprints, "motion_embeddings")):
             fingerprints = {clip_id: motion.fingerprints[clip_id] for clip_id in ids}
             shard = stores.shard_path(FOLDER, number)
-            shards.update_shard(shard, "motion_embeddings", provenance, fingerprints, compute)
+            shards.update_shard(shard, "motion_embeddings", cache_key, fingerprints, compute, provenance=provenance)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ from mocliplite.errors import run
 from mocliplite.evaluation import method_table
 from mocliplite.evaluation.metrics import softmax
 from mocliplite.fusion import methods, similarity
+from mocliplite.fusion.answers import answer
 from mocliplite.fusion.cost import cost
-from mocliplite.fusion.pairs import check_features, select_split
-from mocliplite.fusion.shares import logits_by_streams, stream_shares
+from mocliplite.fusion.pairs import check_fitted_on, select_split
+from mocliplite.fusion.shares import logits_by_streams
 from mocliplite.store import table_file
 
 
@@ -19,8 +20,9 @@ def main() -> None:
     table = table_file.read_table("features/pairs.h5", "pairs")
     probes, probes_config = checkpoint.load("models/probes")
     heads, config = checkpoint.load("models/head")
-    check_features(probes_config, table.settings, "models/probes")
-    check_features(config, table.settings, "models/head")
+    check_fitted_on(probes_config, table, "models/probes")
+    check_fitted_on(config, table, "models/head")
+    checkpoint.check_source("models/head", "models/probes", config["probes"], checkpoint.digest("models/probes"))
     data = select_split(table.arrays, "test")
     labels, classes, calibration = data["label"], data["classes"], config["calibration"]
 
@@ -35,18 +37,19 @@ def main() -> None:
     distinct_top1 = method_table.top1(logits["fusion"][:, distinct], labels[distinct]) if distinct.any() else 0.0
     metrics["near_duplicates"] = {"clips": int((~distinct).sum()), "fusion_without": distinct_top1}
     probabilities = {name: softmax(values) for name, values in logits.items()}
-    guess = probabilities["fusion"].mean(axis=0).argmax(axis=1)
-    share = stream_shares(subset_logits, guess)
-    metrics["share"] = {stream: float(values.mean()) for stream, values in share.items()}
+    answers = answer(logits, heads, data)
+    metrics["share"] = {stream: float(values.mean()) for stream, values in answers.shares.items()}
     metrics = files.rounded(metrics)
     files.write_json("metrics/eval.json", metrics)
-    files.write_json("metrics/cost.json", cost(heads, table.settings))
+    files.write_json("metrics/cost.json", cost(heads, table.settings, table.provenance))
 
-    confusion = [{"actual": classes[a], "predicted": classes[b]} for a, b in zip(labels, guess, strict=True)]
+    confusion = [
+        {"actual": classes[a], "predicted": classes[b]} for a, b in zip(labels, answers.predicted, strict=True)
+    ]
     files.write_csv("plots/confusion.csv", confusion)
     files.write_csv("plots/classes.csv", method_table.by_class(logits, labels, classes))
     files.write_csv("plots/reliability.csv", method_table.reliability_by_method(probabilities, labels))
-    files.write_csv("features/test_clips.csv", method_table.by_clip(data, guess, probabilities["fusion"], share))
+    files.write_csv("features/test_clips.csv", method_table.by_clip(data, answers.probabilities, answers.shares))
     print(method_table.table(metrics))
 
 

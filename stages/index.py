@@ -5,15 +5,17 @@ Reads dataset.root and, if it exists, classInd.txt in dataset.lists. Writes feat
 
 from mocliplite import params
 from mocliplite.data.clips import find_clips, write_clips
+from mocliplite.data.groups import group_of
 from mocliplite.errors import run
 
 
 def main() -> None:
-    clips = find_clips(params.load().dataset)
+    settings = params.load().dataset
+    clips = find_clips(settings)
     write_clips("features/clips.csv", clips)
 
     classes = len({clip.label for clip in clips})
-    groups = len({clip.group for clip in clips})
+    groups = len({group_of(clip, settings) for clip in clips})
     megabytes = sum(clip.bytes for clip in clips) / 1e6
     print(f"{len(clips)} clips, {classes} classes, {groups} groups, {megabytes:.1f} MB")
 

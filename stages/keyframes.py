@@ -29,11 +29,8 @@ def main() -> None:
     checkpoint = clip.locate(settings.clip.model, settings.clip.revision)
     clips = {item.id: item for item in read_clips("features/clips.csv")}
     sampling = {"frames": settings.clip.frames, "pick": settings.clip.pick, "batch": settings.clip.batch}
-    cache_key = {
-        **clip.describe(settings.clip.model, settings.clip.revision, checkpoint),
-        **sampling,
-        "cost": clip.cost(checkpoint),
-    }
+    cache_key = {**clip.cache_key(checkpoint), **sampling}
+    provenance = {"model": settings.clip.model, "revision": settings.clip.revision, "cost": clip.cost(checkpoint)}
     model = cache(lambda: clip.load_clip(checkpoint, settings.compute))
     decode = crash_safe.crash_safe(keyframes.read_keyframes, settings.compute)
 
@@ -80,7 +77,9 @@ def main() -> None:
         for number, ids in enumerate(stores.by_shard(clips, "keyframes")):
             fingerprints = {clip_id: shards.fingerprint(clips[clip_id].sha256, cache_key) for clip_id in ids}
             path = stores.shard_path(FOLDER, number)
-            new, new_failures = shards.update_shard(path, "keyframes", cache_key, fingerprints, compute, retry_failed)
+            new, new_failures = shards.update_shard(
+                path, "keyframes", cache_key, fingerprints, compute, retry_failed, provenance
+            )
             computed, failed = computed + new, failed + new_failures
             bar.set_postfix(computed=computed, failed=failed, refresh=False)
             bar.update(len(ids) - new)

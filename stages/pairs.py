@@ -8,13 +8,14 @@ from collections import Counter
 
 import numpy as np
 
-from mocliplite import files, params
+from mocliplite import checkpoint, files, params
 from mocliplite.data.clips import class_names, read_clips
-from mocliplite.data.splits import group_of, read_splits
+from mocliplite.data.groups import group_of
+from mocliplite.data.splits import digest_of_fitted, read_splits
 from mocliplite.errors import UserError, run
 from mocliplite.fusion import similarity
 from mocliplite.fusion.pairs import check
-from mocliplite.store import failures, stores, table_file
+from mocliplite.store import failures, shards, stores, table_file
 
 
 def main() -> None:
@@ -26,17 +27,29 @@ def main() -> None:
     prompts = table_file.read_table("features/prompts.h5", "prompts")
     classes = class_names(list(clips.values()))
 
-    # Every clip has a row or a recorded failure, unless the store is older than clips.csv.
-    for store in (keyframes, motion):
-        missing = sorted(clips.keys() - set(store.ids) - store.failures.keys())
-        if missing:
+    # Every clip has a row or a recorded failure, made from the file in clips.csv.
+    for store, cache_key in ((keyframes, keyframes.settings), (motion, motion.settings["motion"])):
+        expected = {clip.id: shards.fingerprint(clip.sha256, cache_key) for clip in clips.values()}
+        outdated = sorted(key for key in expected if store.fingerprints.get(key) != expected[key])
+        if outdated:
             raise UserError(
-                f"{store.path} is out of date: clip {missing[0]} is missing ({len(missing)} in all); run `dvc repro`."
+                f"{store.path} is out of date: clip {outdated[0]} is missing or was made from another file "
+                f"({len(outdated)} such clips in all); run `dvc repro`."
             )
     if prompts.arrays["classes"].tolist() != classes:
         raise UserError(
             "features/prompts.h5 is out of date: its classes are not those of features/clips.csv; run `dvc repro`."
         )
+
+    other = [name for name, value in keyframes.settings.items() if prompts.settings.get(name, value) != value]
+    if other:
+        raise UserError(
+            f"features/prompts.h5 and features/keyframes are of different CLIP checkpoints ({other[0]} differs); "
+            "run `dvc repro`."
+        )
+    usable = {clip_id: motion.fingerprints[clip_id] for clip_id in motion.ids}
+    fitted = digest_of_fitted(clips, splits, usable)
+    checkpoint.check_source(motion.path, "features/splits.csv", motion.settings.get("data"), fitted)
 
     failed = keyframes.failures | motion.failures
     failures.check_failed(failed, len(clips), settings.dataset.max_failed, "pairs")
@@ -55,8 +68,9 @@ def main() -> None:
     }
     check(arrays)
     nearest, arrays["similarity"] = similarity.nearest_train_clips(arrays)
-    provenance = {"keyframes": keyframes.settings, "motion_embeddings": motion.settings, "prompts": prompts.settings}
-    table_file.write_table("features/pairs.h5", "pairs", arrays, provenance)
+    made_with = {"keyframes": keyframes.settings, "motion_embeddings": motion.settings, "prompts": prompts.settings}
+    provenance = {"cost": {"clip": keyframes.provenance["cost"], "motion": motion.provenance["cost"]}}
+    table_file.write_table("features/pairs.h5", "pairs", arrays, made_with, provenance)
 
     duplicates = np.flatnonzero(arrays["similarity"] >= similarity.NEAR_DUPLICATE)
     rows = [[ids[row], splits[ids[row]], ids[nearest[row]], f"{arrays['similarity'][row]:.4f}"] for row in duplicates]

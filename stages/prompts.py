@@ -22,9 +22,8 @@ def main() -> None:
     classes = class_names(read_clips("features/clips.csv"))
     model = clip.load_clip(checkpoint, settings.compute)
 
-    names, class_of_name = flatten_names(
-        classes, {label: class_phrases.get(label, [readable_name(label)]) for label in classes}
-    )
+    phrases = {label: class_phrases.get(label, [readable_name(label)]) for label in classes}
+    names, class_of_name = flatten_names(classes, phrases)
     rows = clip.embed_classes(model, names, templates)
     mean = np.stack([rows[np.equal(class_of_name, index)].mean(axis=0) for index in range(len(classes))])
     arrays = {
@@ -34,9 +33,9 @@ def main() -> None:
         "templates": np.array(templates, dtype=str),
         "logit_scale": np.array(clip.logit_scale(model), dtype=np.float32),
     }
-    table_file.write_table(
-        "features/prompts.h5", "prompts", arrays, clip.describe(settings.clip.model, settings.clip.revision, checkpoint)
-    )
+    made_with = {**clip.cache_key(checkpoint), "templates": templates, "names": phrases}
+    provenance = {"model": settings.clip.model, "revision": settings.clip.revision}
+    table_file.write_table("features/prompts.h5", "prompts", arrays, made_with, provenance)
     print(
         f"{len(names)} names of {len(classes)} classes x {len(templates)} templates; "
         f"the first name of {classes[0]} is {names[0]!r}"

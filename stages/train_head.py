@@ -13,7 +13,7 @@ from mocliplite import checkpoint, files, params
 from mocliplite.errors import run
 from mocliplite.fusion import methods
 from mocliplite.fusion.heads import Curve, fit_head
-from mocliplite.fusion.pairs import check_features, select_split
+from mocliplite.fusion.pairs import check_fitted_on, select_split
 from mocliplite.runtime.device import device
 from mocliplite.store import table_file
 
@@ -22,7 +22,7 @@ def main() -> None:
     settings = params.load()
     pairs = table_file.read_table("features/pairs.h5", "pairs")
     probes, probes_config = checkpoint.load("models/probes")
-    check_features(probes_config, pairs.settings, "models/probes")
+    check_fitted_on(probes_config, pairs, "models/probes")
     classes = pairs.arrays["classes"].tolist()
     train, val = (select_split(pairs.arrays, split) for split in ("train", "val"))
 
@@ -37,8 +37,9 @@ def main() -> None:
     logits = methods.all_logits(tensors, probes, val)
     calibration = methods.fit_calibration(logits, val["label"])
     lengths = {stream: train[stream].shape[2] for stream in methods.STREAMS["fusion"]}
-    config = {"head": asdict(settings.head), "classes": classes, "lengths": lengths, "features": pairs.settings}
-    checkpoint.save("models/head", tensors, config | {"calibration": calibration})
+    config = {"head": asdict(settings.head), "classes": classes, "lengths": lengths, "calibration": calibration}
+    fitted_on = {"features": pairs.settings, "pairs": pairs.digest, "probes": checkpoint.digest("models/probes")}
+    checkpoint.save("models/head", tensors, config | fitted_on)
     files.write_csv("plots/head_training.csv", _joined_curves(curves))
     files.write_json(
         "metrics/head.json", files.rounded({"seeds": settings.head.seeds, "val": val_figures, **calibration})

@@ -14,7 +14,7 @@ import torch
 
 from mocliplite import checkpoint, files, params, versions
 from mocliplite.data.clips import class_names, read_clips
-from mocliplite.data.splits import read_splits
+from mocliplite.data.splits import digest_of_fitted, read_splits
 from mocliplite.errors import UserError, run
 from mocliplite.motion_net import augmentation, loader, networks, training
 from mocliplite.motion_net.training_state import Curve
@@ -42,8 +42,15 @@ def main() -> None:
     labels = torch.tensor([clips[clip_id].index for clip_id in ids])
     data = training.TrainingData(loader.MotionClips(motion, ids, net_settings), labels, train, val, len(classes))
     net_config = {key: value for key, value in asdict(net_settings).items() if key != "views"}
-    sources = [(clip_id, motion.fingerprints[clip_id], splits[clip_id], clips[clip_id].index) for clip_id in ids]
-    key = _resume_key([versions.MOTION_NET, torch_device.type, net_config, classes, sources])
+    fitted = digest_of_fitted(clips, splits, {clip_id: motion.fingerprints[clip_id] for clip_id in ids})
+    made_with = {
+        "version": versions.MOTION_NET,
+        "net": net_config,
+        "motion": motion.settings,
+        "classes": classes,
+        "data": fitted,
+    }
+    key = hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()
     workers = settings.compute.workers if settings.compute.engine == "processes" else 0
     net, curve, epoch = training.fit_motion(data, net_settings, torch_device, workers, RESUME, key, _write_curve)
 
@@ -51,9 +58,8 @@ def main() -> None:
     inputs = list(augmentation.view_inputs(example, net_settings))
     cost = networks.cost(net, inputs[0])
     cost["macs"] *= len(inputs)
-    provenance = {"version": versions.MOTION_NET, "net": net_config, "motion": motion.settings, "classes": classes}
     tensors = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
-    checkpoint.save("models/motion", tensors, provenance | {"cost": cost})
+    checkpoint.save("models/motion", tensors, made_with | {"cost": cost})
     metrics = {"epoch": epoch, "train": len(train), "val": {"clips": len(val), **curve[epoch]}}
     files.write_json("metrics/motion.json", files.rounded(metrics))
     RESUME.unlink(missing_ok=True)
@@ -62,11 +68,6 @@ def main() -> None:
 def _write_curve(curve: Curve) -> None:
     """Rewrite the curve after each epoch: a training may take hours, and `dvc plots show` works in the meantime."""
     files.write_csv("plots/motion_training.csv", [{"epoch": row, **values} for row, values in enumerate(curve)])
-
-
-def _resume_key(inputs: object) -> str:
-    """Return a digest of everything that decides the training: code version, device, settings, classes and clips."""
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -23,11 +23,10 @@ def main() -> None:
         name: {"alpha": alphas[name], "val_top1": float(within_top(logits, val["label"], 1).mean())}
         for name, logits in probe_logits(tensors, val).items()
     }
-    checkpoint.save(
-        "models/probes", tensors, {"alpha": alphas, "classes": train["classes"].tolist(), "features": pairs.settings}
-    )
+    fitted_on = {"features": pairs.settings, "pairs": pairs.digest}
+    checkpoint.save("models/probes", tensors, {"alpha": alphas, "classes": train["classes"].tolist(), **fitted_on})
     files.write_csv("plots/learning_curve.csv", learning_curve.learning_curve(train, val, alphas))
-    rows = suspicious_labels.suspicious_labels(train, val, alphas["ridge"])
+    rows = suspicious_labels.suspicious_labels(train, val, alphas)
     files.write_csv("features/suspicious_labels.csv", rows)
     files.write_json("metrics/probes.json", files.rounded({"val": val_figures}))
 

@@ -23,6 +23,8 @@ UCF101_LISTS = CHECKOUT.parent / "shared/data/ucf101_splits"
 NET = params.MotionNet(
     arch="motion_histogram",
     pretrained=None,
+    pretrained_revision=None,
+    pretrained_files="configs/none",
     frames=4,
     segments=4,
     crops=1,
@@ -31,6 +33,7 @@ NET = params.MotionNet(
     remove_global_motion=False,
     width=6,
     dropout=0.5,
+    precision="float32",
     lr=0.01,
     weight_decay=0.01,
     label_smoothing=0.1,
@@ -54,6 +57,7 @@ def settings_of(**changes):
         split=1,
         include="**/*",
         group=None,
+        shared_groups=True,
         folds=None,
         test=0.25,
         val=0.25,
@@ -96,7 +100,7 @@ def ucf101(additions=(), **settings):
     for name, text in dict(additions).items():
         with Path("lists", name).open("a") as file:
             file.write(text)
-    return clips, settings_of(lists="lists", group=r"_(g\d)_", **settings)
+    return clips, settings_of(**{"lists": "lists", "group": r"_(g\d)_", "shared_groups": False} | settings)
 
 
 def hmdb51(changes=(), **settings):
@@ -109,7 +113,7 @@ def hmdb51(changes=(), **settings):
     put("lists", {f"{label}_test_split{n}.txt": lines for label in ("brush_hair", "climb") for n in (1, 2)})
     put("lists", dict(changes))
     clips = [clip_of(f"{label}/{name}", name) for label in ("brush_hair", "climb") for name in names]
-    return clips, settings_of(lists="lists", **settings)
+    return clips, settings_of(**{"lists": "lists", "shared_groups": False} | settings)
 
 
 def sentence_of(call, *arguments):

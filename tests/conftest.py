@@ -1,5 +1,8 @@
 """Fixtures that several test files use."""
 
+import shutil
+import sys
+
 import pytest
 from builders import UCF101_LISTS, put, settings_of
 from project import copy_project, sh
@@ -29,6 +32,24 @@ def small_models(tmp_path_factory):
         return build(tmp_path_factory.mktemp("small"), patch)
 
 
+@pytest.fixture(scope="session")
+def other_models(tmp_path_factory):
+    """As small_models, of the same clips, but with another split, another CLIP and other seeds."""
+    from small_project import build
+
+    with pytest.MonkeyPatch.context() as patch:
+        return build(tmp_path_factory.mktemp("other"), patch, seed=1)
+
+
+@pytest.fixture
+def small_copy(small_models, tmp_path, monkeypatch):
+    """A copy of the folder of small_models as the working directory, for tests that change its files."""
+    shutil.copytree(small_models, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    monkeypatch.setattr(sys, "argv", ["stage"])
+    return tmp_path / "copy"
+
+
 @pytest.fixture
 def small_project(small_models, monkeypatch):
     """The folder of small_models as the working directory; tests do not change its files."""
@@ -52,5 +73,5 @@ def ucf101_clips(tmp_path_factory):
     root = tmp_path_factory.mktemp("UCF-101")
     for name in ("trainlist01.txt", "testlist01.txt"):
         put(root, {line.split()[0]: line for line in (UCF101_LISTS / name).read_text().splitlines()})
-    settings = settings_of(root=str(root), lists=str(UCF101_LISTS), group=r"_(g\d+)_", val=0.1)
+    settings = settings_of(root=str(root), lists=str(UCF101_LISTS), group=r"_(g\d+)_", shared_groups=False, val=0.1)
     return find_clips(settings), settings

@@ -71,3 +71,11 @@ def overwritten(source, path, start, stop=None):
     content[start:stop] = np.random.default_rng(0).bytes(length)
     Path(path).write_bytes(content)
     return path
+
+
+def with_noise(source, path, number):
+    """Copy a clip with noise in the middle half of one packet; all headers stay whole. Return the path of the copy."""
+    with av.open(str(source)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][number]
+    start = packet.pos + packet.size // 4
+    return overwritten(source, path, start, start + packet.size // 2)

@@ -42,8 +42,11 @@ STAGES = (
 )
 
 
-def build(folder, monkeypatch):
-    """Render the clips into folder/clips, write params.yaml, and run all stages there."""
+def build(folder, monkeypatch, seed=0):
+    """Render the clips into folder/clips, write params.yaml, and run all stages there.
+
+    seed: that of the split, of CLIP's weights and of the motion network.
+    """
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["stage"])
     for label, (right, down) in CLASSES.items():
@@ -51,16 +54,16 @@ def build(folder, monkeypatch):
         for number in range(CLIPS_PER_CLASS):
             frames = moving(right, down, frames=8 + number, size=(96, 128 + 16 * (number % 2)))
             encode(f"clips/{label}/{number}.avi", frames)
-    save_clip("clip")
-    write_params()
+    save_clip("clip", seed)
+    write_params(seed)
     for stage in STAGES:
         stage.main()
     return folder
 
 
-def save_clip(folder):
+def save_clip(folder, seed=0):
     """Save a checkpoint in CLIP's format with random weights."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     tower = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     tokenizer = build_tokenizer()
     ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
@@ -72,7 +75,7 @@ def save_clip(folder):
     tokenizer.save_pretrained(folder)
 
 
-def write_params():
+def write_params(seed=0):
     """Write params.yaml for the clips, with the smallest networks and shortest trainings."""
     given = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
     given["dataset"] |= {
@@ -82,10 +85,22 @@ def write_params():
         "folds": None,
         "test": 0.25,
         "val": 0.25,
+        "seed": seed,
     }
     given["clip"] |= {"model": "clip", "files": "clip", "names": str(CHECKOUT / given["clip"]["names"])}
     given["clip"]["prompts"] = str(CHECKOUT / given["clip"]["prompts"])
-    given["motion_net"] |= {"frames": 4, "segments": 4, "rows": 6, "cols": 8, "width": 6, "epochs": 2, "batch": 4}
+    # The whole picture moves in these clips.
+    given["motion_net"]["remove_global_motion"] = False
+    given["motion_net"] |= {
+        "frames": 4,
+        "segments": 4,
+        "rows": 6,
+        "cols": 8,
+        "width": 6,
+        "epochs": 2,
+        "batch": 4,
+        "seed": seed,
+    }
     given["head"] |= {"hidden": 8, "epochs": 2, "seeds": 2, "batch": 8}
     given["compute"] |= {"engine": "inline", "device": "cpu", "threads": 1}
     Path("params.yaml").write_text(yaml.safe_dump(given))

@@ -1,7 +1,13 @@
 """Facts that several files of the project state: version, requirements, notices."""
 
+import json
+import os
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 
+import pytest
 import yaml
 from builders import CHECKOUT, run_python
 
@@ -24,6 +30,48 @@ def test_the_package_requires_no_newer_versions_than_the_pinned_ones():
     assert len(minimum) > 5
     newer = [name for name in minimum if version_of(minimum[name]) > version_of(pinned[name])]
     assert newer == []
+
+
+def test_torch_and_numpy_run_the_code_that_every_processor_with_avx2_has():
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.is_file() or " avx2 " not in cpuinfo.read_text():
+        pytest.skip("this is not Linux on a processor with AVX2")
+    found = run_without_settings(
+        "import mocliplite, json, numpy, torch, scipy.linalg; from threadpoolctl import threadpool_info;"
+        "from numpy._core._multiarray_umath import __cpu_features__ as numpys;"
+        "blas = {(p['architecture'], p['num_threads']) for p in threadpool_info() if p['user_api'] == 'blas'};"
+        "print(json.dumps([torch.backends.cpu.get_cpu_capability(), sorted(blas), numpys['X86_V4']]))"
+    )
+    assert found == ["AVX2", [["Haswell", 1]], False]
+
+
+def test_a_setting_in_the_environment_is_kept():
+    code = "import mocliplite, json, os; print(json.dumps(os.environ['MKL_CBWR']))"
+    assert run_without_settings(code, MKL_CBWR="AUTO") == "AUTO"
+
+
+@pytest.mark.parametrize("module", ["mocliplite", "mocliplite.predict", "stages", "stages.train_motion", "sample.clip"])
+def test_the_settings_are_made_before_any_numerical_library_is_imported(module):
+    code = (
+        "import builtins, json, os, sys; real, early = builtins.__import__, []\n"
+        "def watch(name, *rest, **names):\n"
+        "    if name.partition('.')[0] in ('torch', 'numpy', 'scipy') and 'MKL_CBWR' not in os.environ:\n"
+        "        early.append(name)\n"
+        "    return real(name, *rest, **names)\n"
+        f"builtins.__import__ = watch; __import__({module!r}); print(json.dumps(early))"
+    )
+    if not mocliplite._has_avx2():
+        pytest.skip("this is not Linux on a processor with AVX2")
+    assert run_without_settings(code) == []
+
+
+def run_without_settings(code, **settings):
+    """Run Python code without the environment of this process that decides the instruction set; return its JSON."""
+    clean = {key: value for key, value in os.environ.items() if key not in mocliplite.SAME_CODE}
+    clean |= settings | {"PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def version_of(text):

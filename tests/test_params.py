@@ -50,7 +50,7 @@ def test_a_complete_file_has_the_declared_settings_in_their_order(file):
 
 
 def test_keys_lists_the_settings_of_all_sections():
-    assert len(params.keys()) == 10 + 5 + 8 + 23 + 10 + 8
+    assert len(params.keys()) == 11 + 5 + 8 + 26 + 10 + 8
 
 
 @complete
@@ -124,6 +124,24 @@ ROOT = "it must be a folder that contains one folder per class"
 )  # fmt: skip
 def test_a_wrong_setting_is_refused_with_one_sentence(old, new, wanted):
     assert error_of(old, new) == f"params.yaml: {wanted}"
+
+
+@pytest.mark.parametrize("watched", ["configs/none", "weights/other"])
+def test_a_folder_of_initial_weights_must_be_watched(watched):
+    Path("weights").mkdir()
+    text = (CHECKOUT / "params.yaml").read_text(encoding="utf-8").replace("  pretrained: null", "  pretrained: weights")
+    given = text.replace("  pretrained_files: configs/none", f"  pretrained_files: {watched}")
+    assert sentence_of(params.parse, given) == (
+        f"params.yaml: motion_net.pretrained_files is '{watched}'; it must be 'weights' as well, so that DVC watches "
+        "that folder."
+    )
+    assert params.parse(given.replace(watched, "./weights/")).motion_net.pretrained == "weights"
+
+
+def test_a_hub_id_of_initial_weights_needs_no_watched_folder():
+    text = (CHECKOUT / "params.yaml").read_text(encoding="utf-8")
+    given = text.replace("  pretrained: null", "  pretrained: google/efficientnet-b0")
+    assert params.parse(given).motion_net.pretrained_files == params.NO_PATH
 
 
 @pytest.mark.parametrize("text", ["1e-05", "1e-5", "1.0e-5", "'1e-05'", "0.00001", "1E-5"])

@@ -9,11 +9,12 @@ from builders import CHECKOUT
 from mocliplite.store import table_file
 
 CLASSES = np.array([f"{item}{motion}" for item in ("Ball", "Box", "Star") for motion in ("Falling", "Rolling")])
-PROVENANCE = {
-    "keyframes": {"weights": "0", "frames": 1, "cost": {"parameters": 10, "macs": 100}},
-    "motion_embeddings": {"net": {}, "cost": {"parameters": 20, "macs": 200}},
-    "prompts": {"weights": "0"},
+SETTINGS = {
+    "keyframes": {"weights": "0", "frames": 1},
+    "motion_embeddings": {"motion": {"cell_size": 8}, "model": "0", "data": "0", "views": ["plain", "shift"]},
+    "prompts": {"weights": "0", "templates": ["a {}"]},
 }
+PROVENANCE = {"cost": {"clip": {"parameters": 10, "macs": 100}, "motion": {"parameters": 20, "macs": 200}}}
 
 
 def pairs_of(groups=10, clips=2, noise=0.6, seed=0):
@@ -49,4 +50,4 @@ def put_pairs(arrays, **head):
     settings["head"] |= {"hidden": 16, "epochs": 20, "seeds": 2, "batch": 16, "lr": 0.01, **head}
     settings["compute"] |= {"threads": 1, "device": "cpu"}
     Path("params.yaml").write_text(yaml.safe_dump(settings))
-    table_file.write_table("features/pairs.h5", "pairs", arrays, PROVENANCE)
+    table_file.write_table("features/pairs.h5", "pairs", arrays, SETTINGS, PROVENANCE)

@@ -3,6 +3,8 @@
 The split depends on the ids, labels and groups of the clips, never on their order.
 """
 
+import hashlib
+import json
 import re
 import warnings
 from collections import Counter
@@ -13,6 +15,7 @@ from typing import Literal, cast, get_args
 
 from mocliplite import params
 from mocliplite.data.clips import ENDINGS, Clip, check_classes, included, normal, stem_of
+from mocliplite.data.groups import group_of
 from mocliplite.data.lists import Entry, read_entries
 from mocliplite.errors import UserError
 from mocliplite.files import read_rows, write_rows
@@ -34,6 +37,17 @@ def read_splits(path: str | Path) -> dict[str, Split]:
             raise UserError(f"{path}: {problem}; run `dvc repro` to write it again.")
         splits[clip_id] = cast(Split, split)
     return splits
+
+
+def digest_of_fitted(clips: Mapping[str, Clip], splits: Mapping[str, Split], fingerprints: Mapping[str, str]) -> str:
+    """Return the SHA-256 of what a model is fitted and chosen on, 64 hexadecimal digits.
+
+    It covers id, features, split and class of each train and validation clip. clips and splits: by id; fingerprints:
+    those of the features, by id of the usable clips.
+    """
+    fitted = sorted(clip_id for clip_id in fingerprints if splits[clip_id] in ("train", "val"))
+    rows = [(clip_id, fingerprints[clip_id], splits[clip_id], clips[clip_id].label) for clip_id in fitted]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def split_clips(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, Split]:
@@ -76,11 +90,6 @@ def _advice(settings: params.Dataset) -> str:
     if settings.lists != params.NO_PATH:
         return "change dataset.split, seed or val, or the lists"
     return f"change dataset.{'split, seed' if settings.folds else 'seed, test'} or val"
-
-
-def group_of(clip: Clip, settings: params.Dataset) -> str:
-    """Return the unique name of the group of a clip. Official lists number groups per class, so it has the class."""
-    return clip.group if settings.lists == params.NO_PATH else f"{clip.label}/{clip.group}"
 
 
 def official_split(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, Split]:
@@ -127,9 +136,9 @@ def split_by_group(clips: Sequence[Clip], settings: params.Dataset) -> dict[str,
     """
     if settings.folds is None:
         test = _select_fraction(clips, settings, "test")
-    elif settings.folds == len({clip.group for clip in clips}):
-        group = sorted({clip.group for clip in clips}, key=_natural_sort_key)[settings.split - 1]
-        test = {clip.id for clip in clips if clip.group == group}
+    elif settings.folds == len(groups := {group_of(clip, settings) for clip in clips}):
+        group = sorted(groups, key=_natural_sort_key)[settings.split - 1]
+        test = {clip.id for clip in clips if group_of(clip, settings) == group}
     else:
         limit = _max_folds(clips, settings)
         if settings.folds > limit:

@@ -5,6 +5,7 @@ transformers and torch are imported where a model is loaded, so that a stage wit
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +31,10 @@ _WEIGHTS = (
 )
 # Beside weights that were pickled and are safetensors now: both digests, so that they are still known for the same.
 _CONVERTED = "converted.json"
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
+# The last bits of an image's embedding depend on its place in a batch that is not a multiple of this, in the MKL code
+# that is the same for all makers of processors.
+_ROWS = 4
 
 
 @dataclass(frozen=True)
@@ -77,28 +82,34 @@ def at_hand(model: str, revision: str | None) -> bool:
     return isinstance(found, str) and not _lacking(Path(found).parent)
 
 
-def describe(model: str, revision: str | None, folder: Path) -> dict[str, Any]:
-    """What decides the embeddings, for fingerprints and provenance. Reads files only, imports nothing heavy."""
-    # The same weights say something else under another activation or number of heads.
-    config = hashlib.sha256((folder / "config.json").read_bytes()).hexdigest()
+def cache_key(folder: Path) -> dict[str, Any]:
+    """Return what decides the embeddings of a checkpoint, by content. Reads files only, imports nothing heavy.
+
+    The folder's path and the hub id are no part of it: the same checkpoint gives the same embeddings anywhere.
+    """
+    texts = [folder / name for name in _TOKENIZER if (folder / name).is_file()]
     return {
-        "model": model,
-        "revision": revision,
         "weights": _origin(folder),
-        "config": config,
+        # The same weights give other embeddings with another activation or another number of heads.
+        "config": _digest([folder / "config.json"]),
         "preprocessing": _read_json(folder / "preprocessor_config.json"),
+        "tokenizer": {path.name: _digest([path]) for path in texts},
         "version": versions.KEYFRAMES,
     }
 
 
-def locate_same(used: dict[str, Any], beside: Path | None = None) -> Path:
-    """The folder of the CLIP that `describe` told of: `beside` where it is there, else wherever `locate` finds it.
+def locate_same(key: dict[str, Any], model: str, revision: str | None, exported: Path | None = None) -> Path:
+    """Return the folder of the checkpoint with this cache_key: `exported` if it exists, else the model's.
 
-    Raises UserError where it is not here, or is another one.
+    key: may hold further entries, as the settings of a store do. Raises UserError if the checkpoint is another one.
     """
-    folder = beside if beside is not None and beside.is_dir() else locate(used["model"], used["revision"])
-    if describe(used["model"], used["revision"], folder)["weights"] != used["weights"]:
-        raise UserError(f"{folder} is not the CLIP that the features were made with; run `dvc repro`.")
+    folder = exported if exported is not None and exported.is_dir() else locate(model, revision)
+    different = [name for name, value in cache_key(folder).items() if key.get(name) != value]
+    if different:
+        raise UserError(
+            f"{folder} is not the CLIP checkpoint that the features were made with ({different[0]} differs); "
+            "run `dvc repro`, or set clip.model to that checkpoint."
+        )
     return folder
 
 
@@ -238,14 +249,16 @@ def embed_images(clip: Clip, images: Iterable[np.ndarray], batch: int) -> Iterat
 def embed_pixels(clip: Clip, pixels: Iterable[np.ndarray], batch: int) -> Iterator[np.ndarray]:
     """Yield the embedding of each preprocessed image in order: float32 [D], as projected, not of unit length.
 
-    Every forward pass has the same size, the last one padded by zeros: the last bits of a result depend on it.
+    Every forward pass has the same size, the last one padded by zeros: the last bits of a result depend on it. Several
+    images are padded to a multiple of _ROWS.
     """
     import torch
 
+    size = batch if batch == 1 else math.ceil(batch / _ROWS) * _ROWS
     held: list[np.ndarray] = []
 
     def forward() -> Iterator[np.ndarray]:
-        full = np.zeros((batch, *held[0].shape), dtype=np.float32)
+        full = np.zeros((size, *held[0].shape), dtype=np.float32)
         full[: len(held)] = held
         with torch.inference_mode():
             out = clip.model.get_image_features(pixel_values=torch.from_numpy(full).to(clip.model.device))

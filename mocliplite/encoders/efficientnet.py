@@ -38,7 +38,7 @@ def efficientnet_b0(channels: int) -> nn.Module:
     return backbone
 
 
-def load_pretrained(backbone: nn.Module, pretrained: str) -> None:
+def load_pretrained(backbone: nn.Module, pretrained: str, revision: str | None) -> None:
     """Load the weights of a hub id or a local folder; those of the stem are averaged over the colour channels.
 
     Raises UserError where they cannot be loaded or belong to another network.
@@ -46,7 +46,7 @@ def load_pretrained(backbone: nn.Module, pretrained: str) -> None:
     from transformers import EfficientNetModel
 
     try:
-        source = EfficientNetModel.from_pretrained(pretrained, use_safetensors=True)
+        source = EfficientNetModel.from_pretrained(pretrained, revision=revision, use_safetensors=True)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(

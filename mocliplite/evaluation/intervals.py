@@ -1,11 +1,22 @@
-"""Bootstrap intervals over groups of clips, and paired tests."""
+"""Confidence intervals over groups of clips, and paired tests.
+
+Clips that share a source form a group; they are not independent, so every interval allows for the correlation within
+groups. A 95 % interval holds the true values that the observed value does not reject at the 5 % level. The test is
+Wilson's score test (1927) for an accuracy and Tango's (1998) for a paired difference, with the variance multiplied by
+Kish's design effect, 1 + rho * (sum of squared group weights / sum of squared clip weights - 1), as in Saha, Miller and
+Wang (2016). The intra-class correlation rho is not known, and few errors say little about it, so the p-value is
+averaged over the posterior distribution of rho (Meng 1994): the prior density 2 * (1 - rho) times the
+Dirichlet-multinomial likelihood of the outcomes by group. With one clip per group, the intervals are Wilson's and
+Tango's. The computation is deterministic; no resampling is involved.
+"""
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 
-DRAWS = 2000  # bootstrap resamples
+NODES = 32  # values of rho; with more, an interval changes by less than 0.001
+
+Effects = tuple[np.ndarray, np.ndarray]  # design effects [NODES] and their posterior weights [NODES], sum 1
 
 
 def mean_over_seeds(correct: np.ndarray) -> np.ndarray:
@@ -13,77 +24,50 @@ def mean_over_seeds(correct: np.ndarray) -> np.ndarray:
     return correct.mean(axis=0) if correct.ndim == 2 else correct.astype(float)
 
 
-def bootstrapped(counts: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
-    """Return a statistic of sums over groups, and its 95 % bootstrap interval.
-
-    counts: [..., G, C]. The statistic gets the sums of all groups, [..., 1, C], and those of each resample,
-    [..., DRAWS, C].
-    """
-    times = _times_drawn(counts.shape[-2])
-    low, high = np.quantile(statistic(times @ counts), _levels(counts.shape[-2]))
-    mean = statistic(counts.sum(axis=-2, keepdims=True))
-    return {"mean": float(mean.mean()), "low": float(low), "high": float(high)}
-
-
-@lru_cache(maxsize=4)
-def _times_drawn(groups: int) -> np.ndarray:
-    """Number of times that each group occurs in each resample, float64 [DRAWS, G]."""
-    chances = np.full(groups, 1 / groups)
-    return np.random.default_rng(0).multinomial(groups, chances, size=DRAWS).astype(np.float64)
-
-
-def _levels(groups: int) -> tuple[float, float]:
-    """The two quantiles of the resamples that bound a 95 % interval.
-
-    With few groups, the plain 2.5 % and 97.5 % quantiles give an interval that is too narrow: the variance over
-    resamples is too small by a factor of (G - 1) / G, and Student's t distribution with G - 1 degrees of freedom has
-    longer tails than the normal distribution (Hesterberg 2015, "expanded percentile interval").
-    """
-    from scipy.special import ndtr, stdtrit  # importing scipy.special takes 0.2 s, only where intervals are computed
-
-    if groups < 2:
-        return 0.0, 1.0
-    level = float(ndtr((groups / (groups - 1)) ** 0.5 * stdtrit(groups - 1, 0.025)))
-    return level, 1 - level
-
-
-def interval(values: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval of the mean of values [N]; whole groups [N] are resampled."""
-    _, member = np.unique(groups, return_inverse=True)
-    sums = np.stack([np.bincount(member, weights=values), np.bincount(member)], axis=1)
-    drawn = _times_drawn(len(sums)) @ sums
-    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], _levels(len(sums)))
-    return float(low), float(high)
-
-
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """Return Wilson's 95 % score interval of a proportion observed in `count` independent trials.
-
-    It also holds near 0 and 1.
-    """
-    z2 = 1.959964**2
-    middle = share + z2 / (2 * count)
-    half = (z2 * share * (1 - share) / count + z2**2 / (4 * count**2)) ** 0.5
-    return float((middle - half) / (1 + z2 / count)), float((middle + half) / (1 + z2 / count))
-
-
 def summary(correct: np.ndarray, groups: np.ndarray) -> dict[str, float]:
     """Return mean and 95 % interval of correctness [N]; for [S, N] also `std`, the standard deviation over seeds.
 
-    Where fewer than 3 groups have an error, or fewer than 3 a correct answer, the bootstrap underestimates the spread;
-    at 100 % accuracy it gives no spread at all. The interval is then Wilson's, with each group as one trial.
+    Seeds that agree on a clip count as one answer; where they disagree, the interval is narrower. From a single group
+    nothing is known about other groups, so the interval is then 0 to 1.
     """
-    values = mean_over_seeds(correct)
-    low, high = interval(values, groups) if _varied(values, groups) else wilson(values.mean(), len(np.unique(groups)))
-    row = {"mean": float(values.mean()), "low": low, "high": high}
+    shares = mean_over_seeds(correct)
+    row = weighted_share(float(shares.mean()), shares, np.full(len(shares), 1 / len(shares)), groups)
     if correct.ndim == 2:
         row["std"] = float(correct.mean(axis=1).std(ddof=1)) if len(correct) > 1 else 0.0
     return row
 
 
-def _varied(values: np.ndarray, groups: np.ndarray) -> bool:
-    wrong, right = (len(np.unique(groups[chosen])) for chosen in (values < 1, values > 0))
-    return min(wrong, right) >= 3
+def weighted_share(mean: float, shares: np.ndarray, weights: np.ndarray, groups: np.ndarray) -> dict[str, float]:
+    """Return a mean between 0 and 1 with the 95 % interval of a weighted sum of shares that has this value.
+
+    shares: share of correct seeds for each clip, float64 [N]; weights: float64 [N], sum 1.
+    """
+    answers, effects = _design(np.stack([shares, 1 - shares], axis=1), weights, groups)
+    factor = float((weights**2).sum()) / answers
+    low, high = _accepted(mean, lambda truth: truth * (1 - truth) * factor, effects, lowest=0.0)
+    return {"mean": mean, "low": low, "high": high}
+
+
+def difference(first: np.ndarray, second: np.ndarray, groups: np.ndarray) -> dict[str, float]:
+    """Return the paired difference of two correctness arrays, [N] or [S, N] each: mean, 95 % interval over groups, p.
+
+    Two methods that agree on all clips may disagree on others, so the interval is never empty. From a single group it
+    is -1 to 1. p is the p-value of McNemar's test, which treats clips as independent; a clip counts as correct where
+    more than half of the seeds are correct.
+    """
+    one, other = mean_over_seeds(first), mean_over_seeds(second)
+    gains, losses = np.maximum(one - other, 0), np.maximum(other - one, 0)
+    gain, loss, mean = float(gains.mean()), float(losses.mean()), float((one - other).mean())
+    answers, effects = _design(np.stack([gains, losses, 1 - gains - losses], axis=1), np.ones(len(one)), groups)
+
+    def variance(truth: float) -> float:
+        # Tango's test uses the most likely share of losses given the true difference.
+        slope = (2 - gain + loss) * truth - gain - loss
+        root = max(slope**2 + 8 * loss * truth * (1 - truth), 0.0) ** 0.5
+        return ((root - slope) / 2 + truth * (1 - truth)) / (answers * len(one))
+
+    low, high = _accepted(mean, variance, effects, lowest=-1.0)
+    return {"mean": mean, "low": low, "high": high, "p": mcnemar(one > 0.5, other > 0.5)}
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
@@ -95,13 +79,56 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     return float(binomtest(only_first, trials).pvalue) if trials else 1.0
 
 
-def difference(first: np.ndarray, second: np.ndarray, groups: np.ndarray) -> dict[str, float]:
-    """Return the paired difference of two correctness arrays, [N] or [S, N] each: mean, 95 % interval over groups, p.
+def _design(outcomes: np.ndarray, weights: np.ndarray, groups: np.ndarray) -> tuple[float, Effects | None]:
+    """Return the number of independent answers that a clip is worth, and the design effects, None for a single group.
 
-    p is the p-value of McNemar's test; a clip counts as correct where more than half of the seeds are correct.
+    outcomes: share of seeds with each of K outcomes for each clip, float64 [N, K], rows sum to 1; weights: float64 [N].
     """
-    one, other = mean_over_seeds(first), mean_over_seeds(second)
-    values = one - other
-    low, high = interval(values, groups)
-    p = mcnemar(one > 0.5, other > 0.5)
-    return {"mean": float(values.mean()), "low": low, "high": high, "p": p}
+    clips, kinds = outcomes.shape
+    likely = (outcomes.sum(axis=0) + 2) / (clips + 2 * kinds)  # never 0 or 1, as Agresti and Coull (1998) do
+    # Seeds that disagree on a clip vary around its mean, which leaves less variance between clips.
+    within = float((1 - (outcomes**2).sum(axis=1)).sum()) / (clips + 2 * kinds)
+    answers = 1 / (1 - within / float(1 - (likely**2).sum()))
+    _, group = np.unique(groups, return_inverse=True)
+    if group.max() == 0:
+        return answers, None
+    counts = answers * np.stack([np.bincount(group, column) for column in outcomes.T], axis=1)
+    # Values of rho are evenly spaced in its square root: with many clips, the posterior is narrow near 0.
+    root = (np.arange(NODES) + 0.5) / NODES
+    log_posterior = _log_likelihood(counts, likely, root**2) + np.log((1 - root**2) * root)
+    posterior = np.exp(log_posterior - log_posterior.max())
+    kish = answers * (np.bincount(group, weights) ** 2).sum() / (weights**2).sum()
+    return answers, (1 + root**2 * (kish - 1), posterior / posterior.sum())
+
+
+def _log_likelihood(counts: np.ndarray, likely: np.ndarray, rho: np.ndarray) -> np.ndarray:
+    """Dirichlet-multinomial log likelihood [R] of counts [G, K] with outcome probabilities [K] and correlation [R]."""
+    from scipy.special import gammaln  # importing scipy.special takes 0.2 s, only where intervals are computed
+
+    total = (1 / rho - 1)[:, None]
+    alpha = total * likely
+    by_outcome = (gammaln(counts[:, None] + alpha) - gammaln(alpha)).sum(axis=(0, 2))
+    return by_outcome - (gammaln(counts.sum(axis=1) + total) - gammaln(total)).sum(axis=1)
+
+
+def _accepted(
+    mean: float, variance: Callable[[float], float], effects: Effects | None, lowest: float
+) -> tuple[float, float]:
+    """Return the interval of true values, between `lowest` and 1, that the observed mean does not reject at 5 %.
+
+    variance: the variance of the mean of independent clips, as a function of the true value.
+    """
+    from scipy.optimize import brentq  # importing scipy.optimize takes 0.3 s, only where intervals are computed
+    from scipy.special import ndtr
+
+    if effects is None:
+        return lowest, 1.0
+    deviations, posterior = np.sqrt(effects[0]), effects[1]
+
+    def excess(truth: float) -> float:
+        errors = max(variance(truth), 1e-300) ** 0.5 * deviations
+        return float(2 * ndtr(-abs(mean - truth) / errors) @ posterior) - 0.05
+
+    low = brentq(excess, lowest, mean) if mean > lowest else lowest
+    high = brentq(excess, mean, 1.0) if mean < 1 else 1.0
+    return float(low), float(high)

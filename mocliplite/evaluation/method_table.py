@@ -103,20 +103,20 @@ def reliability_by_method(probabilities: Mapping[str, np.ndarray], labels: np.nd
 
 
 def by_clip(
-    data: dict[str, np.ndarray], guess: np.ndarray, probabilities: np.ndarray, share: dict[str, np.ndarray]
+    data: Mapping[str, np.ndarray], probabilities: np.ndarray, shares: Mapping[str, np.ndarray]
 ) -> list[dict[str, object]]:
-    """Return a row per clip: its label, fusion's guess and its probability, and what each stream adds to the logit.
+    """Return a row per clip: label, predicted class with its probability, and the contribution of each stream.
 
-    guess: int64 [N]; probabilities: [S, N, C]; share: float [N] by stream.
+    data: the arrays of pairs.h5; probabilities: float [N, C] of the method that answers; shares: float [N] by stream.
     """
-    confidence = probabilities.mean(axis=0)[np.arange(len(guess)), guess]
+    predicted = probabilities.argmax(axis=1)
     return [
         {
             "id": data["ids"][row],
             "label": data["classes"][data["label"][row]],
-            "guess": data["classes"][guess[row]],
-            "probability": float(confidence[row]),
-            **{f"{stream}_share": float(values[row]) for stream, values in share.items()},
+            "guess": data["classes"][predicted[row]],
+            "probability": float(probabilities[row, predicted[row]]),
+            **{f"{stream}_share": float(values[row]) for stream, values in shares.items()},
         }
-        for row in range(len(guess))
+        for row in range(len(predicted))
     ]

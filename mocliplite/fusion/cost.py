@@ -1,21 +1,22 @@
 """Parameters and multiply-accumulates (MACs) per clip."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from mocliplite.fusion.pairs import Arrays
 
 
-def cost(tensors: Arrays, provenance: dict[str, Any]) -> dict[str, dict[str, int]]:
+def cost(tensors: Arrays, settings: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     """Return parameters and MACs per clip of CLIP, the motion network, one seed of the fusion head, and their total.
 
-    tensors: those of models/head; provenance: the settings stored in features/pairs.h5.
+    tensors: those of models/head; settings and provenance: those of features/pairs.h5.
     """
-    clip, frames = provenance["keyframes"]["cost"], provenance["keyframes"]["frames"]
+    clip, frames = provenance["cost"]["clip"], settings["keyframes"]["frames"]
     layers = [tensors[f"fusion.{name}"][0] for name in ("weight1", "bias1", "weight2", "bias2")]
     head = {"parameters": sum(layer.size for layer in layers), "macs": layers[0].size + layers[2].size}
     parts = {
         "clip": {"parameters": clip["parameters"], "macs": clip["macs"] * frames},
-        "motion": provenance["motion_embeddings"]["cost"],
+        "motion": provenance["cost"]["motion"],
         "head": head,
     }
     total = {key: sum(part[key] for part in parts.values()) for key in ("parameters", "macs")}

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from mocliplite import checkpoint
 from mocliplite.errors import UserError
+from mocliplite.store.table_file import Table
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -75,17 +77,18 @@ def features(data: Arrays, streams: tuple[str, ...]) -> np.ndarray:
     return np.concatenate([data[stream][:, 0] for stream in streams], axis=1)
 
 
-def check_features(config: Mapping[str, Any], settings: Mapping[str, Any], folder: str) -> None:
-    """Raise UserError unless the model in `folder` was fitted on features with these settings.
+def check_fitted_on(config: Mapping[str, Any], table: Table, folder: str) -> None:
+    """Raise UserError unless the model in `folder` was fitted on this features/pairs.h5.
 
-    config: the model's config.json; settings: those of features/pairs.h5. The error names the setting that differs.
+    config: the model's config.json. The error names the setting that differs, if one does.
     """
     fitted = config["features"]
-    for part in sorted(settings.keys() | fitted.keys()):
-        theirs, ours = fitted.get(part, {}), settings.get(part, {})
+    for part in sorted(table.settings.keys() | fitted.keys()):
+        theirs, ours = fitted.get(part, {}), table.settings.get(part, {})
         for key in sorted(theirs.keys() | ours.keys()):
             if theirs.get(key) != ours.get(key):
                 raise UserError(
                     f"{folder} was not fitted on the features in features/pairs.h5 ({part}: {key} differs); "
                     "run `dvc repro`."
                 )
+    checkpoint.check_source(folder, "features/pairs.h5", config.get("pairs"), table.digest)

@@ -1,6 +1,7 @@
 """Search the feature stores for clips: by text, through CLIP's text tower, or by similarity to a clip."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -23,10 +24,15 @@ def by_text(text: str, keyframes: Store, top: int, compute: params.Compute) -> l
 
     Raises UserError where the CLIP that the keyframe store was computed with is not available.
     """
-    model = clip.load_clip(clip.locate_same(keyframes.settings), compute)
+    model = clip.load_clip(_checkpoint(keyframes), compute)
     query = clip.unit(clip.embed_texts(model, [text]))[0]
     frames = clip.unit(keyframes.read(keyframes.ids))
     return _best(keyframes.ids, (frames @ query).max(axis=1), top)
+
+
+def _checkpoint(keyframes: Store) -> Path:
+    model, revision = keyframes.provenance["model"], keyframes.provenance["revision"]
+    return clip.locate_same(keyframes.settings, model, revision)
 
 
 def by_similarity(clip_id: str, keyframes: Store, motion: Store, top: int) -> list[Hit]:

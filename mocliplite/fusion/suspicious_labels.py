@@ -1,5 +1,7 @@
 """Labels that disagree with probes fitted on the clips of other groups."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from mocliplite.evaluation.calibration import fit_temperature, log_losses
@@ -9,18 +11,19 @@ from mocliplite.fusion.pairs import Arrays, features
 from mocliplite.fusion.probes import PROBES
 
 
-def suspicious_labels(train: Arrays, val: Arrays, alpha: float) -> list[dict[str, object]]:
+def suspicious_labels(train: Arrays, val: Arrays, alphas: Mapping[str, float]) -> list[dict[str, object]]:
     """Return a row per train and validation clip, the least probable label first.
 
     `loss` is the negative log probability of the label by a ridge on both streams, fitted on the clips of all other
     groups; `keyframe_loss` is the same for a ridge on the keyframe alone. The motion network was trained on the labels
-    of the train clips, wrong ones included, so for these clips `keyframe_loss` is more reliable.
+    of the train clips, wrong ones included, so for these clips `keyframe_loss` is more reliable. alphas: penalty of
+    each probe by name.
     """
     data = {name: np.concatenate([train[name], val[name]]) for name in ("ids", "label", "group", "split")}
     probabilities, loss = {}, {}
     for name in ("ridge", "keyframe_probe"):
         x = np.concatenate([features(part, PROBES[name]) for part in (train, val)])
-        scores = ridge.left_out_scores(x, data["label"], data["group"], len(train["classes"]), alpha)
+        scores = ridge.left_out_scores(x, data["label"], data["group"], len(train["classes"]), alphas[name])
         calibrated = scores / fit_temperature(scores, data["label"])
         probabilities[name], loss[name] = softmax(calibrated), log_losses(calibrated, data["label"])
     guess = probabilities["ridge"].argmax(axis=1)

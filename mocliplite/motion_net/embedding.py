@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mocliplite.motion_net import augmentation, networks, sampling
+from mocliplite.motion_net.arithmetic import arithmetic
 from mocliplite.motion_net.loader import ClipSample, MotionClips, load_batches
 from mocliplite.params import MotionNet
 
@@ -21,8 +22,9 @@ def embed_motion(
     """
     net.eval()
     inputs = augmentation.view_inputs(fields, settings, view)
-    embedding = torch.stack([net.embed(x) for x in inputs]).mean(dim=0)
-    return embedding, net.classify(embedding)
+    with arithmetic(settings, fields.device):
+        embedding = torch.stack([net.embed(x).float() for x in inputs]).mean(dim=0)
+        return embedding, net.classify(embedding).float()
 
 
 def embed_clips(

@@ -1,6 +1,7 @@
 """The motion networks: from motion fields to an embedding and class logits."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mocliplite.encoders import efficientnet
-from mocliplite.params import MotionNet
+from mocliplite.params import MotionNet, View
 
 # Of MotionHistogram: directions of the histogram, its bins in time, rows and columns, and the channels of the two
 # convolutions.
@@ -72,7 +73,9 @@ class MotionHistogram(Network):
     def embed_histogram(self, histogram: Tensor) -> Tensor:
         """Return the embedding, float32 [B, width], of histograms [B, DIRECTIONS + 1, *BINS]."""
         # Resampling may leave a share slightly above 1. The constant keeps the root from enlarging rounding errors.
-        normalised = self.normalise((histogram.clamp(min=0) + 1e-4).sqrt())
+        positive = histogram.clamp(min=0) + 1e-4
+        # The square root without torch.sqrt, whose last bits differ between makers of processors.
+        normalised = self.normalise(positive * positive.rsqrt())
         # In this memory format convolutions are a quarter faster on a CPU.
         features = self.convolve(normalised.contiguous(memory_format=torch.channels_last_3d))
         pooled = torch.cat([features.mean(dim=(2, 3, 4)), features.amax(dim=(2, 3, 4))], dim=1)
@@ -115,12 +118,12 @@ class EfficientNetB0(Network):
         pooled = torch.cat([self.backbone(part).pooler_output for part in parts])
         return pooled.unflatten(0, fields.shape[:2]).mean(dim=1)
 
-    def load_pretrained(self, pretrained: str) -> None:
+    def load_pretrained(self, pretrained: str, revision: str | None) -> None:
         """Load the backbone's weights from a hub id or a local folder; the stem's are averaged over the colours.
 
         Raises UserError where they cannot be loaded or belong to another network.
         """
-        efficientnet.load_pretrained(self.backbone, pretrained)
+        efficientnet.load_pretrained(self.backbone, pretrained, revision)
 
 
 NETWORKS = {"motion_histogram": MotionHistogram, "efficientnet_b0": EfficientNetB0}
@@ -132,9 +135,9 @@ def build_network(settings: MotionNet, classes: int) -> Network:
     return network
 
 
-def settings_from_config(config: dict[str, Any]) -> MotionNet:
-    """Return the settings in a checkpoint's config; `views`, which no network depends on, is ("plain",)."""
-    return MotionNet(**config["net"], views=("plain",))
+def settings_from_config(config: dict[str, Any], views: Sequence[View] = ("plain",)) -> MotionNet:
+    """Return the settings in a checkpoint's config, with these views, which no network depends on."""
+    return MotionNet(**config["net"], views=tuple(views))
 
 
 def load_network(tensors: dict[str, np.ndarray], config: dict[str, Any]) -> Network:

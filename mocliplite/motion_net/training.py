@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mocliplite.motion_net import augmentation, networks, sampling, training_state
+from mocliplite.motion_net.arithmetic import arithmetic
 from mocliplite.motion_net.embedding import embed_motion, embedding_batches
 from mocliplite.motion_net.loader import ClipSample, MotionClips, load_batches
 from mocliplite.motion_net.optimiser import build_optimiser, set_learning_rate
@@ -92,11 +93,11 @@ def train_step(
     """Do one step on a batch (inputs, labels), at fraction_done, from 0 to 1, of the training; return the loss."""
     set_learning_rate(optimiser, settings, fraction_done)
     inputs, labels = batch
-    with torch.autocast("cuda", torch.bfloat16, enabled=inputs.is_cuda):
-        logits = net(inputs)
-    loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
     optimiser.zero_grad()
-    loss.backward()
+    with arithmetic(settings, inputs.device):
+        logits = net(inputs)
+        loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
+        loss.backward()
     optimiser.step()
     return loss.item()
 
@@ -128,7 +129,7 @@ def _initial_state(data: TrainingData, settings: MotionNet, device: torch.device
     torch.manual_seed(settings.seed)
     net = networks.build_network(settings, data.classes)
     if settings.pretrained is not None and isinstance(net, networks.EfficientNetB0):
-        net.load_pretrained(settings.pretrained)
+        net.load_pretrained(settings.pretrained, settings.pretrained_revision)
     net = net.to(device)
     return TrainingState(net, build_optimiser(net, settings), training_state.copy_state_dict(net))
 

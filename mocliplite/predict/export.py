@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from mocliplite import checkpoint
+from mocliplite import checkpoint, params
 from mocliplite.encoders import clip
 from mocliplite.errors import UserError
 from mocliplite.evaluation.method_table import table
-from mocliplite.files import read_json, write_text
+from mocliplite.files import read_json, write_json, write_text
+from mocliplite.predict.models import load_models
+from mocliplite.predict.recognizer import CLIP_FILE
 from mocliplite.store import table_file
 
 LISTED = 8  # classes named in the card
@@ -38,7 +40,7 @@ clips. This table was computed once, on {clips} test clips; `predict` answers wi
 {table}
 ```
 
-The intervals are 95 % bootstrap intervals over groups of clips. ECE is the expected calibration error: the mean
+The intervals are 95 % intervals over groups of clips. ECE is the expected calibration error: the mean
 distance between confidence and accuracy. Expect a lower accuracy on clips from other cameras or other places.
 
 ## Contents
@@ -63,29 +65,33 @@ def export(folder: str | Path, with_clip: bool, models: str | Path = "models") -
     out = Path(folder)
     if out.exists() and any(out.iterdir()):
         raise UserError(f"{out} is not empty; give a new folder.")
-    head, config = checkpoint.load(Path(models, "head"))
-    probes, probes_config = checkpoint.load(Path(models, "probes"))
-    net, net_config = checkpoint.load(Path(models, "motion"))
+    trained = load_models(models)
+    config = trained.head_config
     prompts = table_file.read_table("features/prompts.h5", "prompts")
-    clip_settings = config["features"]["keyframes"]
-    clip_folder = clip.locate_same(clip_settings)
-    copies_clip = with_clip or Path(clip_settings["model"]).is_dir()
-    card = _card(config, net_config, len(prompts.arrays["templates"]), copies_clip)
-    checkpoint.save(out / "head", head, config)
-    checkpoint.save(out / "probes", probes, probes_config)
-    checkpoint.save(out / "motion", net, net_config)
+    checkpoint.check_source(
+        Path(models, "head"), "features/prompts.h5", config["features"]["prompts"], prompts.settings
+    )
+    settings = params.load().clip
+    clip_folder = clip.locate_same(config["features"]["keyframes"], settings.model, settings.revision)
+    copies_clip = with_clip or Path(settings.model).is_dir()
+    card = _card(config, trained.motion_config, len(prompts.arrays["templates"]), settings, copies_clip)
+    checkpoint.save(out / "head", trained.head, config)
+    checkpoint.save(out / "probes", trained.probes, trained.probes_config)
+    checkpoint.save(out / "motion", trained.motion, trained.motion_config)
     arrays = {name: prompts.arrays[name] for name in ("embedding", "logit_scale")}
     texts = {name: prompts.arrays[name].tolist() for name in ("classes", "templates")}
     checkpoint.save(out / "prompts", arrays, texts)
     if copies_clip:
         clip.copy_checkpoint(clip_folder, out / "clip")
+    else:
+        write_json(out / CLIP_FILE, {"model": settings.model, "revision": settings.revision})
     write_text(out / "README.md", card)
 
 
-def _card(config: dict[str, Any], net: dict[str, Any], templates: int, copies_clip: bool) -> str:
+def _card(config: dict[str, Any], net: dict[str, Any], templates: int, settings: params.Clip, copies_clip: bool) -> str:
     metrics, data = (read_json(f"metrics/{name}.json") for name in ("eval", "data"))
-    clip_settings, classes = config["features"]["keyframes"], config["classes"]
-    revision = f", revision {clip_settings['revision']}" if clip_settings["revision"] else ""
+    classes = config["classes"]
+    revision = f", revision {settings.revision}" if settings.revision else ""
     return CARD.format(
         count=len(classes),
         classes=_listed(classes),
@@ -96,7 +102,7 @@ def _card(config: dict[str, Any], net: dict[str, Any], templates: int, copies_cl
         arch=net["net"]["arch"],
         seeds=config["head"]["seeds"],
         templates=templates,
-        clip="`clip/`" if copies_clip else f"{clip_settings['model']}{revision}, downloaded once from the hub",
+        clip="`clip/`" if copies_clip else f"{settings.model}{revision}, downloaded once from the hub",
     )
 
 

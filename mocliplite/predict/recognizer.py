@@ -10,24 +10,26 @@ from typing import Any
 import numpy as np
 import torch
 
-from mocliplite import checkpoint, params
+from mocliplite import params
 from mocliplite.encoders.clip import Clip, embed_images, load_clip, locate_same
 from mocliplite.errors import Failure, UserError
-from mocliplite.evaluation.metrics import softmax
+from mocliplite.files import read_json
 from mocliplite.fusion import methods
-from mocliplite.fusion.shares import logits_by_streams, stream_shares
+from mocliplite.fusion.answers import answer
 from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
 from mocliplite.motion_net import networks, sampling
 from mocliplite.motion_net.embedding import embed_motion
 from mocliplite.predict import decoding
 from mocliplite.predict.decoding import DecodedClip
+from mocliplite.predict.models import load_models
 from mocliplite.runtime import crash_safe, engines
 from mocliplite.runtime.device import device
 from mocliplite.video.streams import Limits
 
 COMPUTE = params.DEFAULT_COMPUTE
 BATCH = 16  # clips per forward pass
+CLIP_FILE = "clip.json"  # of an exported folder without a copy of CLIP: hub id and revision
 
 
 @dataclass(frozen=True)
@@ -60,18 +62,24 @@ class Recognizer:
 
         Raises UserError where a model is missing or damaged, or was not fitted on the outputs of the others.
         """
-        heads, config = checkpoint.load(Path(folder, "head"))
-        probes, probes_config = checkpoint.load(Path(folder, "probes"))
-        tensors, motion_config = checkpoint.load(Path(folder, "motion"))
+        models = load_models(folder)
+        config = models.head_config
         provenance = config["features"]
-        if any(provenance["motion_embeddings"][key] != motion_config[key] for key in ("net", "motion", "classes")):
-            raise UserError(f"{folder}/head was fitted on another network than {folder}/motion; run `dvc repro`.")
-        if probes_config["features"] != provenance:
-            raise UserError(f"{folder}/head was fitted on other features than {folder}/probes; run `dvc repro`.")
-        clip = load_clip(locate_same(provenance["keyframes"], Path(folder, "clip")), compute)
-        net = networks.load_network(tensors, motion_config).to(device(compute, "--device"))
-        settings = networks.settings_from_config(motion_config)
-        return cls(clip, net, settings, heads, probes, config["classes"], config["calibration"], provenance, compute)
+        model, revision = _clip_of(Path(folder))
+        clip = load_clip(locate_same(provenance["keyframes"], model, revision, Path(folder, "clip")), compute)
+        net = networks.load_network(models.motion, models.motion_config).to(device(compute, "--device"))
+        settings = networks.settings_from_config(models.motion_config, provenance["motion_embeddings"]["views"])
+        return cls(
+            clip,
+            net,
+            settings,
+            models.head,
+            models.probes,
+            config["classes"],
+            config["calibration"],
+            provenance,
+            compute,
+        )
 
     def __call__(self, path: str | Path) -> list[tuple[str, float]]:
         """Return (class, probability) of every class, the most probable first.
@@ -144,15 +152,25 @@ class Recognizer:
     def _classify(self, clips: list[tuple[str, DecodedClip]]) -> list[Prediction]:
         features, milliseconds = self.features([clip for _, clip in clips])
         start = time.perf_counter()
-        logits = methods.trained_logits(self.heads, self.probes, features)
-        probabilities = softmax(methods.calibrate(logits, self.calibration)["blend"]).mean(axis=0)
-        shares = stream_shares(logits_by_streams(self.heads, features), probabilities.argmax(axis=1))
+        logits = methods.calibrate(methods.trained_logits(self.heads, self.probes, features), self.calibration)
+        answers = answer(logits, self.heads, features)
         milliseconds["head"] = 1000 * (time.perf_counter() - start)
         per_clip = {phase: total / len(clips) for phase, total in milliseconds.items()}
         predictions = []
         for row, (path, clip) in enumerate(clips):
-            order = np.argsort(-probabilities[row], kind="stable")
-            classes = [(self.classes[index], float(probabilities[row, index])) for index in order]
-            clip_shares = {stream: float(values[row]) for stream, values in shares.items()}
+            order = np.argsort(-answers.probabilities[row], kind="stable")
+            classes = [(self.classes[index], float(answers.probabilities[row, index])) for index in order]
+            clip_shares = {stream: float(values[row]) for stream, values in answers.shares.items()}
             predictions.append(Prediction(path, classes, clip_shares, clip.milliseconds | per_clip))
         return predictions
+
+
+def _clip_of(folder: Path) -> tuple[str, str | None]:
+    """Return hub id or folder, and revision, of the CLIP: of an exported folder as recorded, else of the settings."""
+    if Path(folder, CLIP_FILE).is_file():
+        recorded = read_json(Path(folder, CLIP_FILE))
+        return recorded["model"], recorded["revision"]
+    if Path(folder, "clip").is_dir():
+        return str(Path(folder, "clip")), None
+    settings = params.load().clip
+    return settings.model, settings.revision

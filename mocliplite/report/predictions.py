@@ -1,4 +1,4 @@
-"""The predictions of the fusion head on the test clips, and the figures that the report derives from them."""
+"""The answers to the test clips, and the figures that the report derives from them."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ from mocliplite.data.clips import Clip
 from mocliplite.evaluation.metrics import softmax
 from mocliplite.files import read_csv
 from mocliplite.fusion import methods
-from mocliplite.fusion.pairs import check_features, select_split
-from mocliplite.fusion.shares import logits_by_streams, stream_shares
+from mocliplite.fusion.answers import Answers, answer
+from mocliplite.fusion.pairs import check_fitted_on, select_split
 from mocliplite.store import stores, table_file
 
 NEIGHBOURS = 5  # of the classifier that gets the frame size alone
@@ -25,15 +25,14 @@ class Predictions:
 
     ids: list[str]
     labels: np.ndarray  # int64 [N]
-    fusion: np.ndarray  # probabilities of the fusion head [N, C], mean over seeds
-    keyframe: np.ndarray  # the same of the keyframe head
-    shares: dict[str, np.ndarray]  # what each stream adds to the logit of the predicted class, [N]
+    answers: Answers  # as `predict` gives them
+    keyframe: np.ndarray  # probabilities of the keyframe head [N, C], mean over seeds
     classes: list[str]
 
     @property
     def predicted(self) -> np.ndarray:
-        """Class index that the fusion head predicts: int64 [N]."""
-        return self.fusion.argmax(axis=1)
+        """Index of the predicted class: int64 [N]."""
+        return self.answers.predicted
 
 
 def predict_test_clips() -> Predictions:
@@ -44,12 +43,13 @@ def predict_test_clips() -> Predictions:
     table = table_file.read_table("features/pairs.h5", "pairs")
     probes, _ = checkpoint.load("models/probes")
     tensors, config = checkpoint.load("models/head")
-    check_features(config, table.settings, "models/head")
+    check_fitted_on(config, table, "models/head")
+    checkpoint.check_source("models/head", "models/probes", config["probes"], checkpoint.digest("models/probes"))
     data = select_split(table.arrays, "test")
     logits = methods.calibrate(methods.all_logits(tensors, probes, data), config["calibration"])
-    fusion, keyframe = (softmax(logits[name]).mean(axis=0) for name in ("fusion", "keyframe"))
-    shares = stream_shares(logits_by_streams(tensors, data), fusion.argmax(axis=1))
-    return Predictions(data["ids"].tolist(), data["label"], fusion, keyframe, shares, data["classes"].tolist())
+    keyframe = softmax(logits["keyframe"]).mean(axis=0)
+    answers = answer(logits, tensors, data)
+    return Predictions(data["ids"].tolist(), data["label"], answers, keyframe, data["classes"].tolist())
 
 
 def confusion_matrix(predictions: Predictions) -> np.ndarray:

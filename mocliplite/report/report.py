@@ -81,7 +81,7 @@ def gallery(
     The parts are clips that fusion alone classifies correctly, and clips that it classifies wrongly; those with the
     highest confidence come first.
     """
-    order = np.argsort(-predictions.fusion.max(axis=1), kind="stable")
+    order = np.argsort(-predictions.answers.probabilities.max(axis=1), kind="stable")
     correct = predictions.predicted == predictions.labels
     keyframe_correct = predictions.keyframe.argmax(axis=1) == predictions.labels
     selected = {
@@ -105,13 +105,13 @@ def gallery(
 
 
 def _gallery_item(predictions: Predictions, row: int, clip: Clip, image: str | None) -> dict[str, Any]:
-    top = np.argsort(-predictions.fusion[row], kind="stable")[:3]
+    top = np.argsort(-predictions.answers.probabilities[row], kind="stable")[:3]
     return {
         "id": clip.id,
         "label": clip.label,
         "image": image,
-        "top": [(predictions.classes[index], float(predictions.fusion[row, index])) for index in top],
-        "shares": {stream: float(values[row]) for stream, values in predictions.shares.items()},
+        "top": [(predictions.classes[index], float(predictions.answers.probabilities[row, index])) for index in top],
+        "shares": {stream: float(values[row]) for stream, values in predictions.answers.shares.items()},
     }
 
 
@@ -140,7 +140,7 @@ def _learning_curve() -> str:
 
 
 def _reliability_chart(predictions: Predictions) -> str:
-    rows = reliability(predictions.fusion, predictions.labels)
+    rows = reliability(predictions.answers.probabilities, predictions.labels)
     confidence, accuracy = ([row[key] for row in rows] for key in ("confidence", "accuracy"))
     return charts.reliability(confidence, accuracy, [int(row["answers"]) for row in rows])
 

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from mocliplite.errors import UserError
 from mocliplite.files import atomic_write, errors_mean_damage
 
 # Version of the file format. Readers refuse other versions.
-SCHEMA = 3
+SCHEMA = 4
 _COMPRESSION_LEVEL = 3  # as fast as LZF, at half the size
 # Bytes per chunk: small for motion, of which single frames are read; large for embeddings, which are read whole
 # (docs/stores.md).
@@ -32,6 +33,7 @@ _MAX_RATIO = 1032
 _USERBLOCK = 512  # bytes
 Arrays = dict[str, np.ndarray]
 Settings = Mapping[str, Any]
+NO_PROVENANCE: Settings = {}
 Group: TypeAlias = h5py.Group
 
 
@@ -40,20 +42,24 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
-def file_attributes(kind: str, settings: Settings) -> dict[str, Any]:
-    """Return the attributes of a file."""
-    return {"schema": SCHEMA, "kind": kind, "settings": canonical_json(settings)}
+def file_attributes(kind: str, settings: Settings, provenance: Settings) -> dict[str, Any]:
+    """Return the attributes of a file.
+
+    settings decide the values; provenance (names, paths, costs) describes them and decides nothing.
+    """
+    texts = {"settings": canonical_json(settings), "provenance": canonical_json(provenance)}
+    return {"schema": SCHEMA, "kind": kind, **texts}
 
 
 @contextmanager
-def create_file(path: Path, kind: str, settings: Settings) -> Iterator[Group]:
+def create_file(path: Path, kind: str, settings: Settings, provenance: Settings) -> Iterator[Group]:
     """Yield a file in memory; at the end, write it to path. Raises UserError if path cannot be written.
 
     The format version is pinned, because the bytes must not depend on the version of the library.
     """
     image = io.BytesIO()
     with h5py.File(image, "w", libver=("v110", "v110"), userblock_size=_USERBLOCK) as file:
-        file.attrs.update(file_attributes(kind, settings))
+        file.attrs.update(file_attributes(kind, settings, provenance))
         yield file
     content = image.getvalue()[_USERBLOCK:]
     with atomic_write(path) as partial, partial.open("wb") as out:
@@ -65,6 +71,19 @@ def digest_matches(path: Path) -> bool:
     """Return whether a file is byte for byte what was written, including bytes that carry no value."""
     whole = path.read_bytes()
     return whole[:_USERBLOCK] == _digest_block(whole[_USERBLOCK:])
+
+
+def read_digest(path: Path) -> str:
+    """Return the digest of all content of a file, as recorded in its user block: 64 hexadecimal digits.
+
+    Raises ValueError for a file that does not begin with one.
+    """
+    with path.open("rb") as file:
+        block = file.read(_USERBLOCK).decode("ascii", errors="replace")
+    found = re.fullmatch(r"sha256 of all bytes from \d+ on: ([0-9a-f]{64})\n\0*", block)
+    if found is None:
+        raise ValueError("no digest at its beginning")
+    return found[1]
 
 
 def _digest_block(content: bytes) -> bytes:
@@ -101,11 +120,20 @@ def open_file(path: Path, kind: str | None = None) -> Iterator[Group]:
 
 
 def read_settings(file: Group) -> dict[str, Any]:
-    """Return the settings with which a file was written. Raises ValueError if they are not a JSON object."""
-    settings = json.loads(str(file.attrs["settings"]))
-    if not isinstance(settings, dict):
-        raise ValueError("its settings are not a JSON object")
-    return settings
+    """Return the settings that decided a file's values. Raises ValueError if they are not a JSON object."""
+    return _read_json_attribute(file, "settings")
+
+
+def read_provenance(file: Group) -> dict[str, Any]:
+    """Return what else is recorded of a file's origin. Raises ValueError if it is not a JSON object."""
+    return _read_json_attribute(file, "provenance")
+
+
+def _read_json_attribute(file: Group, name: str) -> dict[str, Any]:
+    value = json.loads(str(file.attrs[name]))
+    if not isinstance(value, dict):
+        raise ValueError(f"its {name} is not a JSON object")
+    return value
 
 
 def write_arrays(group: Group, arrays: Arrays) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from mocliplite.errors import Failure, UserError
 from mocliplite.store import hdf5, schema
-from mocliplite.store.hdf5 import Arrays, Settings
+from mocliplite.store.hdf5 import NO_PROVENANCE, Arrays, Settings
 
 ComputeRecords = Callable[[list[str]], "dict[str, Record | Failure]"]  # results by id
 FrameSelector = Callable[[np.ndarray], Sequence[int] | np.ndarray]  # frame types uint8 [T] -> K frame indices
@@ -35,6 +35,7 @@ class Shard:
     records: dict[str, Record] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 def fingerprint(content: str, settings: Settings) -> str:
@@ -49,12 +50,13 @@ def update_shard(
     fingerprints: Mapping[str, str],
     compute_records: ComputeRecords,
     retry_failed: bool = False,
+    provenance: Settings = NO_PROVENANCE,
 ) -> tuple[int, int]:
     """Update one shard to the clips in fingerprints (by id). Returns the numbers of computed and of failed clips.
 
     compute_records is called with the sorted ids of clips that are new, that have another fingerprint, or that failed
     because of the machine; with retry_failed, of all clips that failed. Clips that are not in fingerprints are removed.
-    A shard that is up to date is not written.
+    A shard that is up to date is not written. Another provenance rewrites the shard and computes nothing.
     """
     old = _read_reusable(path, kind, settings) if path.exists() else None
     current = old or Shard()
@@ -66,8 +68,9 @@ def update_shard(
     results |= compute_records(to_compute) if to_compute else {}
     records = {clip_id: result for clip_id, result in results.items() if isinstance(result, Record)}
     failures = {clip_id: result for clip_id, result in results.items() if isinstance(result, Failure)}
-    if old is None or old.fingerprints != fingerprints or old.failures != failures:
-        write_shard(path, kind, settings, Shard(records, failures, dict(fingerprints)))
+    new = Shard(records, failures, dict(fingerprints), dict(provenance))
+    if old is None or (old.fingerprints, old.failures, old.provenance) != (fingerprints, failures, provenance):
+        write_shard(path, kind, settings, new)
     return len(to_compute), len(failures)
 
 
@@ -79,7 +82,7 @@ def write_shard(path: Path, kind: str, settings: Settings, shard: Shard) -> None
     """
     if shard.records.keys() | shard.failures.keys() != shard.fingerprints.keys():
         raise ValueError(f"{path}: records, failures and fingerprints disagree")
-    with hdf5.create_file(path, kind, settings) as file:
+    with hdf5.create_file(path, kind, settings, shard.provenance) as file:
         _write_index(file, shard)
         if kind == "motion":
             _write_motion(file, shard.records)
@@ -120,7 +123,8 @@ _MOTION_LISTS = {"frames", "size"}
 def _read_reusable(path: Path, kind: str, settings: Settings) -> Shard | None:
     """Return a shard, or None if it is of another schema or kind or was computed with other settings."""
     with hdf5.open_any_file(path) as file:
-        if dict(file.attrs) != hdf5.file_attributes(kind, settings):
+        attributes = dict(file.attrs)
+        if attributes != hdf5.file_attributes(kind, settings, {}) | {"provenance": attributes.get("provenance")}:
             return None
         ids, failures, fingerprints = read_index(file)
         if kind == "motion":
@@ -128,7 +132,7 @@ def _read_reusable(path: Path, kind: str, settings: Settings) -> Shard | None:
         else:
             columns = {name: read_column(file, kind, name, len(ids)) for name in column_names(file)}
             records = {key: Record({name: columns[name][row] for name in columns}) for row, key in enumerate(ids)}
-        return Shard(records, failures, fingerprints)
+        return Shard(records, failures, fingerprints, hdf5.read_provenance(file))
 
 
 def read_index(file: hdf5.Group) -> tuple[list[str], dict[str, Failure], dict[str, str]]:

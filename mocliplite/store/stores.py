@@ -86,9 +86,9 @@ class Store:
     """A store opened for reading.
 
     path: folder of the store. kind: motion, keyframes or motion_embeddings. settings: the settings that decided the
-    values. ids: sorted ids of the clips. failures: Failure by id of each clip that could not be used. fingerprints:
-    hash by id of the content and settings of each clip or failure. Of motion stores only: lengths, number of frames by
-    id, and sizes, (height, width) in pixels by id.
+    values. provenance: what else is recorded of their origin. ids: sorted ids of the clips. failures: Failure by id of
+    each clip that could not be used. fingerprints: hash by id of the content and settings of each clip or failure. Of
+    motion stores only: lengths, number of frames by id, and sizes, (height, width) in pixels by id.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -100,6 +100,7 @@ class Store:
             )
         with hdf5.open_file(first) as file:
             self.kind, self.settings = str(file.attrs["kind"]), hdf5.read_settings(file)
+            self.provenance = hdf5.read_provenance(file)
         if self.kind not in schema.SHARDS:
             raise UserError(f"{first} contains {self.kind}, which is not a sharded store; check the path.")
         self.failures: dict[str, Failure] = {}
@@ -124,6 +125,9 @@ class Store:
 
         Not for motion, where clips differ in length. Raises UserError for a clip that is not in the store.
         """
+        if not len(ids):
+            example = self.sample().get(name, np.empty(0, dtype=np.float32))
+            return np.empty((0, *example.shape), dtype=example.dtype)
         parts, order = [], []
         for shard, positions in self._positions_by_shard(ids):
             with hdf5.open_file(shard, self.kind) as file:

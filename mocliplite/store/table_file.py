@@ -6,20 +6,24 @@ from typing import Any
 
 from mocliplite.errors import UserError
 from mocliplite.store import hdf5
-from mocliplite.store.hdf5 import Arrays, Settings
+from mocliplite.store.hdf5 import NO_PROVENANCE, Arrays, Settings
 
 
 @dataclass(frozen=True)
 class Table:
-    """Named arrays (text as numpy str) and the settings that decided them."""
+    """Named arrays (text as numpy str), the settings that decided them, other provenance, and a digest of all bytes."""
 
     arrays: Arrays
     settings: dict[str, Any]
+    provenance: dict[str, Any]
+    digest: str
 
 
-def write_table(path: str | Path, kind: str, arrays: Arrays, settings: Settings) -> None:
+def write_table(
+    path: str | Path, kind: str, arrays: Arrays, settings: Settings, provenance: Settings = NO_PROVENANCE
+) -> None:
     """Write named arrays (text as numpy str) to one HDF5 file."""
-    with hdf5.create_file(Path(path), kind, settings) as file:
+    with hdf5.create_file(Path(path), kind, settings, provenance) as file:
         hdf5.write_arrays(file, arrays)
 
 
@@ -28,4 +32,5 @@ def read_table(path: str | Path, kind: str | None = None) -> Table:
     if not Path(path).is_file():
         raise UserError(f"{path} does not exist; run `dvc pull {path}` or `dvc repro`.")
     with hdf5.open_file(Path(path), kind) as file:
-        return Table({name: hdf5.read_array(file, name) for name in file}, hdf5.read_settings(file))
+        arrays = {name: hdf5.read_array(file, name) for name in file}
+        return Table(arrays, hdf5.read_settings(file), hdf5.read_provenance(file), hdf5.read_digest(Path(path)))

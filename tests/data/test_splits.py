@@ -6,7 +6,15 @@ import pytest
 from builders import clip_of, hmdb51, put_params, run_python, sentence_of, settings_of, ucf101
 
 from mocliplite.data.clips import write_clips
-from mocliplite.data.splits import check_splits, official_split, read_splits, split_by_group, split_clips, write_splits
+from mocliplite.data.groups import group_of
+from mocliplite.data.splits import (
+    check_splits,
+    official_split,
+    read_splits,
+    split_by_group,
+    split_clips,
+    write_splits,
+)
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -323,3 +331,11 @@ def test_a_class_of_a_single_clip_cannot_be_tested():
     clips, settings = ucf101({"classInd.txt": "3 Sit\n", "trainlist01.txt": "Sit/1.avi 3\n"})
     wanted = "class Sit has a single clip, so it cannot be tested; add clips of it or remove it."
     assert sentence_of(split_clips, [*clips, clip_of("Sit/1.avi", "g2", 2)], settings) == wanted
+
+
+@pytest.mark.parametrize(("shared", "wanted"), [(False, 4), (True, 2)])
+def test_a_group_belongs_to_its_class_unless_the_settings_say_otherwise(shared, wanted):
+    clips = [
+        clip_of(f"{label}/g{number}_c{take}.avi", f"g{number}") for label in "ab" for number in "12" for take in "12"
+    ]
+    assert len({group_of(clip, settings_of(shared_groups=shared)) for clip in clips}) == wanted

@@ -152,7 +152,7 @@ def test_embeddings_are_not_brought_to_unit_length(loaded):
     assert np.abs(lengths - 1).min() > 0.1
 
 
-@pytest.mark.parametrize("batch", [2, 3, 8])
+@pytest.mark.parametrize("batch", [2, 3, 6, 7, 8])
 def test_an_embedding_is_the_same_bytes_at_every_place_of_a_batch(loaded, batch):
     others = [picture(seed) for seed in range(1, batch)]
     rows = [embedded(loaded, [*others[:i], picture(0), *others[i:]], batch)[i].tobytes() for i in range(batch)]
@@ -425,7 +425,7 @@ def test_what_answers_is_no_hub(hub, status, content):
 def test_settings_that_are_none(copy, name, text, reason):
     (copy / name).write_text(text)
     assert sentence_of(clip.load_clip, copy, COMPUTE).startswith(f"copy/{name}{reason}")
-    read = {"config.json": clip.cost, "preprocessor_config.json": lambda folder: clip.describe("m", None, folder)}[name]
+    read = {"config.json": clip.cost, "preprocessor_config.json": clip.cache_key}[name]
     assert sentence_of(read, copy).startswith(f"copy/{name}{reason}")
 
 
@@ -475,23 +475,47 @@ def test_preprocessing_for_another_size(copy):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there(tiny):
-    wanted = "params.yaml: compute.device is 'cuda', but torch finds no GPU here; set it to cpu or auto."
+    wanted = "params.yaml: compute.device is 'cuda', but torch finds no GPU; set it to cpu or auto."
     assert (
         sentence_of(clip.load_clip, tiny, Compute(workers=1, threads=0, device="cuda", engine="inline", time_limit=60))
         == wanted
     )
 
 
-def test_describing_a_checkpoint_follows_weights_configuration_and_preprocessing(copy):
-    before = clip.describe("copy", None, copy)
+def test_a_copy_of_a_checkpoint_in_another_folder_has_the_same_key(copy):
+    other = Path(shutil.copytree(copy, "elsewhere"))
+    assert clip.cache_key(other) == clip.cache_key(copy)
+    assert clip.locate_same(clip.cache_key(copy), "elsewhere", None) == other
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "key"),
+    [
+        ("model.safetensors", lambda content: content[:-1] + b"\xff", "weights"),
+        ("config.json", lambda content: content.replace(b"quick_gelu", b"gelu"), "config"),
+        ("preprocessor_config.json", lambda content: content.replace(b"0.48145466", b"0.5"), "preprocessing"),
+        ("tokenizer.json", lambda content: content + b" ", "tokenizer"),
+    ],
+)
+def test_a_checkpoint_with_another_file_is_refused(copy, name, change, key):
+    before, file = clip.cache_key(copy), copy / name
+    file.write_bytes(change(file.read_bytes()))
+    assert sentence_of(clip.locate_same, before, "copy", None) == (
+        f"copy is not the CLIP checkpoint that the features were made with ({key} differs); "
+        "run `dvc repro`, or set clip.model to that checkpoint."
+    )
+
+
+def test_the_key_of_a_checkpoint_follows_weights_configuration_and_preprocessing(copy):
+    before = clip.cache_key(copy)
     (copy / "preprocessor_config.json").write_text(json.dumps(HUB_PREPROCESSING))
-    preprocessing = clip.describe("copy", None, copy)
+    preprocessing = clip.cache_key(copy)
     with (copy / "model.safetensors").open("r+b") as file:
         file.seek(-1, 2)
         file.write(b"\xff")
-    weights = clip.describe("copy", None, copy)
+    weights = clip.cache_key(copy)
     (copy / "config.json").write_text((copy / "config.json").read_text().replace("quick_gelu", "gelu"))
-    assert clip.describe("copy", None, copy)["config"] != before["config"]
+    assert clip.cache_key(copy)["config"] != before["config"]
     changed = [{key for key in before if before[key] != after[key]} for after in (preprocessing, weights)]
     assert changed == [{"preprocessing"}, {"preprocessing", "weights"}]
 
@@ -501,8 +525,8 @@ def test_describing_a_checkpoint_follows_weights_configuration_and_preprocessing
 
 def test_vit_b_32_goes_from_a_folder_to_embeddings(vit):
     folder = clip.locate(str(vit), None)
-    described = clip.describe(str(vit), None, folder)
-    assert (len(described["weights"]), described["preprocessing"]["crop_size"]["height"]) == (64, 224)
+    key = clip.cache_key(folder)
+    assert (len(key["weights"]), key["preprocessing"]["crop_size"]["height"]) == (64, 224)
     model = clip.load_clip(folder, COMPUTE)
     tower = model.model.vision_model, model.model.visual_projection
     parameters = sum(weight.numel() for part in tower for weight in part.parameters())
@@ -568,10 +592,10 @@ def test_weights_in_several_files_are_those_of_one(copy, loaded, ending):
     assert clip.locate("copy", None) == copy
     ours = clip.load_clip(copy, COMPUTE).model.state_dict()
     assert all(torch.equal(value, ours[name]) for name, value in loaded.model.state_dict().items())
-    whole = clip.describe("m", None, copy)["weights"]
+    whole = clip.cache_key(copy)["weights"]
     (part, *_) = clip.weight_files(copy)
     part.write_bytes(part.read_bytes() + b" ")
-    assert clip.describe("m", None, copy)["weights"] != whole
+    assert clip.cache_key(copy)["weights"] != whole
 
 
 def test_a_part_of_the_weights_that_is_missing_is_named(copy):
@@ -593,8 +617,8 @@ def test_what_is_copied_is_safetensors_and_known_for_the_same(copy, loaded, endi
     out = copy.parent / "out"
     clip.copy_checkpoint(copy, out)
     assert {path.suffix for path in out.iterdir()} <= {".safetensors", ".json", ".txt"}
-    described = clip.describe("m", None, copy)
-    assert clip.locate_same(described, out) == out
+    key = clip.cache_key(copy)
+    assert clip.locate_same(key, str(out), None) == out
     ours = clip.load_clip(out, COMPUTE).model.state_dict()
     assert all(torch.equal(value, ours[name]) for name, value in loaded.model.state_dict().items())
 

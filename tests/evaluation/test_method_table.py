@@ -68,9 +68,9 @@ def test_table_warns_of_near_duplicates():
 
 def test_by_clip_has_the_guess_its_probability_and_the_share_of_each_stream():
     data = {"ids": np.array(["a", "b"]), "label": np.array([0, 1]), "classes": np.array(["Run", "Hop"])}
-    probabilities = np.array([[[0.9, 0.1], [0.4, 0.6]], [[0.7, 0.3], [0.2, 0.8]]])
+    probabilities = np.array([[0.8, 0.2], [0.3, 0.7]])
     share = {"keyframe": np.array([1.0, -1.0]), "motion": np.array([0.5, 2.0])}
-    first, second = method_table.by_clip(data, np.array([0, 1]), probabilities, share)
+    first, second = method_table.by_clip(data, probabilities, share)
     expected = {"id": "a", "label": "Run", "guess": "Run", "probability": 0.8}
     expected |= {"keyframe_share": 1.0, "motion_share": 0.5}
     assert first == pytest.approx(expected)

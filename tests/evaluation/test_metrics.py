@@ -57,12 +57,3 @@ def test_macro_f1_equals_scikit_learns():
     row = macro_f1(logits, labels, np.arange(50) // 5)
     assert row["mean"] == pytest.approx(np.mean(expected), abs=1e-12)
     assert row["low"] < row["mean"] < row["high"]
-
-
-def test_interval_of_mean_class_resamples_whole_groups():
-    rng = np.random.default_rng(0)
-    labels, correct = np.arange(60) % 3, rng.random(60) < 0.7
-    row = mean_class(correct, labels, np.arange(60))
-    thrice = mean_class(correct.repeat(3), labels.repeat(3), np.arange(60).repeat(3))
-    assert thrice == pytest.approx(row)
-    assert row["low"] < row["mean"] < row["high"]

@@ -3,7 +3,8 @@ import pytest
 from builders import sentence_of
 from toy import CLASSES, pairs_of
 
-from mocliplite.fusion.pairs import check, check_features, features, select_split
+from mocliplite.fusion.pairs import check, check_fitted_on, features, select_split
+from mocliplite.store.table_file import Table
 
 NOT_PER_CLIP = {"prompts", "classes", "logit_scale"}
 
@@ -85,13 +86,14 @@ def test_features_are_the_plain_views_with_the_keyframe_before_the_motion():
 
 
 @pytest.mark.parametrize(
-    ("part", "key", "value"), [("keyframes", "weights", "f00"), ("motion_embeddings", "net", {"width": 9})]
+    ("part", "key", "value"), [("keyframes", "weights", "f00"), ("motion_embeddings", "model", "f00")]
 )
 def test_a_model_is_refused_on_features_with_other_settings(part, key, value):
-    settings = {"keyframes": {"weights": "abc"}, "motion_embeddings": {"net": {"width": 8}}}
-    check_features({"features": settings}, settings, "models/head")
+    settings = {"keyframes": {"weights": "abc"}, "motion_embeddings": {"model": "abc"}}
+    fitted_on = {"features": settings, "pairs": "1"}
+    check_fitted_on(fitted_on, Table({}, settings, {}, "1"), "models/head")
     other = {**settings, part: {**settings[part], key: value}}
-    assert sentence_of(check_features, {"features": settings}, other, "models/head") == (
+    assert sentence_of(check_fitted_on, fitted_on, Table({}, other, {}, "1"), "models/head") == (
         f"models/head was not fitted on the features in features/pairs.h5 ({part}: {key} differs); run `dvc repro`."
     )
 
@@ -101,5 +103,12 @@ def test_a_setting_that_only_one_side_has_is_a_difference():
     longer = {"keyframes": {"weights": "abc", "frames": 3}}
     for fitted, current in ((settings, longer), (longer, settings)):
         assert "(keyframes: frames differs)" in sentence_of(
-            check_features, {"features": fitted}, current, "models/head"
+            check_fitted_on, {"features": fitted, "pairs": "1"}, Table({}, current, {}, "1"), "models/head"
         )
+
+
+def test_a_model_is_refused_on_other_clips_with_the_same_settings():
+    fitted_on = {"features": {"keyframes": {}}, "pairs": "1"}
+    assert sentence_of(check_fitted_on, fitted_on, Table({}, {"keyframes": {}}, {}, "2"), "models/head") == (
+        "models/head was not made from this features/pairs.h5, but from another version; run `dvc repro`."
+    )

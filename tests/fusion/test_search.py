@@ -18,14 +18,14 @@ IDS = ["a1", "a2", "b1", "b2"]
 COMPUTE = Compute(workers=1, threads=0, device="cpu", engine="inline", time_limit=60)
 
 
-def write_store(kind, embeddings, settings=None):
+def write_store(kind, embeddings, settings=None, provenance=None):
     """A store of one embedding [K, D] per clip id, opened."""
     folder = f"features/{kind}"
     for number, ids in enumerate(stores.by_shard(embeddings, kind)):
         records = {
             clip_id: shards.Record({"embedding": np.asarray(embeddings[clip_id], dtype=np.float32)}) for clip_id in ids
         }
-        shard = shards.Shard(records, {}, dict.fromkeys(ids, "f"))
+        shard = shards.Shard(records, {}, dict.fromkeys(ids, "f"), provenance or {})
         shards.write_shard(stores.shard_path(folder, number), kind, settings or {}, shard)
     return stores.open_store(folder)
 
@@ -112,13 +112,18 @@ def test_clips_are_ranked_by_the_cosine_of_their_best_keyframe_to_the_text(check
         "b1": [other, other],
         "b2": [-vector, -5 * vector],
     }
-    settings = clip.describe(str(checkpoint), None, checkpoint)
-    hits = search.by_text("a star", write_store("keyframes", embeddings, settings), 3, COMPUTE)
+    provenance = {"model": str(checkpoint), "revision": None}
+    store = write_store("keyframes", embeddings, clip.cache_key(checkpoint), provenance)
+    hits = search.by_text("a star", store, 3, COMPUTE)
     assert [hit.id for hit in hits] == ["a2", "a1", "b1"]
     assert [hit.score for hit in hits] == pytest.approx([1.0, 0.6, 0.0], abs=1e-5)
 
 
 def test_a_store_of_another_clip_checkpoint_is_refused(checkpoint):
-    settings = clip.describe(str(checkpoint), None, checkpoint) | {"weights": "0"}
-    store = write_store("keyframes", dict.fromkeys(IDS, np.ones((1, 16))), settings)
-    assert str(checkpoint) in sentence_of(search.by_text, "a star", store, 3, COMPUTE)
+    settings = clip.cache_key(checkpoint) | {"weights": "0"}
+    provenance = {"model": str(checkpoint), "revision": None}
+    store = write_store("keyframes", dict.fromkeys(IDS, np.ones((1, 16))), settings, provenance)
+    assert sentence_of(search.by_text, "a star", store, 3, COMPUTE) == (
+        f"{checkpoint} is not the CLIP checkpoint that the features were made with (weights differs); "
+        "run `dvc repro`, or set clip.model to that checkpoint."
+    )

@@ -10,7 +10,9 @@ def test_wrong_labels_come_first():
     train = np.flatnonzero(arrays["split"] == "train")
     wrong = np.random.default_rng(0).choice(train, size=7, replace=False)
     arrays["label"][wrong] = (arrays["label"][wrong] + 3) % 6
-    rows = suspicious_labels(select_split(arrays, "train"), select_split(arrays, "val"), alpha=10.0)
+    rows = suspicious_labels(
+        select_split(arrays, "train"), select_split(arrays, "val"), {"ridge": 10.0, "keyframe_probe": 10.0}
+    )
     assert len(rows) == (arrays["split"] != "test").sum()
     assert {row["id"] for row in rows[:10]} >= set(arrays["ids"][wrong])
     losses = [row["loss"] for row in rows]

@@ -10,6 +10,7 @@ import pytest
 from builders import CHECKOUT, PLAIN, sentence_of
 from footage import CLIPS, EYE_MAKEUP, UT_INTERACTION, encode, moving, overwritten, real, texture, with_packets
 
+from benchmarks.scenes import SAME_BYTES
 from mocliplite import params, versions
 from mocliplite.motion import extraction
 from mocliplite.motion.distances import reference_distances
@@ -120,7 +121,7 @@ def test_quarter_pixel_and_four_vector_blocks_give_the_same_motion(flags):
 
 
 def test_a_b_frame_that_others_refer_to_is_their_nearest_reference():
-    pyramid = {"x264-params": "b-adapt=0:b-pyramid=normal:weightb=0:weightp=0:scenecut=0"}
+    pyramid = {"x264-params": f"b-adapt=0:b-pyramid=normal:weightb=0:weightp=0:scenecut=0:{SAME_BYTES}"}
     path = encode("a.mp4", moving(right=4, down=2), "libx264", b_frames=3, **pyramid)
     field = field_of(path)
     assert kinds_of(field).startswith("IBBBP")

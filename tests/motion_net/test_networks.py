@@ -189,7 +189,7 @@ def test_pretrained_weights_are_loaded_and_the_stem_is_averaged_over_colours(tmp
     source = EfficientNetModel(EfficientNetConfig(width_coefficient=1.0, depth_coefficient=1.0, hidden_dim=1280))
     source.save_pretrained(tmp_path)
     net = networks.build_network(net_settings("efficientnet_b0"), 3)
-    net.load_pretrained(str(tmp_path))
+    net.load_pretrained(str(tmp_path), None)
     pretrained, loaded = source.state_dict(), net.backbone.state_dict()
     assert len(loaded) > 100
     assert all(torch.equal(loaded[name], value) for name, value in pretrained.items() if name != efficientnet.STEM)
@@ -200,7 +200,7 @@ def test_pretrained_weights_are_loaded_and_the_stem_is_averaged_over_colours(tmp
 
 def test_missing_pretrained_weights_are_refused_in_one_sentence(tmp_path):
     net = networks.build_network(net_settings("efficientnet_b0"), 3)
-    message = sentence_of(net.load_pretrained, str(tmp_path / "absent"))
+    message = sentence_of(net.load_pretrained, str(tmp_path / "absent"), None)
     assert message.startswith(f"params.yaml: motion_net.pretrained is '{tmp_path}/absent', from which no EfficientNet")
     assert message.endswith("; give a hub id, a folder, or null.")
     assert "\n" not in message
@@ -213,7 +213,7 @@ def test_pretrained_weights_of_another_network_are_refused(tmp_path):
     EfficientNetModel(
         EfficientNetConfig(width_coefficient=1.0, depth_coefficient=0.5, hidden_dim=1280)
     ).save_pretrained(tmp_path)
-    assert sentence_of(net.load_pretrained, str(tmp_path)) == (
+    assert sentence_of(net.load_pretrained, str(tmp_path), None) == (
         f"params.yaml: motion_net.pretrained is '{tmp_path}', which is not an EfficientNet-B0; "
         "use google/efficientnet-b0 or null."
     )

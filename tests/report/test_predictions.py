@@ -5,6 +5,7 @@ import pytest
 
 from mocliplite.data.clips import read_clips
 from mocliplite.files import read_csv
+from mocliplite.fusion.answers import Answers
 from mocliplite.report.predictions import (
     Predictions,
     confusion_matrix,
@@ -18,7 +19,7 @@ def predictions_of(labels, predicted, classes="abc"):
     labels, size = np.array(labels), len(classes)
     ids = [f"clip{row}" for row in range(len(labels))]
     probabilities = np.eye(size)[predicted]
-    return Predictions(ids, labels, probabilities, probabilities, {}, list(classes))
+    return Predictions(ids, labels, Answers(probabilities, {}), probabilities, list(classes))
 
 
 def test_predictions_are_those_that_evaluate_wrote(small_project):
@@ -26,7 +27,9 @@ def test_predictions_are_those_that_evaluate_wrote(small_project):
     assert predictions.ids == [row["id"] for row in written]
     assert [predictions.classes[index] for index in predictions.predicted] == [row["guess"] for row in written]
     confidence = [float(row["probability"]) for row in written]
-    np.testing.assert_allclose(predictions.fusion.max(axis=1), confidence, atol=1e-3)
+    np.testing.assert_allclose(predictions.answers.probabilities.max(axis=1), confidence, atol=1e-5)
+    for stream, shares in predictions.answers.shares.items():
+        np.testing.assert_allclose(shares, [float(row[f"{stream}_share"]) for row in written], atol=1e-5)
 
 
 def test_a_row_of_the_confusion_matrix_has_the_shares_of_one_true_class():

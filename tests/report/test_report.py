@@ -19,7 +19,7 @@ def test_the_page_has_every_method_a_confusion_matrix_and_pictures_of_clips(smal
         assert f"{name}{metrics['top1'][name]['mean']:.3f}" in page.text
     for text in (
         "Confusion matrix",
-        "95 % bootstrap interval over\ngroups",
+        "95 % interval over\ngroups",
         "expected calibration error",
         "Learning curve",
     ):

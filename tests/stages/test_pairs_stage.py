@@ -1,15 +1,16 @@
 """The stage pairs on small stores: joined arrays, errors, and the list of near duplicates."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from builders import clip_of, put_params, sentence_of
-from toy import PROVENANCE
+from toy import SETTINGS
 
 from mocliplite.data.clips import read_clips, write_clips
-from mocliplite.data.splits import write_splits
+from mocliplite.data.splits import digest_of_fitted, read_splits, write_splits
 from mocliplite.store import shards, stores, table_file
 from stages import pairs
 
@@ -18,14 +19,14 @@ pytestmark = pytest.mark.usefixtures("folder")
 SPLIT_OF_GROUP = {"g1": "train", "g2": "train", "g3": "val", "g4": "test"}
 
 
-def write_inputs(lists="configs/none", changed_splits=(), copies=()):
+def write_inputs(shared_groups=True, changed_splits=(), copies=()):
     """Write params.yaml and the inputs: two classes of four groups, two keyframes and two motion views per clip.
 
     changed_splits: id -> another split; copies: id -> the clip that has the same embeddings.
     """
-    put_params(lists=lists)
+    put_params(shared_groups=shared_groups)
     clips = [
-        clip_of(f"{label}/{group}.avi", f"{label if lists == 'configs/none' else ''}{group}", index)
+        clip_of(f"{label}/{group}.avi", f"{label if shared_groups else ''}{group}", index)
         for index, label in enumerate(["Hop", "Run"])
         for group in SPLIT_OF_GROUP
     ]
@@ -39,7 +40,7 @@ def write_inputs(lists="configs/none", changed_splits=(), copies=()):
         write_store(kind, values)
     prompts = {"classes": np.array(["Hop", "Run"]), "embedding": np.eye(2, 6, dtype=np.float32)}
     prompts["logit_scale"] = np.array(7.5, dtype=np.float32)
-    table_file.write_table("features/prompts.h5", "prompts", prompts, PROVENANCE["prompts"])
+    table_file.write_table("features/prompts.h5", "prompts", prompts, SETTINGS["prompts"])
     return values
 
 
@@ -52,16 +53,27 @@ def write_store(kind, values):
             return shards.Record({"embedding": keyframes})
         return shards.Record({"embedding": motion, "logits": logits, "frames": np.array(40)})
 
-    folder = f"features/{kind}"
+    folder, settings, provenance = f"features/{kind}", SETTINGS[kind], {"cost": {"parameters": 1, "macs": 2}}
+    key = settings
+    if kind == "motion_embeddings":
+        key, splits = settings["motion"], read_splits("features/splits.csv")
+        clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
+        settings = settings | {"data": digest_of_fitted(clips, splits, fingerprints_of(values, key))}
     with stores.updating(folder, kind):
         for number, ids in enumerate(stores.by_shard(values, kind)):
             shards.update_shard(
                 stores.shard_path(folder, number),
                 kind,
-                PROVENANCE[kind],
-                dict.fromkeys(ids, "0"),
+                settings,
+                fingerprints_of(ids, key),
                 lambda missing: {clip_id: record_of(clip_id) for clip_id in missing},
+                provenance=provenance,
             )
+
+
+def fingerprints_of(ids, key):
+    sources = {clip.id: clip.sha256 for clip in read_clips("features/clips.csv")}
+    return {clip_id: shards.fingerprint(sources[clip_id], key) for clip_id in ids}
 
 
 def run_pairs():
@@ -91,13 +103,13 @@ def test_view_0_of_the_keyframes_is_their_mean_and_rows_are_in_order_of_id():
     }
 
 
-def test_groups_of_official_lists_are_per_class():
-    write_inputs(lists="lists")
+def test_groups_that_classes_do_not_share_are_per_class():
+    write_inputs(shared_groups=False)
     assert run_pairs()["group"].tolist() == [f"{label}/{group}" for label in ("Hop", "Run") for group in SPLIT_OF_GROUP]
 
 
-def test_a_group_may_be_in_two_splits_where_groups_are_per_class():
-    write_inputs(lists="lists", changed_splits={"Run__g1": "test"})
+def test_a_group_name_may_be_in_two_splits_where_classes_do_not_share_it():
+    write_inputs(shared_groups=False, changed_splits={"Run__g1": "test"})
     assert run_pairs()["split"].tolist()[4] == "test"
 
 
@@ -116,7 +128,43 @@ def test_a_store_older_than_the_list_of_clips_is_refused(kind):
     values = write_inputs()
     write_store(kind, {clip_id: value for clip_id, value in values.items() if clip_id != "Run__g2"})
     assert sentence_of(pairs.main) == (
-        f"features/{kind} is out of date: clip Run__g2 is missing (1 in all); run `dvc repro`."
+        f"features/{kind} is out of date: clip Run__g2 is missing or was made from another file (1 such clips in all); "
+        "run `dvc repro`."
+    )
+
+
+@pytest.mark.parametrize("kind", ["keyframes", "motion_embeddings"])
+def test_a_clip_whose_file_was_replaced_after_extraction_is_refused(kind):
+    values = write_inputs()
+    clips = read_clips("features/clips.csv")
+    write_clips("features/clips.csv", [replace(clip, sha256="1") if clip.id == "Run__g2" else clip for clip in clips])
+    other = {"keyframes": "motion_embeddings", "motion_embeddings": "keyframes"}[kind]
+    write_store(other, values)
+    assert sentence_of(pairs.main) == (
+        f"features/{kind} is out of date: clip Run__g2 is missing or was made from another file (1 such clips in all); "
+        "run `dvc repro`."
+    )
+
+
+def test_embeddings_of_a_motion_network_that_was_trained_on_another_split_are_refused():
+    write_inputs()
+    splits = read_splits("features/splits.csv")
+    swapped = {"Run__g2": splits["Run__g4"], "Run__g4": splits["Run__g2"]}
+    write_splits("features/splits.csv", splits | swapped)
+    assert sentence_of(pairs.main) == (
+        "features/motion_embeddings was not made from this features/splits.csv, but from another version; "
+        "run `dvc repro`."
+    )
+
+
+def test_prompts_of_another_clip_checkpoint_are_refused():
+    write_inputs()
+    prompts = table_file.read_table("features/prompts.h5", "prompts")
+    other = SETTINGS["prompts"] | {"weights": "1"}
+    table_file.write_table("features/prompts.h5", "prompts", prompts.arrays, other)
+    assert sentence_of(pairs.main) == (
+        "features/prompts.h5 and features/keyframes are of different CLIP checkpoints (weights differs); "
+        "run `dvc repro`."
     )
 
 
@@ -124,7 +172,7 @@ def test_prompts_of_other_classes_are_refused():
     write_inputs()
     prompts = table_file.read_table("features/prompts.h5", "prompts")
     classes = {"classes": np.array(["Hop", "Walk"])}
-    table_file.write_table("features/prompts.h5", "prompts", prompts.arrays | classes, PROVENANCE["prompts"])
+    table_file.write_table("features/prompts.h5", "prompts", prompts.arrays | classes, SETTINGS["prompts"])
     assert sentence_of(pairs.main) == (
         "features/prompts.h5 is out of date: its classes are not those of features/clips.csv; run `dvc repro`."
     )

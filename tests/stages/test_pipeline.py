@@ -18,6 +18,7 @@ from pages import Page
 from project import copy_project, sh
 
 from benchmarks import bad_files
+from mocliplite.files import read_csv
 
 UP_TO_DATE = "Data and pipelines are up to date."
 
@@ -129,6 +130,23 @@ def test_predict_prints_the_correct_class_with_contributions_and_times(project):
     assert len(prediction["classes"]) == 3
     assert set(prediction["shares"]) == {"keyframe", "motion"}
     assert set(prediction["milliseconds"]) == {"keyframes", "vectors", "field", "CLIP", "motion network", "head"}
+
+
+def test_predict_answers_every_test_clip_as_it_was_evaluated(project):
+    rows = {name: read_csv(project / f"features/{name}.csv") for name in ("clips", "test_clips")}
+    paths = {row["id"]: f"sample/data/clips/{row['path']}" for row in rows["clips"]}
+    # `predict` prints fewer digits.
+    script = "import json, sys; from mocliplite.predict import Recognizer\n"
+    script += "found = Recognizer.load('models').predict(json.load(open(sys.argv[1])))\n"
+    script += "print(json.dumps([[*item.classes[0], item.shares] for item in found]))"
+    (project / "predict.py").write_text(script)
+    (project / "paths.json").write_text(json.dumps([paths[row["id"]] for row in rows["test_clips"]]))
+    answers = json.loads(sh(project, "python predict.py paths.json && rm predict.py paths.json").splitlines()[-1])
+    assert len(answers) == len(rows["test_clips"]) == 96
+    for row, (label, probability, shares) in zip(rows["test_clips"], answers, strict=True):
+        found = {"probability": probability} | {f"{stream}_share": share for stream, share in shares.items()}
+        assert label == row["guess"]
+        assert found == pytest.approx({key: float(row[key]) for key in found}, abs=1e-5)
 
 
 def test_clips_from_standard_input_are_predicted_in_order_and_mostly_correctly(project):

@@ -58,6 +58,27 @@ def test_an_open_store_has_ids_failures_settings_and_fingerprints(kind):
     assert opened.fingerprints == dict.fromkeys(IDS, shards.fingerprint("v1", {}))
 
 
+@every_embedding_kind
+def test_no_clips_have_no_rows(kind):
+    build("s", kind, IDS)
+    opened = stores.open_store("s")
+    assert (opened.read([]).shape, opened.read([]).dtype) == ((0, 2, 4), np.float32)
+    assert opened.read([], "frames").shape == (0,)
+
+
+@every_embedding_kind
+def test_a_store_where_every_clip_failed_has_no_rows(kind):
+    build("s", kind, IDS, failed=IDS)
+    assert len(stores.open_store("s").read([])) == 0
+
+
+@every_kind
+def test_an_open_store_has_its_provenance(kind):
+    for number in range(schema.SHARDS[kind]):
+        shards.write_shard(stores.shard_path("s", number), kind, SETTINGS, shards.Shard(provenance={"model": "é"}))
+    assert (stores.open_store("s").settings, stores.open_store("s").provenance) == (SETTINGS, {"model": "é"})
+
+
 @every_kind
 def test_the_same_clips_give_the_same_bytes_in_any_order_and_at_any_time(kind):
     build("a", kind, IDS, failed=["clip03"])

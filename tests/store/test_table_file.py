@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,22 @@ def test_a_table_is_read_as_it_was_written():
         name: array.dtype.kind for name, array in ARRAYS.items()
     }
     assert table.arrays["no_rows"].shape == (0, 7)
+
+
+def test_a_table_has_its_provenance_and_a_digest_of_all_its_bytes():
+    digests = set()
+    for arrays, settings, provenance in (
+        (ARRAYS, {"x": 1}, {"model": "é"}),
+        (ARRAYS | {"label": np.array([2, 0, 2])}, {"x": 1}, {"model": "é"}),
+        (ARRAYS, {"x": 2}, {"model": "é"}),
+        (ARRAYS, {"x": 1}, {"model": "e"}),
+    ):
+        table_file.write_table("t.h5", "pairs", arrays, settings, provenance)
+        table = table_file.read_table("t.h5", "pairs")
+        assert (table.settings, table.provenance) == (settings, provenance)
+        assert table.digest == hashlib.sha256(Path("t.h5").read_bytes()[512:]).hexdigest()
+        digests.add(table.digest)
+    assert len(digests) == 4
 
 
 def test_equal_tables_have_equal_bytes_in_any_order():

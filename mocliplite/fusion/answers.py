@@ -1,0 +1,38 @@
+"""The answer to a clip: the calibrated probabilities of one method, and what each stream contributes to it.
+
+`evaluate`, the report and `predict` all call `answer`, so that the evaluation is that of the answers that users get.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mocliplite.evaluation.metrics import softmax
+from mocliplite.fusion.pairs import Arrays
+from mocliplite.fusion.shares import logits_by_streams, stream_shares
+
+ANSWER = "blend"  # the method of methods.calibrate that answers
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers to N clips."""
+
+    probabilities: np.ndarray  # float64 [N, C], mean over seeds
+    shares: dict[str, np.ndarray]  # by stream, float [N]: Shapley value in the fusion head's logit of the first class
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Index of the most probable class, int64 [N]."""
+        return self.probabilities.argmax(axis=1)
+
+
+def answer(logits: Mapping[str, np.ndarray], heads: Arrays, data: Arrays) -> Answers:
+    """Return the answers to the clips of data.
+
+    logits: the result of methods.calibrate; heads: the tensors of models/head; data: the arrays of pairs.h5, of which
+    `keyframe` and `motion` are used, so this works for new clips.
+    """
+    probabilities = softmax(logits[ANSWER]).mean(axis=0)
+    return Answers(probabilities, stream_shares(logits_by_streams(heads, data), probabilities.argmax(axis=1)))
