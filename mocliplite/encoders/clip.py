@@ -192,6 +192,7 @@ def load_clip(folder: Path, compute: params.Compute) -> Clip:
     from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
     from transformers.utils import logging
 
+    from mocliplite.encoders.linear import use_onednn
     from mocliplite.runtime.device import device
 
     logging.disable_progress_bar()
@@ -218,7 +219,10 @@ def load_clip(folder: Path, compute: params.Compute) -> Clip:
             f"{folder}: preprocessor_config.json cuts {width}x{height} pixels, but config.json wants {size}x{size}; "
             "get it again."
         )
-    return Clip(model.eval().to(device(compute)), processor, tokenizer)
+    torch_device = device(compute)
+    if torch_device.type == "cpu":
+        use_onednn(model)
+    return Clip(model.eval().to(torch_device), processor, tokenizer)
 
 
 def _input_size(folder: Path, processor: "CLIPImageProcessorPil") -> tuple[int, int]:
