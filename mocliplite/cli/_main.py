@@ -47,7 +47,8 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=__version__)
     subparsers = whole.add_subparsers(required=True, metavar="COMMAND", dest="command")
     for name, module in commands().items():
-        command = subparsers.add_parser(name, help=module.HELP, epilog=getattr(module, "EXAMPLE", None))
+        texts = {"help": module.HELP, "description": f"{module.HELP[0].upper()}{module.HELP[1:]}."}
+        command = subparsers.add_parser(name, **texts, epilog=getattr(module, "EXAMPLE", None))
         if hasattr(module, "add_arguments"):
             module.add_arguments(command)
     return whole
