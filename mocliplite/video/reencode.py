@@ -18,6 +18,8 @@ from mocliplite.video.orientation import PLAIN, orientation_of
 from mocliplite.video.packets import CodedStream
 from mocliplite.video.streams import OpenClip
 
+# x264 chooses its code by the processor, and its bytes with it, unless told not to.
+X264_SAME_BYTES = "cpu-independent=1"
 _ENCODERS = {"mpeg4": "mpeg4", "h264": "libx264"}
 _MAX_EDGE = {"mpeg4": 8190, "h264": 16384}  # pixels
 _HIGHEST_QUALITY = 118  # libavcodec's FF_QP2LAMBDA, for a quantiser of 1
@@ -92,7 +94,10 @@ def _encoder(settings: Reencode, size: tuple[int, ...]) -> VideoCodecContext:
     if settings.codec == "mpeg4":
         encoder.qscale, encoder.global_quality = True, _HIGHEST_QUALITY
     else:
-        encoder.options = {"crf": "18", "x264-params": "b-adapt=0:b-pyramid=none:ref=1:weightp=0:weightb=0"}
+        encoder.options = {
+            "crf": "18",
+            "x264-params": f"b-adapt=0:b-pyramid=none:ref=1:weightp=0:weightb=0:{X264_SAME_BYTES}",
+        }
     return encoder
 
 
