@@ -4,6 +4,7 @@ import re
 import sys
 
 import pytest
+import yaml
 from builders import CHECKOUT
 
 from mocliplite.cli._main import parser, parsers
@@ -62,3 +63,16 @@ def test_the_help_of_every_command_with_arguments_ends_with_an_example():
 def test_every_page_of_the_docs_is_linked_from_the_readme():
     readme = links_of("README.md")
     assert [name for name in PAGES[1:] if name not in readme] == []
+
+
+def test_the_digests_in_the_docs_are_those_of_the_lock():
+    page = (CHECKOUT / "docs/reproducibility.md").read_text().split("## Digests")[1]
+    names, _, *rows = [re.findall(r"`([^`]+)`", line) for line in page.splitlines() if line.startswith("|")]
+    stages = [stage for file in ("dvc.lock", "sample/dvc.lock") for stage in locked_stages(file)]
+    locked = {out["path"]: out["md5"][:8] for stage in stages for out in stage.get("outs", [])}
+    assert len(names) >= 4
+    assert [locked[name] for name in names] in rows
+
+
+def locked_stages(file):
+    return yaml.safe_load((CHECKOUT / file).read_text())["stages"].values()
