@@ -11,7 +11,7 @@ import numpy as np
 
 from mocliplite import params
 from mocliplite.data.clips import read_clips
-from mocliplite.encoders import clip
+from mocliplite.encoders import checkpoints, clip
 from mocliplite.errors import Failure, run
 from mocliplite.runtime import arguments, crash_safe, engines
 from mocliplite.runtime.progress import progress
@@ -26,11 +26,15 @@ FOLDER = "features/keyframes"
 def main() -> None:
     retry_failed = arguments.retry_failed("keyframes")
     settings = params.load()
-    checkpoint = clip.locate(settings.clip.model, settings.clip.revision)
+    checkpoint = checkpoints.locate(settings.clip.model, settings.clip.revision)
     clips = {item.id: item for item in read_clips("features/clips.csv")}
     sampling = {"frames": settings.clip.frames, "pick": settings.clip.pick, "batch": settings.clip.batch}
-    cache_key = {**clip.cache_key(checkpoint), **sampling}
-    provenance = {"model": settings.clip.model, "revision": settings.clip.revision, "cost": clip.cost(checkpoint)}
+    cache_key = {**checkpoints.cache_key(checkpoint), **sampling}
+    provenance = {
+        "model": settings.clip.model,
+        "revision": settings.clip.revision,
+        "cost": checkpoints.cost(checkpoint),
+    }
     model = cache(lambda: clip.load_clip(checkpoint, settings.compute))
     decode = crash_safe.crash_safe(keyframes.read_keyframes, settings.compute)
 

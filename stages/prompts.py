@@ -8,7 +8,7 @@ import numpy as np
 
 from mocliplite import params
 from mocliplite.data.clips import class_names, read_clips
-from mocliplite.encoders import clip
+from mocliplite.encoders import checkpoints, clip
 from mocliplite.encoders.prompts import flatten_names, read_names, read_templates, readable_name
 from mocliplite.errors import run
 from mocliplite.store import table_file
@@ -18,7 +18,7 @@ def main() -> None:
     settings = params.load()
     templates = read_templates(settings.clip.prompts)
     class_phrases = read_names(settings.clip.names)
-    checkpoint = clip.locate(settings.clip.model, settings.clip.revision)
+    checkpoint = checkpoints.locate(settings.clip.model, settings.clip.revision)
     classes = class_names(read_clips("features/clips.csv"))
     model = clip.load_clip(checkpoint, settings.compute)
 
@@ -33,7 +33,7 @@ def main() -> None:
         "templates": np.array(templates, dtype=str),
         "logit_scale": np.array(clip.logit_scale(model), dtype=np.float32),
     }
-    made_with = {**clip.cache_key(checkpoint), "templates": templates, "names": phrases}
+    made_with = {**checkpoints.cache_key(checkpoint), "templates": templates, "names": phrases}
     provenance = {"model": settings.clip.model, "revision": settings.clip.revision}
     table_file.write_table("features/prompts.h5", "prompts", arrays, made_with, provenance)
     print(

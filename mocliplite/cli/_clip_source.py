@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from mocliplite.encoders import clip
+from mocliplite.encoders import checkpoints
 from mocliplite.errors import UserError
 
 _HUB_ID = "openai/clip-vit-base-patch32"
@@ -23,11 +23,11 @@ class Finding:
 
 def find_clip(model: str, revision: str | None = None) -> Finding:
     """Return whether a CLIP model is available and, if not, how to get it: dvc pull, dvc repro, or the hub."""
-    if clip.at_hand(model, revision):
+    if checkpoints.is_available(model, revision):
         return Finding("ok", f"CLIP {model} is available")
     if Path(model).is_dir():
         try:
-            clip.locate(model, revision)
+            checkpoints.locate(model, revision)
         except UserError as error:
             return Finding("BAD", str(error))
     if Path(f"{model}.dvc").is_file():

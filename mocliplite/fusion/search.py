@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mocliplite import params
-from mocliplite.encoders import clip
+from mocliplite.encoders import checkpoints, clip
 from mocliplite.errors import UserError
 from mocliplite.store.stores import Store
 
@@ -32,7 +32,7 @@ def by_text(text: str, keyframes: Store, top: int, compute: params.Compute) -> l
 
 def _checkpoint(keyframes: Store) -> Path:
     model, revision = keyframes.provenance["model"], keyframes.provenance["revision"]
-    return clip.locate_same(keyframes.settings, model, revision)
+    return checkpoints.locate_same(keyframes.settings, model, revision)
 
 
 def by_similarity(clip_id: str, keyframes: Store, motion: Store, top: int) -> list[Hit]:

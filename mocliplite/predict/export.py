@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from mocliplite import checkpoint, params
-from mocliplite.encoders import clip
+from mocliplite.encoders import checkpoints
 from mocliplite.errors import UserError
 from mocliplite.evaluation.method_table import table
 from mocliplite.files import read_json, write_json, write_text
@@ -72,7 +72,7 @@ def export(folder: str | Path, with_clip: bool, models: str | Path = "models") -
         Path(models, "head"), "features/prompts.h5", config["features"]["prompts"], prompts.settings
     )
     settings = params.load().clip
-    clip_folder = clip.locate_same(config["features"]["keyframes"], settings.model, settings.revision)
+    clip_folder = checkpoints.locate_same(config["features"]["keyframes"], settings.model, settings.revision)
     copies_clip = with_clip or Path(settings.model).is_dir()
     card = _card(config, trained.motion_config, len(prompts.arrays["templates"]), settings, copies_clip)
     checkpoint.save(out / "head", trained.head, config)
@@ -82,7 +82,7 @@ def export(folder: str | Path, with_clip: bool, models: str | Path = "models") -
     texts = {name: prompts.arrays[name].tolist() for name in ("classes", "templates")}
     checkpoint.save(out / "prompts", arrays, texts)
     if copies_clip:
-        clip.copy_checkpoint(clip_folder, out / "clip")
+        checkpoints.copy_checkpoint(clip_folder, out / "clip")
     else:
         write_json(out / CLIP_FILE, {"model": settings.model, "revision": settings.revision})
     write_text(out / "README.md", card)

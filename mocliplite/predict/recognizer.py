@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from mocliplite import params
-from mocliplite.encoders.clip import Clip, embed_images, load_clip, locate_same
+from mocliplite.encoders.checkpoints import locate_same
+from mocliplite.encoders.clip import Clip, embed_images, load_clip
 from mocliplite.errors import Failure, UserError
 from mocliplite.files import read_json
 from mocliplite.fusion import methods

@@ -154,7 +154,7 @@ def test_an_existing_file_is_replaced_only_with_force(clips_folder):
             "CLIP nope is neither an existing folder nor a hub id such as openai/clip-vit-base-patch32; check",
         ),
         ("configs/nope", "CLIP configs/nope is neither an existing folder nor a hub id such as "),
-        ("clips", "clips is no CLIP checkpoint: it lacks config.json"),
+        ("clips", "clips is not a CLIP checkpoint: config.json"),
     ],
 )
 def test_a_clip_checkpoint_that_cannot_be_found_is_refused_first(clips_folder, model, message):

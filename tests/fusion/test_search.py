@@ -6,7 +6,7 @@ import torch
 from builders import sentence_of
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
-from mocliplite.encoders import clip
+from mocliplite.encoders import checkpoints, clip
 from mocliplite.fusion import search
 from mocliplite.params import Compute
 from mocliplite.store import shards, stores
@@ -113,14 +113,14 @@ def test_clips_are_ranked_by_the_cosine_of_their_best_keyframe_to_the_text(check
         "b2": [-vector, -5 * vector],
     }
     provenance = {"model": str(checkpoint), "revision": None}
-    store = write_store("keyframes", embeddings, clip.cache_key(checkpoint), provenance)
+    store = write_store("keyframes", embeddings, checkpoints.cache_key(checkpoint), provenance)
     hits = search.by_text("a star", store, 3, COMPUTE)
     assert [hit.id for hit in hits] == ["a2", "a1", "b1"]
     assert [hit.score for hit in hits] == pytest.approx([1.0, 0.6, 0.0], abs=1e-5)
 
 
 def test_a_store_of_another_clip_checkpoint_is_refused(checkpoint):
-    settings = clip.cache_key(checkpoint) | {"weights": "0"}
+    settings = checkpoints.cache_key(checkpoint) | {"weights": "0"}
     provenance = {"model": str(checkpoint), "revision": None}
     store = write_store("keyframes", dict.fromkeys(IDS, np.ones((1, 16))), settings, provenance)
     assert sentence_of(search.by_text, "a star", store, 3, COMPUTE) == (

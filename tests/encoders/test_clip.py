@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertModel, CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-from mocliplite.encoders import clip
+from mocliplite.encoders import checkpoints, clip
 from mocliplite.params import Compute
 from sample.clip import build_tokenizer
 
@@ -252,7 +252,7 @@ def test_cost_is_what_the_image_tower_has_and_does(changes):
     parts = model.vision_model, model.visual_projection
     parameters = sum(weight.numel() for part in parts for weight in part.parameters())
     config.save_pretrained(".")
-    assert clip.cost(Path()) == {"parameters": parameters, "macs": counter.get_total_flops() // 2}
+    assert checkpoints.cost(Path()) == {"parameters": parameters, "macs": counter.get_total_flops() // 2}
 
 
 # Where a checkpoint is
@@ -260,9 +260,9 @@ def test_cost_is_what_the_image_tower_has_and_does(changes):
 
 def locate(model, revision):
     """What locate answers in a process of its own, which alone reads HF_HOME anew, and after how many seconds."""
-    code = "import sys, time; from mocliplite import errors; from mocliplite.encoders import clip\n"
+    code = "import sys, time; from mocliplite import errors; from mocliplite.encoders import checkpoints, clip\n"
     code += "start = time.monotonic()\n"
-    code += "try: print(clip.locate(sys.argv[1], sys.argv[2] or None))\n"
+    code += "try: print(checkpoints.locate(sys.argv[1], sys.argv[2] or None))\n"
     code += "except errors.UserError as error: print(error)\n"
     code += "print(time.monotonic() - start)"
     done = run_python("-c", code, model, revision or "")
@@ -330,7 +330,7 @@ def serve(files):
 
 
 def test_a_folder_is_its_own_place(tiny):
-    assert clip.locate(str(tiny), None) == tiny
+    assert checkpoints.locate(str(tiny), None) == tiny
 
 
 @pytest.mark.parametrize(
@@ -344,8 +344,8 @@ def test_a_folder_is_its_own_place(tiny):
 def test_a_folder_that_lacks_files(copy, gone, lacking):
     for name in gone:
         (copy / name).unlink()
-    wanted = f"copy is no CLIP checkpoint: it lacks {lacking}; save one there with save_pretrained."
-    assert sentence_of(clip.locate, "copy", None) == wanted
+    wanted = f"copy is not a CLIP checkpoint: {lacking} is missing; save one there with save_pretrained."
+    assert sentence_of(checkpoints.locate, "copy", None) == wanted
 
 
 @pytest.mark.parametrize("model", ["no such model", "./models/clip", "a/b/c", "models/clip/"])
@@ -354,7 +354,7 @@ def test_neither_a_folder_nor_an_id(model):
         f"params.yaml: clip.model is {model!r}, which is neither a local folder nor a hub id such as "
         "openai/clip-vit-base-patch32."
     )
-    assert sentence_of(clip.locate, model, None) == wanted
+    assert sentence_of(checkpoints.locate, model, None) == wanted
 
 
 @pytest.mark.usefixtures("no_network")
@@ -396,7 +396,7 @@ def test_what_was_fetched_once_needs_no_network_again(hub, monkeypatch, tiny, we
 def test_a_model_on_the_hub_that_is_no_clip_of_transformers(hub):
     hub(serve({"config.json": b"{}", "model.onnx": b"weights"}))
     assert locate(MODEL, REVISION)[0] == (
-        f"CLIP {MODEL!r} on the hub lacks preprocessor_config.json, model.safetensors, tokenizer.json; "
+        f"CLIP {MODEL!r} has no preprocessor_config.json, model.safetensors, tokenizer.json on the hub; "
         "choose a checkpoint in transformers' format."
     )
 
@@ -425,7 +425,7 @@ def test_what_answers_is_no_hub(hub, status, content):
 def test_settings_that_are_none(copy, name, text, reason):
     (copy / name).write_text(text)
     assert sentence_of(clip.load_clip, copy, COMPUTE).startswith(f"copy/{name}{reason}")
-    read = {"config.json": clip.cost, "preprocessor_config.json": clip.cache_key}[name]
+    read = {"config.json": checkpoints.cost, "preprocessor_config.json": checkpoints.cache_key}[name]
     assert sentence_of(read, copy).startswith(f"copy/{name}{reason}")
 
 
@@ -454,7 +454,7 @@ def test_weights_that_are_missing_are_not_made_up(copy):
     weights = load_file(copy / "model.safetensors")
     del weights["visual_projection.weight"]
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
-    wanted = "copy lacks 1 of a CLIP's weights, such as visual_projection.weight; get it again."
+    wanted = "copy: 1 weights are missing, such as visual_projection.weight; download it again."
     assert sentence_of(clip.load_clip, copy, COMPUTE) == wanted
 
 
@@ -462,8 +462,8 @@ def test_another_kind_of_model_is_refused(copy):
     config = BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=1, intermediate_size=16, vocab_size=9)
     BertModel(config).save_pretrained(copy)
     sentence = sentence_of(clip.load_clip, copy, COMPUTE)
-    assert sentence.startswith("copy lacks ")
-    assert sentence.endswith(" of a CLIP's weights, such as logit_scale; get it again.")
+    assert "weights are missing" in sentence
+    assert sentence.endswith(" weights are missing, such as logit_scale; download it again.")
 
 
 def test_preprocessing_for_another_size(copy):
@@ -484,8 +484,8 @@ def test_a_gpu_that_is_not_there(tiny):
 
 def test_a_copy_of_a_checkpoint_in_another_folder_has_the_same_key(copy):
     other = Path(shutil.copytree(copy, "elsewhere"))
-    assert clip.cache_key(other) == clip.cache_key(copy)
-    assert clip.locate_same(clip.cache_key(copy), "elsewhere", None) == other
+    assert checkpoints.cache_key(other) == checkpoints.cache_key(copy)
+    assert checkpoints.locate_same(checkpoints.cache_key(copy), "elsewhere", None) == other
 
 
 @pytest.mark.parametrize(
@@ -498,24 +498,24 @@ def test_a_copy_of_a_checkpoint_in_another_folder_has_the_same_key(copy):
     ],
 )
 def test_a_checkpoint_with_another_file_is_refused(copy, name, change, key):
-    before, file = clip.cache_key(copy), copy / name
+    before, file = checkpoints.cache_key(copy), copy / name
     file.write_bytes(change(file.read_bytes()))
-    assert sentence_of(clip.locate_same, before, "copy", None) == (
+    assert sentence_of(checkpoints.locate_same, before, "copy", None) == (
         f"copy is not the CLIP checkpoint that the features were made with ({key} differs); "
         "run `dvc repro`, or set clip.model to that checkpoint."
     )
 
 
 def test_the_key_of_a_checkpoint_follows_weights_configuration_and_preprocessing(copy):
-    before = clip.cache_key(copy)
+    before = checkpoints.cache_key(copy)
     (copy / "preprocessor_config.json").write_text(json.dumps(HUB_PREPROCESSING))
-    preprocessing = clip.cache_key(copy)
+    preprocessing = checkpoints.cache_key(copy)
     with (copy / "model.safetensors").open("r+b") as file:
         file.seek(-1, 2)
         file.write(b"\xff")
-    weights = clip.cache_key(copy)
+    weights = checkpoints.cache_key(copy)
     (copy / "config.json").write_text((copy / "config.json").read_text().replace("quick_gelu", "gelu"))
-    assert clip.cache_key(copy)["config"] != before["config"]
+    assert checkpoints.cache_key(copy)["config"] != before["config"]
     changed = [{key for key in before if before[key] != after[key]} for after in (preprocessing, weights)]
     assert changed == [{"preprocessing"}, {"preprocessing", "weights"}]
 
@@ -524,14 +524,14 @@ def test_the_key_of_a_checkpoint_follows_weights_configuration_and_preprocessing
 
 
 def test_vit_b_32_goes_from_a_folder_to_embeddings(vit):
-    folder = clip.locate(str(vit), None)
-    key = clip.cache_key(folder)
+    folder = checkpoints.locate(str(vit), None)
+    key = checkpoints.cache_key(folder)
     assert (len(key["weights"]), key["preprocessing"]["crop_size"]["height"]) == (64, 224)
     model = clip.load_clip(folder, COMPUTE)
     tower = model.model.vision_model, model.model.visual_projection
     parameters = sum(weight.numel() for part in tower for weight in part.parameters())
-    assert clip.cost(folder)["parameters"] == parameters == 87_849_216
-    assert 4.3e9 < clip.cost(folder)["macs"] < 4.5e9  # published: 4.4 GMACs
+    assert checkpoints.cost(folder)["parameters"] == parameters == 87_849_216
+    assert 4.3e9 < checkpoints.cost(folder)["macs"] < 4.5e9  # published: 4.4 GMACs
 
     first, second, third = (row.tobytes() for row in clip.embed_images(model, [picture(0), picture(1), picture(0)], 2))
     assert first == third != second
@@ -589,21 +589,21 @@ def in_parts(folder, ending):
 @pytest.mark.parametrize("ending", ["safetensors", "bin"])
 def test_weights_in_several_files_are_those_of_one(copy, loaded, ending):
     in_parts(copy, ending)
-    assert clip.locate("copy", None) == copy
+    assert checkpoints.locate("copy", None) == copy
     ours = clip.load_clip(copy, COMPUTE).model.state_dict()
     assert all(torch.equal(value, ours[name]) for name, value in loaded.model.state_dict().items())
-    whole = clip.cache_key(copy)["weights"]
-    (part, *_) = clip.weight_files(copy)
+    whole = checkpoints.cache_key(copy)["weights"]
+    (part, *_) = checkpoints.weight_files(copy)
     part.write_bytes(part.read_bytes() + b" ")
-    assert clip.cache_key(copy)["weights"] != whole
+    assert checkpoints.cache_key(copy)["weights"] != whole
 
 
 def test_a_part_of_the_weights_that_is_missing_is_named(copy):
     in_parts(copy, "safetensors")
     (copy / "model-00002-of-00002.safetensors").unlink()
-    assert "lacks some of its files of weights" in sentence_of(clip.locate, "copy", None)
+    assert "a weight file that the index names is missing" in sentence_of(checkpoints.locate, "copy", None)
     wanted = "copy/model.safetensors.index.json names model-00002-of-00002.safetensors, which is not in copy; get"
-    assert sentence_of(clip.weight_files, copy).startswith(wanted)
+    assert sentence_of(checkpoints.weight_files, copy).startswith(wanted)
 
 
 @pytest.mark.parametrize("parts", [False, True])
@@ -615,10 +615,10 @@ def test_what_is_copied_is_safetensors_and_known_for_the_same(copy, loaded, endi
         torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
         (copy / "model.safetensors").unlink()
     out = copy.parent / "out"
-    clip.copy_checkpoint(copy, out)
+    checkpoints.copy_checkpoint(copy, out)
     assert {path.suffix for path in out.iterdir()} <= {".safetensors", ".json", ".txt"}
-    key = clip.cache_key(copy)
-    assert clip.locate_same(key, str(out), None) == out
+    key = checkpoints.cache_key(copy)
+    assert checkpoints.locate_same(key, str(out), None) == out
     ours = clip.load_clip(out, COMPUTE).model.state_dict()
     assert all(torch.equal(value, ours[name]) for name, value in loaded.model.state_dict().items())
 

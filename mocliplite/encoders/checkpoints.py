@@ -1,0 +1,232 @@
+"""CLIP checkpoints on disk: where they are, what identifies them, what they cost. Nothing heavy is imported.
+
+A checkpoint is a folder in the format of Hugging Face transformers, from a local path or from the hub.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mocliplite import versions
+from mocliplite.errors import UserError
+from mocliplite.files import write_text
+
+NEEDED = ("config.json", "preprocessor_config.json")
+# In order of preference. An index names the files among which the weights are divided.
+_WEIGHTS = (
+    *("model.safetensors", "model.safetensors.index.json"),
+    *("pytorch_model.bin", "pytorch_model.bin.index.json"),
+)
+# Next to weights that were converted from pickle: both digests, so that the checkpoint keeps its identity.
+_CONVERTED = "converted.json"
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
+
+
+def locate(model: str, revision: str | None) -> Path:
+    """Return the local folder of a checkpoint: `model` itself, or that of a hub id, downloaded if it is not cached.
+
+    Raises UserError that names the model, the revision and how to get it.
+    """
+    folder = Path(model)
+    if folder.is_dir():
+        missing = _missing_files(folder)
+        if missing:
+            raise UserError(
+                f"{folder} is not a CLIP checkpoint: {missing} is missing; save one there with save_pretrained."
+            )
+        return folder
+    found = _from_hub(model, revision)
+    if found is None:
+        at = f" --revision {revision}" if revision else ""
+        raise UserError(
+            f"CLIP {model!r} (revision {revision or 'main'}) is neither a local folder nor in the local hub cache, and "
+            f"the hub cannot be reached; on a machine with network run `hf download {model}{at}`, copy the folder it "
+            "prints, and set clip.model and clip.files to the copy."
+        )
+    return found
+
+
+def is_available(model: str, revision: str | None) -> bool:
+    """Return whether a checkpoint is a local folder, or complete in the local hub cache. Uses no network."""
+    if Path(model).is_dir():
+        return not _missing_files(Path(model))
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(model, NEEDED[0], revision=revision)
+    except HFValidationError:
+        return False
+    return isinstance(found, str) and not _missing_files(Path(found).parent)
+
+
+def cache_key(folder: Path) -> dict[str, Any]:
+    """Return what decides the embeddings of a checkpoint, by content. Reads files only, imports nothing heavy.
+
+    The folder's path and the hub id are no part of it: the same checkpoint gives the same embeddings anywhere.
+    """
+    texts = [folder / name for name in _TOKENIZER if (folder / name).is_file()]
+    return {
+        "weights": _origin(folder),
+        # The same weights give other embeddings with another activation or another number of heads.
+        "config": _digest([folder / "config.json"]),
+        "preprocessing": read_json_object(folder / "preprocessor_config.json"),
+        "tokenizer": {path.name: _digest([path]) for path in texts},
+        "version": versions.KEYFRAMES,
+    }
+
+
+def locate_same(key: dict[str, Any], model: str, revision: str | None, exported: Path | None = None) -> Path:
+    """Return the folder of the checkpoint with this cache_key: `exported` if it exists, else the model's.
+
+    key: may hold further entries, as the settings of a store do. Raises UserError if the checkpoint is another one.
+    """
+    folder = exported if exported is not None and exported.is_dir() else locate(model, revision)
+    different = [name for name, value in cache_key(folder).items() if key.get(name) != value]
+    if different:
+        raise UserError(
+            f"{folder} is not the CLIP checkpoint that the features were made with ({different[0]} differs); "
+            "run `dvc repro`, or set clip.model to that checkpoint."
+        )
+    return folder
+
+
+def copy_checkpoint(folder: Path, out: Path) -> None:
+    """Copy what loading needs to a new folder. Pickled weights are converted to safetensors, which contain no code."""
+    out.mkdir()
+    weights = weight_files(folder)
+    pickled = [path for path in weights if path.suffix != ".safetensors"]
+    texts = [path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".txt")]
+    for path in [*texts, *(weights if not pickled else [])]:
+        if not (pickled and path.name.endswith(".index.json")):
+            shutil.copyfile(path, out / path.name)
+    if pickled:
+        import torch
+        from safetensors.torch import save_file
+
+        tensors: dict[str, torch.Tensor] = {}
+        for path in pickled:
+            tensors |= torch.load(path, map_location="cpu", weights_only=True)
+        contiguous = {name: value.clone().contiguous() for name, value in tensors.items()}
+        save_file(contiguous, out / _WEIGHTS[0], metadata={"format": "pt"})
+        write_text(out / _CONVERTED, json.dumps({"from": _digest(weights), "to": _digest([out / _WEIGHTS[0]])}))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files with the weights of a checkpoint, sorted. Raises UserError if an index names a missing file."""
+    first = next(folder / name for name in _WEIGHTS if (folder / name).is_file())
+    if first.suffix != ".json":
+        return [first]
+    file_by_weight = read_json_object(first).get("weight_map")
+    if not isinstance(file_by_weight, dict) or not file_by_weight:
+        raise UserError(f"{first} names no files of weights; download the checkpoint again.")
+    paths = sorted({folder / str(name) for name in file_by_weight.values()})
+    for path in paths:
+        if path.parent != folder or not path.is_file():
+            raise UserError(f"{first} names {path.name}, which is not in {folder}; download the checkpoint again.")
+    return paths
+
+
+def cost(folder: Path) -> dict[str, int]:
+    """Return parameters of the image tower and multiply-accumulates per image, from the checkpoint's configuration."""
+    vision = read_json_object(folder / "config.json").get("vision_config", {})
+    width, layers = vision.get("hidden_size", 768), vision.get("num_hidden_layers", 12)
+    inner, patch = vision.get("intermediate_size", 3072), vision.get("patch_size", 32)
+    dim = read_json_object(folder / "config.json").get("projection_dim", 512)
+    patches = (vision.get("image_size", 224) // patch) ** 2
+    tokens = patches + 1
+    layer = 4 * width * width + 2 * width * inner
+    macs = patches * 3 * patch**2 * width + layers * (tokens * layer + 2 * tokens**2 * width) + width * dim
+    biases = 4 * width + inner + width + 4 * width
+    parameters = 3 * patch**2 * width + width + tokens * width + 4 * width + layers * (layer + biases) + width * dim
+    return {"parameters": parameters, "macs": macs}
+
+
+def _digest(paths: Sequence[Path]) -> str:
+    """Return the SHA-256 of a file, or of the digests of several files."""
+    digests = []
+    for path in paths:
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _origin(folder: Path) -> str:
+    """Return the digest of the weights, or of the pickled weights from which they were converted."""
+    digest = _digest(weight_files(folder))
+    if (folder / _CONVERTED).is_file():
+        record = read_json_object(folder / _CONVERTED)
+        return str(record.get("from")) if record.get("to") == digest else digest
+    return digest
+
+
+def _missing_files(folder: Path) -> str:
+    missing = [name for name in NEEDED if not (folder / name).is_file()]
+    if not any((folder / name).is_file() for name in _WEIGHTS):
+        missing.append(_WEIGHTS[0])
+    else:
+        try:
+            weight_files(folder)
+        except UserError:
+            missing.append("a weight file that the index names")
+    if not (folder / "tokenizer.json").is_file() and not (folder / "vocab.json").is_file():
+        missing.append("tokenizer.json")
+    return ", ".join(missing)
+
+
+def _from_hub(model: str, revision: str | None) -> Path | None:
+    """The snapshot's folder: from the local cache, else from the network, else None."""
+    from httpx2 import HTTPError
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import (
+        HFValidationError,
+        IncompleteSnapshotError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        cached: Path | None = Path(snapshot_download(model, revision=revision, local_files_only=True))
+    except HFValidationError:
+        raise UserError(
+            f"params.yaml: clip.model is {model!r}, which is neither a local folder nor a hub id such as "
+            "openai/clip-vit-base-patch32."
+        ) from None
+    except IncompleteSnapshotError as error:
+        # So the hub's client calls a folder that lacks any file of the hub's; only those needed are fetched below.
+        cached = Path(error.snapshot_path)
+    except LocalEntryNotFoundError:
+        cached = None
+    if cached and not _missing_files(cached):
+        return cached
+    try:
+        # Asked once before the download, which would knock five times at a hub that cannot be reached.
+        listed = HfApi().model_info(model, revision=revision, timeout=10).siblings or []
+        weights = next((name for name in _WEIGHTS if name in {file.rfilename for file in listed}), _WEIGHTS[0])
+        # Those that an index names are called model-00001-of-00002.safetensors and so on.
+        weights = weights.replace(".safetensors.index.json", "-*.safetensors").replace(".bin.index.json", "-*.bin")
+        folder = Path(snapshot_download(model, revision=revision, allow_patterns=["*.json", "*.txt", weights]))
+    except (RepositoryNotFoundError, RevisionNotFoundError):
+        raise UserError(f"params.yaml: the hub has no model {model!r} at this revision; check both.") from None
+    # ValueError: what answered is no hub, such as a hotel's log-in page.
+    except (HTTPError, OSError, ValueError):
+        return None
+    missing = _missing_files(folder)
+    if missing:
+        raise UserError(f"CLIP {model!r} has no {missing} on the hub; choose a checkpoint in transformers' format.")
+    return folder
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Return the settings in a JSON file of a checkpoint. Raises UserError if it contains no JSON object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}); download the checkpoint again.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no settings; download the checkpoint again.")
+    return content
