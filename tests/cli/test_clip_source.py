@@ -23,7 +23,8 @@ def test_find_clip_tells_how_to_get_the_model(monkeypatch):
         "CLIP mine is not available yet",
         "CLIP ann/vit is not available yet",
         "CLIP sample/vit is neither an existing folder nor a hub id such as openai/clip-vit-base-patch32",
-        "sample is not a CLIP checkpoint: config.json, preprocessor_config.json, model.safetensors, tokenizer.json is missing",
+        "sample is not a CLIP checkpoint: config.json, preprocessor_config.json, model.safetensors, tokenizer.json "
+        "is missing",
     ]
     assert [finding.sentence.split("; ")[1] for finding in findings] == [
         "create it with `dvc repro` or get it with `dvc pull`",
