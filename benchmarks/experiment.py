@@ -57,7 +57,8 @@ def _copy(folder: Path) -> None:
     shutil.rmtree(folder / "sample")
     shutil.copy("configs/ucf101.yaml", folder / "params.yaml")
     arrays, _ = synthetic.pairs_of()
-    table_file.write_table(folder / "features/pairs.h5", "pairs", arrays, synthetic.PROVENANCE)
+    pairs = folder / "features/pairs.h5"
+    table_file.write_table(pairs, "pairs", arrays, synthetic.SETTINGS, synthetic.PROVENANCE)
     _shell(folder, "git init -q . && git config user.name bench && git config user.email bench@example.org")
     _shell(folder, "git add -A && git commit -q -m start")
 

@@ -66,8 +66,9 @@ def _stream(
     return x.astype(np.float32), np.logaddexp.reduce(-0.5 * distance, axis=2)
 
 
-PROVENANCE = {
-    "keyframes": {"weights": "synthetic", "frames": 1, "cost": {"parameters": 0, "macs": 0}},
-    "motion_embeddings": {"cost": {"parameters": 0, "macs": 0}},
+SETTINGS = {
+    "keyframes": {"weights": "synthetic", "frames": 1},
+    "motion_embeddings": {"model": "synthetic"},
     "prompts": {"weights": "synthetic"},
 }
+PROVENANCE = {"cost": {stream: {"parameters": 0, "macs": 0} for stream in ("clip", "motion")}}
