@@ -602,7 +602,7 @@ def test_a_part_of_the_weights_that_is_missing_is_named(copy):
     in_parts(copy, "safetensors")
     (copy / "model-00002-of-00002.safetensors").unlink()
     assert "a weight file that the index names is missing" in sentence_of(checkpoints.locate, "copy", None)
-    wanted = "copy/model.safetensors.index.json names model-00002-of-00002.safetensors, which is not in copy; get"
+    wanted = "copy/model.safetensors.index.json names model-00002-of-00002.safetensors, which is not in copy; download"
     assert sentence_of(checkpoints.weight_files, copy).startswith(wanted)
 
 
