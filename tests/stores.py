@@ -7,7 +7,7 @@ import numpy as np
 from builders import sentence_of
 
 from mocliplite.errors import Failure
-from mocliplite.store import schema, shards, stores
+from mocliplite.store import hdf5, schema, shards, stores
 
 SETTINGS = {"cell_size": 8, "views": ["plain"]}
 SIZE = {"width": 64, "height": 48}
@@ -65,7 +65,7 @@ def shard_of(clip_id, kind, folder="s"):
 
 def alter(path, **attributes):
     with h5py.File(path, "r+") as file:
-        file.attrs.update(attributes)
+        hdf5.write_attributes(file, attributes)
 
 
 def flip(path, offset, bit=0):

@@ -23,7 +23,7 @@ from mocliplite.errors import UserError
 from mocliplite.files import atomic_write, errors_mean_damage
 
 # Version of the file format. Readers refuse other versions.
-SCHEMA = 4
+SCHEMA = 5
 _COMPRESSION_LEVEL = 3  # as fast as LZF, at half the size
 # Bytes per chunk: small for motion, of which single frames are read; large for embeddings, which are read whole
 # (docs/stores.md).
@@ -59,7 +59,7 @@ def create_file(path: Path, kind: str, settings: Settings, provenance: Settings)
     """
     image = io.BytesIO()
     with h5py.File(image, "w", libver=("v110", "v110"), userblock_size=_USERBLOCK) as file:
-        file.attrs.update(file_attributes(kind, settings, provenance))
+        write_attributes(file, file_attributes(kind, settings, provenance))
         yield file
     content = image.getvalue()[_USERBLOCK:]
     with atomic_write(path) as partial, partial.open("wb") as out:
@@ -109,14 +109,22 @@ def read_errors_mean_damage(what: str | Path) -> AbstractContextManager[None]:
 def open_file(path: Path, kind: str | None = None) -> Iterator[Group]:
     """Yield a file of this kind (None: any) and of the current schema. Raises UserError for any other file."""
     with open_any_file(path) as file:
-        schema, found = file.attrs.get("schema"), file.attrs.get("kind")
+        schema = read_schema(file)
         if schema != SCHEMA:
             raise UserError(
                 f"{path} has schema {schema}, this version reads {SCHEMA}; write it again with `dvc repro -f`."
             )
+        found = read_attributes(file).get("kind")
         if found != (kind or found):
             raise UserError(f"{path} contains {found}, not {kind}; check the path.")
         yield file
+
+
+def read_schema(file: Group) -> object:
+    """Return the version of the file format, None if there is none. To be compared before anything else is read."""
+    if "schema" not in file.attrs or file.attrs.get_id("schema").dtype.kind not in "iu":
+        return None
+    return int(file.attrs["schema"])
 
 
 def read_settings(file: Group) -> dict[str, Any]:
@@ -130,10 +138,36 @@ def read_provenance(file: Group) -> dict[str, Any]:
 
 
 def _read_json_attribute(file: Group, name: str) -> dict[str, Any]:
-    value = json.loads(str(file.attrs[name]))
+    value = json.loads(read_attributes(file)[name])
     if not isinstance(value, dict):
         raise ValueError(f"its {name} is not a JSON object")
     return value
+
+
+def write_attributes(group: Group, attributes: Mapping[str, Any]) -> None:
+    """Write the attributes of a group or file in order of name: numbers, and text in fixed-length strings.
+
+    HDF5 stores strings of variable length in a heap without a checksum, where one flipped bit can make it loop forever.
+    """
+    for name, value in sorted(attributes.items()):
+        if isinstance(value, str):
+            encoded = value.encode()
+            group.attrs.create(name, encoded, dtype=h5py.string_dtype("utf-8", max(1, len(encoded))))
+        else:
+            group.attrs[name] = value
+
+
+def read_attributes(group: Group) -> dict[str, Any]:
+    """Return the attributes that write_attributes wrote, as Python values. Raises ValueError for any others."""
+    attributes: dict[str, Any] = {}
+    for name in group.attrs:
+        dtype = group.attrs.get_id(name).dtype
+        text = h5py.check_string_dtype(dtype)
+        if dtype.kind not in "iufb" and not (text and text.length):
+            raise ValueError(f"its attribute {name} is of type {dtype}, which no store contains")
+        value = np.asarray(group.attrs[name]).item()
+        attributes[name] = value.decode() if isinstance(value, bytes) else value
+    return attributes
 
 
 def write_arrays(group: Group, arrays: Arrays) -> None:

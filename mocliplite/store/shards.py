@@ -111,7 +111,7 @@ def _write_motion(file: hdf5.Group, records: Mapping[str, Record]) -> None:
     hdf5.write_array(file, "size", np.array(sizes, dtype=np.int64).reshape(-1, 2))
     for clip_id in ids:
         group = file.create_group(clip_id)
-        group.attrs.update(sorted(records[clip_id].attributes.items()))
+        hdf5.write_attributes(group, records[clip_id].attributes)
         hdf5.write_arrays(group, records[clip_id].arrays)
 
 
@@ -123,7 +123,9 @@ _MOTION_LISTS = {"frames", "size"}
 def _read_reusable(path: Path, kind: str, settings: Settings) -> Shard | None:
     """Return a shard, or None if it is of another schema or kind or was computed with other settings."""
     with hdf5.open_any_file(path) as file:
-        attributes = dict(file.attrs)
+        if hdf5.read_schema(file) != hdf5.SCHEMA:
+            return None
+        attributes = hdf5.read_attributes(file)
         if attributes != hdf5.file_attributes(kind, settings, {}) | {"provenance": attributes.get("provenance")}:
             return None
         ids, failures, fingerprints = read_index(file)
@@ -168,7 +170,7 @@ def read_column(file: hdf5.Group, kind: str, name: str, clips: int) -> np.ndarra
 def read_record(file: hdf5.Group, clip_id: str) -> Record:
     """Return one motion clip."""
     group = hdf5.read_group(file, clip_id)
-    return Record({name: _read_array(group, "motion", name) for name in group}, _read_attributes(group))
+    return Record({name: _read_array(group, "motion", name) for name in group}, hdf5.read_attributes(group))
 
 
 def read_frame_types(file: hdf5.Group, clip_id: str) -> np.ndarray:
@@ -180,11 +182,7 @@ def read_record_frames(file: hdf5.Group, clip_id: str, frames: Sequence[int] | n
     """Return one motion clip with the vectors of these frames only."""
     group = hdf5.read_group(file, clip_id)
     arrays = {name: _read_array(group, "motion", name) for name in group if name != "vectors"}
-    return Record({**arrays, "vectors": hdf5.read_rows(group, "vectors", frames)}, _read_attributes(group))
-
-
-def _read_attributes(group: hdf5.Group) -> dict[str, Any]:
-    return {key: np.asarray(value).item() for key, value in group.attrs.items()}
+    return Record({**arrays, "vectors": hdf5.read_rows(group, "vectors", frames)}, hdf5.read_attributes(group))
 
 
 def _read_array(group: hdf5.Group, kind: str, name: str, *leading: int) -> np.ndarray:

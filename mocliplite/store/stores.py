@@ -99,7 +99,7 @@ class Store:
                 f"{path} is not a feature store, or is not pulled yet; run `dvc pull {path}` or `dvc repro`."
             )
         with hdf5.open_file(first) as file:
-            self.kind, self.settings = str(file.attrs["kind"]), hdf5.read_settings(file)
+            self.kind, self.settings = str(hdf5.read_attributes(file)["kind"]), hdf5.read_settings(file)
             self.provenance = hdf5.read_provenance(file)
         if self.kind not in schema.SHARDS:
             raise UserError(f"{first} contains {self.kind}, which is not a sharded store; check the path.")
@@ -229,7 +229,7 @@ def _kind_and_settings(shard: Path) -> tuple[str, dict[str, Any]] | None:
     """Return kind and settings of a shard, None if they cannot be read."""
     try:
         with hdf5.open_file(shard) as file:
-            kind = str(file.attrs["kind"])
+            kind = str(hdf5.read_attributes(file)["kind"])
             return (kind, hdf5.read_settings(file)) if kind in schema.SHARDS else None
     except UserError:
         return None

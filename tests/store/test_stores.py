@@ -314,7 +314,7 @@ def test_motion_arrays_keep_their_types():
 def test_h5py_reads_the_attributes_ids_and_vectors_of_a_motion_shard():
     build("s", "motion", ["a"])
     with h5py.File(shard_of("a", "motion"), "r") as file:
-        assert (file.attrs["schema"], file.attrs["kind"]) == (hdf5.SCHEMA, "motion")
+        assert (file.attrs["schema"], file.attrs["kind"].decode()) == (hdf5.SCHEMA, "motion")
         assert json.loads(file.attrs["settings"]) == SETTINGS
         assert file["a/vectors"][:].tolist() == record("motion", "a").arrays["vectors"].tolist()
         assert file["ids"].asstr()[:].tolist() == ["a"]

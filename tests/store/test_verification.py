@@ -254,3 +254,22 @@ def test_settings_that_are_not_a_json_object_are_refused(kind, settings):
     build("s", kind)
     alter("s/0000.h5", settings=settings)
     assert reason("s/0000.h5", stores.open_store, "s")
+
+
+@every_kind
+def test_no_file_has_text_of_variable_length_whose_heap_has_no_checksum(kind):
+    build("s", kind, IDS[:8], failed=["clip03"])
+    texts = []
+    for path in sorted(Path("s").glob("*.h5")):
+        with h5py.File(path) as file:
+            groups = [file, *(member for member in file.values() if isinstance(member, h5py.Group))]
+            types = [group.attrs.get_id(name).dtype for group in groups for name in group.attrs]
+            texts += [h5py.check_string_dtype(dtype) for dtype in types if h5py.check_string_dtype(dtype)]
+    assert len(texts) >= 6
+    assert all(text.length for text in texts)
+
+
+def test_attributes_of_any_length_come_back():
+    settings = {"names": ["é" * 40_000, "x" * 40_000]}
+    table_file.write_table("t.h5", "prompts", {"a": np.zeros(3)}, settings)
+    assert table_file.read_table("t.h5").settings == settings
