@@ -19,11 +19,11 @@ import h5py
 import numpy as np
 from deflate import DeflateError, zlib_compress, zlib_decompress
 
+from mocliplite import versions
 from mocliplite.errors import UserError
 from mocliplite.files import atomic_write, errors_mean_damage
 
-# Version of the file format. Readers refuse other versions.
-SCHEMA = 5
+SCHEMA = versions.SCHEMA
 _COMPRESSION_LEVEL = 3  # as fast as LZF, at half the size
 # Bytes per chunk: small for motion, of which single frames are read; large for embeddings, which are read whole
 # (docs/stores.md).

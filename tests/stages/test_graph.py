@@ -16,10 +16,10 @@ STAGES = {**GRAPHS["dvc.yaml"]["stages"], **GRAPHS["sample/dvc.yaml"]["stages"]}
 ORDER = list(GRAPHS["dvc.yaml"]["stages"])
 KEYS = set(params.keys())
 WATCHED_BY_VERSION = {
-    "motion": "MOTION",
-    "keyframes": "KEYFRAMES",
-    "train_motion": "MOTION_NET",
-    "embed_motion": "MOTION_NET",
+    "motion": ["MOTION", "SCHEMA"],
+    "keyframes": ["KEYFRAMES", "SCHEMA"],
+    "train_motion": ["MOTION_NET"],
+    "embed_motion": ["MOTION_NET", "SCHEMA"],
 }
 
 
@@ -44,11 +44,11 @@ def test_a_short_stage_depends_on_its_module_and_the_rooms_it_imports(name):
     assert code == {f"stages/{name}.py", *(f"mocliplite/{room}" for room in rooms_of(name))}
 
 
-@pytest.mark.parametrize(("name", "version"), WATCHED_BY_VERSION.items())
-def test_extraction_and_the_motion_network_depend_on_versions_instead_of_files(name, version):
+@pytest.mark.parametrize(("name", "names"), WATCHED_BY_VERSION.items())
+def test_extraction_and_the_motion_network_depend_on_versions_instead_of_files(name, names):
     assert [dep for dep in STAGES[name]["deps"] if dep.startswith(("mocliplite", "stages"))] == []
-    assert {"mocliplite/versions.py": [version]} in STAGES[name]["params"]
-    assert hasattr(versions, version)
+    assert {"mocliplite/versions.py": names} in STAGES[name]["params"]
+    assert all(hasattr(versions, version) for version in names)
 
 
 @pytest.mark.parametrize("name", GRAPHS["sample/dvc.yaml"]["stages"])
