@@ -17,6 +17,7 @@ from mocliplite.cli import _clip_source
 from mocliplite.cli._group_guess import guess_group
 from mocliplite.cli._shared import compute
 from mocliplite.data.clips import OTHER_ENDINGS, Clip, clips_of_scan, scan_clips
+from mocliplite.data.groups import are_shared
 from mocliplite.data.splits import split_clips
 from mocliplite.errors import Failure, UserError
 from mocliplite.files import write_text
@@ -37,6 +38,7 @@ class Findings:
     root: str
     clips: list[Clip]
     group: str | None  # a regular expression that probably captures the group in a path
+    shared_groups: bool  # whether classes seem to share the names of groups
     codecs: dict[str, int]  # number of clips by codec
     without_vectors: list[str]  # paths of clips without motion vectors
     reencode: bool  # whether they are so many that motion.reencode should be auto
@@ -52,10 +54,10 @@ def inspect_folder(root: str) -> Findings:
     settings = replace(params.load(TEMPLATE).dataset, root=root, group=None)
     scan = scan_clips(settings)
     group = guess_group([path for paths in scan.videos.values() for path in paths])
-    settings = replace(settings, group=group)
-    clips = clips_of_scan(scan, settings)
+    clips = clips_of_scan(scan, replace(settings, group=group))
     if not clips:
         raise UserError(scan.errors[0])
+    settings = replace(settings, group=group, shared_groups=are_shared(clips))
     previews, unreadable = _previews(root, clips)
     without_vectors = [path for path, preview in previews.items() if not preview.vectors]
     reencode = len(without_vectors) > settings.max_failed * len(clips)
@@ -71,7 +73,8 @@ def inspect_folder(root: str) -> Findings:
     ]
     stops = [*scan.errors, *_split_errors(clips, settings), *(unreadable_list if too_many_unreadable else [])]
     codecs = dict(Counter(preview.codec for preview in previews.values()).most_common())
-    return Findings(root, clips, group, codecs, without_vectors, reencode, unreadable, warnings, stops)
+    shared = settings.shared_groups
+    return Findings(root, clips, group, shared, codecs, without_vectors, reencode, unreadable, warnings, stops)
 
 
 def _previews(root: str, clips: Sequence[Clip]) -> tuple[dict[str, inspection.Preview], dict[str, str]]:
@@ -125,6 +128,7 @@ def settings_for(found: Findings, model: str | None) -> dict[str, object]:
     model: the folder of a CLIP, which need not exist yet, or its hub id; None for that of the template.
     """
     values: dict[str, object] = {"dataset.root": found.root, "dataset.group": found.group}
+    values["dataset.shared_groups"] = found.shared_groups
     if any(_names_a_side(clip.label) for clip in found.clips):
         values |= {"motion_net.flip": False, "motion_net.views": ["plain"]}
     if found.reencode:
@@ -206,9 +210,13 @@ def describe(found: Findings) -> str:
             "groups: none found in the names, so every clip is a group; set dataset.group if some clips belong together"
         ]
     else:
-        first = {clip.group: clip.path for clip in reversed(found.clips)}
+        first = {
+            clip.group if found.shared_groups else f"{clip.label}/{clip.group}": clip.path
+            for clip in reversed(found.clips)
+        }
         examples = ", ".join(f"{first[group]} -> {group}" for group in sorted(first)[:2])
-        lines += [f"groups: {found.group} finds {len(first)}, such as {examples}; this is a guess, check it"]
+        scope = "shared by all classes" if found.shared_groups else "each of one class"
+        lines += [f"groups: {found.group} finds {len(first)}, {scope}, such as {examples}; this is a guess, check it"]
     lines += [f"warning: {warning}" for warning in found.warnings]
     return "\n".join([*lines, *(f"stops: {reason}" for reason in found.stops)])
 

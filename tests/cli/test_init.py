@@ -111,8 +111,9 @@ def test_ten_unreadable_clips_are_named_and_below_max_failed_they_are_a_warning(
 def test_a_guessed_group_is_printed_with_examples(folder):
     put(".", {"configs/folder.yaml": (CHECKOUT / "configs/folder.yaml").read_text(), "configs/none": ""})
     put("clips", dict.fromkeys(UT, "text"))
-    assert r"groups: (\d+)_\d+\.\w+$ finds 20, such as a/set1_3_1_0.avi -> 1, " in _init.describe(
-        _init.inspect_folder("clips")
+    assert (
+        r"groups: (\d+)_\d+\.\w+$ finds 20, shared by all classes, such as a/set1_3_1_0.avi -> 1, "
+        in _init.describe(_init.inspect_folder("clips"))
     )
 
 
@@ -292,3 +293,13 @@ def test_one_class_and_a_class_with_one_clip_and_no_usable_clip_are_stops(large_
     for path in Path("clips").rglob("*.mp4"):
         path.write_text("text")
     assert any("clips cannot be read" in stop for stop in _init.inspect_folder("clips").stops)
+
+
+@pytest.mark.parametrize(("takes", "shared", "groups"), [(1, True, 5), (4, False, 10)])
+def test_whether_classes_share_groups_is_guessed_and_written(folder, takes, shared, groups):
+    put(".", {"configs/folder.yaml": (CHECKOUT / "configs/folder.yaml").read_text(), "configs/none": ""})
+    names = [f"v_{label}_g{group:02d}_c{take:02d}.avi" for label in "ab" for group in range(5) for take in range(takes)]
+    put("named", {f"{name[2]}/{name}": name for name in names})
+    found = _init.inspect_folder("named")
+    assert _init.settings_for(found, None)["dataset.shared_groups"] is shared
+    assert f"finds {groups}, {'shared by all classes' if shared else 'each of one class'}, " in _init.describe(found)
