@@ -295,10 +295,11 @@ def test_one_class_and_a_class_with_one_clip_and_no_usable_clip_are_stops(large_
     assert any("clips cannot be read" in stop for stop in _init.inspect_folder("clips").stops)
 
 
-@pytest.mark.parametrize(("takes", "shared", "groups"), [(1, True, 5), (4, False, 10)])
+@pytest.mark.parametrize(("takes", "shared", "groups"), [(1, True, 8), (4, False, 16)])
 def test_whether_classes_share_groups_is_guessed_and_written(folder, takes, shared, groups):
     put(".", {"configs/folder.yaml": (CHECKOUT / "configs/folder.yaml").read_text(), "configs/none": ""})
-    names = [f"v_{label}_g{group:02d}_c{take:02d}.avi" for label in "ab" for group in range(5) for take in range(takes)]
+    numbers = [(group, take if takes > 1 else group) for group in range(8) for take in range(takes)]
+    names = [f"v_{label}_g{group:02d}_c{take:02d}.avi" for label in "ab" for group, take in numbers]
     put("named", {f"{name[2]}/{name}": name for name in names})
     found = _init.inspect_folder("named")
     assert _init.settings_for(found, None)["dataset.shared_groups"] is shared
