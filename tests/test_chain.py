@@ -154,8 +154,12 @@ def test_what_depends_on_a_file_of_another_run_is_computed_again(small_copy, oth
 
 
 def test_every_consumer_accepts_the_files_of_its_own_run(small_copy):
-    for consumer in CONSUMERS.values():
-        consumer()
+    written = [Path(path) for path in ("features/pairs.h5", "models/head/config.json", "metrics/eval.json")]
+    before = [path.read_bytes() for path in written]
+    results = {name: consumer() for name, consumer in CONSUMERS.items()}
+    assert [path.read_bytes() for path in written] == before
+    assert Path("exported/README.md").is_file()
+    assert len(results["search"]) == 3
 
 
 def test_every_consumer_and_every_file_is_in_the_table():
