@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mocliplite.fusion import ridge
+from mocliplite.fusion.draws import draw_clips
 from mocliplite.fusion.pairs import Arrays, features
 from mocliplite.fusion.probes import PROBES
 
@@ -17,16 +18,17 @@ DRAWS = 3  # random subsets of the clips at each point of the curve
 def learning_curve(train: Arrays, val: Arrays, alphas: Mapping[str, float]) -> list[dict[str, object]]:
     """Return a row per number of train clips per class (1, 2, 4, ... up to all): validation top-1 of each probe.
 
-    A row has the mean and the standard deviation over draws. A class with fewer clips contributes all it has. The
-    penalty alpha is scaled with the number of clips, so that its weight relative to a clip stays the same. The motion
-    network was trained on all train clips, so the curves of probes on motion start too high.
+    A row has the mean and the standard deviation over draws of whole groups; see `draw_clips`. The penalty alpha is
+    scaled with the number of clips, so that its weight relative to a clip stays the same. The motion network was
+    trained on all train clips, so the curves of probes on motion start too high.
     """
     labels = train["label"]
     largest = int(np.bincount(labels).max())
     sizes = [2**power for power in range(largest.bit_length()) if 2**power < largest] + [largest]
     rows: list[dict[str, object]] = []
     for size in sizes:
-        subsets = [_subset(labels, size, draw) for draw in range(DRAWS if size < largest else 1)]
+        draws = range(DRAWS if size < largest else 1)
+        subsets = [draw_clips(labels, train["group"], size, draw) for draw in draws]
         row: dict[str, object] = {"clips_per_class": size}
         for name in PROBES:
             top1 = [_val_top1(train, val, name, subset, alphas[name]) for subset in subsets]
@@ -37,14 +39,6 @@ def learning_curve(train: Arrays, val: Arrays, alphas: Mapping[str, float]) -> l
 
 def _val_top1(train: Arrays, val: Arrays, probe: str, subset: np.ndarray, alpha: float) -> float:
     x, x_val = (features(data, PROBES[probe]) for data in (train, val))
-    standardised = ridge.standardised(x[subset], train["label"][subset], len(train["classes"]))
-    weight = ridge.solve(standardised, ridge.gram(standardised), alpha * len(subset) / len(x))
-    scores = (x_val - standardised.mean) / standardised.std @ weight + standardised.prior
+    clips = x[subset], train["label"][subset]
+    scores = ridge.scores_of(clips, len(train["classes"]), alpha * len(subset) / len(x), x_val)
     return float((scores.argmax(axis=1) == val["label"]).mean())
-
-
-def _subset(labels: np.ndarray, size: int, draw: int) -> np.ndarray:
-    """Sorted rows of at most `size` random clips per class."""
-    order = np.random.default_rng([draw, size]).permutation(len(labels))
-    by_class = [order[labels[order] == label][:size] for label in np.unique(labels)]
-    return np.sort(np.concatenate(by_class))

@@ -72,6 +72,17 @@ def probe_logits(tensors: dict[str, np.ndarray], features: np.ndarray) -> np.nda
     return (features - tensors["mean"]) / tensors["std"] @ tensors["weight"] + tensors["bias"]
 
 
+def scores_of(
+    train: tuple[np.ndarray, np.ndarray], classes: int, alpha: float, features: np.ndarray
+) -> np.ndarray:
+    """Return the uncalibrated scores float64 [M, C] of features [M, D], by the ridge fitted on `train`.
+
+    train: features float32 [N, D] and labels int64 [N].
+    """
+    data = standardised(*train, classes)
+    return (features - data.mean) / data.std @ solve(data, gram(data), alpha) + data.prior
+
+
 def left_out_scores(
     features: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int, alpha: float
 ) -> np.ndarray:
@@ -91,3 +102,20 @@ def left_out_scores(
         hat = left[rows] @ right[:, rows] + 1 / len(labels)
         scores[rows] = np.eye(classes)[labels[rows]] - np.linalg.solve(np.eye(len(rows)) - hat, residuals[rows])
     return scores
+
+
+def left_out_penalty(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int) -> float:
+    """Return the penalty of the lowest squared error of `left_out_scores`; of equally good ones, the largest.
+
+    Where all clips are of one group nothing can be left out, and the largest penalty is returned: the answer is then
+    close to the class with the nearest mean.
+    """
+    if len(np.unique(groups)) == 1:
+        return max(ALPHAS)
+    targets = np.eye(classes)[labels]
+
+    def error(alpha: float) -> float:
+        return float(np.square(left_out_scores(features, labels, groups, classes, alpha) - targets).mean())
+
+    errors = {alpha: error(alpha) for alpha in ALPHAS}
+    return min(ALPHAS, key=lambda alpha: (errors[alpha], -alpha))
