@@ -109,7 +109,7 @@ class Motion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clip:
+class Encoder:
     """The frozen CLIP model, the keyframes and the prompts."""
 
     model: str  # Hugging Face hub id, or a local folder in the same format
@@ -122,13 +122,18 @@ class Clip:
     batch: int  # images per forward pass; changes the last bits of the values
 
     def __post_init__(self) -> None:
-        require(self.model != "", "clip.model", self.model, "a hub id or a local folder")
+        require(self.model != "", "encoder.model", self.model, "a hub id or a local folder")
         # Otherwise DVC would not notice a changed file in the folder.
         watched = not Path(self.model).is_dir() or Path(self.files) == Path(self.model)
-        require(watched, "clip.files", self.files, f"{self.model!r} as well, so that DVC watches the folder clip.model")
-        require(self.frames >= 1, "clip.frames", self.frames, "at least 1")
-        require(self.batch >= 1, "clip.batch", self.batch, "at least 1")
-        _require_at_most(self, "clip", frames=10_000, batch=4096)
+        require(
+            watched,
+            "encoder.files",
+            self.files,
+            f"{self.model!r} as well, so that DVC watches the folder encoder.model",
+        )
+        require(self.frames >= 1, "encoder.frames", self.frames, "at least 1")
+        require(self.batch >= 1, "encoder.batch", self.batch, "at least 1")
+        _require_at_most(self, "encoder", frames=10_000, batch=4096)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,7 +255,7 @@ class Params:
 
     dataset: Dataset
     motion: Motion
-    clip: Clip
+    encoder: Encoder
     motion_net: MotionNet
     head: Head
     compute: Compute
@@ -298,6 +303,7 @@ def keys() -> list[str]:
 
 # Renamed settings, by the earlier name.
 _RENAMED = {
+    "clip": "encoder",
     "motion.cell": "motion.cell_size",
     "motion_net.camera": "motion_net.remove_global_motion",
     "motion_net.pace": "motion_net.speed_jitter",

@@ -26,13 +26,13 @@ FOLDER = "features/keyframes"
 def main() -> None:
     retry_failed = arguments.retry_failed("keyframes")
     settings = params.load()
-    checkpoint = checkpoints.locate(settings.clip.model, settings.clip.revision)
+    checkpoint = checkpoints.locate(settings.encoder.model, settings.encoder.revision)
     clips = {item.id: item for item in read_clips("features/clips.csv")}
-    sampling = {"frames": settings.clip.frames, "pick": settings.clip.pick, "batch": settings.clip.batch}
+    sampling = {"frames": settings.encoder.frames, "pick": settings.encoder.pick, "batch": settings.encoder.batch}
     cache_key = {**checkpoints.cache_key(checkpoint), **sampling}
     provenance = {
-        "model": settings.clip.model,
-        "revision": settings.clip.revision,
+        "model": settings.encoder.model,
+        "revision": settings.encoder.revision,
         "cost": checkpoints.cost(checkpoint),
     }
     model = cache(lambda: clip.load_clip(checkpoint, settings.compute))
@@ -41,7 +41,7 @@ def main() -> None:
     def prepare(clip_id: str) -> list[tuple[int, float, np.ndarray]] | Failure:
         """Return index, seconds and CLIP input of each keyframe. Threads call this while CLIP computes embeddings."""
         path = f"{settings.dataset.root}/{clips[clip_id].path}"
-        found = decode(path, settings.clip.frames, settings.clip.pick, Limits.of(settings.compute))
+        found = decode(path, settings.encoder.frames, settings.encoder.pick, Limits.of(settings.compute))
         if isinstance(found, Failure):
             return found
         return [(frame.frame, frame.time, clip.preprocess(model(), [frame.image])[0]) for frame in found]
@@ -61,7 +61,7 @@ def main() -> None:
                     positions.append((clip_id, frame, seconds))
                     yield image
 
-        embeddings = list(clip.embed_pixels(model(), pixels(), settings.clip.batch))
+        embeddings = list(clip.embed_pixels(model(), pixels(), settings.encoder.batch))
         for clip_id in dict.fromkeys(clip_id for clip_id, _, _ in positions):
             rows = [row for row, (key, _, _) in enumerate(positions) if key == clip_id]
             results[clip_id] = shards.Record(

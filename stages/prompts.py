@@ -1,6 +1,6 @@
 """Embed the class names with the frozen CLIP text tower.
 
-Reads features/clips.csv, the CLIP checkpoint, the templates in clip.prompts and the names in clip.names; writes
+Reads features/clips.csv, the CLIP checkpoint, the templates in encoder.prompts and the names in encoder.names; writes
 features/prompts.h5.
 """
 
@@ -16,9 +16,9 @@ from mocliplite.store import table_file
 
 def main() -> None:
     settings = params.load()
-    templates = read_templates(settings.clip.prompts)
-    class_phrases = read_names(settings.clip.names)
-    checkpoint = checkpoints.locate(settings.clip.model, settings.clip.revision)
+    templates = read_templates(settings.encoder.prompts)
+    class_phrases = read_names(settings.encoder.names)
+    checkpoint = checkpoints.locate(settings.encoder.model, settings.encoder.revision)
     classes = class_names(read_clips("features/clips.csv"))
     model = clip.load_clip(checkpoint, settings.compute)
 
@@ -34,7 +34,7 @@ def main() -> None:
         "logit_scale": np.array(clip.logit_scale(model), dtype=np.float32),
     }
     made_with = {**checkpoints.cache_key(checkpoint), "templates": templates, "names": phrases}
-    provenance = {"model": settings.clip.model, "revision": settings.clip.revision}
+    provenance = {"model": settings.encoder.model, "revision": settings.encoder.revision}
     table_file.write_table("features/prompts.h5", "prompts", arrays, made_with, provenance)
     print(
         f"{len(names)} names of {len(classes)} classes x {len(templates)} templates; "

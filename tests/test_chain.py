@@ -60,7 +60,7 @@ UNFIT = "{} was not fitted on the features in features/pairs.h5 (keyframes: weig
 STALE = "{} was not made from this {}, but from another version; run `dvc repro`."
 OTHER_CLIP = (
     "clip is not the CLIP checkpoint that the features were made with ({} differs); "
-    "run `dvc repro`, or set clip.model to that checkpoint."
+    "run `dvc repro`, or set encoder.model to that checkpoint."
 )
 TWO_CLIPS = (
     "features/prompts.h5 and features/keyframes are of different CLIP checkpoints (weights differs); run `dvc repro`."
@@ -195,7 +195,7 @@ def test_another_split_trains_the_motion_network_and_computes_its_embeddings_aga
 
 def test_prompts_with_other_templates_do_not_fit_the_trained_models(small_copy):
     Path("templates.txt").write_text("a drawing of {}.\n")
-    set_params(clip={"prompts": "templates.txt"})
+    set_params(encoder={"prompts": "templates.txt"})
     prompts.main()
     assert sentence_of(CONSUMERS["export"]) == REFUSED["features/prompts.h5"]["export"]
     pairs.main()
@@ -245,7 +245,7 @@ def test_the_same_clip_checkpoint_in_another_folder_computes_nothing(small_copy,
     before, joined = stores.open_store("features/keyframes"), contents("features/pairs.h5")
     rows = before.read(before.ids)
     shutil.move("clip", "elsewhere")
-    set_params(clip={"model": "elsewhere", "files": "elsewhere"})
+    set_params(encoder={"model": "elsewhere", "files": "elsewhere"})
     prompts.main()
     with monkeypatch.context() as patch:
         patch.setattr(clip, "load_clip", lambda *_: pytest.fail("CLIP is loaded"))

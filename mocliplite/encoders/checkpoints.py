@@ -44,7 +44,7 @@ def locate(model: str, revision: str | None) -> Path:
         raise UserError(
             f"CLIP {model!r} (revision {revision or 'main'}) is neither a local folder nor in the local hub cache, and "
             f"the hub cannot be reached; on a machine with network run `hf download {model}{at}`, copy the folder it "
-            "prints, and set clip.model and clip.files to the copy."
+            "prints, and set encoder.model and encoder.files to the copy."
         )
     return found
 
@@ -89,7 +89,7 @@ def locate_same(key: dict[str, Any], model: str, revision: str | None, exported:
     if different:
         raise UserError(
             f"{folder} is not the CLIP checkpoint that the features were made with ({different[0]} differs); "
-            "run `dvc repro`, or set clip.model to that checkpoint."
+            "run `dvc repro`, or set encoder.model to that checkpoint."
         )
     return folder
 
@@ -193,7 +193,7 @@ def _from_hub(model: str, revision: str | None) -> Path | None:
         cached: Path | None = Path(snapshot_download(model, revision=revision, local_files_only=True))
     except HFValidationError:
         raise UserError(
-            f"params.yaml: clip.model is {model!r}, which is neither a local folder nor a hub id such as "
+            f"params.yaml: encoder.model is {model!r}, which is neither a local folder nor a hub id such as "
             "openai/clip-vit-base-patch32."
         ) from None
     except IncompleteSnapshotError as error:
