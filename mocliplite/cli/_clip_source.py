@@ -10,7 +10,7 @@ import yaml
 from mocliplite.encoders import checkpoints
 from mocliplite.errors import UserError
 
-_HUB_ID = "openai/clip-vit-base-patch32"
+HUB_ID = "openai/clip-vit-base-patch32"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def find_clip(model: str, revision: str | None = None) -> Finding:
         )
     if not is_hub_id(model):
         return Finding(
-            "BAD", f"CLIP {model} is neither an existing folder nor a hub id such as {_HUB_ID}; check the path."
+            "BAD", f"CLIP {model} is neither an existing folder nor a hub id such as {HUB_ID}; check the path."
         )
     option = f" --revision {revision}" if revision else ""
     return Finding(

@@ -80,8 +80,8 @@ def _refuse_unknown_option(words: Sequence[str], whole: argparse.ArgumentParser)
 
 
 def _is_default_model(given: argparse.Namespace) -> bool:
-    """Return whether the command uses the models of this project, not those of an exported folder."""
-    return Path(getattr(given, "model", MODELS)) == Path(MODELS)
+    """Return whether the command uses the models of this project, not those of an exported folder or none at all."""
+    return Path(getattr(given, "model", MODELS)) == Path(MODELS) and getattr(given, "words", None) is None
 
 
 def _warn_if_out_of_date() -> None:

@@ -13,9 +13,13 @@ from mocliplite.errors import UserError
 
 if TYPE_CHECKING:
     from mocliplite.predict.recognizer import Prediction
+    from mocliplite.predict.zero_shot import ZeroShotRecognizer
 
 HELP = "classify clips"
-EXAMPLE = "examples: python -m mocliplite predict my.mp4; ls clips/*.mp4 | python -m mocliplite predict -"
+EXAMPLE = (
+    "examples: python -m mocliplite predict my.mp4; ls clips/*.mp4 | python -m mocliplite predict -; "
+    'python -m mocliplite predict my.mp4 --words "waving, falling, walking"'
+)
 USES_MODELS = True
 
 
@@ -26,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--top", type=positive_int, default=5, help="number of classes to print (5)")
     add("--json", action="store_true", help="print one JSON list")
     add_model(parser)
+    add("--words", metavar="W,W", help="choose from these words instead: zero-shot, without trained models")
+    add("--clip", metavar="CLIP", help="CLIP for --words: a folder or hub id (encoder.model of params.yaml)")
     add(
         "--time-limit", type=positive_int, metavar="SECONDS", help="of decoding one clip (compute.time_limit, else 300)"
     )
@@ -34,14 +40,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Print the classes of each clip; for a bad clip, print an error and go on with the others."""
+    from mocliplite.cli import _words
     from mocliplite.predict.recognizer import Prediction, Recognizer
     from mocliplite.runtime.progress import progress
 
     paths, empty = _clips(_places(given.clips))
     failed = 0
     settings = compute()
-    limit = given.time_limit or settings.time_limit
-    recognizer = Recognizer.load(given.model, replace(settings, device=given.device, time_limit=limit))
+    settings = replace(settings, device=given.device, time_limit=given.time_limit or settings.time_limit)
+    if given.words is not None:
+        recognizer: Recognizer | ZeroShotRecognizer = _words.load(given.words, given.clip, settings)
+    elif given.clip is not None:
+        raise UserError("--clip is used with --words only; the trained models name their own CLIP.")
+    else:
+        recognizer = Recognizer.load(given.model, settings)
     rows: list[dict[str, Any]] = []
     # Without --json the predictions themselves show the progress. A program that reads stderr gets errors only.
     bar = progress("predict", len(paths), "clip") if given.json and sys.stderr.isatty() else None
@@ -108,4 +120,4 @@ def _lines(row: dict[str, Any]) -> list[str]:
     shares = ", ".join(f"{stream} {share:+.2f}" for stream, share in row["shares"].items())
     times = ", ".join(f"{phase} {value:.1f}" for phase, value in row["milliseconds"].items())
     first, *rest = [f"  {item['probability']:6.1%}  {item['class']}" for item in row["classes"]]
-    return [row["clip"], f"{first}  ({shares})", *rest, f"  ms: {times}"]
+    return [row["clip"], f"{first}  ({shares})" if shares else first, *rest, f"  ms: {times}"]

@@ -7,6 +7,22 @@ from pathlib import Path
 
 from mocliplite.errors import UserError
 
+# Those of prompts/templates.txt, for use without a project folder.
+TEMPLATES = (
+    "a photo of {}.",
+    "a video of {}.",
+    "a photo of a person {}.",
+    "a video of a person {}.",
+    "an example of {}.",
+    "an example of a person {}.",
+    "a demonstration of {}.",
+    "a picture of {}.",
+    "a still from a video of {}.",
+    "a blurry photo of {}.",
+    "a close-up of {}.",
+    "somebody is {}.",
+)
+
 
 def readable_name(name: str) -> str:
     """Return a class folder's name as words: "HandstandPushups" and "handstand_pushups" give "handstand pushups"."""

@@ -62,9 +62,10 @@ def smallest_class(train: Arrays) -> tuple[str, int]:
 
 def table(rows: Sequence[Row], figure: str) -> str:
     """Return the rows of `few_shot` as lines of text: mean (standard deviation over draws). figure: one of FIGURES."""
-    lines = [f"{'clips per class':>15}{'clips':>8}{'draws':>7}" + "".join(f"{name:>16}" for name in METHODS)]
+    names = [name for name in METHODS if f"{figure}_{name}" in rows[0]]
+    lines = [f"{'clips per class':>15}{'clips':>8}{'draws':>7}" + "".join(f"{name:>16}" for name in names)]
     for row in rows:
-        cells = "".join(f"{row[f'{figure}_{name}']:8.3f} ({row[f'{figure}_{name}_std']:.3f})" for name in METHODS)
+        cells = "".join(f"{row[f'{figure}_{name}']:8.3f} ({row[f'{figure}_{name}_std']:.3f})" for name in names)
         lines.append(f"{row['shots']:>15}{row['clips']:>8}{row['draws']:>7}{cells}")
     return "\n".join(lines)
 

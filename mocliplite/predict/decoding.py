@@ -1,18 +1,28 @@
 """Decode what prediction needs from a clip: its keyframes and its motion field."""
 
 import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from mocliplite import params
+from mocliplite.errors import Failure, UserError
 from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
+from mocliplite.runtime import crash_safe, engines
 from mocliplite.video.keyframes import Keyframe, read_keyframes
 from mocliplite.video.streams import DEFAULT_LIMITS, Limits
 
 # In this order: decode the keyframes, read the motion vectors, turn them into a motion field.
 PHASES = ("keyframes", "vectors", "field")
+BATCH = 16  # clips per forward pass
+
+Decoded = TypeVar("Decoded")
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -37,3 +47,40 @@ def decode(path: str, frames: int, pick: str, settings: params.Motion, limits: L
     field = extraction.field_of(path, vectors, settings)
     durations = np.diff([start, keyframes_read, vectors_read, time.perf_counter()]) * 1000
     return DecodedClip(keyframes, field, dict(zip(PHASES, durations.tolist(), strict=True)))
+
+
+def decode_keyframes(
+    path: str, frames: int, pick: str, limits: Limits = DEFAULT_LIMITS
+) -> tuple[list[Keyframe], dict[str, float]]:
+    """Return the keyframes of a clip, and the milliseconds that they took by phase, as `decode` does."""
+    start = time.perf_counter()
+    keyframes = read_keyframes(path, frames, pick, limits)
+    return keyframes, {PHASES[0]: 1000 * (time.perf_counter() - start)}
+
+
+def classify_decoded(
+    decode_clip: Callable[..., Decoded],
+    arguments: tuple[object, ...],
+    classify: Callable[[list[tuple[str, Decoded]]], list[Answer]],
+    paths: Iterable[str],
+    compute: params.Compute,
+) -> Iterator[Answer | UserError]:
+    """Yield the answer to each path, in order; for a clip that cannot be used, the UserError.
+
+    decode_clip(path, *arguments) runs ahead in subprocesses, so that a clip that crashes the decoder does not affect the
+    others. classify returns the answers to up to BATCH clips, each given as path and result of decode_clip.
+    """
+    decode_safely = crash_safe.crash_safe(decode_clip, compute)
+
+    def decode_path(path: str) -> tuple[str, Decoded | UserError]:
+        if Path(path).is_dir():
+            return path, UserError(f"{path} is a folder; give its files, such as {Path(path)}/*.mp4.")
+        found = decode_safely(path, *arguments)
+        return path, UserError(found.reason) if isinstance(found, Failure) else found
+
+    decoded = engines.map_ahead(decode_path, paths, compute.workers)
+    while batch := list(islice(decoded, BATCH)):
+        usable = [(path, found) for path, found in batch if not isinstance(found, UserError)]
+        answers = iter(classify(usable) if usable else [])
+        for _, found in batch:
+            yield found if isinstance(found, UserError) else next(answers)

@@ -1,9 +1,8 @@
 """The recogniser: the trained models, applied to new clips."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 from mocliplite import params
 from mocliplite.encoders.checkpoints import locate_same
 from mocliplite.encoders.clip import Clip, embed_images, load_clip
-from mocliplite.errors import Failure, UserError
+from mocliplite.errors import UserError
 from mocliplite.files import read_json
 from mocliplite.fusion import methods
 from mocliplite.fusion.answers import answer
@@ -21,15 +20,12 @@ from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
 from mocliplite.motion_net import networks, sampling
 from mocliplite.motion_net.embedding import embed_motion
-from mocliplite.predict import decoding
-from mocliplite.predict.decoding import DecodedClip
+from mocliplite.predict.decoding import DecodedClip, classify_decoded, decode
 from mocliplite.predict.models import load_models
-from mocliplite.runtime import crash_safe, engines
 from mocliplite.runtime.device import device
 from mocliplite.video.streams import Limits
 
 COMPUTE = params.DEFAULT_COMPUTE
-BATCH = 16  # clips per forward pass
 CLIP_FILE = "clip.json"  # of an exported folder without a copy of CLIP: hub id and revision
 
 
@@ -41,6 +37,13 @@ class Prediction:
     classes: list[tuple[str, float]]  # every class with its probability, the most probable first
     shares: dict[str, float]  # Shapley value of each stream in the fusion's logit of the first class
     milliseconds: dict[str, float]  # by phase; the time of a batch is divided among its clips
+    embeddings: dict[str, np.ndarray] = field(repr=False, compare=False)  # by stream, float32 [D], of the plain view
+
+
+def ranked(classes: Sequence[str], probabilities: np.ndarray) -> list[tuple[str, float]]:
+    """Return (class, probability) of every class, the most probable first, for probabilities [C]."""
+    order = np.argsort(-probabilities, kind="stable")
+    return [(classes[index], float(probabilities[index])) for index in order]
 
 
 @dataclass(frozen=True)
@@ -97,12 +100,10 @@ class Recognizer:
 
         Clips are decoded ahead in subprocesses, so that a clip that crashes the decoder does not affect the others.
         """
-        decoded = engines.map_ahead(self._decoder(), paths, self.compute.workers)
-        while batch := list(islice(decoded, BATCH)):
-            usable = [(path, found) for path, found in batch if isinstance(found, DecodedClip)]
-            predictions = iter(self._classify(usable) if usable else [])
-            for _, found in batch:
-                yield found if isinstance(found, UserError) else next(predictions)
+        keyframes = self.provenance["keyframes"]
+        motion = extraction.settings_of(self.provenance["motion_embeddings"]["motion"])
+        arguments = keyframes["frames"], keyframes["pick"], motion, Limits.of(self.compute)
+        yield from classify_decoded(decode, arguments, self._classify, paths, self.compute)
 
     def features(self, clips: list[DecodedClip]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         """Return the features as pairs.h5 has them, and milliseconds by network.
@@ -126,20 +127,6 @@ class Recognizer:
         }
         return features, milliseconds
 
-    def _decoder(self) -> Callable[[str], tuple[str, DecodedClip | UserError]]:
-        """Return a function from a path to (path, DecodedClip or UserError)."""
-        keyframes = self.provenance["keyframes"]
-        settings = extraction.settings_of(self.provenance["motion_embeddings"]["motion"])
-        decode, limits = crash_safe.crash_safe(decoding.decode, self.compute), Limits.of(self.compute)
-
-        def decode_path(path: str) -> tuple[str, DecodedClip | UserError]:
-            if Path(path).is_dir():
-                return path, UserError(f"{path} is a folder; give its files, such as {Path(path)}/*.mp4.")
-            found = decode(path, keyframes["frames"], keyframes["pick"], settings, limits)
-            return path, UserError(found.reason) if isinstance(found, Failure) else found
-
-        return decode_path
-
     def _embed_view(self, clips: list[DecodedClip], view: str) -> tuple[torch.Tensor, torch.Tensor]:
         fields = torch.from_numpy(np.stack([self._sample(clip.field, view) for clip in clips]))
         return embed_motion(self.net, fields.to(next(self.net.parameters()).device), self.net_settings, view)
@@ -159,10 +146,10 @@ class Recognizer:
         per_clip = {phase: total / len(clips) for phase, total in milliseconds.items()}
         predictions = []
         for row, (path, clip) in enumerate(clips):
-            order = np.argsort(-answers.probabilities[row], kind="stable")
-            classes = [(self.classes[index], float(answers.probabilities[row, index])) for index in order]
+            classes = ranked(self.classes, answers.probabilities[row])
             clip_shares = {stream: float(values[row]) for stream, values in answers.shares.items()}
-            predictions.append(Prediction(path, classes, clip_shares, clip.milliseconds | per_clip))
+            embeddings = {stream: features[stream][row, 0] for stream in answers.shares}
+            predictions.append(Prediction(path, classes, clip_shares, clip.milliseconds | per_clip, embeddings))
         return predictions
 
 
