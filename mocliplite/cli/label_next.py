@@ -69,12 +69,12 @@ def _new_clips(paths: Sequence[str], digests: set[str]) -> tuple[list[str], int,
 
     Also returns how many are left out for their content, and how many cannot be read, for which it prints the error.
     """
-    from mocliplite.data.clips import content
+    from mocliplite.data.clips import size_and_digest
 
     seen, new = set(digests), list[str]()
 
     def add(path: str) -> None:
-        _, digest = content(Path(path))
+        _, digest = size_and_digest(Path(path))
         if digest not in seen:
             seen.add(digest)
             new.append(path)

@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mocliplite.cli._shared import add_model, clip_paths, compute, positive_int, refuse_failed
+from mocliplite.cli._shared import MODELS, add_model, clip_paths, compute, positive_int, refuse_failed
 from mocliplite.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def run(given: argparse.Namespace) -> None:
     settings = compute()
     settings = replace(settings, device=given.device, time_limit=given.time_limit or settings.time_limit)
     if given.words is not None:
+        if given.model != MODELS:
+            raise UserError("--words uses no trained models; leave out --model.")
         recognizer: Recognizer | ZeroShotRecognizer = _words.load(given.words, given.clip, settings)
     elif given.clip is not None:
         raise UserError("--clip is used with --words only; the trained models name their own CLIP.")

@@ -280,7 +280,7 @@ def _contents(root: Path, paths: list[str]) -> Iterator[tuple[str, tuple[int, st
     # Threads suffice, because hashlib releases the global interpreter lock.
     pool = ThreadPoolExecutor()
     try:
-        contents = pool.map(lambda path: content(root / path), paths)
+        contents = pool.map(lambda path: size_and_digest(root / path), paths)
         with progress("index", len(paths), "clip") as bar:
             for path, content in zip(paths, contents, strict=True):
                 bar.update()
@@ -289,7 +289,7 @@ def _contents(root: Path, paths: list[str]) -> Iterator[tuple[str, tuple[int, st
         pool.shutdown(cancel_futures=True)  # otherwise an interrupt would first read all remaining files
 
 
-def content(path: Path) -> tuple[int, str]:
+def size_and_digest(path: Path) -> tuple[int, str]:
     """Return size in bytes and SHA-256 of a file. Raises UserError if it cannot be read."""
     if not path.is_file():  # opening a pipe would wait for a writer
         raise UserError(f"{path} is not a regular file; remove it.")

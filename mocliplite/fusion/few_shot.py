@@ -5,7 +5,7 @@ Arrays are those of features/pairs.h5.
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -22,22 +22,27 @@ from mocliplite.runtime.progress import progress
 METHODS = ("zero_shot", "keyframe_probe", "motion_probe", "ridge", "fusion")
 FIGURES = {"top1": "top-1", "mean_class": "mean class"}
 Row = dict[str, float]
+Splits = tuple[Arrays, Arrays, Arrays]  # the train, validation and test clips
 
 
 def few_shot(
-    splits: tuple[Arrays, Arrays, Arrays],
+    splits: Splits,
     shots: Sequence[int],
     draws: int,
     settings: params.Head,
     device: torch.device,
+    prepare: Callable[[Splits], Splits] = lambda splits: splits,
 ) -> list[Row]:
     """Return a row per number of train clips per class: figures of METHODS on the test clips.
 
-    splits: the train, validation and test clips. A row has mean and standard deviation over random draws of the train
-    clips by whole groups, see `draw_clips`; one draw is enough where it takes all clips. The probes see nothing but the
-    drawn clips: the penalty is chosen by leaving out their groups in turn. The head also uses the validation clips,
-    which choose its epoch, as in the pipeline. The motion network was trained on all train clips, so the methods with
-    motion are better than they would be with so few clips.
+    A row has mean and standard deviation over random draws of the train clips by whole groups, see `draw_clips`; one
+    draw is enough where it takes all clips. The probes see nothing but the drawn clips: the penalty is chosen by
+    leaving out their groups in turn. The head also uses the validation clips, which choose its epoch, as in the
+    pipeline.
+
+    The motion network of the pipeline was trained on all train clips, so the methods with motion are better than they
+    would be with so few clips. prepare: returns the splits, of which the train clips are those of a draw, with the
+    embeddings of another motion network.
     """
     train, val, test = splits
     largest = int(np.bincount(train["label"]).max())
@@ -48,7 +53,7 @@ def few_shot(
             figures: list[dict[str, float]] = []
             for draw in range(draws_of[size]):
                 clips = select_clips(train, draw_clips(train["label"], train["group"], size, draw))
-                figures.append(_figures(_test_logits(clips, val, test, settings, device), test))
+                figures.append(_figures(_test_logits(prepare((clips, val, test)), settings, device), test))
                 bar.update()
             rows.append({"shots": size, "clips": len(clips["label"]), "draws": len(figures), **_mean_and_std(figures)})
     return rows
@@ -79,14 +84,14 @@ def _mean_and_std(figures: Sequence[dict[str, float]]) -> dict[str, float]:
     return row
 
 
-def _test_logits(
-    train: Arrays, val: Arrays, test: Arrays, settings: params.Head, device: torch.device
-) -> dict[str, np.ndarray]:
+def _test_logits(splits: Splits, settings: params.Head, device: torch.device) -> dict[str, np.ndarray]:
     """Logits [N, C] or [S, N, C] of each of METHODS for the test clips, fitted on the train clips."""
+    train, val, test = splits
     classes = len(train["classes"])
-    logits = {
-        "zero_shot": methods.zero_shot_logits(test["keyframe"][:, 0], test["prompts"], float(test["logit_scale"]))
-    }
+    logits = {}
+    if len(test["prompts"]):  # an encoder without a text tower has none
+        scale = float(test["logit_scale"])
+        logits["zero_shot"] = methods.zero_shot_logits(test["keyframe"][:, 0], test["prompts"], scale)
     for name, streams in PROBES.items():
         x = features(train, streams)
         alpha = ridge.left_out_penalty(x, train["label"], train["group"], classes)
@@ -100,8 +105,8 @@ def _test_logits(
 def _figures(logits: Arrays, test: Arrays) -> dict[str, float]:
     """Top-1 and mean-class accuracy of each method, by "figure_method"."""
     figures = {}
-    for name in METHODS:
-        correct = within_top(logits[name], test["label"], 1)
+    for name, values in logits.items():
+        correct = within_top(values, test["label"], 1)
         figures[f"top1_{name}"] = float(correct.mean())
         figures[f"mean_class_{name}"] = mean_class(correct, test["label"], test["group"])["mean"]
     return figures

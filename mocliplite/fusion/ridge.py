@@ -72,9 +72,7 @@ def probe_logits(tensors: dict[str, np.ndarray], features: np.ndarray) -> np.nda
     return (features - tensors["mean"]) / tensors["std"] @ tensors["weight"] + tensors["bias"]
 
 
-def scores_of(
-    train: tuple[np.ndarray, np.ndarray], classes: int, alpha: float, features: np.ndarray
-) -> np.ndarray:
+def scores_of(train: tuple[np.ndarray, np.ndarray], classes: int, alpha: float, features: np.ndarray) -> np.ndarray:
     """Return the uncalibrated scores float64 [M, C] of features [M, D], by the ridge fitted on `train`.
 
     train: features float32 [N, D] and labels int64 [N].

@@ -67,8 +67,8 @@ def classify_decoded(
 ) -> Iterator[Answer | UserError]:
     """Yield the answer to each path, in order; for a clip that cannot be used, the UserError.
 
-    decode_clip(path, *arguments) runs ahead in subprocesses, so that a clip that crashes the decoder does not affect the
-    others. classify returns the answers to up to BATCH clips, each given as path and result of decode_clip.
+    decode_clip(path, *arguments) runs ahead in subprocesses, so that a clip that crashes the decoder does not affect
+    the others. classify returns the answers to up to BATCH clips, each given as path and result of decode_clip.
     """
     decode_safely = crash_safe.crash_safe(decode_clip, compute)
 

@@ -4,7 +4,8 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 from toy import pairs_of
 
-from mocliplite.fusion.learning_curve import DRAWS, _subset, learning_curve
+from mocliplite.fusion.draws import draw_clips
+from mocliplite.fusion.learning_curve import DRAWS, learning_curve
 from mocliplite.fusion.pairs import features, select_split
 from mocliplite.fusion.probes import PROBES
 
@@ -41,7 +42,7 @@ def test_the_last_point_is_the_ridge_on_all_clips():
 def test_the_penalty_is_scaled_with_the_number_of_clips():
     train, val = train_and_val(pairs_of(groups=40, noise=1.5))
     rows = learning_curve(train, val, dict.fromkeys(PROBES, 100.0))
-    subsets = [_subset(train["label"], 4, draw) for draw in range(DRAWS)]
+    subsets = [draw_clips(train["label"], train["group"], 4, draw) for draw in range(DRAWS)]
     scaled, unscaled = (
         [ridge_top1(train, val, subset, alpha) for subset in subsets]
         for alpha in (100.0 * 24 / len(train["label"]), 100.0)

@@ -70,3 +70,24 @@ def test_left_out_scores_equal_those_of_a_ridge_fitted_without_the_group(count, 
         rows = groups == group
         fitted = Ridge(5.0).fit(standardised[~rows], np.eye(4)[labels[~rows]])
         assert scores[rows] == pytest.approx(fitted.predict(standardised[rows]), abs=1e-8)
+
+
+def test_the_left_out_penalty_has_the_lowest_squared_error_on_the_groups_left_out():
+    x, labels = clips(48, 20)
+    groups = np.repeat(np.arange(12), 4)
+    errors = {}
+    for alpha in ridge.ALPHAS:
+        scores = np.empty((48, 4))
+        for group in range(12):
+            train = groups != group
+            scores[~train] = ridge.scores_of((x[train], labels[train]), 4, alpha, x[~train])
+        errors[alpha] = np.square(scores - np.eye(4)[labels]).mean()
+    # Here the features are standardised by the clips that are left, in the closed form by all clips.
+    nearly_best = [alpha for alpha in ridge.ALPHAS if errors[alpha] < 1.05 * min(errors.values())]
+    assert len(nearly_best) < 6
+    assert ridge.left_out_penalty(x, labels, groups, 4) in nearly_best
+
+
+def test_the_left_out_penalty_of_a_single_group_is_the_largest():
+    x, labels = clips(8, 20)
+    assert ridge.left_out_penalty(x, labels, np.zeros(8), 4) == max(ridge.ALPHAS)

@@ -11,7 +11,8 @@ from small_project import CLASSES
 from mocliplite.errors import UserError
 from mocliplite.motion import extraction
 from mocliplite.predict import decoding
-from mocliplite.predict.recognizer import BATCH, COMPUTE, Prediction, Recognizer
+from mocliplite.predict.decoding import BATCH
+from mocliplite.predict.recognizer import COMPUTE, Prediction, Recognizer
 from mocliplite.store import table_file
 
 INLINE = replace(COMPUTE, engine="inline", device="cpu", threads=1)
