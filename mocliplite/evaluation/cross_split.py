@@ -13,6 +13,7 @@ from mocliplite.evaluation.method_table import METHODS
 EVAL = "metrics/eval.json"
 RUN_ALL_SPLITS = "run `dvc exp run --queue -S dataset.split=1,2,3` and `dvc exp run --run-all` first"
 WORKSPACE = "workspace"
+FIGURES = {"top1": "top-1", "mean_class": "mean class"}  # keys of metrics/eval.json
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class Run:
 
 
 def mean_over_splits(text: str) -> tuple[list[str], list[str]]:
-    """Return a table for each set of runs that differ only in dataset.split, and a sentence for each run left out.
+    """Return the tables of each set of runs that differ only in dataset.split, and a sentence for each run left out.
 
-    A table has top-1 by split, mean and standard deviation. Only commits and finished experiments count: for a failed
+    The tables have top-1 and mean-class accuracy by split, mean and standard deviation. Only commits and finished experiments count: for a failed
     or running experiment, DVC shows the metrics that its folder happens to contain, those of an earlier run. The same
     holds for the workspace, which is only named where no finished run has its settings. Raises UserError where text is
     not the output of `dvc exp show --json`.
@@ -61,7 +62,8 @@ def mean_over_splits(text: str) -> tuple[list[str], list[str]]:
         raise UserError(
             "standard input is not the output of `dvc exp show --json`; pipe that into this command."
         ) from None
-    return [_table(by_split) for by_split in finished.values() if len(by_split) > 1], left_out
+    several = [by_split for by_split in finished.values() if len(by_split) > 1]
+    return ["\n\n".join(_table(by_split, *figure) for figure in FIGURES.items()) for by_split in several], left_out
 
 
 def _runs(commits: list[dict[str, Any]]) -> Iterator[Run]:
@@ -87,12 +89,12 @@ def _reason_left_out(run: Run) -> str:
     return f"{run.name} (split {run.split}): {run.state}"
 
 
-def _table(by_split: dict[int, dict[str, Any]]) -> str:
+def _table(by_split: dict[int, dict[str, Any]], figure: str, title: str) -> str:
     splits = sorted(by_split)
-    lines = [f"{'top-1 by split':<16}" + "".join(f"{split:>8}" for split in splits) + "    mean     std"]
+    lines = [f"{f'{title} by split':<20}" + "".join(f"{split:>8}" for split in splits) + "    mean     std"]
     for method in METHODS:
-        values = [by_split[split]["top1"][method]["mean"] for split in splits if method in by_split[split]["top1"]]
+        values = [by_split[split][figure][method]["mean"] for split in splits if method in by_split[split][figure]]
         if len(values) == len(splits):
             row = "".join(f"{value:8.3f}" for value in values)
-            lines.append(f"{method:<16}{row}{np.mean(values):8.3f}{np.std(values, ddof=1):8.3f}")
+            lines.append(f"{method:<20}{row}{np.mean(values):8.3f}{np.std(values, ddof=1):8.3f}")
     return "\n".join(lines)

@@ -16,7 +16,10 @@ def revision(split, fusion, rev="466426e2b0f0", name=None, **head):
         "head": {"hidden": 512, **head},
         "compute": {"workers": 2},
     }
-    metrics = {"top1": {"fusion": {"mean": fusion}, "motion": {"mean": 0.5}}}
+    metrics = {
+        "top1": {"fusion": {"mean": fusion}, "motion": {"mean": 0.5}},
+        "mean_class": {"fusion": {"mean": fusion and fusion / 2}, "motion": {"mean": 0.4}},
+    }
     files = {"metrics/eval.json": {"data": metrics}, "metrics/data.json": {"error": {"type": "FileNotFoundError"}}}
     return {
         "rev": rev,
@@ -60,20 +63,25 @@ def run_splits(monkeypatch, capsys, text, status=0):
     return capsys.readouterr()
 
 
-def test_table_has_mean_and_standard_deviation_over_the_splits():
+def test_tables_have_mean_and_standard_deviation_over_the_splits():
     text = exp_show(revision(1, 0.9), revision(2, 0.8), revision(3, 0.7))
-    ((table,), left_out) = cross_split.mean_over_splits(text)
+    ((tables,), left_out) = cross_split.mean_over_splits(text)
+    table, by_class = tables.split("\n\n")
     head, motion, fusion = table.splitlines()
     assert head.split() == ["top-1", "by", "split", "1", "2", "3", "mean", "std"]
     assert fusion.split() == ["fusion", "0.900", "0.800", "0.700", "0.800", "0.100"]
     assert motion.split()[-2:] == ["0.500", "0.000"]
+    head, motion, fusion = by_class.splitlines()
+    assert head.split() == ["mean", "class", "by", "split", "1", "2", "3", "mean", "std"]
+    assert fusion.split() == ["fusion", "0.450", "0.400", "0.350", "0.400", "0.050"]
+    assert motion.split()[-2:] == ["0.400", "0.000"]
     assert left_out == []
 
 
 def test_runs_with_other_settings_are_not_mixed_in():
     runs = revision(1, 0.9), revision(2, 0.8), revision(2, 0.1, hidden=64), revision(3, 0.1, hidden=8)
     ((table,), _) = cross_split.mean_over_splits(exp_show(*runs))
-    assert table.splitlines()[-1].split() == ["fusion", "0.900", "0.800", "0.850", "0.071"]
+    assert table.splitlines()[-1].split() == ["fusion", "0.450", "0.400", "0.425", "0.035"]
 
 
 def test_failed_running_and_queued_experiments_are_left_out_and_named(monkeypatch, capsys):
@@ -84,7 +92,7 @@ def test_failed_running_and_queued_experiments_are_left_out_and_named(monkeypatc
         queued(revision(5, None, name="iodic-ions"), "queued"),
     ]
     printed = run_splits(monkeypatch, capsys, exp_show(revision(1, 0.9), queue=queue))
-    assert printed.out.splitlines()[-1].split() == ["fusion", "0.900", "0.800", "0.850", "0.071"]
+    assert printed.out.splitlines()[-1].split() == ["fusion", "0.450", "0.400", "0.425", "0.035"]
     assert printed.err.splitlines() == [
         "left out: cedar-zags (split 3): failed",
         "left out: leafy-jato (split 4): running",
