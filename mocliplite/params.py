@@ -115,6 +115,7 @@ class Encoder:
     model: str  # Hugging Face hub id, or a local folder in the same format
     revision: str | None  # commit of the hub id; null for a local folder
     files: str  # what DVC watches of the model: its folder, or NO_PATH for a hub id
+    features: str  # file or folder of embeddings that were made elsewhere, used instead of the model; or NO_PATH
     prompts: str  # text file with one template per line; {} stands for the class name
     names: str  # text file with display names of classes: folder: name, other name
     frames: int  # keyframes per clip: the centre frames of as many equal segments
@@ -123,6 +124,7 @@ class Encoder:
 
     def __post_init__(self) -> None:
         require(self.model != "", "encoder.model", self.model, "a hub id or a local folder")
+        require(self.features != "", "encoder.features", self.features, f"a file, a folder of .npy files, or {NO_PATH}")
         # Otherwise DVC would not notice a changed file in the folder.
         watched = not Path(self.model).is_dir() or Path(self.files) == Path(self.model)
         require(

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
-from builders import CHECKOUT, sentence_of
+from builders import CHECKOUT, sentence_of, set_params
 from safetensors.numpy import load_file, save_file
 
 from mocliplite import checkpoint, params
@@ -62,9 +61,7 @@ OTHER_CLIP = (
     "clip is not the CLIP checkpoint that the features were made with ({} differs); "
     "run `dvc repro`, or set encoder.model to that checkpoint."
 )
-TWO_CLIPS = (
-    "features/prompts.h5 and features/keyframes are of different CLIP checkpoints (weights differs); run `dvc repro`."
-)
+TWO_CLIPS = "features/prompts.h5 and features/keyframes are of different encoders (weights differs); run `dvc repro`."
 # Every consumer of a file, and its sentence if the file is of the other run. A consumer that is not listed does not
 # read the file. Those in RECOMPUTED make what depends on the file again.
 REFUSED = {
@@ -121,13 +118,6 @@ def replace_by(source, name):
 def contents(name):
     files = [Path(name)] if Path(name).is_file() else sorted(Path(name).iterdir())
     return {file.name: file.read_bytes() for file in files}
-
-
-def set_params(**sections):
-    given = yaml.safe_load(Path("params.yaml").read_text())
-    for section, values in sections.items():
-        given[section] |= values
-    Path("params.yaml").write_text(yaml.safe_dump(given))
 
 
 CASES = [(name, consumer) for name, sentences in REFUSED.items() for consumer in sentences]

@@ -25,10 +25,18 @@ def findings() -> Iterator[Finding]:
     yield from _check_git_ignore()
     yield from _check_cache()
     yield _check_locks()
-    yield find_clip(settings.encoder.model, settings.encoder.revision)
+    yield _check_encoder(settings.encoder)
     yield _check_decoders()
     yield from _check_links(settings.dataset.root)
     yield _check_disk_space(settings)
+
+
+def _check_encoder(settings: params.Encoder) -> Finding:
+    if settings.features == params.NO_PATH:
+        return find_clip(settings.model, settings.revision)
+    if not Path(settings.features).exists():
+        return Finding("BAD", f"encoder.features is {settings.features}, which does not exist; correct the path.")
+    return Finding("ok", f"keyframe embeddings are read from {settings.features}")
 
 
 def _check_git_ignore() -> Iterator[Finding]:

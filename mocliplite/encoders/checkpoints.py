@@ -82,8 +82,15 @@ def cache_key(folder: Path) -> dict[str, Any]:
 def locate_same(key: dict[str, Any], model: str, revision: str | None, exported: Path | None = None) -> Path:
     """Return the folder of the checkpoint with this cache_key: `exported` if it exists, else the model's.
 
-    key: may hold further entries, as the settings of a store do. Raises UserError if the checkpoint is another one.
+    key: may hold further entries, as the settings of a store do. Raises UserError if the checkpoint is another one, or
+    if the features were not made by a checkpoint (own_features.py).
     """
+    if "features" in key:
+        raise UserError(
+            f"the keyframe embeddings are those of {key['name']!r} from a file (encoder.features), so neither a new "
+            "clip nor a text can be embedded; for that, set encoder.features to configs/none and encoder.model to a "
+            "checkpoint, and run `dvc repro`."
+        )
     folder = exported if exported is not None and exported.is_dir() else locate(model, revision)
     different = [name for name, value in cache_key(folder).items() if key.get(name) != value]
     if different:
