@@ -30,6 +30,8 @@ def load(text: str, model: str | None, compute: params.Compute) -> "ZeroShotReco
             raise UserError("--words needs a CLIP: give --clip with a folder or hub id; there is no params.yaml here.")
         return ZeroShotRecognizer.load(locate(model, None), words, TEMPLATES, compute)
     settings = params.load().encoder
+    if model is None and settings.features != params.NO_PATH:
+        raise UserError("--words needs a CLIP: give --clip; encoder.features are embeddings that were made elsewhere.")
     folder = locate(settings.model, settings.revision) if model is None else locate(model, None)
     templates = read_templates(settings.prompts)
     return ZeroShotRecognizer.load(folder, words, templates, compute, settings.frames, settings.pick)

@@ -41,10 +41,10 @@ class Run:
 def mean_over_splits(text: str) -> tuple[list[str], list[str]]:
     """Return the tables of each set of runs that differ only in dataset.split, and a sentence for each run left out.
 
-    The tables have top-1 and mean-class accuracy by split, mean and standard deviation. Only commits and finished experiments count: for a failed
-    or running experiment, DVC shows the metrics that its folder happens to contain, those of an earlier run. The same
-    holds for the workspace, which is only named where no finished run has its settings. Raises UserError where text is
-    not the output of `dvc exp show --json`.
+    The tables have top-1 and mean-class accuracy by split, mean and standard deviation. Only commits and finished
+    experiments count: for a failed or running experiment, DVC shows the metrics that its folder happens to contain,
+    those of an earlier run. The same holds for the workspace, which is only named where no finished run has its
+    settings. Raises UserError where text is not the output of `dvc exp show --json`.
     """
     try:
         runs = list(_runs(json.loads(text)))

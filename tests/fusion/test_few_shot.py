@@ -103,9 +103,9 @@ def test_the_command_prints_both_figures_and_writes_a_file(capsys):
         assert [row["shots"] for row in csv.DictReader(file)] == ["1", "16"]
 
 
-def test_pairs_without_class_prompts_have_no_zero_shot_column():
+def test_pairs_without_embeddings_of_the_classes_have_no_zero_shot_column():
     arrays = pairs_of()
-    arrays["prompts"] = arrays["prompts"][:0]
+    del arrays["prompts"], arrays["logit_scale"]
     rows = rows_of(arrays)
     assert "zero_shot" not in table(rows, "top1")
 

@@ -1,6 +1,7 @@
 """Zero-shot answers for any words: a CLIP, and no trained model."""
 
 import json
+from pathlib import Path
 
 import pytest
 from builders import CHECKOUT, sentence_of
@@ -76,6 +77,14 @@ def test_a_missing_clip_model_is_an_error():
     assert sentence_of(main, ["predict", "new.avi", "--words", WORDS, "--clip", "no/such/folder"]) == (
         "--clip is no/such/folder, which is neither a folder nor a hub id such as openai/clip-vit-base-patch32; "
         "check it."
+    )
+
+
+def test_a_project_with_own_features_needs_a_clip_model_for_words(small_copy):
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("features: configs/none", "features: mine.npz"))
+    assert sentence_of(main, ["predict", "new.avi", "--words", WORDS]) == (
+        "--words needs a CLIP: give --clip; encoder.features are embeddings that were made elsewhere."
     )
 
 
