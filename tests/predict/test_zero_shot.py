@@ -8,7 +8,7 @@ from builders import CHECKOUT, sentence_of
 from footage import encode, moving
 from small_project import CLASSES, save_clip
 
-from mocliplite.cli import _words
+from mocliplite.cli import _freshness, _words
 from mocliplite.cli._main import main
 from mocliplite.encoders.prompts import TEMPLATES, read_templates
 from mocliplite.evaluation.metrics import softmax
@@ -63,10 +63,20 @@ def test_no_project_is_needed_and_a_bad_clip_does_not_stop_the_others(bare_folde
     assert printed.err == "error: missing.avi is not a file; check the path.\n"
 
 
-def test_without_trained_models_no_warning_about_them_is_printed(small_copy, capsys):
-    (small_copy / "models").rename(small_copy / "elsewhere")
-    assert len(predictions_of(capsys, "clips/Rolling/1.avi", "--words", WORDS)) == 1
-    assert "warning" not in capsys.readouterr().err
+def test_a_model_without_a_text_tower_is_an_error(bare_folder):
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        Path("some_clip", name).unlink()
+    assert sentence_of(main, ["predict", "new.avi", "--words", WORDS, "--clip", "some_clip"]) == (
+        "some_clip is not a CLIP checkpoint: tokenizer.json is missing; save one there with save_pretrained."
+    )
+
+
+def test_no_warning_about_trained_models_is_printed(bare_folder, capsys, monkeypatch):
+    monkeypatch.setattr(_freshness, "out_of_date_warning", lambda: "the models are old")
+    main(["predict", "new.avi", "--words", WORDS, "--clip", "some_clip"])
+    assert capsys.readouterr().err == ""
+    sentence_of(main, ["predict", "new.avi"])
+    assert capsys.readouterr().err == "warning: the models are old\n"
 
 
 @pytest.mark.usefixtures("folder")

@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+import torch
+
+from mocliplite import params
+from mocliplite.cli._retrained_motion import retrain
+from mocliplite.fusion.pairs import select_clips, select_split
+from mocliplite.store import table_file
+
+
+@pytest.fixture
+def splits(small_project):
+    arrays = table_file.read_table("features/pairs.h5", "pairs").arrays
+    return tuple(select_split(arrays, split) for split in ("train", "val", "test"))
+
+
+def test_a_motion_network_trained_on_all_train_clips_is_that_of_the_pipeline(splits):
+    again = retrain(params.load(), torch.device("cpu"))(splits)
+    for before, after in zip(splits, again, strict=True):
+        np.testing.assert_allclose(after["motion"], before["motion"], rtol=1e-5, atol=1e-6)
+        assert after["ids"].tolist() == before["ids"].tolist()
+
+
+def test_a_motion_network_trained_on_fewer_clips_is_another_one(splits):
+    train, val, test = splits
+    fewer = select_clips(train, np.arange(len(train["label"])) % 2 == 0)
+    again = retrain(params.load(), torch.device("cpu"))((fewer, val, test))
+    assert [len(split["motion"]) for split in again] == [len(split["label"]) for split in (fewer, val, test)]
+    assert not np.allclose(again[2]["motion"], test["motion"], rtol=1e-2, atol=1e-3)
