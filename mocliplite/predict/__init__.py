@@ -1,4 +1,4 @@
-"""Classify new clips with the trained models.
+"""Classify new clips with the trained models, or with CLIP alone.
 
 May import: fusion, motion_net and what they may import.
 """
