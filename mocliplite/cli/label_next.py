@@ -53,10 +53,11 @@ def run(given: argparse.Namespace) -> None:
     check_fitted_on(checkpoint.load(f"{MODELS}/head")[1], pairs, f"{MODELS}/head")
 
     paths, known, failed = _new_clips(found, {clip.sha256 for clip in read_clips("features/clips.csv")})
+    copies = len(found) - len(paths) - known - failed
     predictions = _usable(recognizer.predict(paths), len(paths))
     failed += len(paths) - len(predictions)
     rows = _ranked(predictions, select_split(pairs.arrays, "train"), given.count)
-    print(f"{len(found)} clips, of which {known} are left out: in the data set already, or copies of another clip")
+    print(f"{len(found)} clips; left out: {known} in the data set already, {copies} copies of another clip")
     print("\n".join(_lines(rows)))
     if given.csv:
         write_rows(given.csv, COLUMNS, rows)
@@ -64,23 +65,26 @@ def run(given: argparse.Namespace) -> None:
     refuse_failed(failed, len(found))
 
 
-def _new_clips(paths: Sequence[str], digests: set[str]) -> tuple[list[str], int, int]:
-    """Return the clips whose content is not among the SHA-256 digests, each content once.
+def _new_clips(paths: Sequence[str], in_data_set: set[str]) -> tuple[list[str], int, int]:
+    """Return the clips whose content is not that of a clip of the data set, each content once.
 
-    Also returns how many are left out for their content, and how many cannot be read, for which it prints the error.
+    Also returns how many clips are left out because they are in the data set, and how many cannot be read, for which it
+    prints the error. in_data_set: SHA-256 digests.
     """
     from mocliplite.data.clips import size_and_digest
 
-    seen, new = set(digests), list[str]()
+    first: dict[str, str] = {}
+    known: list[str] = []
 
     def add(path: str) -> None:
         _, digest = size_and_digest(Path(path))
-        if digest not in seen:
-            seen.add(digest)
-            new.append(path)
+        if digest in in_data_set:
+            known.append(path)
+        else:
+            first.setdefault(digest, path)
 
     failed = for_each(paths, add)
-    return new, len(paths) - len(new) - failed, failed
+    return list(first.values()), len(known), failed
 
 
 def _usable(predictions: "Iterable[Prediction | UserError]", total: int) -> "list[Prediction]":
