@@ -18,7 +18,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
 from mocliplite import params
 from mocliplite.data.clips import find_clips, write_clips
-from mocliplite.encoders import clip
+from mocliplite.encoders import loading
 from stages import keyframes as stage
 
 FOOTAGE = Path(__file__).parents[2] / "shared/data/ut_interaction"
@@ -63,15 +63,15 @@ def main() -> None:
             Path("params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
             clips = find_clips(params.load().dataset)
             write_clips("features/clips.csv", clips)
-            load = clip.load_clip
+            load = loading.load_encoder
             loaded_at: list[float] = []
 
-            def timed_load(*arguments: Any) -> clip.Clip:
+            def timed_load(*arguments: Any) -> loading.Encoder:
                 model = load(*arguments)
                 loaded_at.append(time.perf_counter())
                 return model
 
-            clip.load_clip = timed_load
+            loading.load_encoder = timed_load
             stage.main()
             wall = time.perf_counter() - loaded_at[0]
     hours = UCF101_CLIPS * wall / len(clips) / 3600

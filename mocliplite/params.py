@@ -110,7 +110,7 @@ class Motion:
 
 @dataclass(frozen=True, kw_only=True)
 class Encoder:
-    """The frozen CLIP model, the keyframes and the prompts."""
+    """The frozen encoder of keyframes and class names, the keyframes and the prompts."""
 
     model: str  # Hugging Face hub id, or a local folder in the same format
     revision: str | None  # commit of the hub id; null for a local folder

@@ -1,7 +1,8 @@
-"""Embed the keyframes of every clip with the frozen CLIP image tower, or take the embeddings from a file.
+"""Embed the keyframes of every clip with the frozen image encoder, or take the embeddings from a file.
 
-Reads features/clips.csv, and the videos and the CLIP, or encoder.features; writes features/keyframes/. Only new and
-changed clips are decoded, and with --retry-failed also those that failed. CLIP is not loaded if there are none.
+Reads features/clips.csv, and the videos and the checkpoint, or encoder.features; writes features/keyframes/. Only new
+and changed clips are decoded, and with --retry-failed also those that failed. The encoder is not loaded if there are
+none.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ import numpy as np
 
 from mocliplite import params
 from mocliplite.data.clips import Clip, read_clips
-from mocliplite.encoders import checkpoints, clip, own_features
+from mocliplite.encoders import checkpoints, cost, embedding, loading, own_features
 from mocliplite.errors import Failure, run
 from mocliplite.runtime import arguments, crash_safe, engines
 from mocliplite.runtime.progress import progress
@@ -60,25 +61,25 @@ def embed_keyframes(settings: params.Params, clips: Mapping[str, Clip], retry_fa
     provenance = {
         "model": settings.encoder.model,
         "revision": settings.encoder.revision,
-        "cost": checkpoints.cost(checkpoint),
+        "cost": cost.image_cost(checkpoint),
     }
-    model = cache(lambda: clip.load_clip(checkpoint, settings.compute))
+    encoder = cache(lambda: loading.load_encoder(checkpoint, settings.compute))
     decode = crash_safe.crash_safe(keyframes.read_keyframes, settings.compute)
 
-    def prepare(clip_id: str) -> list[tuple[int, float, np.ndarray]] | Failure:
-        """Return index, seconds and CLIP input of each keyframe. Threads call this while CLIP computes embeddings."""
+    def prepare(clip_id: str) -> list[tuple[int, float, embedding.Pixels]] | Failure:
+        """Return index, seconds and input of each keyframe. Threads call this while the encoder computes embeddings."""
         path = f"{settings.dataset.root}/{clips[clip_id].path}"
         found = decode(path, settings.encoder.frames, settings.encoder.pick, Limits.of(settings.compute))
         if isinstance(found, Failure):
             return found
-        return [(frame.frame, frame.time, clip.preprocess(model(), [frame.image])[0]) for frame in found]
+        return [(frame.frame, frame.time, embedding.preprocess(encoder(), frame.image)) for frame in found]
 
     def compute(ids: list[str]) -> dict[str, shards.Record | Failure]:
         results: dict[str, shards.Record | Failure] = {}
         positions: list[tuple[str, int, float]] = []
-        model()  # loaded once, before the threads use it
+        encoder()  # loaded once, before the threads use it
 
-        def pixels() -> Iterator[np.ndarray]:
+        def pixels() -> Iterator[embedding.Pixels]:
             for clip_id, found in zip(ids, engines.map_ahead(prepare, ids, settings.compute.workers), strict=True):
                 bar.update()
                 if isinstance(found, Failure):
@@ -88,7 +89,7 @@ def embed_keyframes(settings: params.Params, clips: Mapping[str, Clip], retry_fa
                     positions.append((clip_id, frame, seconds))
                     yield image
 
-        embeddings = list(clip.embed_pixels(model(), pixels(), settings.encoder.batch))
+        embeddings = list(embedding.embed_pixels(encoder(), pixels(), settings.encoder.batch))
         for clip_id in dict.fromkeys(clip_id for clip_id, _, _ in positions):
             rows = [row for row, (key, _, _) in enumerate(positions) if key == clip_id]
             results[clip_id] = shards.Record(

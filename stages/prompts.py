@@ -1,6 +1,6 @@
-"""Embed the class names with the frozen CLIP text tower, or take their embeddings from a file.
+"""Embed the class names with the frozen text encoder, or take their embeddings from a file.
 
-Reads features/clips.csv, and the CLIP checkpoint, the templates in encoder.prompts and the names in encoder.names, or
+Reads features/clips.csv, and the checkpoint, the templates in encoder.prompts and the names in encoder.names, or
 encoder.features; writes features/prompts.h5. Without embeddings of classes, it contains only the names of the classes.
 """
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from mocliplite import params
 from mocliplite.data.clips import class_names, read_clips
-from mocliplite.encoders import checkpoints, clip, own_features
+from mocliplite.encoders import checkpoints, embedding, loading, own_features
 from mocliplite.encoders.prompts import flatten_names, read_names, read_templates, readable_name
 from mocliplite.errors import run
 from mocliplite.store import table_file
@@ -33,21 +33,23 @@ def main() -> None:
 
 
 def embed_prompts(settings: params.Params, classes: list[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return the arrays of prompts.h5 besides `classes`, and its settings."""
+    """Return the arrays of prompts.h5 besides `classes`, none without a text encoder, and its settings."""
     templates = read_templates(settings.encoder.prompts)
     class_phrases = read_names(settings.encoder.names)
     checkpoint = checkpoints.locate(settings.encoder.model, settings.encoder.revision)
-    model = clip.load_clip(checkpoint, settings.compute)
+    if not checkpoints.has_text_encoder(checkpoint):
+        return {}, checkpoints.cache_key(checkpoint)
+    encoder = loading.load_encoder(checkpoint, settings.compute)
 
     phrases = {label: class_phrases.get(label, [readable_name(label)]) for label in classes}
     names, class_of_name = flatten_names(classes, phrases)
-    rows = clip.embed_classes(model, names, templates)
+    rows = embedding.embed_classes(encoder, names, templates)
     mean = np.stack([rows[np.equal(class_of_name, index)].mean(axis=0) for index in range(len(classes))])
     arrays = {
         "embedding": mean / np.linalg.norm(mean, axis=1, keepdims=True),
         "names": np.array(names, dtype=str),
         "templates": np.array(templates, dtype=str),
-        "logit_scale": np.array(clip.logit_scale(model), dtype=np.float32),
+        "logit_scale": np.array(embedding.logit_scale(encoder), dtype=np.float32),
     }
     print(
         f"{len(names)} names of {len(classes)} classes x {len(templates)} templates; "

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from mocliplite import checkpoint, params
 from mocliplite.data.clips import read_clips
-from mocliplite.encoders import clip
+from mocliplite.encoders import loading
 from mocliplite.files import read_csv
 from mocliplite.fusion import search
 from mocliplite.predict.export import export
@@ -58,7 +58,7 @@ CONSUMERS = {
 UNFIT = "{} was not fitted on the features in features/pairs.h5 (keyframes: weights differs); run `dvc repro`."
 STALE = "{} was not made from this {}, but from another version; run `dvc repro`."
 OTHER_CLIP = (
-    "clip is not the CLIP checkpoint that the features were made with ({} differs); "
+    "clip is not the checkpoint that the features were made with ({} differs); "
     "run `dvc repro`, or set encoder.model to that checkpoint."
 )
 TWO_CLIPS = "features/prompts.h5 and features/keyframes are of different encoders (weights differs); run `dvc repro`."
@@ -238,7 +238,7 @@ def test_the_same_clip_checkpoint_in_another_folder_computes_nothing(small_copy,
     set_params(encoder={"model": "elsewhere", "files": "elsewhere"})
     prompts.main()
     with monkeypatch.context() as patch:
-        patch.setattr(clip, "load_clip", lambda *_: pytest.fail("CLIP is loaded"))
+        patch.setattr(loading, "load_encoder", lambda *_: pytest.fail("CLIP is loaded"))
         keyframes.main()
     after = stores.open_store("features/keyframes")
     assert (before.provenance["model"], after.provenance["model"]) == ("clip", "elsewhere")

@@ -1,4 +1,4 @@
-"""How to get the CLIP model of the settings: from a folder, with `dvc pull`, with `dvc repro`, or from the hub."""
+"""How to get the encoder of the settings: from a folder, with `dvc pull`, with `dvc repro`, or from the hub."""
 
 import os
 import re
@@ -22,32 +22,33 @@ class Finding:
 
 
 def find_clip(model: str, revision: str | None = None) -> Finding:
-    """Return whether a CLIP model is available and, if not, how to get it: dvc pull, dvc repro, or the hub."""
+    """Return whether an encoder is available and, if not, how to get it: dvc pull, dvc repro, or the hub."""
     if checkpoints.is_available(model, revision):
-        return Finding("ok", f"CLIP {model} is available")
+        return Finding("ok", f"encoder {model} is available")
     if Path(model).is_dir():
         try:
             checkpoints.locate(model, revision)
         except UserError as error:
             return Finding("BAD", str(error))
     if Path(f"{model}.dvc").is_file():
-        return Finding("note", f"CLIP {model} is not available yet; get it with `dvc pull {model}.dvc`")
+        return Finding("note", f"encoder {model} is not available yet; get it with `dvc pull {model}.dvc`")
     if _is_stage_output(model):
         return Finding(
-            "note", f"CLIP {model} is not available yet; create it with `dvc repro` or get it with `dvc pull`"
+            "note", f"encoder {model} is not available yet; create it with `dvc repro` or get it with `dvc pull`"
         )
     if not is_hub_id(model):
         return Finding(
-            "BAD", f"CLIP {model} is neither an existing folder nor a hub id such as {HUB_ID}; check the path."
+            "BAD", f"encoder {model} is neither an existing folder nor a hub id such as {HUB_ID}; check the path."
         )
     option = f" --revision {revision}" if revision else ""
     return Finding(
-        "note", f"CLIP {model} is not available yet; it is downloaded when needed, as by `hf download {model}{option}`"
+        "note",
+        f"encoder {model} is not available yet; it is downloaded when needed, as by `hf download {model}{option}`",
     )
 
 
 def is_hub_id(model: str) -> bool:
-    """Return whether the name of a CLIP model is a hub id: owner/name, where owner is not an existing folder."""
+    """Return whether the name of an encoder is a hub id: owner/name, where owner is not an existing folder."""
     path = Path(model)
     return (
         re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model) is not None

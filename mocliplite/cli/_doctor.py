@@ -1,4 +1,4 @@
-"""Checks of the project and the machine: DVC cache, locks, git, CLIP, decoders, disk space. Nothing is changed."""
+"""Checks of the project and the machine: DVC cache, locks, git, encoder, decoders, disk space. Nothing is changed."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ from mocliplite.errors import UserError
 # Bytes of motion store per byte of video, an upper estimate: 0.12 for the MPEG-4 clips of UT-Interaction, more for
 # static scenes.
 _MOTION_BYTES_PER_VIDEO_BYTE = 0.2
-_EMBEDDING_BYTES = 4 * 1024  # of the widest CLIP model
+_EMBEDDING_BYTES = 4 * 1024  # of the widest CLIP
 
 
 def findings() -> Iterator[Finding]:

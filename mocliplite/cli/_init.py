@@ -101,7 +101,7 @@ def _previews(root: str, clips: Sequence[Clip]) -> tuple[dict[str, inspection.Pr
 
 
 def find_clip(model: str | None) -> _clip_source.Finding:
-    """Return where the CLIP is, None being that of the template. Raises UserError if it cannot be found."""
+    """Return where the encoder is, None being that of the template. Raises UserError if it cannot be found."""
     defaults = params.load(TEMPLATE).encoder
     found = (
         _clip_source.find_clip(defaults.model, defaults.revision)
@@ -118,14 +118,14 @@ def next_step(out: Path, found: Findings, clip: _clip_source.Finding) -> str:
     steps = ["fix the problems marked `stops`"] if found.stops else []
     if out != Path(params.FILE):
         steps.append(f"copy it to {params.FILE}, which DVC reads")
-    action = "run `dvc repro`" if clip.mark == "ok" else "run `dvc repro`, which also downloads CLIP"
+    action = "run `dvc repro`" if clip.mark == "ok" else "run `dvc repro`, which also downloads the encoder"
     return ", then ".join([*steps, f"{action}."])
 
 
 def settings_for(found: Findings, model: str | None) -> dict[str, object]:
     """Return the settings that differ from the template, by full name.
 
-    model: the folder of a CLIP, which need not exist yet, or its hub id; None for that of the template.
+    model: the folder of a checkpoint, which need not exist yet, or its hub id; None for that of the template.
     """
     values: dict[str, object] = {"dataset.root": found.root, "dataset.group": found.group}
     values["dataset.shared_groups"] = found.shared_groups

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-HELP = "check cache links, locks, ignored metrics, CLIP and free disk space"
+HELP = "check cache links, locks, ignored metrics, encoder and free disk space"
 
 
 def run(_: argparse.Namespace) -> None:

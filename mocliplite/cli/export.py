@@ -10,7 +10,9 @@ USES_MODELS = True
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("folder", metavar="DIR", help="folder to create")
-    parser.add_argument("--with-clip", action="store_true", help="copy CLIP even if it can be downloaded from the hub")
+    parser.add_argument(
+        "--with-clip", action="store_true", help="copy the encoder even if it can be downloaded from the hub"
+    )
 
 
 def run(given: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
     add("folder", metavar="FOLDER", help="folder with one subfolder of clips per class")
-    add("--clip", metavar="CLIP", help="folder of a CLIP checkpoint, or a hub id (OpenAI's ViT-B/32)")
+    add("--clip", metavar="CLIP", help="encoder: folder of a checkpoint, or hub id (CLIP ViT-B/32)")
     add("--out", default=params.FILE, metavar="FILE", help=f"output file ({params.FILE})")
     add("--force", action="store_true", help="replace the output file if it exists")
 

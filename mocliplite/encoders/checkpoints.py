@@ -1,4 +1,4 @@
-"""CLIP checkpoints on disk: where they are, what identifies them, what they cost. Nothing heavy is imported.
+"""Checkpoints on disk: where they are, and what identifies them. Nothing heavy is imported.
 
 A checkpoint is a folder in the format of Hugging Face transformers, from a local path or from the hub.
 """
@@ -22,7 +22,13 @@ _WEIGHTS = (
 )
 # Next to weights that were converted from pickle: both digests, so that the checkpoint keeps its identity.
 _CONVERTED = "converted.json"
-_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
+_TOKENIZER = (
+    *("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json"),
+    *("vocab.txt", "sentencepiece.bpe.model"),
+)
+_VOCABULARY = ("tokenizer.json", "vocab.json", "vocab.txt", "sentencepiece.bpe.model")  # any of these is enough
+# Families with a text encoder, by `model_type` in config.json. Texts are embedded as each was trained (embedding.py).
+TEXT_FAMILIES = ("clip", "siglip", "siglip2", "altclip", "metaclip_2", "chinese_clip", "align")
 
 
 def locate(model: str, revision: str | None) -> Path:
@@ -34,15 +40,13 @@ def locate(model: str, revision: str | None) -> Path:
     if folder.is_dir():
         missing = _missing_files(folder)
         if missing:
-            raise UserError(
-                f"{folder} is not a CLIP checkpoint: {missing} is missing; save one there with save_pretrained."
-            )
+            raise UserError(f"{folder} is not a checkpoint: {missing} is missing; save one there with save_pretrained.")
         return folder
     found = _from_hub(model, revision)
     if found is None:
         at = f" --revision {revision}" if revision else ""
         raise UserError(
-            f"CLIP {model!r} (revision {revision or 'main'}) is neither a local folder nor in the local hub cache, and "
+            f"{model!r} (revision {revision or 'main'}) is neither a local folder nor in the local hub cache, and "
             f"the hub cannot be reached; on a machine with network run `hf download {model}{at}`, copy the folder it "
             "prints, and set encoder.model and encoder.files to the copy."
         )
@@ -61,6 +65,16 @@ def is_available(model: str, revision: str | None) -> bool:
     except HFValidationError:
         return False
     return isinstance(found, str) and not _missing_files(Path(found).parent)
+
+
+def family(folder: Path) -> str:
+    """Return the family of a checkpoint: `model_type` in config.json; "clip" where it says nothing."""
+    return str(read_json_object(folder / "config.json").get("model_type", "clip"))
+
+
+def has_text_encoder(folder: Path) -> bool:
+    """Return whether the checkpoint also embeds texts."""
+    return family(folder) in TEXT_FAMILIES
 
 
 def cache_key(folder: Path) -> dict[str, Any]:
@@ -95,7 +109,7 @@ def locate_same(key: dict[str, Any], model: str, revision: str | None, exported:
     different = [name for name, value in cache_key(folder).items() if key.get(name) != value]
     if different:
         raise UserError(
-            f"{folder} is not the CLIP checkpoint that the features were made with ({different[0]} differs); "
+            f"{folder} is not the checkpoint that the features were made with ({different[0]} differs); "
             "run `dvc repro`, or set encoder.model to that checkpoint."
         )
     return folder
@@ -106,7 +120,7 @@ def copy_checkpoint(folder: Path, out: Path) -> None:
     out.mkdir()
     weights = weight_files(folder)
     pickled = [path for path in weights if path.suffix != ".safetensors"]
-    texts = [path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".txt")]
+    texts = [path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".txt", ".model")]
     for path in [*texts, *(weights if not pickled else [])]:
         if not (pickled and path.name.endswith(".index.json")):
             shutil.copyfile(path, out / path.name)
@@ -137,21 +151,6 @@ def weight_files(folder: Path) -> list[Path]:
     return paths
 
 
-def cost(folder: Path) -> dict[str, int]:
-    """Return parameters of the image tower and multiply-accumulates per image, from the checkpoint's configuration."""
-    vision = read_json_object(folder / "config.json").get("vision_config", {})
-    width, layers = vision.get("hidden_size", 768), vision.get("num_hidden_layers", 12)
-    inner, patch = vision.get("intermediate_size", 3072), vision.get("patch_size", 32)
-    dim = read_json_object(folder / "config.json").get("projection_dim", 512)
-    patches = (vision.get("image_size", 224) // patch) ** 2
-    tokens = patches + 1
-    layer = 4 * width * width + 2 * width * inner
-    macs = patches * 3 * patch**2 * width + layers * (tokens * layer + 2 * tokens**2 * width) + width * dim
-    biases = 4 * width + inner + width + 4 * width
-    parameters = 3 * patch**2 * width + width + tokens * width + 4 * width + layers * (layer + biases) + width * dim
-    return {"parameters": parameters, "macs": macs}
-
-
 def _digest(paths: Sequence[Path]) -> str:
     """Return the SHA-256 of a file, or of the digests of several files."""
     digests = []
@@ -179,9 +178,16 @@ def _missing_files(folder: Path) -> str:
             weight_files(folder)
         except UserError:
             missing.append("a weight file that the index names")
-    if not (folder / "tokenizer.json").is_file() and not (folder / "vocab.json").is_file():
+    if not any((folder / name).is_file() for name in _VOCABULARY) and _needs_vocabulary(folder):
         missing.append("tokenizer.json")
     return ", ".join(missing)
+
+
+def _needs_vocabulary(folder: Path) -> bool:
+    try:
+        return has_text_encoder(folder)
+    except (UserError, OSError):  # config.json is damaged or missing, which has its own sentence
+        return True
 
 
 def _from_hub(model: str, revision: str | None) -> Path | None:
@@ -216,7 +222,8 @@ def _from_hub(model: str, revision: str | None) -> Path | None:
         weights = next((name for name in _WEIGHTS if name in {file.rfilename for file in listed}), _WEIGHTS[0])
         # Those that an index names are called model-00001-of-00002.safetensors and so on.
         weights = weights.replace(".safetensors.index.json", "-*.safetensors").replace(".bin.index.json", "-*.bin")
-        folder = Path(snapshot_download(model, revision=revision, allow_patterns=["*.json", "*.txt", weights]))
+        patterns = ["*.json", "*.txt", "*.model", weights]
+        folder = Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
     except (RepositoryNotFoundError, RevisionNotFoundError):
         raise UserError(f"params.yaml: the hub has no model {model!r} at this revision; check both.") from None
     # ValueError: what answered is no hub, such as a hotel's log-in page.
@@ -224,7 +231,7 @@ def _from_hub(model: str, revision: str | None) -> Path | None:
         return None
     missing = _missing_files(folder)
     if missing:
-        raise UserError(f"CLIP {model!r} has no {missing} on the hub; choose a checkpoint in transformers' format.")
+        raise UserError(f"{model!r} has no {missing} on the hub; choose a checkpoint in transformers' format.")
     return folder
 
 

@@ -26,7 +26,7 @@ def head_logits(tensors: Arrays, name: str, x: np.ndarray) -> np.ndarray:
 
 
 def zero_shot_logits(keyframe: np.ndarray, prompts: np.ndarray, scale: float) -> np.ndarray:
-    """CLIP's zero-shot logits [N, C]: scale times the cosine of keyframes [N, D1] and unit class prompts [C, D1]."""
+    """Zero-shot logits [N, C]: scale times the cosine of keyframes [N, D1] and unit class prompts [C, D1]."""
     length = np.maximum(np.linalg.norm(keyframe, axis=1, keepdims=True), 1e-12)
     return scale * (keyframe / length) @ prompts.T
 

@@ -40,7 +40,7 @@ def _check_finite(arrays: Arrays) -> None:
         finite = np.isfinite(arrays[name]).reshape(len(arrays[name]), -1).all(axis=1)
         if not finite.all():
             invalid = arrays["classes" if name == "prompts" else "ids"][~finite]
-            advice = "lower motion_net.lr, or download the CLIP checkpoint again"
+            advice = "lower motion_net.lr, or download the checkpoint of the encoder again"
             raise UserError(f"the {name} features of {invalid[0]} ({len(invalid)} in all) are not finite; {advice}.")
 
 

@@ -1,4 +1,4 @@
-"""Search the feature stores for clips: by text, through CLIP's text tower, or by similarity to a clip."""
+"""Search the feature stores for clips: by text, through the text encoder, or by similarity to a clip."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mocliplite import params
-from mocliplite.encoders import checkpoints, clip
+from mocliplite.encoders import checkpoints, embedding, loading
 from mocliplite.errors import UserError
 from mocliplite.store.stores import Store
 
@@ -20,13 +20,19 @@ class Hit:
 
 
 def by_text(text: str, keyframes: Store, top: int, compute: params.Compute) -> list[Hit]:
-    """Return the `top` clips nearest to the text, by the cosine of their best keyframe in CLIP's embedding space.
+    """Return the `top` clips nearest to the text, by the cosine of their best keyframe in the common embedding space.
 
-    Raises UserError where the CLIP that the keyframe store was computed with is not available.
+    Raises UserError where the encoder of the keyframe store is not available, or embeds no texts.
     """
-    model = clip.load_clip(_checkpoint(keyframes), compute)
-    query = clip.unit(clip.embed_texts(model, [text]))[0]
-    frames = clip.unit(keyframes.read(keyframes.ids))
+    checkpoint = _checkpoint(keyframes)
+    if not checkpoints.has_text_encoder(checkpoint):
+        raise UserError(
+            f"{checkpoint} embeds no texts; search by --like with a clip, or set encoder.model to a checkpoint with a "
+            "text encoder and run `dvc repro`."
+        )
+    encoder = loading.load_encoder(checkpoint, compute)
+    query = embedding.unit(embedding.embed_texts(encoder, [text]))[0]
+    frames = embedding.unit(keyframes.read(keyframes.ids))
     return _best(keyframes.ids, (frames @ query).max(axis=1), top)
 
 
@@ -47,7 +53,7 @@ def by_similarity(clip_id: str, keyframes: Store, motion: Store, top: int) -> li
             f"{clip_id} has no features in {keyframes.path} and {motion.path}; give the id of a clip that has."
         )
     streams = keyframes.read(ids).mean(axis=1), motion.read(ids)[:, 0]
-    unit_streams = [clip.unit(_standardised(stream)) for stream in streams]
+    unit_streams = [embedding.unit(_standardised(stream)) for stream in streams]
     scores = np.mean([stream @ stream[ids.index(clip_id)] for stream in unit_streams], axis=0)
     return [hit for hit in _best(ids, scores, top + 1) if hit.id != clip_id][:top]
 

@@ -1,5 +1,6 @@
 """Export: one folder with everything that prediction needs, for machines without the pipeline and its data."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from mocliplite.predict.recognizer import CLIP_FILE
 from mocliplite.store import table_file
 
 LISTED = 8  # classes named in the card
+PROMPTS_ROW = "| `prompts/` | embeddings of the class names by the text encoder ({templates} templates) |\n"
 
 CARD = """# A MoCLIP-Lite recogniser for {count} classes
 
-Classifies short videos as {classes}, from the motion vectors in the video file and one frame embedded by a frozen CLIP.
+Classifies short videos as {classes}, from the motion vectors in the file and a frame embedded by a frozen encoder.
 
 Install the package (`pip install .` in a checkout of the project), then run in this folder:
 
@@ -50,15 +52,17 @@ distance between confidence and accuracy. Expect a lower accuracy on clips from 
 | `motion/` | motion network `{arch}`, applied to fields of motion vectors |
 | `probes/` | linear classifiers on the embeddings of both streams |
 | `head/` | MLP heads on the embeddings of both streams ({seeds} seeds, averaged), mixing weights and temperatures |
-| `prompts/` | embeddings of the class names by CLIP's text tower ({templates} templates) |
-| CLIP | {clip} |
+{prompts}| encoder | {clip} |
 
 Weights are stored as safetensors and settings as JSON; nothing is pickled.
 """
 
 
 def export(folder: str | Path, with_clip: bool, models: str | Path = "models") -> None:
-    """Write motion/, probes/, head/, prompts/ and README.md to folder, and clip/ if with_clip or if CLIP is a folder.
+    """Write motion/, probes/, head/, prompts/ and README.md to folder.
+
+    Also clip/, the checkpoint of the encoder, if with_clip or if it is a local folder. Without a text encoder there is
+    no prompts/.
 
     Raises UserError for a folder that is not empty, and where models, features or metrics are missing.
     """
@@ -74,13 +78,14 @@ def export(folder: str | Path, with_clip: bool, models: str | Path = "models") -
     settings = params.load().encoder
     clip_folder = checkpoints.locate_same(config["features"]["keyframes"], settings.model, settings.revision)
     copies_clip = with_clip or Path(settings.model).is_dir()
-    card = _card(config, trained.motion_config, len(prompts.arrays["templates"]), settings, copies_clip)
+    card = _card(config, trained.motion_config, prompts.arrays, settings, copies_clip)
     checkpoint.save(out / "head", trained.head, config)
     checkpoint.save(out / "probes", trained.probes, trained.probes_config)
     checkpoint.save(out / "motion", trained.motion, trained.motion_config)
-    arrays = {name: prompts.arrays[name] for name in ("embedding", "logit_scale")}
-    texts = {name: prompts.arrays[name].tolist() for name in ("classes", "templates")}
-    checkpoint.save(out / "prompts", arrays, texts)
+    if "embedding" in prompts.arrays:
+        arrays = {name: prompts.arrays[name] for name in ("embedding", "logit_scale")}
+        texts = {name: prompts.arrays[name].tolist() for name in ("classes", "templates")}
+        checkpoint.save(out / "prompts", arrays, texts)
     if copies_clip:
         checkpoints.copy_checkpoint(clip_folder, out / "clip")
     else:
@@ -89,7 +94,11 @@ def export(folder: str | Path, with_clip: bool, models: str | Path = "models") -
 
 
 def _card(
-    config: dict[str, Any], net: dict[str, Any], templates: int, settings: params.Encoder, copies_clip: bool
+    config: dict[str, Any],
+    net: dict[str, Any],
+    prompts: Mapping[str, Any],
+    settings: params.Encoder,
+    copies_clip: bool,
 ) -> str:
     metrics, data = (read_json(f"metrics/{name}.json") for name in ("eval", "data"))
     classes = config["classes"]
@@ -103,7 +112,7 @@ def _card(
         table=table(metrics),
         arch=net["net"]["arch"],
         seeds=config["head"]["seeds"],
-        templates=templates,
+        prompts=PROMPTS_ROW.format(templates=len(prompts["templates"])) if "templates" in prompts else "",
         clip="`clip/`" if copies_clip else f"{settings.model}{revision}, downloaded once from the hub",
     )
 

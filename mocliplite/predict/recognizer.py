@@ -11,7 +11,8 @@ import torch
 
 from mocliplite import params
 from mocliplite.encoders.checkpoints import locate_same
-from mocliplite.encoders.clip import Clip, embed_images, load_clip
+from mocliplite.encoders.embedding import embed_images
+from mocliplite.encoders.loading import Encoder, load_encoder
 from mocliplite.errors import UserError
 from mocliplite.files import read_json
 from mocliplite.fusion import methods
@@ -26,7 +27,7 @@ from mocliplite.runtime.device import device
 from mocliplite.video.streams import Limits
 
 COMPUTE = params.DEFAULT_COMPUTE
-CLIP_FILE = "clip.json"  # of an exported folder without a copy of CLIP: hub id and revision
+CLIP_FILE = "clip.json"  # of an exported folder without a copy of the encoder: hub id and revision
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def ranked(classes: Sequence[str], probabilities: np.ndarray) -> list[tuple[str,
 class Recognizer:
     """The trained models, loaded once for many clips: `Recognizer.load("models")("clip.mp4")`."""
 
-    clip: Clip
+    encoder: Encoder
     net: networks.Network
     net_settings: params.MotionNet
     heads: dict[str, np.ndarray]
@@ -62,7 +63,7 @@ class Recognizer:
 
     @classmethod
     def load(cls, folder: str | Path = "models", compute: params.Compute = COMPUTE) -> "Recognizer":
-        """Load motion/, probes/ and head/ of folder, and the CLIP of their features: folder/clip if it exists.
+        """Load motion/, probes/ and head/ of folder, and the encoder of their features: folder/clip if it exists.
 
         Raises UserError where a model is missing or damaged, or was not fitted on the outputs of the others.
         """
@@ -70,11 +71,12 @@ class Recognizer:
         config = models.head_config
         provenance = config["features"]
         model, revision = _clip_of(Path(folder))
-        clip = load_clip(locate_same(provenance["keyframes"], model, revision, Path(folder, "clip")), compute)
+        checkpoint = locate_same(provenance["keyframes"], model, revision, Path(folder, "clip"))
+        encoder = load_encoder(checkpoint, compute)
         net = networks.load_network(models.motion, models.motion_config).to(device(compute, "--device"))
         settings = networks.settings_from_config(models.motion_config, provenance["motion_embeddings"]["views"])
         return cls(
-            clip,
+            encoder,
             net,
             settings,
             models.head,
@@ -112,7 +114,7 @@ class Recognizer:
         """
         start = time.perf_counter()
         images = [keyframe.image for clip in clips for keyframe in clip.keyframes]
-        rows = np.stack(list(embed_images(self.clip, images, self.provenance["keyframes"]["batch"])))
+        rows = np.stack(list(embed_images(self.encoder, images, self.provenance["keyframes"]["batch"])))
         keyframes_embedded = time.perf_counter()
         views = [self._embed_view(clips, view) for view in self.net_settings.views]
         motion_embedded = time.perf_counter()
@@ -122,7 +124,7 @@ class Recognizer:
             "motion_logits": torch.stack([logits for _, logits in views]).mean(dim=0).cpu().numpy(),
         }
         milliseconds = {
-            "CLIP": 1000 * (keyframes_embedded - start),
+            "encoder": 1000 * (keyframes_embedded - start),
             "motion network": 1000 * (motion_embedded - keyframes_embedded),
         }
         return features, milliseconds
@@ -154,7 +156,7 @@ class Recognizer:
 
 
 def _clip_of(folder: Path) -> tuple[str, str | None]:
-    """Return hub id or folder, and revision, of the CLIP: of an exported folder as recorded, else of the settings."""
+    """Return hub id or folder, and revision, of the encoder, from an exported folder or else from the settings."""
     if Path(folder, CLIP_FILE).is_file():
         recorded = read_json(Path(folder, CLIP_FILE))
         return recorded["model"], recorded["revision"]

@@ -31,7 +31,7 @@ ARRAYS = {
         "time": Array("float64", ("T",), "time of each frame, in seconds"),
     },
     "keyframes": {
-        "embedding": Array("float32", ("F", "D"), "projected CLIP image embedding of each keyframe, not normalised"),
+        "embedding": Array("float32", ("F", "D"), "image embedding of each keyframe, not normalised"),
         "frame": Array("int64", ("F",), "index of the keyframe in the clip, from 0"),
         "time": Array("float64", ("F",), "time of the keyframe, in seconds"),
         "source": Array("U", (), "SHA-256 of the video file"),
@@ -47,7 +47,7 @@ ARRAYS = {
 STAGES = {"motion": "stages.motion", "keyframes": "stages.keyframes", "motion_embeddings": "stages.embed_motion"}
 _TITLES = {
     "motion": "Motion fields from the motion vectors of a video codec",
-    "keyframes": "Keyframe embeddings from the image tower of a frozen CLIP",
+    "keyframes": "Keyframe embeddings from a frozen image encoder",
     "motion_embeddings": "Motion embeddings from a trained motion network",
 }
 _ATTRIBUTES = """\

@@ -19,11 +19,11 @@ def test_find_clip_tells_how_to_get_the_model(monkeypatch):
     findings = [_clip_source.find_clip(model) for model in models]
     assert [finding.mark for finding in findings] == ["note", "note", "note", "BAD", "BAD"]
     assert [finding.sentence.split("; ")[0] for finding in findings] == [
-        "CLIP sample/data/clip is not available yet",
-        "CLIP mine is not available yet",
-        "CLIP ann/vit is not available yet",
-        "CLIP sample/vit is neither an existing folder nor a hub id such as openai/clip-vit-base-patch32",
-        "sample is not a CLIP checkpoint: config.json, preprocessor_config.json, model.safetensors, tokenizer.json "
+        "encoder sample/data/clip is not available yet",
+        "encoder mine is not available yet",
+        "encoder ann/vit is not available yet",
+        "encoder sample/vit is neither an existing folder nor a hub id such as openai/clip-vit-base-patch32",
+        "sample is not a checkpoint: config.json, preprocessor_config.json, model.safetensors, tokenizer.json "
         "is missing",
     ]
     assert [finding.sentence.split("; ")[1] for finding in findings] == [

@@ -17,7 +17,7 @@ CLIPS = ["clips/Falling/0.avi", "clips/Rolling/1.avi", "clips/Resting/2.avi"]
 
 def test_every_phase_of_a_prediction_is_timed(small_project):
     phases = milliseconds(CLIPS[:1], "models")
-    assert list(phases) == [*PHASES, "CLIP", "motion network", "head"]
+    assert list(phases) == [*PHASES, "encoder", "motion network", "head"]
     assert all(value > 0 for value in phases.values())
 
 
@@ -58,7 +58,7 @@ def test_the_tables_show_the_committed_cost_every_store_and_every_phase(small_pr
     ]
     assert phase.splitlines()[0].endswith("milliseconds  (median of 2 clips)")
     *phases, total = (row.rsplit(maxsplit=1) for row in phase.splitlines()[1:])
-    assert [name for name, _ in phases] == [*PHASES, "CLIP", "motion network", "head"]
+    assert [name for name, _ in phases] == [*PHASES, "encoder", "motion network", "head"]
     assert total[0] == "sum"
     assert float(total[1]) == pytest.approx(sum(float(value) for _, value in phases), abs=0.05)
 

@@ -28,7 +28,7 @@ def test_doctor_checks_locks_git_cache_decoders_clip_and_disk_space(small_projec
     for start, mark in {
         "checkouts copy from ": "note",
         "PyAV decodes H.264 and MPEG-4 (libavcodec ": "ok",
-        "CLIP sample/data/clip is neither an existing folder nor a hub id": "BAD",
+        "encoder sample/data/clip is neither an existing folder nor a hub id": "BAD",
         "features/clips.csv does not exist yet, ": "note",
     }.items():
         assert [found[sentence] for sentence in found if sentence.startswith(start)] == [mark], start

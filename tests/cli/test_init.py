@@ -122,7 +122,7 @@ def test_the_params_file_is_complete_and_has_the_warnings_as_comments(clips_fold
     output = run_python("-m", "mocliplite", "init", "clips", "--clip", "my_clip")
     assert output.returncode == 0
     assert output.stdout.splitlines()[-2:] == [
-        "CLIP my_clip is available",
+        "encoder my_clip is available",
         "wrote params.yaml; fix the problems marked `stops`, then run `dvc repro`.",
     ]
     settings = params.load("params.yaml")
@@ -152,10 +152,10 @@ def test_an_existing_file_is_replaced_only_with_force(clips_folder):
     [
         (
             "nope",
-            "CLIP nope is neither an existing folder nor a hub id such as openai/clip-vit-base-patch32; check",
+            "encoder nope is neither an existing folder nor a hub id such as openai/clip-vit-base-patch32; check",
         ),
-        ("configs/nope", "CLIP configs/nope is neither an existing folder nor a hub id such as "),
-        ("clips", "clips is not a CLIP checkpoint: config.json"),
+        ("configs/nope", "encoder configs/nope is neither an existing folder nor a hub id such as "),
+        ("clips", "clips is not a checkpoint: config.json"),
     ],
 )
 def test_a_clip_checkpoint_that_cannot_be_found_is_refused_first(clips_folder, model, message):
@@ -170,8 +170,8 @@ def test_a_clip_checkpoint_on_the_hub_will_be_downloaded(clips_folder, monkeypat
     shutil.copy("clips/wave left/0.mp4", "clips/wave left/text.mp4")
     output = run_python("-m", "mocliplite", "init", "clips", "--clip", "ann/vit")
     assert output.stdout.splitlines()[-2:] == [
-        "CLIP ann/vit is not available yet; it is downloaded when needed, as by `hf download ann/vit`",
-        "wrote params.yaml; run `dvc repro`, which also downloads CLIP.",
+        "encoder ann/vit is not available yet; it is downloaded when needed, as by `hf download ann/vit`",
+        "wrote params.yaml; run `dvc repro`, which also downloads the encoder.",
     ]
     expected = params.load("configs/folder.yaml").encoder
     assert params.load("params.yaml").encoder == replace(expected, model="ann/vit", revision=None)

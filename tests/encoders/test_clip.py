@@ -1,4 +1,4 @@
-"""The frozen CLIP: preprocessing, embeddings, and a sentence for every checkpoint that cannot be used."""
+"""CLIP: preprocessing, embeddings, and a sentence for every checkpoint that cannot be used."""
 
 import hashlib
 import http.server
@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertModel, CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-from mocliplite.encoders import checkpoints, clip
+from mocliplite.encoders import checkpoints, cost, embedding, loading
 from mocliplite.params import Compute
 from sample.clip import build_tokenizer
 
@@ -76,7 +76,7 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loaded(tiny):
-    return clip.load_clip(tiny, COMPUTE)
+    return loading.load_encoder(tiny, COMPUTE)
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def photograph():
 
 
 def embedded(loaded, images, batch):
-    return np.stack(list(clip.embed_images(loaded, images, batch)))
+    return np.stack(list(embedding.embed_images(loaded, images, batch)))
 
 
 # Preprocessing
@@ -113,7 +113,7 @@ def embedded(loaded, images, batch):
 def test_a_photograph_becomes_the_tensor_of_openais_clip(copy, preprocessing):
     if preprocessing:
         (copy / "preprocessor_config.json").write_text(json.dumps(preprocessing))
-    ours = clip.preprocess(clip.load_clip(copy, COMPUTE), [photograph()])
+    ours = embedding.preprocess(loading.load_encoder(copy, COMPUTE), photograph())["pixel_values"][None]
     theirs = np.load(reference("expected_preprocessed_image.npy"))
     assert ours.shape == theirs.shape == (1, 3, 224, 224)
     assert np.abs(ours - theirs).max() < 1e-6
@@ -121,15 +121,17 @@ def test_a_photograph_becomes_the_tensor_of_openais_clip(copy, preprocessing):
 
 @pytest.mark.parametrize("size", [(240, 320), (244, 152), (50, 400), (224, 224), (1, 1)])
 def test_an_image_of_any_size_becomes_224_pixels(loaded, size):
-    pixels = clip.preprocess(loaded, [picture(0, size), picture(1)])
-    assert (pixels.shape, pixels.dtype) == ((2, 3, 224, 224), np.float32)
+    pixels = embedding.preprocess(loaded, picture(0, size))["pixel_values"]
+    assert (pixels.shape, pixels.dtype) == ((3, 224, 224), np.float32)
 
 
 def test_the_channels_are_red_green_blue(loaded):
     red = np.zeros((224, 224, 3), dtype=np.uint8)
     red[..., 0] = 255
     means, deviations = np.array(HUB_PREPROCESSING["image_mean"]), np.array(HUB_PREPROCESSING["image_std"])
-    assert clip.preprocess(loaded, [red])[0, :, 7, 7] == pytest.approx(([1, 0, 0] - means) / deviations, abs=1e-6)
+    assert embedding.preprocess(loaded, red)["pixel_values"][:, 7, 7] == pytest.approx(
+        ([1, 0, 0] - means) / deviations, abs=1e-6
+    )
 
 
 # Image embeddings
@@ -141,10 +143,10 @@ def test_images_and_texts_embed_as_in_a_direct_call_of_transformers(loaded, tiny
     pixels = CLIPImageProcessorPil.from_pretrained(tiny)(images=images, return_tensors="pt").pixel_values
     with torch.no_grad():
         direct = model(pixel_values=pixels, **tokenizer(texts, padding=True, return_tensors="pt"))
-    rows, columns = clip.unit(embedded(loaded, images, 2)), clip.unit(clip.embed_texts(loaded, texts))
+    rows, columns = embedding.unit(embedded(loaded, images, 2)), embedding.unit(embedding.embed_texts(loaded, texts))
     assert np.allclose(rows, direct.image_embeds, atol=1e-5)
     assert np.allclose(columns, direct.text_embeds, atol=1e-5)
-    assert np.allclose(clip.logit_scale(loaded) * rows @ columns.T, direct.logits_per_image, atol=1e-4)
+    assert np.allclose(embedding.logit_scale(loaded) * rows @ columns.T, direct.logits_per_image, atol=1e-4)
 
 
 def test_embeddings_are_not_brought_to_unit_length(loaded):
@@ -186,13 +188,13 @@ def test_batch_size_moves_the_last_bits_at_most(loaded):
 
 
 def test_no_image_gives_no_embedding(loaded):
-    assert list(clip.embed_images(loaded, [], 4)) == []
+    assert list(embedding.embed_images(loaded, [], 4)) == []
 
 
 def test_images_are_asked_for_a_batch_at_a_time(loaded):
     asked = []
     images = (asked.append(seed) or picture(seed) for seed in range(6))
-    next(clip.embed_images(loaded, images, 2))
+    next(embedding.embed_images(loaded, images, 2))
     assert asked == [0, 1]
 
 
@@ -203,15 +205,15 @@ def test_real_tokens_start_and_end_as_openais_clip(copy):
     (copy / "tokenizer.json").unlink()
     for name in ("vocab.json", "merges.txt"):
         shutil.copy(reference(name), copy)
-    tokens = clip.load_clip(copy, COMPUTE).tokenizer("a photo of a man").input_ids
+    tokens = loading.load_encoder(copy, COMPUTE).tokenizer("a photo of a man").input_ids
     assert (tokens[0], tokens[-1], len(tokens)) == (49406, 49407, 7)
     words = json.loads(reference("vocab.json").read_text())
     assert tokens[1:-1] == [words[f"{word}</w>"] for word in ("a", "photo", "of", "a", "man")]
 
 
 def test_a_class_is_the_mean_of_unit_vectors_over_templates_at_unit_length(loaded):
-    embeddings = clip.embed_classes(loaded, ["ball", "star"], ["a {}", "a photo of a {}."])
-    first, second = clip.embed_texts(loaded, ["a star", "a photo of a star."]).astype(float)
+    embeddings = embedding.embed_classes(loaded, ["ball", "star"], ["a {}", "a photo of a {}."])
+    first, second = embedding.embed_texts(loaded, ["a star", "a photo of a star."]).astype(float)
     mean = first / np.sqrt((first**2).sum()) + second / np.sqrt((second**2).sum())
     assert embeddings.shape == (2, 24)
     assert embeddings[1] == pytest.approx(mean / np.sqrt((mean**2).sum()), abs=1e-6)
@@ -220,18 +222,18 @@ def test_a_class_is_the_mean_of_unit_vectors_over_templates_at_unit_length(loade
 
 def test_a_text_is_the_same_bytes_whatever_the_others(loaded):
     long = "a photo of a big ring over a temple and a small star beside a bridge"
-    alone, beside = (clip.embed_texts(loaded, texts)[-1] for texts in (["a star"], [long, "a star"]))
+    alone, beside = (embedding.embed_texts(loaded, texts)[-1] for texts in (["a star"], [long, "a star"]))
     assert alone.tobytes() == beside.tobytes()
 
 
 def test_a_text_too_long_is_cut_to_77_tokens(loaded):
-    short, long = clip.embed_texts(loaded, ["a star " * 37 + "a", "a star " * 300])
+    short, long = embedding.embed_texts(loaded, ["a star " * 37 + "a", "a star " * 300])
     # 77 tokens less start and end are 75: 37 times two, and one.
     assert np.array_equal(short, long)
 
 
 def test_the_temperature_of_a_fresh_clip_is_one_in_0_07(loaded):
-    assert clip.logit_scale(loaded) == pytest.approx(1 / 0.07, rel=1e-3)
+    assert embedding.logit_scale(loaded) == pytest.approx(1 / 0.07, rel=1e-3)
 
 
 # Cost
@@ -252,7 +254,7 @@ def test_cost_is_what_the_image_tower_has_and_does(changes):
     parts = model.vision_model, model.visual_projection
     parameters = sum(weight.numel() for part in parts for weight in part.parameters())
     config.save_pretrained(".")
-    assert checkpoints.cost(Path()) == {"parameters": parameters, "macs": counter.get_total_flops() // 2}
+    assert cost.image_cost(Path()) == {"parameters": parameters, "macs": counter.get_total_flops() // 2}
 
 
 # Where a checkpoint is
@@ -260,7 +262,7 @@ def test_cost_is_what_the_image_tower_has_and_does(changes):
 
 def locate(model, revision):
     """What locate answers in a process of its own, which alone reads HF_HOME anew, and after how many seconds."""
-    code = "import sys, time; from mocliplite import errors; from mocliplite.encoders import checkpoints, clip\n"
+    code = "import sys, time; from mocliplite import errors; from mocliplite.encoders import checkpoints\n"
     code += "start = time.monotonic()\n"
     code += "try: print(checkpoints.locate(sys.argv[1], sys.argv[2] or None))\n"
     code += "except errors.UserError as error: print(error)\n"
@@ -344,7 +346,7 @@ def test_a_folder_is_its_own_place(tiny):
 def test_a_folder_that_lacks_files(copy, gone, lacking):
     for name in gone:
         (copy / name).unlink()
-    wanted = f"copy is not a CLIP checkpoint: {lacking} is missing; save one there with save_pretrained."
+    wanted = f"copy is not a checkpoint: {lacking} is missing; save one there with save_pretrained."
     assert sentence_of(checkpoints.locate, "copy", None) == wanted
 
 
@@ -364,7 +366,7 @@ def test_neither_a_folder_nor_an_id(model):
 def test_neither_cache_nor_network(revision, shown, option):
     answer, seconds = locate(MODEL, revision)
     assert answer == (
-        f"CLIP 'openai/clip-vit-base-patch32' (revision {shown}) is neither a local folder nor in the local hub cache, "
+        f"'openai/clip-vit-base-patch32' (revision {shown}) is neither a local folder nor in the local hub cache, "
         "and the hub cannot be reached; on a machine with network run "
         f"`hf download openai/clip-vit-base-patch32{option}`, copy the folder it prints, and set encoder.model and "
         "encoder.files to the copy."
@@ -396,7 +398,7 @@ def test_what_was_fetched_once_needs_no_network_again(hub, monkeypatch, tiny, we
 def test_a_model_on_the_hub_that_is_no_clip_of_transformers(hub):
     hub(serve({"config.json": b"{}", "model.onnx": b"weights"}))
     assert locate(MODEL, REVISION)[0] == (
-        f"CLIP {MODEL!r} has no preprocessor_config.json, model.safetensors, tokenizer.json on the hub; "
+        f"{MODEL!r} has no preprocessor_config.json, model.safetensors, tokenizer.json on the hub; "
         "choose a checkpoint in transformers' format."
     )
 
@@ -412,9 +414,7 @@ def test_the_hub_knows_no_such_model_or_revision(hub, code):
 def test_what_answers_is_no_hub(hub, status, content):
     hub(lambda _: (status, {}, content))
     answer, _ = locate(MODEL, REVISION)
-    assert answer.startswith(
-        f"CLIP {MODEL!r} (revision {REVISION}) is neither a local folder nor in the local hub cache"
-    )
+    assert answer.startswith(f"{MODEL!r} (revision {REVISION}) is neither a local folder nor in the local hub cache")
 
 
 # Checkpoints that do not load
@@ -424,8 +424,8 @@ def test_what_answers_is_no_hub(hub, status, content):
 @pytest.mark.parametrize(("text", "reason"), [("[]", " holds no settings"), ("{", " is not JSON (")])
 def test_settings_that_are_none(copy, name, text, reason):
     (copy / name).write_text(text)
-    assert sentence_of(clip.load_clip, copy, COMPUTE).startswith(f"copy/{name}{reason}")
-    read = {"config.json": checkpoints.cost, "preprocessor_config.json": checkpoints.cache_key}[name]
+    assert sentence_of(loading.load_encoder, copy, COMPUTE).startswith(f"copy/{name}{reason}")
+    read = {"config.json": cost.image_cost, "preprocessor_config.json": checkpoints.cache_key}[name]
     assert sentence_of(read, copy).startswith(f"copy/{name}{reason}")
 
 
@@ -438,8 +438,8 @@ def test_a_file_that_holds_something_else(copy, name, content):
     if name == "pytorch_model.bin":
         (copy / "model.safetensors").unlink()
     (copy / name).write_bytes(content)
-    sentence = sentence_of(clip.load_clip, copy, COMPUTE)
-    assert sentence.startswith("copy does not load as a CLIP checkpoint (")
+    sentence = sentence_of(loading.load_encoder, copy, COMPUTE)
+    assert sentence.startswith("copy does not load as a checkpoint of transformers (")
     assert sentence.endswith("); get it again.")
     assert "\n" not in sentence
 
@@ -447,7 +447,9 @@ def test_a_file_that_holds_something_else(copy, name, content):
 def test_weights_that_were_cut_off(copy):
     weights = (copy / "model.safetensors").read_bytes()
     (copy / "model.safetensors").write_bytes(weights[: len(weights) // 2])
-    assert sentence_of(clip.load_clip, copy, COMPUTE).startswith("copy does not load as a CLIP checkpoint (")
+    assert sentence_of(loading.load_encoder, copy, COMPUTE).startswith(
+        "copy does not load as a checkpoint of transformers ("
+    )
 
 
 def test_weights_that_are_missing_are_not_made_up(copy):
@@ -455,29 +457,31 @@ def test_weights_that_are_missing_are_not_made_up(copy):
     del weights["visual_projection.weight"]
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
     wanted = "copy: 1 weights are missing, such as visual_projection.weight; download it again."
-    assert sentence_of(clip.load_clip, copy, COMPUTE) == wanted
+    assert sentence_of(loading.load_encoder, copy, COMPUTE) == wanted
 
 
 def test_another_kind_of_model_is_refused(copy):
     config = BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=1, intermediate_size=16, vocab_size=9)
     BertModel(config).save_pretrained(copy)
-    sentence = sentence_of(clip.load_clip, copy, COMPUTE)
-    assert "weights are missing" in sentence
-    assert sentence.endswith(" weights are missing, such as logit_scale; download it again.")
+    sentence = sentence_of(loading.load_encoder, copy, COMPUTE)
+    assert sentence.startswith("copy gives no embedding of an image (")
+    assert sentence.endswith("); choose a checkpoint with a pooled output.")
 
 
 def test_preprocessing_for_another_size(copy):
     settings = {**HUB_PREPROCESSING, "crop_size": 336, "size": 336}
     (copy / "preprocessor_config.json").write_text(json.dumps(settings))
     wanted = "copy: preprocessor_config.json cuts 336x336 pixels, but config.json wants 224x224; get it again."
-    assert sentence_of(clip.load_clip, copy, COMPUTE) == wanted
+    assert sentence_of(loading.load_encoder, copy, COMPUTE) == wanted
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there(tiny):
     wanted = "params.yaml: compute.device is 'cuda', but torch finds no GPU; set it to cpu or auto."
     assert (
-        sentence_of(clip.load_clip, tiny, Compute(workers=1, threads=0, device="cuda", engine="inline", time_limit=60))
+        sentence_of(
+            loading.load_encoder, tiny, Compute(workers=1, threads=0, device="cuda", engine="inline", time_limit=60)
+        )
         == wanted
     )
 
@@ -501,7 +505,7 @@ def test_a_checkpoint_with_another_file_is_refused(copy, name, change, key):
     before, file = checkpoints.cache_key(copy), copy / name
     file.write_bytes(change(file.read_bytes()))
     assert sentence_of(checkpoints.locate_same, before, "copy", None) == (
-        f"copy is not the CLIP checkpoint that the features were made with ({key} differs); "
+        f"copy is not the checkpoint that the features were made with ({key} differs); "
         "run `dvc repro`, or set encoder.model to that checkpoint."
     )
 
@@ -527,16 +531,20 @@ def test_vit_b_32_goes_from_a_folder_to_embeddings(vit):
     folder = checkpoints.locate(str(vit), None)
     key = checkpoints.cache_key(folder)
     assert (len(key["weights"]), key["preprocessing"]["crop_size"]["height"]) == (64, 224)
-    model = clip.load_clip(folder, COMPUTE)
+    model = loading.load_encoder(folder, COMPUTE)
     tower = model.model.vision_model, model.model.visual_projection
     parameters = sum(weight.numel() for part in tower for weight in part.parameters())
-    assert checkpoints.cost(folder)["parameters"] == parameters == 87_849_216
-    assert 4.3e9 < checkpoints.cost(folder)["macs"] < 4.5e9  # published: 4.4 GMACs
+    assert cost.image_cost(folder)["parameters"] == parameters == 87_849_216
+    assert 4.3e9 < cost.image_cost(folder)["macs"] < 4.5e9  # published: 4.4 GMACs
 
-    first, second, third = (row.tobytes() for row in clip.embed_images(model, [picture(0), picture(1), picture(0)], 2))
+    first, second, third = (
+        row.tobytes() for row in embedding.embed_images(model, [picture(0), picture(1), picture(0)], 2)
+    )
     assert first == third != second
-    assert np.frombuffer(first, np.float32).shape == clip.embed_texts(model, ["a photo of a man"])[0].shape == (512,)
-    classes = clip.embed_classes(model, ["handstand pushups", "yo yo"], ["a video of {}.", "a photo of {}."])
+    assert (
+        np.frombuffer(first, np.float32).shape == embedding.embed_texts(model, ["a photo of a man"])[0].shape == (512,)
+    )
+    classes = embedding.embed_classes(model, ["handstand pushups", "yo yo"], ["a video of {}.", "a photo of {}."])
     assert np.linalg.norm(classes, axis=1) == pytest.approx([1, 1], abs=1e-6)
 
 
@@ -546,19 +554,19 @@ def golden():
     cached = try_to_load_from_cache(MODEL, "config.json", revision=REVISION)
     if not isinstance(cached, str):
         pytest.skip(f"{MODEL} at {REVISION} is not in the local hub cache")
-    return clip.load_clip(Path(cached).parent, COMPUTE), json.loads(reference("golden.json").read_text())
+    return loading.load_encoder(Path(cached).parent, COMPUTE), json.loads(reference("golden.json").read_text())
 
 
 def test_the_real_clip_embeds_a_photograph_as_published(golden):
     model, published = golden[0], golden[1]["image"]
-    (row,) = clip.embed_images(model, [photograph()], 1)
+    (row,) = embedding.embed_images(model, [photograph()], 1)
     assert row[:5] == pytest.approx(published["first5"], abs=published["atol"])
     assert row.sum() == pytest.approx(published["sum"], abs=published["atol"] * 20)
 
 
 def test_the_real_clip_embeds_texts_as_published(golden):
     model, published = golden[0], golden[1]["text"]
-    man, woman = clip.embed_texts(model, ["a photo of a man", "a photo of a woman"])
+    man, woman = embedding.embed_texts(model, ["a photo of a man", "a photo of a woman"])
     assert man[:5] == pytest.approx(published["a photo of a man"]["first5"], abs=published["atol"])
     sums = [published[text]["sum"] for text in ("a photo of a man", "a photo of a woman")]
     assert [man.sum(), woman.sum()] == pytest.approx(sums, abs=published["atol"] * 20)
@@ -590,7 +598,7 @@ def in_parts(folder, ending):
 def test_weights_in_several_files_are_those_of_one(copy, loaded, ending):
     in_parts(copy, ending)
     assert checkpoints.locate("copy", None) == copy
-    ours = clip.load_clip(copy, COMPUTE).model.state_dict()
+    ours = loading.load_encoder(copy, COMPUTE).model.state_dict()
     assert all(torch.equal(value, ours[name]) for name, value in loaded.model.state_dict().items())
     whole = checkpoints.cache_key(copy)["weights"]
     (part, *_) = checkpoints.weight_files(copy)
@@ -619,7 +627,7 @@ def test_what_is_copied_is_safetensors_and_known_for_the_same(copy, loaded, endi
     assert {path.suffix for path in out.iterdir()} <= {".safetensors", ".json", ".txt"}
     key = checkpoints.cache_key(copy)
     assert checkpoints.locate_same(key, str(out), None) == out
-    ours = clip.load_clip(out, COMPUTE).model.state_dict()
+    ours = loading.load_encoder(out, COMPUTE).model.state_dict()
     assert all(torch.equal(value, ours[name]) for name, value in loaded.model.state_dict().items())
 
 
@@ -627,12 +635,12 @@ def test_what_is_copied_is_safetensors_and_known_for_the_same(copy, loaded, endi
 def test_preprocessing_that_cuts_nothing_off(copy, crop):
     settings = {**HUB_PREPROCESSING, "crop_size": None, "do_center_crop": crop, "size": {"height": 224, "width": 224}}
     (copy / "preprocessor_config.json").write_text(json.dumps(settings))
-    model = clip.load_clip(copy, COMPUTE)
-    assert clip.preprocess(model, [np.zeros((48, 64, 3), np.uint8)]).shape == (1, 3, 224, 224)
+    model = loading.load_encoder(copy, COMPUTE)
+    assert embedding.preprocess(model, np.zeros((48, 64, 3), np.uint8))["pixel_values"].shape == (3, 224, 224)
 
 
 def test_preprocessing_without_a_cut_that_leaves_another_shape_is_refused(copy):
     settings = {**HUB_PREPROCESSING, "crop_size": None, "size": {"shortest_edge": 224}}
     (copy / "preprocessor_config.json").write_text(json.dumps(settings))
     wanted = "copy: preprocessor_config.json cuts 298x224 pixels, but config.json wants 224x224; get it again."
-    assert sentence_of(clip.load_clip, copy, COMPUTE) == wanted
+    assert sentence_of(loading.load_encoder, copy, COMPUTE) == wanted

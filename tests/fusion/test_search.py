@@ -6,7 +6,7 @@ import torch
 from builders import sentence_of
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
-from mocliplite.encoders import checkpoints, clip
+from mocliplite.encoders import checkpoints, embedding, loading
 from mocliplite.fusion import search
 from mocliplite.params import Compute
 from mocliplite.store import shards, stores
@@ -97,7 +97,7 @@ def checkpoint(tmp_path_factory):
 
 
 def text_vector(folder, text):
-    return clip.unit(clip.embed_texts(clip.load_clip(folder, COMPUTE), [text]))[0]
+    return embedding.unit(embedding.embed_texts(loading.load_encoder(folder, COMPUTE), [text]))[0]
 
 
 def test_clips_are_ranked_by_the_cosine_of_their_best_keyframe_to_the_text(checkpoint):
@@ -124,6 +124,6 @@ def test_a_store_of_another_clip_checkpoint_is_refused(checkpoint):
     provenance = {"model": str(checkpoint), "revision": None}
     store = write_store("keyframes", dict.fromkeys(IDS, np.ones((1, 16))), settings, provenance)
     assert sentence_of(search.by_text, "a star", store, 3, COMPUTE) == (
-        f"{checkpoint} is not the CLIP checkpoint that the features were made with (weights differs); "
+        f"{checkpoint} is not the checkpoint that the features were made with (weights differs); "
         "run `dvc repro`, or set encoder.model to that checkpoint."
     )

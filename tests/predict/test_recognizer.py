@@ -43,7 +43,7 @@ def test_features_of_a_clip_are_those_that_the_pipeline_stored(recognizer):
     for name in ("keyframe", "motion", "motion_logits"):
         assert features[name].shape == (1, *table[name].shape[1:])
         np.testing.assert_allclose(features[name][0], table[name][row], rtol=1e-5, atol=1e-5)
-    assert set(milliseconds) == {"CLIP", "motion network"}
+    assert set(milliseconds) == {"encoder", "motion network"}
 
 
 @pytest.mark.parametrize("engine", ["inline", "processes"])

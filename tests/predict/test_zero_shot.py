@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from builders import CHECKOUT, sentence_of
 from footage import encode, moving
+from random_checkpoints import save_checkpoint
 from small_project import CLASSES, save_clip
 
 from mocliplite.cli import _freshness, _words
@@ -63,11 +64,17 @@ def test_no_project_is_needed_and_a_bad_clip_does_not_stop_the_others(bare_folde
     assert printed.err == "error: missing.avi is not a file; check the path.\n"
 
 
-def test_a_model_without_a_text_tower_is_an_error(bare_folder):
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        Path("some_clip", name).unlink()
-    assert sentence_of(main, ["predict", "new.avi", "--words", WORDS, "--clip", "some_clip"]) == (
-        "some_clip is not a CLIP checkpoint: tokenizer.json is missing; save one there with save_pretrained."
+@pytest.mark.parametrize("family", ["siglip", "altclip"])
+def test_other_encoders_with_a_text_encoder_answer(bare_folder, capsys, family):
+    save_checkpoint("other", family)
+    (found,) = predictions_of(capsys, "new.avi", "--words", "wave, fall", "--clip", "other")
+    assert {item["class"] for item in found["classes"]} == {"wave", "fall"}
+
+
+def test_an_encoder_of_images_alone_is_an_error(bare_folder):
+    save_checkpoint("images", "dinov2")
+    assert sentence_of(main, ["predict", "new.avi", "--words", WORDS, "--clip", "images"]) == (
+        "images embeds no texts, so it cannot compare clips with words; give another --clip."
     )
 
 
