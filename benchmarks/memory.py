@@ -98,8 +98,8 @@ def _fold(settings: params.Params, kind: str, fold: int) -> Arrays:
         with tempfile.TemporaryDirectory() as folder:
             resume = Path(folder, "resume")
             net, _, _ = training.fit_motion(data, net_settings, torch.device("cpu"), workers, resume, "")
-        views = [embed_clips(net, clips, net_settings, view, workers) for view in settings.motion_net.views]
-        return np.stack([embedding for embedding, _ in views], axis=1), np.mean([logits for _, logits in views], axis=0)
+        embedding, logits = embed_clips(net, clips, net_settings, settings.motion_net.views, workers)
+        return embedding, logits.mean(axis=1)
 
     embedding, logits = train_and_embed(train, settings.motion_net)
     early, _ = train_and_embed(train, replace(settings.motion_net, epochs=max(1, settings.motion_net.epochs // 4)))

@@ -195,7 +195,7 @@ def _test_efficientnet(
     net: networks.EfficientNetB0, data: Data, test: np.ndarray, settings: params.MotionNet
 ) -> np.ndarray:
     clips = loader.MotionClips(data.clips.store, [data.clips.ids[row] for row in test], settings)
-    return embedding.embed_clips(net, clips, replace(settings, batch=2), "plain", 0)[1][:, None]
+    return embedding.embed_clips(net, clips, replace(settings, batch=2), ["plain"], 0)[1]
 
 
 def _evaluate(folds: Sequence[Fold], data: Data, logits: dict[Fold, np.ndarray]) -> dict[str, object]:

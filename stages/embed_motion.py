@@ -39,11 +39,13 @@ def main() -> None:
         if not usable:
             return results
         clips = loader.MotionClips(motion, usable, net_settings)
-        outputs = [embed_clips(net, clips, net_settings, view, workers) for view in views]
-        embedding = np.stack([embeddings for embeddings, _ in outputs], axis=1)
-        logits = np.mean([view_logits for _, view_logits in outputs], axis=0)
+        embedding, logits = embed_clips(net, clips, net_settings, views, workers)
         for row, clip_id in enumerate(usable):
-            arrays = {"embedding": embedding[row], "logits": logits[row], "frames": np.array(motion.lengths[clip_id])}
+            arrays = {
+                "embedding": embedding[row],
+                "logits": logits[row].mean(axis=0),
+                "frames": np.array(motion.lengths[clip_id]),
+            }
             results[clip_id] = shards.Record(arrays)
         return results
 

@@ -16,7 +16,7 @@ from mocliplite import checkpoint, files, params, versions
 from mocliplite.data.clips import class_names, read_clips
 from mocliplite.data.splits import digest_of_fitted, read_splits
 from mocliplite.errors import UserError, run
-from mocliplite.motion_net import augmentation, loader, networks, training
+from mocliplite.motion_net import augmentation, field_cache, loader, networks, training
 from mocliplite.motion_net.training_state import Curve
 from mocliplite.runtime.device import device
 from mocliplite.store import stores
@@ -39,8 +39,10 @@ def main() -> None:
     train, val = ([row for row, clip_id in enumerate(ids) if splits[clip_id] == part] for part in ("train", "val"))
     if len(train) < 2 or not val:
         raise UserError("fewer than 2 train clips or no validation clip is left; see features/motion/failures.csv.")
+    workers = settings.compute.workers if settings.compute.engine == "processes" else 0
+    fields = field_cache.cache_fields(loader.MotionClips(motion, ids, net_settings), RESUME.parent, workers)
     labels = torch.tensor([clips[clip_id].index for clip_id in ids])
-    data = training.TrainingData(loader.MotionClips(motion, ids, net_settings), labels, train, val, len(classes))
+    data = training.TrainingData(fields, labels, train, val, len(classes))
     net_config = {key: value for key, value in asdict(net_settings).items() if key != "views"}
     fitted = digest_of_fitted(clips, splits, {clip_id: motion.fingerprints[clip_id] for clip_id in ids})
     made_with = {
@@ -51,7 +53,6 @@ def main() -> None:
         "data": fitted,
     }
     key = hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()
-    workers = settings.compute.workers if settings.compute.engine == "processes" else 0
     net, curve, epoch = training.fit_motion(data, net_settings, torch_device, workers, RESUME, key, _write_curve)
 
     example = torch.zeros(1, net_settings.frames, 3, net_settings.rows, net_settings.cols, device=torch_device)

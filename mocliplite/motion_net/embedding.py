@@ -28,20 +28,30 @@ def embed_motion(
 
 
 def embed_clips(
-    net: networks.Network, clips: MotionClips, settings: MotionNet, view: str, workers: int
+    net: networks.Network, clips: MotionClips, settings: MotionNet, views: Sequence[str], workers: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return embed_motion of all clips, read from their store: numpy float32 [N, D] and [N, C]."""
+    """Return embed_motion of all clips in each view: numpy float32 [N, V, D] and [N, V, C].
+
+    A clip is read once for all views.
+    """
     device = next(net.parameters()).device
-    samples = list(embedding_batches(range(len(clips)), settings, view))
+    positions = {view: sampling.view_positions(settings, view) for view in views}
+    different, of_view = np.unique(np.stack(list(positions.values())), axis=0, return_inverse=True)
+    samples = list(embedding_batches(range(len(clips)), settings, different.ravel()))
+    outputs = []
     # Starting worker processes takes longer than reading one batch.
-    batches = load_batches(clips, samples, workers if len(samples) > 1 else 0)
-    outputs = [embed_motion(net, fields.to(device), settings, view) for fields, _ in batches]
+    for fields, _ in load_batches(clips, samples, workers if len(samples) > 1 else 0):
+        parts = fields.to(device).split(settings.frames, dim=1)
+        by_view = [embed_motion(net, parts[part], settings, view) for view, part in zip(views, of_view, strict=True)]
+        outputs.append([torch.stack(values, dim=1) for values in zip(*by_view, strict=True)])
     embedding, logits = (torch.cat(values).cpu().numpy() for values in zip(*outputs, strict=True))
     return embedding, logits
 
 
-def embedding_batches(rows: Sequence[int], settings: MotionNet, view: str = "plain") -> Iterator[list[ClipSample]]:
-    """Yield the batches of samples in which the clips in these rows are embedded."""
-    positions = sampling.view_positions(settings, view)
+def embedding_batches(
+    rows: Sequence[int], settings: MotionNet, positions: np.ndarray | None = None
+) -> Iterator[list[ClipSample]]:
+    """Yield the batches of samples in which the clips in these rows are embedded; by default in the plain view."""
+    positions = sampling.view_positions(settings) if positions is None else positions
     for start in range(0, len(rows), settings.batch):
         yield [ClipSample(row, positions) for row in rows[start : start + settings.batch]]

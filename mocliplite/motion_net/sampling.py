@@ -4,7 +4,6 @@ import numpy as np
 
 from mocliplite.motion.field import KIND_CODES, MISSING
 from mocliplite.params import MotionNet
-from mocliplite.store.stores import Store
 
 # The view "shift" starts at this position of the clip.
 SHIFT_START = 0.1
@@ -31,21 +30,20 @@ def random_positions(settings: MotionNet, generator: np.random.Generator) -> np.
     return start + spans * (end - start)
 
 
+def indices_at(count: int, positions: np.ndarray) -> np.ndarray:
+    """Return the indices, among `count` fields, of those at positions from 0 to 1: int64 [S]; 0.5 is the middle."""
+    return np.minimum((positions * count).astype(np.int64), count - 1)
+
+
+def frames_with_vectors(kind: np.ndarray) -> np.ndarray:
+    """Return the indices of the frames with vectors among frames of types uint8 [T]. Only these frames are used."""
+    return np.flatnonzero((kind == KIND_CODES["P"]) | (kind == KIND_CODES["B"]))
+
+
 def frames_at(kind: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Return the indices of the frames at positions from 0 to 1: int64 [S].
-
-    Only frames with vectors count: position 0.5 is the middle one of those.
-    """
-    with_vectors = np.flatnonzero((kind == KIND_CODES["P"]) | (kind == KIND_CODES["B"]))
-    return with_vectors[np.minimum((positions * len(with_vectors)).astype(np.int64), len(with_vectors) - 1)]
-
-
-def load_fields(
-    store: Store, clip_id: str, positions: np.ndarray, grid: tuple[int, int], remove_global_motion: bool
-) -> np.ndarray:
-    """Return sample_fields of a stored clip at positions from 0 to 1; only these frames are read."""
-    record = store.read_frames(clip_id, lambda kind: frames_at(kind, positions))
-    return sample_fields(record.arrays["vectors"], store.sizes[clip_id], grid, remove_global_motion)
+    """Return the indices of the frames with vectors at positions from 0 to 1: int64 [S]."""
+    frames = frames_with_vectors(kind)
+    return frames[indices_at(len(frames), positions)]
 
 
 def sample_fields(

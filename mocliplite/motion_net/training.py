@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mocliplite.motion_net import augmentation, networks, sampling, training_state
 from mocliplite.motion_net.arithmetic import arithmetic
 from mocliplite.motion_net.embedding import embed_motion, embedding_batches
-from mocliplite.motion_net.loader import ClipSample, MotionClips, load_batches
+from mocliplite.motion_net.loader import ClipDataset, ClipSample, load_batches
 from mocliplite.motion_net.optimiser import build_optimiser, set_learning_rate
 from mocliplite.motion_net.training_state import Curve, TrainingState
 from mocliplite.params import MotionNet
@@ -22,7 +22,7 @@ from mocliplite.runtime.progress import progress
 class TrainingData:
     """Clips, their classes, and which of them are for training and validation."""
 
-    clips: MotionClips
+    clips: ClipDataset
     labels: Tensor  # int64 [N], for every row of clips
     train: Sequence[int]  # rows
     val: Sequence[int]  # rows

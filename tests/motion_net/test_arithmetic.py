@@ -54,7 +54,7 @@ def test_the_number_of_threads_is_fixed(threads):
 def test_tf32_is_float32_on_a_cpu_and_bfloat16_is_not(train, motion):
     net, clips = train(epochs=1)[0], loader.MotionClips(motion, IDS, NET)
     rows = {
-        precision: embed_clips(net, clips, replace(NET, precision=precision), "plain", 0)[0]
+        precision: embed_clips(net, clips, replace(NET, precision=precision), ["plain"], 0)[0]
         for precision in ("float32", "tf32", "bfloat16")
     }
     assert rows["float32"].tobytes() == rows["tf32"].tobytes() != rows["bfloat16"].tobytes()

@@ -14,24 +14,25 @@ from mocliplite.motion_net.embedding import embed_clips, embed_motion
 def test_embedding_does_not_change_the_network(train, motion):
     net = train(epochs=1)[0].train()
     before = weights(net)
-    embed_clips(net, loader.MotionClips(motion, IDS, NET), NET, "flip", 0)
+    embed_clips(net, loader.MotionClips(motion, IDS, NET), NET, ["flip"], 0)
     assert weights(net) == before
 
 
 def test_embedding_uses_no_dropout_and_hardly_depends_on_the_batch_size(train, motion):
     net = train(epochs=1)[0]
     clips = loader.MotionClips(motion, IDS, NET)
-    embedding, logits = embed_clips(net.train(), clips, replace(NET, batch=32), "plain", 0)
-    other_embedding, other_logits = embed_clips(net.train(), clips, replace(NET, batch=5), "plain", 2)
+    embedding, logits = embed_clips(net.train(), clips, replace(NET, batch=32), ["plain"], 0)
+    other_embedding, other_logits = embed_clips(net.train(), clips, replace(NET, batch=5), ["plain"], 2)
     assert np.allclose(embedding, other_embedding, atol=1e-6)
     assert np.allclose(logits, other_logits, atol=1e-6)
 
 
 def test_views_are_the_plain_clip_its_mirror_image_and_its_later_part(train, motion):
     net, clips = train()[0], loader.MotionClips(motion, IDS[:3], NET)
-    embeddings = {}
-    for view in ("plain", "flip", "shift"):
-        embeddings[view], logits = embed_clips(net, clips, NET, view, 0)
+    views = ("plain", "flip", "shift")
+    embedding, all_logits = embed_clips(net, clips, NET, views, 0)
+    embeddings = dict(zip(views, embedding.swapaxes(0, 1), strict=True))
+    for view, logits in zip(views, all_logits.swapaxes(0, 1), strict=True):
         samples = [loader.ClipSample(row, sampling.view_positions(NET, view)) for row in range(3)]
         fields = torch.stack([clips[sample][0] for sample in samples]).float()
         with torch.inference_mode():

@@ -6,20 +6,20 @@ import numpy as np
 import torch
 from builders import NET, write_motion
 
-from mocliplite.motion_net import loader
 from mocliplite.motion_net.loader import ClipSample, MotionClips, load_batches
-from mocliplite.motion_net.sampling import load_fields
+from mocliplite.motion_net.sampling import sample_fields
 from mocliplite.store import stores
 
 IDS = [f"clip{i}" for i in range(7)]
 
 
+def vectors_of(row):
+    """Vectors of a clip of IDS; clips differ in length and height."""
+    return np.random.default_rng(row).integers(-60, 61, (4 + row, 5 + row, 8, 2)).astype(np.int8)
+
+
 def motion_clips(folder, ids=IDS, **changes):
-    vectors = {
-        clip_id: np.random.default_rng(row).integers(-60, 61, (4 + row, 5 + row, 8, 2)).astype(np.int8)
-        for row, clip_id in enumerate(IDS)
-    }
-    write_motion(folder, vectors)
+    write_motion(folder, {clip_id: vectors_of(row) for row, clip_id in enumerate(IDS)})
     return MotionClips(stores.open_store(folder), ids, replace(NET, **changes))
 
 
@@ -36,7 +36,8 @@ def test_batches_contain_the_fields_at_the_positions_of_each_sample(tmp_path):
     for (fields, _), samples in zip(loaded, batches(), strict=True):
         assert (fields.dtype, fields.shape[1:]) == (torch.float16, (3, 3, NET.rows, NET.cols))
         for field, (row, positions) in zip(fields, samples, strict=True):
-            expected = load_fields(clips.store, IDS[row], positions, (NET.rows, NET.cols), remove_global_motion=True)
+            frames = np.floor(positions * (4 + row)).astype(int)
+            expected = sample_fields(vectors_of(row)[frames], (8 * (5 + row), 64), (NET.rows, NET.cols), True)
             assert np.array_equal(field.numpy(), expected)
 
 
@@ -55,7 +56,8 @@ def test_loading_does_not_change_the_global_random_state_of_torch(tmp_path):
 
 def test_a_clip_is_read_only_when_its_batch_is_requested(tmp_path, monkeypatch):
     clips, read = motion_clips(tmp_path), []
-    monkeypatch.setattr(loader, "load_fields", lambda *arguments: read.append(arguments[1]) or load_fields(*arguments))
+    read_frames = clips.store.read_frames
+    monkeypatch.setattr(clips.store, "read_frames", lambda key, select: read.append(key) or read_frames(key, select))
     loaded = load_batches(clips, batches(), workers=0)
     assert read == []
     next(loaded)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from builders import NET, PLAIN, write_motion
+from builders import NET, PLAIN
 from footage import encode, moving
 
 from mocliplite.motion import extraction
@@ -12,12 +12,10 @@ from mocliplite.motion.field import MISSING
 from mocliplite.motion_net.sampling import (
     even_positions,
     frames_at,
-    load_fields,
     random_positions,
     sample_fields,
     view_positions,
 )
-from mocliplite.store import stores
 
 I, P, B, UNKNOWN = 0, 1, 2, 3  # noqa: E741
 
@@ -74,13 +72,6 @@ def test_only_frames_with_vectors_are_sampled(count, frames):
 
 def test_position_1_is_the_last_frame_with_vectors():
     assert frames_at(np.array([P, P, P, UNKNOWN]), np.array([0.0, 0.999999, 1.0])).tolist() == [0, 2, 2]
-
-
-def test_fields_of_a_store_are_those_at_the_positions(tmp_path):
-    write_motion(tmp_path, {"clip": random_vectors(frames=9), "other": random_vectors(frames=5, seed=1)})
-    positions = np.array([0.95, 0.0, 0.5, 0.5])
-    fields = load_fields(stores.open_store(tmp_path), "clip", positions, (3, 4), remove_global_motion=True)
-    assert np.array_equal(fields, sampled(random_vectors(frames=9)[[8, 0, 4, 4]], (3, 4), remove_global_motion=True))
 
 
 # Resampling

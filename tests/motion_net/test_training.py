@@ -84,9 +84,9 @@ def test_the_epoch_of_the_lowest_validation_loss_is_returned(train, motion):
     labels = with_wrong_labels(VAL)
     net, curve, epoch = train(labels, epochs=6, patience=6)
     losses = [row["val_loss"] for row in curve]
-    _, logits = embed_clips(net, loader.MotionClips(motion, IDS[16:24], NET), NET, "plain", 0)
+    _, logits = embed_clips(net, loader.MotionClips(motion, IDS[16:24], NET), NET, ["plain"], 0)
     assert losses[epoch] == min(losses) < losses[-1]
-    assert cross_entropy(torch.from_numpy(logits), labels[16:24]).item() == pytest.approx(losses[epoch], rel=1e-6)
+    assert cross_entropy(torch.from_numpy(logits[:, 0]), labels[16:24]).item() == pytest.approx(losses[epoch], rel=1e-6)
 
 
 def test_training_stops_after_patience_epochs_without_improvement(train):

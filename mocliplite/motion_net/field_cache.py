@@ -1,0 +1,91 @@
+"""The fields of many clips on the grid of the network, in a temporary file that is mapped into memory.
+
+Reading a clip from its store and resampling it takes longer than a training step, and gives the same fields in every
+epoch. The file has no name, so it is gone when the training ends, even if it is killed.
+"""
+
+import math
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from mocliplite.motion_net.loader import ClipDataset, ClipSample, MotionClips
+from mocliplite.motion_net.sampling import indices_at
+from mocliplite.runtime.progress import progress
+
+_MAX_SHARE = 0.8  # of the free disk
+_PART = 256  # fields resampled at a time; all those of a long clip would need much memory
+
+
+class CachedClips(ClipDataset):
+    """Clips in the cache. A ClipSample gives what it gives of MotionClips."""
+
+    def __init__(self, fields: np.ndarray, lengths: Sequence[int]) -> None:
+        """fields: float16 [F, 3, rows, cols], those of all clips in order; lengths: how many are of each clip."""
+        self.fields, self.lengths = fields, lengths
+        self.starts = np.cumsum([0, *lengths[:-1]])
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, sample: ClipSample) -> tuple[Tensor, int]:
+        indices = self.starts[sample.row] + indices_at(self.lengths[sample.row], sample.positions)
+        return torch.from_numpy(self.fields[indices]), sample.row
+
+
+def cache_fields(clips: MotionClips, folder: Path, workers: int) -> ClipDataset:
+    """Return the clips with the fields of all their frames that have vectors cached in a file in this folder.
+
+    The file needs 6 * rows * cols bytes per frame. If it would take most of the free disk, the clips are returned as
+    they are, and a warning is printed.
+    """
+    bytes_needed = sum(clips.store.lengths[clip_id] for clip_id in clips.ids) * math.prod(clips.field_shape) * 2
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if bytes_needed > _MAX_SHARE * free:
+        print(
+            f"warning: caching the fields of all clips needs {bytes_needed / 2**30:.1f} GiB in {folder}, and "
+            f"{free / 2**30:.1f} GiB are free; the store is read in every epoch instead, which is slower.",
+            file=sys.stderr,
+        )
+        return clips
+    lengths = [0] * len(clips)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for row, fields in _read_parts(clips, workers):
+            lengths[row] += len(fields)
+            file.write(fields.numpy().tobytes())
+        file.flush()
+        return CachedClips(np.memmap(file, np.float16, "r", shape=(sum(lengths), *clips.field_shape)), lengths)
+
+
+class _Parts(Dataset[tuple[int, Tensor]]):
+    """Parts of clips: (row, first field) gives (row, up to _PART fields float16 [K, 3, rows, cols])."""
+
+    def __init__(self, clips: MotionClips) -> None:
+        self.clips = clips
+
+    def __getitem__(self, part: tuple[int, int]) -> tuple[int, Tensor]:
+        row, start = part
+        return row, torch.from_numpy(self.clips.load(row, lambda frames: frames[start : start + _PART]))
+
+
+def _read_parts(clips: MotionClips, workers: int) -> Iterator[tuple[int, Tensor]]:
+    """Yield the parts of all clips in order, read ahead by worker processes."""
+    counts = [max(1, -(-clips.store.lengths[clip_id] // _PART)) for clip_id in clips.ids]
+    parts = [(row, part * _PART) for row, count in enumerate(counts) for part in range(count)]
+    # A generator of its own; without one, each pass would advance the global generator of torch.
+    loader = DataLoader(_Parts(clips), sampler=parts, batch_size=None, num_workers=workers, generator=torch.Generator())
+    with progress("motion fields", len(clips), "clip") as bar:
+        done = 0
+        for row, fields in loader:
+            yield row, fields
+            bar.update(row - done)
+            done = row
+        bar.update(len(clips) - done)

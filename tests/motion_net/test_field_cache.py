@@ -1,0 +1,62 @@
+"""The cache of fields: it gives what the store gives, and leaves nothing behind."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from builders import NET, write_motion
+
+from mocliplite.motion_net import field_cache
+from mocliplite.motion_net.loader import ClipSample, MotionClips, load_batches
+from mocliplite.store import stores
+
+LENGTHS = {"a": 1, "b": 9, "c": 4, "d": 23}
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Clips of several lengths and sizes."""
+    generator = np.random.default_rng(0)
+    vectors = {
+        clip_id: generator.integers(-60, 61, (length, 6 + length, 8, 2)).astype(np.int8)
+        for clip_id, length in LENGTHS.items()
+    }
+    write_motion(tmp_path / "motion", vectors)
+    return MotionClips(stores.open_store(tmp_path / "motion"), list(vectors), replace(NET, remove_global_motion=True))
+
+
+def batches():
+    generator = np.random.default_rng(1)
+    return [[ClipSample(row, generator.random(5)) for row in rows] for rows in ([3, 0, 1], [2, 2], [1])]
+
+
+def loaded(clips):
+    return [(fields.numpy().tobytes(), rows.tolist()) for fields, rows in load_batches(clips, batches(), workers=2)]
+
+
+@pytest.mark.parametrize("part", [4, 256])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_cached_clips_equal_those_of_the_store(clips, tmp_path, monkeypatch, workers, part):
+    monkeypatch.setattr(field_cache, "_PART", part)
+    cached = field_cache.cache_fields(clips, tmp_path, workers)
+    assert isinstance(cached, field_cache.CachedClips)
+    assert cached.fields.shape == (sum(LENGTHS.values()), 3, NET.rows, NET.cols)
+    assert loaded(cached) == loaded(clips)
+
+
+def test_the_file_has_no_name(clips, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    cached = field_cache.cache_fields(clips, tmp_path, workers=0)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert len(loaded(cached)) == 3
+
+
+def test_without_enough_disk_the_store_is_read_in_every_epoch(clips, tmp_path, monkeypatch, capsys):
+    usage = shutil.disk_usage(tmp_path)
+    needed = sum(LENGTHS.values()) * 3 * NET.rows * NET.cols * 2
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=needed))
+    assert field_cache.cache_fields(clips, tmp_path, workers=0) is clips
+    assert "the store is read in every epoch instead, which is slower" in capsys.readouterr().err
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=2 * needed))
+    assert field_cache.cache_fields(clips, tmp_path, workers=0) is not clips
