@@ -3,40 +3,44 @@
 import contextlib
 import io
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from mocliplite import params
 from mocliplite.fusion.few_shot import Splits
-from mocliplite.motion_net import loader, training
+from mocliplite.motion_net import field_cache, loader, training
 from mocliplite.motion_net.embedding import embed_clips
 from mocliplite.store import stores
 
 
-def retrain(settings: params.Params, device: torch.device) -> Callable[[Splits], Splits]:
+def retrain(settings: params.Params, ids: Sequence[str], device: torch.device) -> Callable[[Splits], Splits]:
     """Return a function that trains a motion network on the train clips of splits, and embeds all their clips with it.
 
-    As in the pipeline, the validation clips choose the epoch. The fields are read from features/motion.
+    ids: those of all clips that may be in the splits. As in the pipeline, the validation clips choose the epoch. The
+    fields are read from features/motion once, and cached in a temporary file.
     """
     net_settings, compute = settings.motion_net, settings.compute
-    store = stores.open_store("features/motion")
     workers = compute.workers if compute.engine == "processes" else 0
+    clips = loader.MotionClips(stores.open_store("features/motion"), ids, net_settings)
+    fields = field_cache.cache_fields(clips, Path("models"), workers)
+    row_of = {clip_id: row for row, clip_id in enumerate(ids)}
 
     def with_motion(splits: Splits) -> Splits:
-        ids = np.concatenate([split["ids"] for split in splits]).tolist()
-        labels = torch.from_numpy(np.concatenate([split["label"] for split in splits]))
-        clips = loader.MotionClips(store, ids, net_settings)
-        ends = np.cumsum([len(split["ids"]) for split in splits])
-        train, val = range(ends[0]), range(ends[0], ends[1])
-        data = training.TrainingData(clips, labels, train, val, len(splits[0]["classes"]))
+        train, val, test = ([row_of[clip_id] for clip_id in split["ids"].tolist()] for split in splits)
+        labels = torch.zeros(len(ids), dtype=torch.int64)
+        for rows, split in zip((train, val), splits, strict=False):
+            labels[rows] = torch.from_numpy(split["label"])
+        data = training.TrainingData(fields, labels, train, val, len(splits[0]["classes"]))
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):  # its progress bar
             net, _, _ = training.fit_motion(data, net_settings, device, workers, Path(folder, "resume"), "few-shot")
-        views = [embed_clips(net, clips, net_settings, view, workers)[0] for view in net_settings.views]
-        parts = np.split(np.stack(views, axis=1), ends[:-1])
-        first, second, third = ({**split, "motion": part} for split, part in zip(splits, parts, strict=True))
-        return first, second, third
+        embeddings, _ = embed_clips(net, fields, net_settings, net_settings.views, workers)
+        first, second, third = splits
+        return (
+            {**first, "motion": embeddings[train]},
+            {**second, "motion": embeddings[val]},
+            {**third, "motion": embeddings[test]},
+        )
 
     return with_motion

@@ -43,7 +43,11 @@ def run(given: argparse.Namespace) -> None:
     arrays = read_table("features/pairs.h5", "pairs").arrays
     train, val, test = (select_split(arrays, split) for split in ("train", "val", "test"))
     torch_device = device(settings.compute)
-    options = {"prepare": _retrained_motion.retrain(settings, torch_device)} if given.train_motion else {}
+    options = (
+        {"prepare": _retrained_motion.retrain(settings, arrays["ids"].tolist(), torch_device)}
+        if given.train_motion
+        else {}
+    )
     rows = few_shot.few_shot((train, val, test), given.shots, given.draws, settings.head, torch_device, **options)
     for figure, title in few_shot.FIGURES.items():
         print(f"{title} on {len(test['label'])} test clips: mean (standard deviation over draws)")

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mocliplite.motion_net import augmentation, networks, sampling
 from mocliplite.motion_net.arithmetic import arithmetic
+from mocliplite.motion_net.field_cache import CachedClips
 from mocliplite.motion_net.loader import ClipSample, MotionClips, load_batches
 from mocliplite.params import MotionNet
 
@@ -28,7 +29,7 @@ def embed_motion(
 
 
 def embed_clips(
-    net: networks.Network, clips: MotionClips, settings: MotionNet, views: Sequence[str], workers: int
+    net: networks.Network, clips: MotionClips | CachedClips, settings: MotionNet, views: Sequence[str], workers: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return embed_motion of all clips in each view: numpy float32 [N, V, D] and [N, V, C].
 

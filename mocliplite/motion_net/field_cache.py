@@ -40,7 +40,7 @@ class CachedClips(ClipDataset):
         return torch.from_numpy(self.fields[indices]), sample.row
 
 
-def cache_fields(clips: MotionClips, folder: Path, workers: int) -> ClipDataset:
+def cache_fields(clips: MotionClips, folder: Path, workers: int) -> MotionClips | CachedClips:
     """Return the clips with the fields of all their frames that have vectors cached in a file in this folder.
 
     The file needs 6 * rows * cols bytes per frame. If it would take most of the free disk, the clips are returned as
