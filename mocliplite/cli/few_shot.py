@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--train-motion",
         action="store_true",
-        help="train the motion network on the drawn clips of each draw as well; takes minutes",
+        help="train the motion network on the drawn clips of each draw as well; takes a few minutes",
     )
     add("--csv", metavar="FILE", help="also write the table to a file")
 
