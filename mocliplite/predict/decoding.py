@@ -11,8 +11,8 @@ from mocliplite.motion.field import Field
 from mocliplite.video.keyframes import Keyframe, read_keyframes
 from mocliplite.video.streams import DEFAULT_LIMITS, Limits
 
-# In this order: decode the keyframes, read the motion vectors, turn them into a motion field.
-PHASES = ("keyframes", "vectors", "field")
+# In this order: decode the keyframes, read the motion vectors into a motion field.
+PHASES = ("keyframes", "motion")
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,6 @@ def decode(path: str, frames: int, pick: str, settings: params.Motion, limits: L
     start = time.perf_counter()
     keyframes = read_keyframes(path, frames, pick, limits)
     keyframes_read = time.perf_counter()
-    vectors = extraction.load_vectors(path, settings, limits)
-    vectors_read = time.perf_counter()
-    field = extraction.field_of(path, vectors, settings)
-    durations = np.diff([start, keyframes_read, vectors_read, time.perf_counter()]) * 1000
+    field = extraction.motion_field(path, settings, limits)
+    durations = np.diff([start, keyframes_read, time.perf_counter()]) * 1000
     return DecodedClip(keyframes, field, dict(zip(PHASES, durations.tolist(), strict=True)))
