@@ -16,7 +16,7 @@ from mocliplite.motion import extraction, inspection
 from mocliplite.motion.field import MISSING
 from mocliplite.video import frames, keyframes, streams
 from mocliplite.video.source import Source
-from mocliplite.video.vectors import read_vectors
+from mocliplite.video.vectors import read_frames
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -168,7 +168,7 @@ def with_cover(name, video):
 
 def test_a_cover_picture_is_ignored():
     assert streams.info(with_cover("a.mp4", video=True)).codec == "h264"
-    assert len(read_vectors("a.mp4").frame_types) == 9
+    assert len(read_frames("a.mp4").frame_types) == 9
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.m4a"])
@@ -223,14 +223,14 @@ def test_frames_cut_off_at_the_end_of_a_file_are_lost(name, share, lost):
         encode(name, moving(right=1, down=0, frames=40), "mpeg4")
     content = Path(name).read_bytes()
     Path(name).write_bytes(content[: int(share * len(content))])
-    read = read_vectors(name)
+    read = read_frames(name)
     assert (read.lost > 0) == lost
     assert abs(read.lost + len(read.frame_types) - 40) <= 2
 
 
 def test_leading_frames_without_references_are_not_lost():
     with_packets(encode("whole.mkv", moving(frames=30), "mpeg2video", gop=10, b_frames=2), "a.ts", 3)
-    read = read_vectors("a.ts")
+    read = read_frames("a.ts")
     assert (read.lost, len(read.frame_types)) == (0, len(decoded("a.ts")))
 
 
@@ -424,6 +424,6 @@ def test_the_middle_frame_shows_its_number(name):
     (found,) = keyframes.read_keyframes(path, 1, "middle")
     luma = found.image.mean(axis=2)
     number = sum(1 << bit for bit in range(10) if luma[8, 16 * bit + 8] > 128)
-    read = read_vectors(path, corpus.REENCODE)
+    read = read_frames(path, corpus.REENCODE)
     assert (len(read.frame_types), number, read.lost) == (*EXPECTED[name], 0)
     assert found.frame == len(read.frame_types) // 2
