@@ -24,15 +24,21 @@ class References:
         order: increases in decoding order. reference: whether the frame may be a reference.
         """
         index, self._count = self._count, self._count + 1
-        distance = next((index - other for decoded, other in reversed(self._past) if decoded <= order), 0)
+        distance = 0
+        for decoded, other in reversed(self._past):
+            if decoded <= order:
+                distance = index - other
+                break
         if order > self._highest:
-            self._expected = [*self._expected, *range(self._highest + 1, order)][-_HELD_BACK:]
+            if order > self._highest + 1:
+                self._expected = [*self._expected, *range(self._highest + 1, order)][-_HELD_BACK:]
             self._highest = order
         elif order in self._expected:
             self._expected.remove(order)
         if reference:
             self._past.append((order, index))
-        self._drop_hidden()
+        if len(self._past) > 1:
+            self._drop_hidden()
         return distance
 
     def may_follow(self, order: int) -> bool:
@@ -46,10 +52,13 @@ class References:
 
     def _drop_hidden(self) -> None:
         """Drop the references with a nearer one for every frame that may follow."""
-        kept: list[tuple[int, int]] = []
-        lowest = self._highest + 1
-        for decoded, index in reversed(self._past):
-            if not kept or any(decoded < order <= lowest for order in self._expected):
+        if not self._expected:
+            self._past = self._past[-1:]
+            return
+        kept = self._past[-1:]
+        lowest = kept[0][0]
+        for decoded, index in reversed(self._past[:-1]):
+            if any(decoded < order < lowest for order in self._expected):
                 kept.append((decoded, index))
             lowest = min(lowest, decoded)
         self._past = kept[::-1]

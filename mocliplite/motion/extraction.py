@@ -18,7 +18,7 @@ from mocliplite.video.orientation import PLAIN, Orientation
 from mocliplite.video.streams import DEFAULT_LIMITS, Limits
 from mocliplite.video.vectors import AUTO, EXPORTING, ClipFrames, FrameStream, read_vectors
 
-_PART = 64  # frames that are interpolated or finished at a time, which bounds the memory of intermediate results
+_PART = 64  # frames
 
 
 def motion_field(path: str | Path, settings: Motion, limits: Limits = DEFAULT_LIMITS) -> Field:
@@ -50,7 +50,8 @@ def field_of(path: str | Path, clip: ClipFrames, grid: np.ndarray, clipped: int,
             f"{path} is damaged: {damaged:.0%} of its frames cannot be decoded, motion.max_damaged is "
             f"{settings.max_damaged:.0%}; replace or remove it, or raise motion.max_damaged."
         )
-    has_vectors = np.array([bool((cells[..., 0] != MISSING).any()) for cells in grid])
+    # MISSING is the smallest value.
+    has_vectors = np.array([cells.max(initial=MISSING) > MISSING for cells in grid])
     if not has_vectors.any():
         raise UserError(f"{path} has only vectors to frames that it does not contain; replace or remove it.")
     pairs = zip(clip.frame_types, has_vectors, strict=True)
@@ -124,10 +125,15 @@ def _finished(settings: Motion, orientation: Orientation, cells: np.ndarray) -> 
     return _upright(_coarser(cells, settings.cell_size), orientation)
 
 
+def _parts(array: np.ndarray) -> list[slice]:
+    """Return slices of a few frames, which bound the memory of intermediate results."""
+    return [slice(start, start + _PART) for start in range(0, max(1, len(array)), _PART)]
+
+
 def _finished_in_parts(settings: Motion, orientation: Orientation, grid: np.ndarray) -> np.ndarray:
     finished = np.empty((len(grid), *_finished(settings, orientation, grid[:1]).shape[1:]), dtype=np.int8)
-    for start in range(0, len(grid), _PART):
-        finished[start : start + _PART] = _finished(settings, orientation, grid[start : start + _PART])
+    for part in _parts(grid):
+        finished[part] = _finished(settings, orientation, grid[part])
     return finished
 
 
@@ -172,8 +178,7 @@ def _interpolate(grid: np.ndarray, kinds: np.ndarray) -> None:
     after = np.searchsorted(has_vectors, gaps)
     before, after = has_vectors[np.maximum(after - 1, 0)], has_vectors[np.minimum(after, len(has_vectors) - 1)]
     weight = np.clip((gaps - before) / np.maximum(after - before, 1), 0, 1)[:, None, None, None]
-    for start in range(0, len(gaps), _PART):
-        part = slice(start, start + _PART)
+    for part in _parts(gaps):
         first, last = grid[before[part]], grid[after[part]]
         line = np.rint(first * (1 - weight[part]) + last * weight[part])
         # If a cell is MISSING on one side, the value of the other side is used.

@@ -11,8 +11,9 @@ from mocliplite.motion.grid import Grid, size_in_cells
 from mocliplite.video.blocks import joined
 from mocliplite.video.vectors import FrameStream
 
-# Frames are written in batches, so that intermediate results fit in the processor cache.
-_BATCH_BLOCKS, _BATCH_FRAMES = 1 << 13, 64
+# Frames are written in batches. Intermediate results fit in the processor cache, and are below the 128 KiB from which
+# malloc takes fresh pages from the system.
+_BATCH_BLOCKS, _BATCH_FRAMES = 6000, 64
 # By item size of the grid: integers that contain both components of one cell, and those of two cells, for fewer writes.
 _WIDE = {1: (np.int16, np.int32), 2: (np.int32, np.int64)}
 
@@ -49,17 +50,18 @@ def _located(stream: FrameStream, grid: Grid) -> Iterator[_Located]:
     waiting: list[tuple[int, _Located]] = []  # with the order of the frame
     for number, frame in enumerate(stream.frames):
         past = references.add(frame.order, frame.reference)
-        still_waiting = []
-        for order, other in waiting:
-            if frame.reference and frame.order < order:
-                yield other._replace(distances=(other.distances[0], number - other.number))
-            elif references.may_follow(order):
-                still_waiting.append((order, other))
-            else:
-                yield other
-        waiting = still_waiting
+        if waiting:
+            still_waiting = []
+            for order, other in waiting:
+                if frame.reference and frame.order < order:
+                    yield other._replace(distances=(other.distances[0], number - other.number))
+                elif references.may_follow(order):
+                    still_waiting.append((order, other))
+                else:
+                    yield other
+            waiting = still_waiting
         located = _Located(number, (past, 0), frame.blocks)
-        if references.may_follow(frame.order) and (frame.blocks["source"] > 0).any():
+        if len(frame.blocks) and references.may_follow(frame.order) and (frame.blocks["source"] > 0).any():
             waiting.append((frame.order, located))
             stream.check_memory(grid.size + sum(other.blocks.nbytes for _, other in waiting), number + 1)
         else:

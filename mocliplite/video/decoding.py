@@ -10,7 +10,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from mocliplite.video import h264
-from mocliplite.video.blocks import NO_BLOCKS, blocks_of, exported_vectors
+from mocliplite.video.blocks import NO_VECTORS, copied, exported_vectors
 from mocliplite.video.frames import configure_decoder, decode_packets, frame_type, require_one_size
 from mocliplite.video.orientation import PLAIN, Orientation, orientation_of
 from mocliplite.video.streams import Info, OpenClip
@@ -26,7 +26,7 @@ class Frame(NamedTuple):
     frame_type: str  # "I", "P" or "B"
     order: int  # at least 0, increasing in decoding order, but not always by 1
     reference: bool  # whether the frame may be a reference of others
-    blocks: np.ndarray  # BLOCK [V], empty for a damaged frame
+    blocks: np.ndarray  # EXPORTED [V], empty for a damaged frame
 
 
 class UnexpectedFrameError(Exception):
@@ -46,7 +46,7 @@ class _DecodedFrame(NamedTuple):
     blocks: np.ndarray
 
 
-_B_FRAME = _DecodedFrame("B", 0, False, NO_BLOCKS)  # not decoded
+_B_FRAME = _DecodedFrame("B", 0, False, NO_VECTORS)  # not decoded
 
 
 @dataclass
@@ -134,9 +134,9 @@ def _decoded(decoding: Decoding, references: list[bool]) -> Iterator[_DecodedFra
         kind = frame_type(frame)
         damaged = frame.is_corrupt or (index < len(damaged_before) and damaged_before[index])
         has_vectors = not damaged and (kind != "B" or codec in _EXPORTING_B_FRAMES)
-        blocks = blocks_of(exported_vectors(frame)) if has_vectors else NO_BLOCKS
+        blocks = copied(exported_vectors(frame)) if has_vectors else NO_VECTORS
         if decoding.interlaced and codec == "mpeg4":
-            _halve_fields(blocks)
+            blocks = _with_halved_fields(blocks)
         index += 1
         yield _DecodedFrame(kind, frame.pts, damaged, blocks)
 
@@ -148,13 +148,15 @@ def _noting_references(decoding: Decoding, references: list[bool]) -> "Iterator[
         yield packet
 
 
-def _halve_fields(blocks: np.ndarray) -> None:
+def _with_halved_fields(blocks: np.ndarray) -> np.ndarray:
     """Scale the vectors of MPEG-4 blocks predicted from fields to lines of the frame.
 
     Only these blocks are 16 pixels wide and 8 high in MPEG-4. libavcodec stores their motion in lines of the frame, but
     doubles it on export.
     """
+    blocks = blocks.copy()
     fields = (blocks["w"] == 16) & (blocks["h"] == 8)
     blocks["motion_y"][fields] //= 2
     down = blocks["src_y"][fields] - blocks["dst_y"][fields]
     blocks["src_y"][fields] = blocks["dst_y"][fields] + down // 2
+    return blocks

@@ -179,7 +179,7 @@ def decode_packets(
 
 def frame_type(frame: av.VideoFrame) -> str:
     """Return "I", "P" or "B"."""
-    return _FRAME_TYPES.get(PictureType(frame.pict_type), "I")
+    return _FRAME_TYPES.get(frame.pict_type, "I")
 
 
 def configure_decoder(

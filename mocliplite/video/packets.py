@@ -26,6 +26,11 @@ class CodedStream:
     lost: int  # frames cut off at the end of the file
 
     @property
+    def size(self) -> int:
+        """Bytes of all packets."""
+        return sum(packet.size for packet in self.packets)
+
+    @property
     def has_unique_timestamps(self) -> bool:
         """Whether every packet has a timestamp and all differ."""
         return None not in self.timestamps and len(set(self.timestamps)) == len(self.timestamps)

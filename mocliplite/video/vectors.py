@@ -44,12 +44,13 @@ class FrameStream:
     width: int  # pixels, as coded, after re-encoding
     height: int
     orientation: Orientation  # of the pictures that the vectors belong to
-    packets: int  # the number of frames, or nearly so
+    packets: int  # of the clip, about as many as frames
+    packet_size: int  # bytes of all packets, which are in memory
     frames: Iterator[Frame]
 
     def check_memory(self, size: int, frames: int) -> None:
-        """Raise LimitError if so many bytes, needed after so many frames, exceed compute.max_memory."""
-        if size > self.limits.memory << 20:
+        """Raise LimitError if the packets and so many bytes, after so many frames, exceed compute.max_memory."""
+        if self.packet_size + size > self.limits.memory << 20:
             raise limit_error(self.path, self.limits, frames)
 
 
@@ -149,7 +150,7 @@ def _read(
 def _without_decoding(clip: OpenClip, coded: CodedStream, consumer: Consumer[Result]) -> tuple[ClipFrames, Result]:
     count, info = len(coded.packets), clip.info
     times = np.arange(count) / (info.fps or 1.0)
-    empty = FrameStream(clip.path, clip.limits, info.width, info.height, PLAIN, count, iter(()))
+    empty = FrameStream(clip.path, clip.limits, info.width, info.height, PLAIN, count, coded.size, iter(()))
     return ClipFrames(info, False, False, PLAIN, ["I"] * count, 0, 0, times, 0), consumer(empty)
 
 
@@ -165,7 +166,7 @@ def _read_own(
         return codec == "h264" or (codec == "mpeg2video" and mpeg2.has_fields(coded.packets))
 
     decoding = Decoding(clip, clip.info, codec, clip.decoder, coded.packets, expected, (), has_unusable_vectors)
-    result = _consumed(decoding, len(coded.packets), consumer)
+    result = _consumed(decoding, coded, consumer)
     decoding.lost += coded.lost
     packet_numbers = None if expected else decoding.packet_numbers
     times = frame_times(clip, coded, packet_numbers, len(decoding.frame_types))
@@ -178,7 +179,7 @@ def _read_reencoded(
     new = reencode_clip(clip, coded, reencode)
     info = replace(clip.info, width=new.decoder.width, height=new.decoder.height, pixel_aspect=new.pixel_aspect)
     decoding = Decoding(clip, info, reencode.codec, new.decoder, new.packets, damaged_before=new.source.damaged)
-    result = _consumed(decoding, len(coded.packets), consumer)
+    result = _consumed(decoding, coded, consumer)
     decoding.lost, decoding.interlaced = coded.lost + new.source.lost, new.source.interlaced
     times = frame_times(clip, coded, new.source.packet_numbers, len(decoding.frame_types))
     return _clip_frames(decoding, True, times), result
@@ -206,13 +207,18 @@ def _mean_rate(rate: float, times: Sequence[float]) -> float:
     return rate
 
 
-def _consumed(decoding: Decoding, packets: int, consumer: Consumer[Result]) -> Result:
+def _consumed(decoding: Decoding, coded: CodedStream, consumer: Consumer[Result]) -> Result:
     frames = decode_frames(decoding)
     # The orientation is that of the first frame.
     first = list(islice(frames, 1))
-    clip, info = decoding.clip, decoding.info
-    return consumer(
-        FrameStream(
-            clip.path, clip.limits, info.width, info.height, decoding.orientation, packets, chain(first, frames)
-        )
+    stream = FrameStream(
+        path=decoding.clip.path,
+        limits=decoding.clip.limits,
+        width=decoding.info.width,
+        height=decoding.info.height,
+        orientation=decoding.orientation,
+        packets=len(coded.packets),
+        packet_size=coded.size,
+        frames=chain(first, frames),
     )
+    return consumer(stream)

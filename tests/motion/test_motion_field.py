@@ -13,11 +13,12 @@ from footage import CLIPS, EYE_MAKEUP, UT_INTERACTION, encode, moving, overwritt
 
 from benchmarks.scenes import SAME_BYTES
 from mocliplite import params, versions
+from mocliplite.errors import LimitError
 from mocliplite.motion import extraction
 from mocliplite.motion.distances import References
 from mocliplite.motion.field import KIND_CODES, MISSING
 from mocliplite.video import orientation, streams
-from mocliplite.video.blocks import NO_VECTORS, blocks_of
+from mocliplite.video.blocks import NO_VECTORS, copied
 from mocliplite.video.decoding import Frame
 from mocliplite.video.streams import DEFAULT_LIMITS
 from mocliplite.video.vectors import ClipFrames, FrameStream, motion_vectors
@@ -59,7 +60,7 @@ def vector(source, motion_xy, at, size=(16, 16), scale=4):
 
 
 def blocks_from(*vectors):
-    return blocks_of(np.concatenate([NO_VECTORS, *vectors]).astype(NO_VECTORS.dtype))
+    return copied(np.concatenate([NO_VECTORS, *vectors]).astype(NO_VECTORS.dtype))
 
 
 def orders_of(kinds):
@@ -70,7 +71,7 @@ def orders_of(kinds):
 
 def synthetic_stream(frames, size=(32, 16)):
     """Return a FrameStream of Frames. `size` is (width, height)."""
-    return FrameStream("by hand", DEFAULT_LIMITS, *size, orientation.PLAIN, len(frames), iter(frames))
+    return FrameStream("by hand", DEFAULT_LIMITS, *size, orientation.PLAIN, len(frames), 0, iter(frames))
 
 
 def synthetic_field(*frames, settings=CELLS_OF_8, size=(32, 16)):
@@ -273,13 +274,22 @@ def test_vectors_are_dropped_while_a_clip_is_decoded(kinds, settings, most):
     def frames():
         for kind, order in zip(kinds, orders_of(kinds), strict=True):
             blocks = blocks_from(vector(-1, (4, 0), (0, 0)), vector(1, (4, 0), (16, 0)))
-            memories.append(weakref.ref(blocks.base))
+            memories.append(weakref.ref(blocks))
             numbers.append(sum(memory() is not None for memory in memories))
             yield Frame(kind, order, kind != "B", blocks)
 
     grid, _ = extraction.grid_of(replace(synthetic_stream(kinds), frames=frames()), settings)
     assert (len(grid), len(numbers)) == (300, 300)
     assert max(numbers) <= most
+
+
+def test_a_field_beyond_the_memory_limit_is_refused():
+    frames = [Frame("I", index, True, NO_VECTORS) for index in range(70)]
+    # 128 KiB per frame, of which 64 are written at a time.
+    stream = replace(synthetic_stream(frames, size=(2048, 2048)), limits=streams.Limits(memory=1))
+    for settings, count in ((CELLS_OF_8, 64), (replace(PLAIN, accumulate="gop"), 9)):
+        with pytest.raises(LimitError, match=rf"compute\.max_memory, 1 MiB, after {count} frames; raise the limit"):
+            extraction.grid_of(replace(stream, frames=iter(frames)), settings)
 
 
 # Synthetic vectors, on 2 x 4 cells
