@@ -51,7 +51,7 @@ def field_of(path: str | Path, clip: ClipFrames, grid: np.ndarray, clipped: int,
             f"{settings.max_damaged:.0%}; replace or remove it, or raise motion.max_damaged."
         )
     # MISSING is the smallest value.
-    has_vectors = np.array([cells.max(initial=MISSING) > MISSING for cells in grid])
+    has_vectors = grid.reshape(len(grid), -1).max(axis=1, initial=MISSING) > MISSING
     if not has_vectors.any():
         raise UserError(f"{path} has only vectors to frames that it does not contain; replace or remove it.")
     pairs = zip(clip.frame_types, has_vectors, strict=True)

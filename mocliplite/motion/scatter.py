@@ -8,7 +8,7 @@ import numpy as np
 from mocliplite.motion.distances import References
 from mocliplite.motion.field import BASE_CELL_SIZE, LIMIT, MISSING
 from mocliplite.motion.grid import Grid, size_in_cells
-from mocliplite.video.blocks import joined
+from mocliplite.video.blocks import Joiner
 from mocliplite.video.vectors import FrameStream
 
 # Frames are written in batches. Intermediate results fit in the processor cache, and are below the 128 KiB from which
@@ -32,16 +32,16 @@ def scatter(stream: FrameStream, grid: Grid) -> int:
     The motion is in quarter pixels, MISSING without a vector. Vectors to a frame that is not in the clip are ignored.
     If a block of a B-frame has two vectors, the one to the past is used.
     """
-    size, clipped = size_in_cells(stream), 0
+    size, joiner, clipped = size_in_cells(stream), Joiner(), 0
     batch: list[_Located] = []
     blocks = 0
     for frame in _located(stream, grid):
         batch.append(frame)
         blocks += len(frame.blocks)
         if blocks >= _BATCH_BLOCKS or len(batch) == _BATCH_FRAMES:
-            clipped += _write_batch(grid, batch, size)
+            clipped += _write_batch(grid, batch, size, joiner)
             batch, blocks = [], 0
-    return clipped + (_write_batch(grid, batch, size) if batch else 0)
+    return clipped + (_write_batch(grid, batch, size, joiner) if batch else 0)
 
 
 def _located(stream: FrameStream, grid: Grid) -> Iterator[_Located]:
@@ -70,7 +70,7 @@ def _located(stream: FrameStream, grid: Grid) -> Iterator[_Located]:
         yield other
 
 
-def _write_batch(grid: Grid, batch: Sequence[_Located], size: tuple[int, int]) -> int:
+def _write_batch(grid: Grid, batch: Sequence[_Located], size: tuple[int, int], joiner: Joiner) -> int:
     """Write the motion of some frames and return the number of clipped components."""
     distances = np.array([frame.distances for frame in batch])
     with np.errstate(divide="ignore"):
@@ -78,7 +78,7 @@ def _write_batch(grid: Grid, batch: Sequence[_Located], size: tuple[int, int]) -
         factors = np.where(distances > 0, np.array([-4.0, 4.0]) / distances, np.nan)
     cells = _empty(len(batch), size, np.int8, MISSING)
     number = np.repeat(np.arange(len(batch)), [len(frame.blocks) for frame in batch])
-    clipped = _write_interval(cells, joined([frame.blocks for frame in batch]), number, factors)
+    clipped = _write_interval(cells, joiner.join([frame.blocks for frame in batch]), number, factors)
     grid.write([frame.number for frame in batch], _cropped(cells, size))
     return clipped
 

@@ -382,6 +382,52 @@ def test_vectors_of_interlaced_clips_are_per_frame(name, codec, reencoded, right
     assert "interlaced" in inspection.table_row(inspection.inspect(name))
 
 
+def field_pictures(path, pictures):
+    """Write MPEG-2 in which each picture is coded as two fields, both intra; return the path.
+
+    No encoder at hand writes such a stream. Intra frames of half the height differ from it in their headers only.
+    """
+    fields = [np.ascontiguousarray(picture[parity::2]) for picture in pictures for parity in (0, 1)]
+    encoder = av.CodecContext.create("mpeg2video", "w")
+    encoder.height, encoder.width = fields[0].shape
+    encoder.pix_fmt, encoder.time_base, encoder.framerate = "yuv420p", Fraction(1, 50), Fraction(50)
+    encoder.gop_size, encoder.thread_count, encoder.qmin, encoder.qmax = 0, 1, 2, 2
+    frames = [av.VideoFrame.from_ndarray(field, format="gray").reformat(format="yuv420p") for field in fields]
+    packets = [bytes(packet) for frame in [*frames, None] for packet in encoder.encode(frame)]
+    content = b"".join(field_unit(unit, number % 2) for number, packet in enumerate(packets) for unit in split(packet))
+    Path(path).write_bytes(content)
+    return path
+
+
+def split(packet):
+    return [bytearray(b"\0\0\1" + unit) for unit in packet.split(b"\0\0\1")[1:]]
+
+
+def field_unit(unit, parity):
+    """Return a unit of a frame of half the height as the unit of a field, of the upper one if parity is 0."""
+    code, extension = unit[3], unit[4] >> 4
+    if code == 0xB3:  # sequence header
+        height = 2 * ((unit[5] & 0x0F) << 8 | unit[6])
+        unit[5:7] = unit[5] & 0xF0 | height >> 8, height & 0xFF
+    elif code == 0xB5 and extension == 1:
+        unit[5] &= ~0x08  # progressive_sequence
+    elif code == 0xB5 and extension == 8:
+        unit[6] = unit[6] & ~3 | parity + 1  # picture_structure
+        unit[7] &= ~0xC1 & 0xFF  # top_field_first, frame_pred_frame_dct, chroma_420_type
+        unit[8] &= ~0x80 & 0xFF  # progressive_frame
+    elif code == 0x00:
+        unit[4:6] = 0, unit[5] & 0x3F  # temporal_reference
+    of_frame = code in (0xB3, 0xB8) or (code == 0xB5 and extension == 1)
+    return b"" if of_frame and parity else bytes(unit)
+
+
+def test_mpeg2_coded_as_single_fields_is_re_encoded():
+    field = extraction.motion_field(field_pictures("a.mpg", fields_of(3, -2, 13, size=(160, 192))), PLAIN)
+    assert (field.interlaced, field.reencoded, field.vectors.shape[:3]) == (True, True, (13, 20, 24))
+    vectors = field.vectors[field.kind == 1, 2:-2, 2:-2].reshape(-1, 2).astype(int)
+    assert np.median(vectors[vectors[:, 0] != MISSING], axis=0).tolist() == [24, -16]
+
+
 def test_a_progressive_clip_is_not_interlaced():
     encode("a.mp4", moving(), "libx264")
     assert extraction.motion_field("a.mp4", PLAIN).interlaced is False
