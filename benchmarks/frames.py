@@ -255,8 +255,8 @@ def difference(path: Path) -> str:
     if len({picture.shape for picture in expected}) > 1:
         return ""  # a clip with several sizes is refused
     try:
-        read = vectors.read_vectors(path)
-        reencoded = vectors.read_vectors(path, REENCODE)
+        read = vectors.read_frames(path)
+        reencoded = vectors.read_frames(path, REENCODE)
         selected = frames.select_frames(path, lambda frame_types: [len(frame_types) // 2])
     except UserError as error:
         return f"refused: {error}" if len(expected) > 1 else ""

@@ -44,9 +44,9 @@ def edited(tmp_path):
     ("old", "new"),
     [
         ('"""', '"""Changed. '),
-        ("\n\n\ndef", "\n\n\n# a comment\ndef"),
-        (") -> np.ndarray:", ") -> object:"),
-        ("decoded: list[int] = []", "decoded: list = []"),
+        ("\n\n\nclass", "\n\n\n# a comment\nclass"),
+        (") -> int:", ") -> object:"),
+        ("_expected: list[int] = []", "_expected: list = []"),
     ],
 )
 def test_comments_docstrings_and_annotations_do_not_change_the_digest(edited, old, new):
@@ -55,7 +55,7 @@ def test_comments_docstrings_and_annotations_do_not_change_the_digest(edited, ol
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("= []", "= [0]"), ("after > 0", "after >= 0"), ("[after - 1]", "[after - 2]")]
+    ("old", "new"), [("= []", "= [0]"), ("decoded <= order", "decoded < order"), ("[-1:]", "[-2:]")]
 )
 def test_an_edit_of_the_code_changes_the_digest(edited, old, new):
     before, after = edited

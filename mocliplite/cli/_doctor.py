@@ -127,6 +127,8 @@ def _check_links(root: str) -> Iterator[Finding]:
     if Path(root).is_dir():
         linked: list[str] = []
         find_videos(Path(root), linked)
+        # DVC follows a link that is dataset.root itself.
+        linked = [folder for folder in linked if Path(folder) != Path(root)]
         if linked:
             shown = f"{len(linked)} folders are links, such as {linked[0]}"
             advice = "DVC does not see changes behind a link; run `dvc repro --force index` after a change"

@@ -16,7 +16,7 @@ from mocliplite import params
 from mocliplite.cli import _clip_source
 from mocliplite.cli._group_guess import guess_group
 from mocliplite.cli._shared import compute
-from mocliplite.data.clips import OTHER_ENDINGS, Clip, clips_of_scan, scan_clips
+from mocliplite.data.clips import OTHER_ENDINGS, Clip, clips_of_scan, name_problem, scan_clips
 from mocliplite.data.groups import are_shared
 from mocliplite.data.splits import split_clips
 from mocliplite.errors import Failure, UserError
@@ -146,17 +146,11 @@ def write(path: Path, found: Findings, model: str | None) -> None:
     template = Path(TEMPLATE).read_text(encoding="utf-8")
     body = template[template.index("dataset:\n") :]
     text = "\n".join([*map(_comment, comments), "", fill(body, settings_for(found, model))])
-    if params.parse(text, path).dataset.root != found.root or not _is_utf8(found.root):
+    if problem := name_problem(found.root):
+        raise UserError(f"{found.root!a} {problem}")
+    if params.parse(text, path).dataset.root != found.root:
         raise UserError(f"{found.root!a} cannot be written as YAML; rename the folder.")
     write_text(path, text)
-
-
-def _is_utf8(name: str) -> bool:
-    """Return whether the name of a file is UTF-8."""
-    try:
-        return bool(name.encode())
-    except UnicodeEncodeError:
-        return False
 
 
 def _comment(text: str) -> str:

@@ -7,6 +7,7 @@ is the name of the class folder. The results do not depend on the order in which
 import hashlib
 import os
 import re
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -191,7 +192,8 @@ def find_videos(folder: Path, linked_folders: list[str] | None = None, endings: 
     """Return the clips in a folder: POSIX paths relative to it, sorted, of files at any depth with one of the endings.
 
     Names that begin with a dot are ignored, such as metadata of macOS; links are followed, and folders that are links
-    are appended to `linked_folders`. Raises UserError for a folder that cannot be read, or a link to a parent folder.
+    are appended to `linked_folders`, including `folder` itself. Raises UserError for a folder that cannot be read, or a
+    link to a parent folder.
     """
     found: list[str] = []
     visited: set[str] = set()
@@ -210,14 +212,26 @@ def find_videos(folder: Path, linked_folders: list[str] | None = None, endings: 
 
 def _not_a_clip(root: Path, path: str) -> str:
     """Return why a path with the extension of a clip cannot be one, empty if it can."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return f"{root}/{path!a} has a name that is not UTF-8; rename it."
+    if problem := name_problem(path):
+        return f"{root}/{path!a} {problem}"
     full_path = root / path
     if not full_path.exists():
         return f"{full_path} is a broken link; fix or remove it."
     return "" if full_path.is_file() else f"{full_path} is not a regular file; remove it."
+
+
+def name_problem(path: str) -> str:
+    """Return why the name of a file cannot be written as text, as the end of a sentence; empty if it can."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        try:
+            os.fsencode(path).decode()
+        except UnicodeError:
+            return "has a name that is not UTF-8; rename it."
+        encoding = sys.getfilesystemencoding()
+        return f"has a name that is UTF-8, but Python reads names as {encoding}; set PYTHONUTF8=1 in the environment."
+    return ""
 
 
 def _refuse_unreadable(error: OSError) -> None:

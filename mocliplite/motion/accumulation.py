@@ -5,43 +5,38 @@ After CoViAR (C.-Y. Wu et al., Compressed Video Action Recognition, CVPR 2018, s
 
 import numpy as np
 
+from mocliplite.motion.distances import References
 from mocliplite.motion.field import BASE_CELL_SIZE, LIMIT, MISSING
-from mocliplite.motion.scatter import displacement_to_past, frame_of_each_block, size_in_cells
-from mocliplite.video.vectors import Vectors
+from mocliplite.motion.grid import Grid, size_in_cells
+from mocliplite.motion.scatter import displacement_to_past
+from mocliplite.video.vectors import FrameStream
 
 
-def accumulate_since_intra(vectors: Vectors, past: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the displacement of content since the last I-frame, and the number of components clipped to +-LIMIT.
+def accumulate_since_intra(stream: FrameStream, grid: Grid) -> int:
+    """Write the displacement of content since the last I-frame; return the number of components clipped to +-LIMIT.
 
-    The displacement is int8 [T, rows, cols, 2], quarter pixels, the mean over the pixels of each cell. It is MISSING in
-    I-frames, in frames without vectors to the past, and if the I-frame is not in the clip. As in CoViAR, a pixel keeps
-    its position if its block has no vector or if the vector leaves the picture.
-
-    past: int64 [T], the distance from each frame to its past reference.
+    The displacement is in quarter pixels, the mean over the pixels of each cell. It is MISSING in I-frames, in frames
+    without vectors to the past, and if the I-frame is not in the clip. As in CoViAR, a pixel keeps its position if its
+    block has no vector or if the vector leaves the picture.
     """
-    steps, (height, width) = displacement_to_past(vectors), (vectors.info.height, vectors.info.width)
-    has_vectors = np.bincount(frame_of_each_block(vectors)[vectors.blocks["source"] < 0], minlength=len(past)) > 0
-    sources = np.arange(len(past)) - past
-    last_use = {int(source): frame for frame, source in enumerate(sources)}
-    grid = np.full((len(past), *size_in_cells(vectors), 2), MISSING, dtype=np.int8)
-    clipped = 0
+    size, references, clipped = size_in_cells(stream), References(), 0
     moved: dict[int, np.ndarray | None] = {}  # by reference frame, int16 [height, width, 2], whole pixels
-    for frame, frame_type in enumerate(vectors.frame_types):
-        source = int(sources[frame])
-        before = moved.get(source) if past[frame] else None
-        if frame_type == "I":
-            after: np.ndarray | None = np.zeros((height, width, 2), dtype=np.int16)
+    for index, frame in enumerate(stream.frames):
+        past = references.add(frame.order, frame.reference)
+        before = moved.get(index - past) if past else None
+        cells = np.full((1, *size, 2), MISSING, dtype=np.int8)
+        if frame.frame_type == "I":
+            after: np.ndarray | None = np.zeros((stream.height, stream.width, 2), dtype=np.int16)
         else:
-            after = None if before is None else _traced(before, steps[frame])
-            if after is not None and has_vectors[frame]:
+            after = None if before is None else _traced(before, displacement_to_past(frame.blocks, size))
+            if after is not None and (frame.blocks["source"] < 0).any():
                 quarters = np.rint(4 * _mean_of_cells(after))
-                grid[frame] = np.clip(quarters, -LIMIT, LIMIT)
+                cells[0] = np.clip(quarters, -LIMIT, LIMIT)
                 clipped += int(np.count_nonzero(np.abs(quarters) > LIMIT))
-        if last_use.get(frame, frame) > frame:
-            moved[frame] = after
-        if last_use.get(source) == frame:
-            moved.pop(source, None)
-    return grid, clipped
+        grid.write([index], cells)
+        moved[index] = after
+        moved = {reference: moved[reference] for reference in references.past}
+    return clipped
 
 
 def _traced(before: np.ndarray, step: np.ndarray) -> np.ndarray:

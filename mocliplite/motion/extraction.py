@@ -1,6 +1,7 @@
 """Motion fields from the motion vectors of a codec."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,15 @@ import numpy as np
 from mocliplite import params
 from mocliplite.errors import UserError
 from mocliplite.motion.accumulation import accumulate_since_intra
-from mocliplite.motion.distances import reference_distances
 from mocliplite.motion.field import BASE_CELL_SIZE, KIND_CODES, MISSING, Field
+from mocliplite.motion.grid import Grid
 from mocliplite.motion.scatter import scatter
 from mocliplite.params import Motion, Reencode
 from mocliplite.video.orientation import PLAIN, Orientation
 from mocliplite.video.streams import DEFAULT_LIMITS, Limits
-from mocliplite.video.vectors import AUTO, EXPORTING, Vectors, read_vectors
+from mocliplite.video.vectors import AUTO, EXPORTING, ClipFrames, FrameStream, read_vectors
+
+_PART = 64  # frames
 
 
 def motion_field(path: str | Path, settings: Motion, limits: Limits = DEFAULT_LIMITS) -> Field:
@@ -24,46 +27,52 @@ def motion_field(path: str | Path, settings: Motion, limits: Limits = DEFAULT_LI
     Raises UserError for a clip that cannot be read, has no vectors, or is damaged beyond motion.max_damaged,
     MachineError for errors of the machine, and LimitError for a clip beyond the limits.
     """
-    return field_of(path, load_vectors(path, settings, limits), settings)
+    clip, (grid, clipped) = _read(path, settings, limits)
+    return field_of(path, clip, grid, clipped, settings)
 
 
-def field_of(path: str | Path, vectors: Vectors, settings: Motion) -> Field:
-    """Return the motion field of the vectors of a clip. `path` is used in error messages only."""
-    damaged = damaged_share(vectors)
+def grid_of(stream: FrameStream, settings: Motion) -> tuple[np.ndarray, int]:
+    """Return the grid of a motion field, int8 [T, rows, cols, 2], and the number of components clipped to +-LIMIT."""
+    # Interpolation is in cells of 8 pixels.
+    grid = Grid(
+        stream, (lambda cells: cells) if settings.interpolate else partial(_finished, settings, stream.orientation)
+    )
+    write = accumulate_since_intra if settings.accumulate == "gop" else scatter
+    clipped = write(stream, grid)
+    return grid.all(), clipped
+
+
+def field_of(path: str | Path, clip: ClipFrames, grid: np.ndarray, clipped: int, settings: Motion) -> Field:
+    """Return the motion field of a clip from grid_of. `path` is used in error messages only."""
+    damaged = damaged_share(clip)
     if damaged > settings.max_damaged:
         raise UserError(
             f"{path} is damaged: {damaged:.0%} of its frames cannot be decoded, motion.max_damaged is "
             f"{settings.max_damaged:.0%}; replace or remove it, or raise motion.max_damaged."
         )
-    distances = reference_distances(vectors.order, vectors.reference)
-    if settings.accumulate == "gop":
-        grid, clipped = accumulate_since_intra(vectors, distances[:, 0])
-    else:
-        grid, clipped = scatter(vectors, distances)
-    has_vectors = (grid[..., 0] != MISSING).any(axis=(1, 2))
+    # MISSING is the smallest value.
+    has_vectors = grid.reshape(len(grid), -1).max(axis=1, initial=MISSING) > MISSING
     if not has_vectors.any():
         raise UserError(f"{path} has only vectors to frames that it does not contain; replace or remove it.")
-    pairs = zip(vectors.frame_types, has_vectors, strict=True)
+    pairs = zip(clip.frame_types, has_vectors, strict=True)
     kinds = [frame_type if has or frame_type == "I" else "missing" for frame_type, has in pairs]
     if settings.interpolate:
-        grid = _interpolated(grid, np.array(kinds))
-        kinds = vectors.frame_types
-    orientation = vectors.orientation
-    grid = _upright(_coarser(grid, settings.cell_size), orientation)
-    width, height = (vectors.info.width, vectors.info.height)[:: -1 if orientation.swaps_axes else 1]
+        _interpolate(grid, np.array(kinds))
+        grid, kinds = _finished_in_parts(settings, clip.orientation, grid), clip.frame_types
+    width, height = (clip.info.width, clip.info.height)[:: -1 if clip.orientation.swaps_axes else 1]
     return Field(
         vectors=grid,
         kind=np.array([KIND_CODES[kind] for kind in kinds], dtype=np.uint8),
-        time=vectors.time,
-        fps=vectors.info.fps,
+        time=clip.time,
+        fps=clip.info.fps,
         width=width,
         height=height,
-        codec=vectors.info.codec,
+        codec=clip.info.codec,
         clipped=clipped,
         damaged=damaged,
-        reencoded=vectors.reencoded,
-        interlaced=vectors.interlaced,
-        pixel_aspect=1 / vectors.info.pixel_aspect if orientation.swaps_axes else vectors.info.pixel_aspect,
+        reencoded=clip.reencoded,
+        interlaced=clip.interlaced,
+        pixel_aspect=1 / clip.info.pixel_aspect if clip.orientation.swaps_axes else clip.info.pixel_aspect,
     )
 
 
@@ -72,9 +81,9 @@ def settings_of(stored: Mapping[str, Any]) -> Motion:
     return params.section(Motion, "motion", {key: value for key, value in stored.items() if key != "version"})
 
 
-def damaged_share(vectors: Vectors) -> float:
+def damaged_share(clip: ClipFrames) -> float:
     """Return the fraction of frames that cannot be decoded or that the decoder conceals in part."""
-    return (vectors.lost + int(vectors.damaged.sum())) / (vectors.lost + len(vectors.frame_types))
+    return (clip.lost + clip.damaged) / (clip.lost + len(clip.frame_types))
 
 
 def no_vectors_reason(codec: str, frame_types: Sequence[str]) -> str:
@@ -92,19 +101,40 @@ def no_vectors_reason(codec: str, frame_types: Sequence[str]) -> str:
     )
 
 
-def load_vectors(path: str | Path, settings: Motion, limits: Limits = DEFAULT_LIMITS) -> Vectors:
-    """Return the vectors of a clip, or of the clip re-encoded as the settings require. Raises UserError without any."""
+def _read(path: str | Path, settings: Motion, limits: Limits) -> tuple[ClipFrames, tuple[np.ndarray, int]]:
+    """Read a clip, or the clip re-encoded as the settings require. Raises UserError without any vectors."""
+
+    def grid(stream: FrameStream) -> tuple[np.ndarray, int]:
+        return grid_of(stream, settings)
+
     if isinstance(settings.reencode, Reencode):
-        vectors = read_vectors(path, settings.reencode, limits)
+        clip, result = read_vectors(path, grid, settings.reencode, limits)
     else:
         auto = settings.reencode == "auto"
-        vectors = read_vectors(path, None, limits, fallback=AUTO if auto else "skip")
-        if auto and len(vectors.frame_types) > 1 and not len(vectors.blocks) and not vectors.reencoded:
-            vectors = read_vectors(path, AUTO, limits)
-    if not len(vectors.blocks) and damaged_share(vectors) <= settings.max_damaged:
-        codec = "mpeg4" if vectors.reencoded else vectors.info.codec
-        raise UserError(f"{path}: {no_vectors_reason(codec, vectors.frame_types)}")
-    return vectors
+        clip, result = read_vectors(path, grid, None, limits, fallback=AUTO if auto else "skip")
+        if auto and len(clip.frame_types) > 1 and not clip.vectors and not clip.reencoded:
+            clip, result = read_vectors(path, grid, AUTO, limits)
+    if not clip.vectors and damaged_share(clip) <= settings.max_damaged:
+        codec = "mpeg4" if clip.reencoded else clip.info.codec
+        raise UserError(f"{path}: {no_vectors_reason(codec, clip.frame_types)}")
+    return clip, result
+
+
+def _finished(settings: Motion, orientation: Orientation, cells: np.ndarray) -> np.ndarray:
+    """Return cells of 8 pixels at the size in the settings and upright."""
+    return _upright(_coarser(cells, settings.cell_size), orientation)
+
+
+def _parts(array: np.ndarray) -> list[slice]:
+    """Return slices of a few frames, which bound the memory of intermediate results."""
+    return [slice(start, start + _PART) for start in range(0, max(1, len(array)), _PART)]
+
+
+def _finished_in_parts(settings: Motion, orientation: Orientation, grid: np.ndarray) -> np.ndarray:
+    finished = np.empty((len(grid), *_finished(settings, orientation, grid[:1]).shape[1:]), dtype=np.int8)
+    for part in _parts(grid):
+        finished[part] = _finished(settings, orientation, grid[part])
+    return finished
 
 
 def _coarser(grid: np.ndarray, cell: int) -> np.ndarray:
@@ -141,17 +171,15 @@ def _negative(part: np.ndarray) -> np.ndarray:
     return np.where(part == MISSING, MISSING, -part).astype(part.dtype)
 
 
-def _interpolated(grid: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+def _interpolate(grid: np.ndarray, kinds: np.ndarray) -> None:
     """Fill in frames of kind "missing" by linear interpolation between the nearest frames with vectors, per cell."""
     has_vectors = np.flatnonzero((kinds == "P") | (kinds == "B"))
     gaps = np.flatnonzero(kinds == "missing")
     after = np.searchsorted(has_vectors, gaps)
     before, after = has_vectors[np.maximum(after - 1, 0)], has_vectors[np.minimum(after, len(has_vectors) - 1)]
     weight = np.clip((gaps - before) / np.maximum(after - before, 1), 0, 1)[:, None, None, None]
-    first, last = grid[before], grid[after]
-    line = np.rint(first * (1 - weight) + last * weight)
-    # If a cell is MISSING on one side, the value of the other side is used.
-    line = np.where(first == MISSING, last, np.where(last == MISSING, first, line))
-    filled = grid.copy()
-    filled[gaps] = line
-    return filled
+    for part in _parts(gaps):
+        first, last = grid[before[part]], grid[after[part]]
+        line = np.rint(first * (1 - weight[part]) + last * weight[part])
+        # If a cell is MISSING on one side, the value of the other side is used.
+        grid[gaps[part]] = np.where(first == MISSING, last, np.where(last == MISSING, first, line))

@@ -7,7 +7,7 @@ from itertools import islice
 
 from mocliplite.motion import extraction
 from mocliplite.video import streams
-from mocliplite.video.vectors import motion_vectors, read_vectors
+from mocliplite.video.vectors import motion_vectors, read_frames
 
 PREVIEW_FRAMES = 48  # a codec with vectors exports some within so many frames
 HEADER = (
@@ -55,12 +55,12 @@ def preview(path: str, limits: streams.Limits) -> Preview:
 
 
 def inspect(path: str, limits: streams.Limits = streams.DEFAULT_LIMITS) -> Inspection:
-    """Read the vectors of a whole clip. Raises UserError for a clip that cannot be read."""
-    vectors = read_vectors(path, None, limits)
-    frame_types, seconds = Counter(vectors.frame_types), float(vectors.time[-1])
-    count, damaged = len(vectors.blocks), extraction.damaged_share(vectors)
-    reason = "" if count else extraction.no_vectors_reason(vectors.info.codec, vectors.frame_types)
-    return Inspection(path, vectors.info, frame_types, seconds, count, damaged, vectors.interlaced, reason)
+    """Decode a whole clip. Raises UserError for a clip that cannot be read."""
+    clip = read_frames(path, limits=limits)
+    frame_types, seconds = Counter(clip.frame_types), float(clip.time[-1])
+    damaged = extraction.damaged_share(clip)
+    reason = "" if clip.vectors else extraction.no_vectors_reason(clip.info.codec, clip.frame_types)
+    return Inspection(path, clip.info, frame_types, seconds, clip.vectors, damaged, clip.interlaced, reason)
 
 
 def table_row(clip: Inspection) -> str:

@@ -1,47 +1,92 @@
-"""Conversion of blocks of vectors to a grid of cells of 8 pixels, for a whole clip at once."""
+"""Conversion of blocks of vectors to a grid of cells of 8 pixels, some frames at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from mocliplite.motion.distances import References
 from mocliplite.motion.field import BASE_CELL_SIZE, LIMIT, MISSING
-from mocliplite.video.vectors import Vectors
+from mocliplite.motion.grid import Grid, size_in_cells
+from mocliplite.video.blocks import Joiner
+from mocliplite.video.vectors import FrameStream
 
-_BATCH = 1 << 13  # blocks
+# Frames are written in batches. Intermediate results fit in the processor cache, and are below the 128 KiB from which
+# malloc takes fresh pages from the system.
+_BATCH_BLOCKS, _BATCH_FRAMES = 6000, 64
 # By item size of the grid: integers that contain both components of one cell, and those of two cells, for fewer writes.
 _WIDE = {1: (np.int16, np.int32), 2: (np.int32, np.int64)}
 
 
-def size_in_cells(vectors: Vectors) -> tuple[int, int]:
-    """Return rows and columns of the grid, including incomplete cells at the right and lower border."""
-    return -(-vectors.info.height // BASE_CELL_SIZE), -(-vectors.info.width // BASE_CELL_SIZE)
+class _Located(NamedTuple):
+    """A frame of which the references are known."""
+
+    number: int
+    distances: tuple[int, int]  # to the past and the future reference, 0 for none
+    blocks: np.ndarray
 
 
-def frame_of_each_block(vectors: Vectors) -> np.ndarray:
-    """Return the frame of each block: int64 [V]."""
-    return np.repeat(np.arange(len(vectors.counts)), vectors.counts)
+def scatter(stream: FrameStream, grid: Grid) -> int:
+    """Write the motion of content per frame interval to the grid; return the number of components clipped to +-LIMIT.
 
-
-def scatter(vectors: Vectors, distances: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the motion of content per frame interval, and the number of components clipped to +-LIMIT.
-
-    The motion is int8 [T, rows, cols, 2], quarter pixels, MISSING without a vector. Vectors to a frame that is not in
-    the clip are ignored. If a block of a B-frame has two vectors, the one to the past is used.
-
-    distances: int64 [T, 2], from reference_distances.
+    The motion is in quarter pixels, MISSING without a vector. Vectors to a frame that is not in the clip are ignored.
+    If a block of a B-frame has two vectors, the one to the past is used.
     """
+    size, joiner, clipped = size_in_cells(stream), Joiner(), 0
+    batch: list[_Located] = []
+    blocks = 0
+    for frame in _located(stream, grid):
+        batch.append(frame)
+        blocks += len(frame.blocks)
+        if blocks >= _BATCH_BLOCKS or len(batch) == _BATCH_FRAMES:
+            clipped += _write_batch(grid, batch, size, joiner)
+            batch, blocks = [], 0
+    return clipped + (_write_batch(grid, batch, size, joiner) if batch else 0)
+
+
+def _located(stream: FrameStream, grid: Grid) -> Iterator[_Located]:
+    """Yield every frame as soon as its references are known: at once, or after the future reference of its vectors."""
+    references = References()
+    waiting: list[tuple[int, _Located]] = []  # with the order of the frame
+    for number, frame in enumerate(stream.frames):
+        past = references.add(frame.order, frame.reference)
+        if waiting:
+            still_waiting = []
+            for order, other in waiting:
+                if frame.reference and frame.order < order:
+                    yield other._replace(distances=(other.distances[0], number - other.number))
+                elif references.may_follow(order):
+                    still_waiting.append((order, other))
+                else:
+                    yield other
+            waiting = still_waiting
+        located = _Located(number, (past, 0), frame.blocks)
+        if len(frame.blocks) and references.may_follow(frame.order) and (frame.blocks["source"] > 0).any():
+            waiting.append((frame.order, located))
+            stream.check_memory(grid.size + sum(other.blocks.nbytes for _, other in waiting), number + 1)
+        else:
+            yield located
+    for _, other in waiting:
+        yield other
+
+
+def _write_batch(grid: Grid, batch: Sequence[_Located], size: tuple[int, int], joiner: Joiner) -> int:
+    """Write the motion of some frames and return the number of clipped components."""
+    distances = np.array([frame.distances for frame in batch])
     with np.errstate(divide="ignore"):
         # A vector points from the block to its source, so motion is against a past vector, and along a future vector.
         factors = np.where(distances > 0, np.array([-4.0, 4.0]) / distances, np.nan)
-    frame, grid, clipped = frame_of_each_block(vectors), _empty(vectors, np.int8, MISSING), 0
-    for batch in _batches(vectors):
-        clipped += _write_interval(grid, vectors.blocks[batch], frame[batch], factors)
-    return _cropped(grid, vectors), clipped
+    cells = _empty(len(batch), size, np.int8, MISSING)
+    number = np.repeat(np.arange(len(batch)), [len(frame.blocks) for frame in batch])
+    clipped = _write_interval(cells, joiner.join([frame.blocks for frame in batch]), number, factors)
+    grid.write([frame.number for frame in batch], _cropped(cells, size))
+    return clipped
 
 
 def _write_interval(grid: np.ndarray, blocks: np.ndarray, frame: np.ndarray, factors: np.ndarray) -> int:
     """Write the motion of some blocks to the grid and return the number of clipped components.
 
+    frame: int64 [V], number of the frame of each block in the grid.
     factors: float64 [T, 2], from a displacement to quarter pixels per frame interval, for past and future references.
     """
     future = blocks["source"] > 0
@@ -60,38 +105,28 @@ def _write_interval(grid: np.ndarray, blocks: np.ndarray, frame: np.ndarray, fac
     return clipped
 
 
-def _batches(vectors: Vectors) -> Iterator[slice]:
-    """Yield the blocks of complete frames in batches, so that intermediate results fit in the processor cache."""
-    ends = np.cumsum(vectors.counts)
-    start = 0
-    while start < len(vectors.blocks):
-        end = int(ends[min(int(np.searchsorted(ends, start + _BATCH)), len(ends) - 1)])
-        yield slice(start, end)
-        start = end
-
-
-def displacement_to_past(vectors: Vectors) -> np.ndarray:
-    """Return the motion of content since the past reference: int16 [T, rows, cols, 2], whole pixels.
+def displacement_to_past(blocks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return the motion of content of a frame since its past reference: int16 [rows, cols, 2], whole pixels.
 
     The rounding is that of libavcodec. The motion of a block without a vector to the past is 0.
     """
-    past = vectors.blocks["source"] < 0
-    blocks = vectors.blocks[past]
-    values = np.stack([blocks["dst_x"] - blocks["src_x"], blocks["dst_y"] - blocks["src_y"]], axis=1)
-    grid = _empty(vectors, np.int16, 0)
-    _write(grid, blocks, frame_of_each_block(vectors)[past], values, np.zeros(len(blocks), dtype=bool))
-    return _cropped(grid, vectors)
+    past = blocks[blocks["source"] < 0]
+    values = np.stack([past["dst_x"] - past["src_x"], past["dst_y"] - past["src_y"]], axis=1)
+    cells, first = _empty(1, size, np.int16, 0), np.zeros(len(past), dtype=bool)
+    _write(cells, past, np.zeros(len(past), dtype=np.int64), values, first)
+    displacement: np.ndarray = _cropped(cells, size)[0]
+    return displacement
 
 
-def _empty(vectors: Vectors, dtype: type, value: int) -> np.ndarray:
+def _empty(frames: int, size: tuple[int, int], dtype: type, value: int) -> np.ndarray:
     """Return a grid of complete macroblocks of 16 pixels, so that it contains every block."""
-    rows, cols = size_in_cells(vectors)
-    return np.full((len(vectors.counts), rows + rows % 2, cols + cols % 2, 2), value, dtype=dtype)
+    rows, cols = size
+    return np.full((frames, rows + rows % 2, cols + cols % 2, 2), value, dtype=dtype)
 
 
-def _cropped(grid: np.ndarray, vectors: Vectors) -> np.ndarray:
-    rows, cols = size_in_cells(vectors)
-    return np.ascontiguousarray(grid[:, :rows, :cols])
+def _cropped(grid: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    rows, cols = size
+    return grid[:, :rows, :cols]
 
 
 def _write(grid: np.ndarray, blocks: np.ndarray, frame: np.ndarray, values: np.ndarray, first: np.ndarray) -> None:

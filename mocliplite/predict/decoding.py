@@ -17,8 +17,8 @@ from mocliplite.runtime import crash_safe, engines
 from mocliplite.video.keyframes import Keyframe, read_keyframes
 from mocliplite.video.streams import DEFAULT_LIMITS, Limits
 
-# In this order: decode the keyframes, read the motion vectors, turn them into a motion field.
-PHASES = ("keyframes", "vectors", "field")
+# In this order: decode the keyframes, read the motion vectors into a motion field.
+PHASES = ("keyframes", "motion")
 BATCH = 16  # clips per forward pass
 
 Decoded = TypeVar("Decoded")
@@ -42,10 +42,8 @@ def decode(path: str, frames: int, pick: str, settings: params.Motion, limits: L
     start = time.perf_counter()
     keyframes = read_keyframes(path, frames, pick, limits)
     keyframes_read = time.perf_counter()
-    vectors = extraction.load_vectors(path, settings, limits)
-    vectors_read = time.perf_counter()
-    field = extraction.field_of(path, vectors, settings)
-    durations = np.diff([start, keyframes_read, vectors_read, time.perf_counter()]) * 1000
+    field = extraction.motion_field(path, settings, limits)
+    durations = np.diff([start, keyframes_read, time.perf_counter()]) * 1000
     return DecodedClip(keyframes, field, dict(zip(PHASES, durations.tolist(), strict=True)))
 
 

@@ -1,4 +1,6 @@
-"""Vectors exported by libavcodec for a frame, and their copies in the memory layout of motion fields."""
+"""Vectors that libavcodec exports for a frame."""
+
+from collections.abc import Sequence
 
 import av
 import numpy as np
@@ -17,14 +19,6 @@ EXPORTED = np.dtype(
     }
 )
 NO_VECTORS = np.zeros(0, dtype=EXPORTED)
-# The first, second and fourth 8 bytes of it, without flags and padding: the input of motion fields.
-BLOCK = np.dtype(
-    [
-        *(("source", "i4"), ("w", "u1"), ("h", "u1")),
-        *((name, "i2") for name in ("src_x", "src_y", "dst_x", "dst_y")),
-        *(("motion_scale", "u2"), ("motion_x", "i4"), ("motion_y", "i4")),
-    ]
-)
 
 
 def exported_vectors(frame: av.VideoFrame) -> np.ndarray:
@@ -35,28 +29,23 @@ def exported_vectors(frame: av.VideoFrame) -> np.ndarray:
     return NO_VECTORS if side is None else np.frombuffer(side, EXPORTED)
 
 
-class Blocks:
-    """A growing array of BLOCK, copied directly from the memory of the frames."""
+def copied(exported: np.ndarray) -> np.ndarray:
+    """Return a read-only copy of vectors: EXPORTED [V]."""
+    # As bytes, because numpy copies structures field by field, which takes many times as long.
+    return np.frombuffer(exported.tobytes(), EXPORTED)
+
+
+class Joiner:
+    """Concatenation of vectors in memory that is used again, since fresh memory takes longer than the copy."""
 
     def __init__(self) -> None:
-        self._words, self.count = np.empty((1 << 14, BLOCK.itemsize // 8), dtype=np.int64), 0
+        self._words = np.empty(0, dtype=np.int64)
 
-    @property
-    def size(self) -> int:
-        """Allocated bytes."""
-        return self._words.nbytes
-
-    def add(self, exported: np.ndarray) -> int:
-        """Append vectors of dtype EXPORTED and return their number."""
-        start, self.count = self.count, self.count + len(exported)
-        if self.count > len(self._words):
-            # In place where the system can do so, because a copy needs twice the memory.
-            self._words.resize((max(self.count, len(self._words) * 3 // 2), self._words.shape[1]), refcheck=False)
-        words, new = exported.view(np.int64).reshape(-1, EXPORTED.itemsize // 8), self._words[start : self.count]
-        new[:, :2], new[:, 2] = words[:, :2], words[:, 3]
-        new.view(BLOCK)["motion_scale"][:, 0] = exported["motion_scale"]
-        return len(exported)
-
-    def all(self) -> np.ndarray:
-        """Return all blocks: BLOCK [V]."""
-        return self._words[: self.count].view(BLOCK)[:, 0]
+    def join(self, parts: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the concatenation of at least one array: EXPORTED [V], valid until the next call."""
+        words = [part.view(np.int64) for part in parts]
+        size = sum(map(len, words))
+        if size > len(self._words):
+            self._words = np.empty(size * 3 // 2, dtype=np.int64)
+        vectors: np.ndarray = np.concatenate(words, out=self._words[:size]).view(EXPORTED)
+        return vectors

@@ -7,7 +7,7 @@ Frames are therefore counted as they leave the decoder, except where `shortcuts`
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -160,13 +160,13 @@ def _decode_from_beginning(clip: OpenClip, coded: CodedStream, indices: set[int]
 
 
 def decode_packets(
-    decoder: VideoCodecContext, packets: Sequence["Packet[VideoStream]"], first: int = 0
+    decoder: VideoCodecContext, packets: Iterable["Packet[VideoStream]"], first: int = 0
 ) -> Iterator[av.VideoFrame | None]:
     """Yield frames in display order, and None for each packet that cannot be decoded.
 
-    The pts of a frame is the number of its packet; that of packets[0] is `first`.
+    The pts of a frame is the number of its packet; that of the first packet is `first`.
     """
-    for number, packet in enumerate([*packets, None], first):
+    for number, packet in enumerate(chain(packets, [None]), first):
         if packet is not None:
             packet.pts = packet.dts = number
         try:
@@ -179,7 +179,7 @@ def decode_packets(
 
 def frame_type(frame: av.VideoFrame) -> str:
     """Return "I", "P" or "B"."""
-    return _FRAME_TYPES.get(PictureType(frame.pict_type), "I")
+    return _FRAME_TYPES.get(frame.pict_type, "I")
 
 
 def configure_decoder(

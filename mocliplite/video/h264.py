@@ -1,6 +1,6 @@
 """Frame types and display order of H.264, from its headers without decoding."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mocliplite.video.h264_syntax import (
@@ -45,7 +45,7 @@ def is_reference(packet: bytes, extradata: bytes | None) -> bool:
     return True
 
 
-def read_pictures(packets: Sequence[bytes], extradata: bytes | None) -> list[Picture] | None:
+def read_pictures(packets: Iterable[bytes], extradata: bytes | None) -> list[Picture] | None:
     """Return the picture of each packet, or None if the headers do not prove that each packet decodes to one frame.
 
     The proof holds for a stream that begins with an IDR picture, has complete frames only and no gap in frame_num, and
@@ -57,7 +57,7 @@ def read_pictures(packets: Sequence[bytes], extradata: bytes | None) -> list[Pic
         return None
 
 
-def _read_pictures(packets: Sequence[bytes], extradata: bytes | None) -> list[Picture]:
+def _read_pictures(packets: Iterable[bytes], extradata: bytes | None) -> list[Picture]:
     parser = _StreamParser(extradata)
     parsed = [parser.picture(packet) for packet in packets]
     if not parsed[0].idr:

@@ -67,19 +67,3 @@ def display_order(coded: Sequence[str]) -> list[int]:
             displayed += pending
             pending = [number]
     return displayed + pending
-
-
-def coded_order(displayed: Sequence[str]) -> list[int]:
-    """Return the decoding position of each frame, given the frame types in display order. Inverse of display_order."""
-    coded: list[int] = []
-    waiting: list[int] = []
-    for position, frame_type in enumerate(displayed):
-        if frame_type == "B":
-            waiting.append(position)
-        else:
-            coded += [position, *waiting]
-            waiting = []
-    order = [0] * len(displayed)
-    for count, position in enumerate(coded + waiting):
-        order[position] = count
-    return order

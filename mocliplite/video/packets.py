@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import av
 from av.packet import Packet
@@ -10,7 +11,7 @@ from av.video.stream import VideoStream
 
 from mocliplite.errors import LimitError
 from mocliplite.video.source import Source
-from mocliplite.video.streams import OpenClip
+from mocliplite.video.streams import Limits, OpenClip
 
 _COARSE = 10  # smallest interval, in units of the time base, at which timestamps may be rounded
 
@@ -23,6 +24,11 @@ class CodedStream:
     timestamps: list[int | None]  # presentation timestamps of the container; in AVI, numbers of chunks
     has_hidden_frames: bool  # whether an edit list hides frames that are decoded
     lost: int  # frames cut off at the end of the file
+
+    @property
+    def size(self) -> int:
+        """Bytes of all packets."""
+        return sum(packet.size for packet in self.packets)
 
     @property
     def has_unique_timestamps(self) -> bool:
@@ -50,7 +56,7 @@ def read_packets(clip: OpenClip) -> CodedStream:
                 packets.append(packet)
                 size += packet.size
                 if len(packets) > clip.limits.frames or size > most:
-                    raise limit_error(clip, len(packets))
+                    raise limit_error(clip.path, clip.limits, len(packets))
     except av.FFmpegError as error:
         if isinstance(error, MemoryError):
             raise
@@ -63,13 +69,13 @@ def read_packets(clip: OpenClip) -> CodedStream:
     return CodedStream(packets, timestamps, has_hidden_frames, max(_count_cut_frames(clip, packets), int(failed)))
 
 
-def limit_error(clip: OpenClip, frames: int) -> LimitError:
+def limit_error(path: str | Path, limits: Limits, frames: int) -> LimitError:
     """Return the error for a clip that exceeds the number of frames or the memory after so many frames."""
-    if frames > clip.limits.frames:
-        problem = f"has more frames than compute.max_frames, {clip.limits.frames}"
+    if frames > limits.frames:
+        problem = f"has more frames than compute.max_frames, {limits.frames}"
     else:
-        problem = f"needs more memory than compute.max_memory, {clip.limits.memory} MiB, after {frames} frames"
-    return LimitError(f"{clip.path} {problem}; raise the limit, split the clip, or remove it.")
+        problem = f"needs more memory than compute.max_memory, {limits.memory} MiB, after {frames} frames"
+    return LimitError(f"{path} {problem}; raise the limit, split the clip, or remove it.")
 
 
 def _count_cut_frames(clip: OpenClip, packets: "list[Packet[VideoStream]]") -> int:

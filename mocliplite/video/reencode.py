@@ -1,7 +1,9 @@
 """Re-encoding of a clip in memory, to obtain motion vectors."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import chain, islice
 
 import av
 import numpy as np
@@ -26,16 +28,23 @@ _HIGHEST_QUALITY = 118  # libavcodec's FF_QP2LAMBDA, for a quantiser of 1
 
 
 @dataclass
-class Reencoded:
-    """A re-encoded clip."""
+class SourceFrames:
+    """What is recorded of the frames of the original clip while it is re-encoded."""
 
-    decoder: VideoCodecContext = None  # type: ignore[assignment]
-    packets: "list[Packet[VideoStream]]" = field(default_factory=list)
-    packet_numbers: list[int] = field(default_factory=list)  # of the packets of the original clip, one per frame
+    packet_numbers: list[int] = field(default_factory=list)  # packet of each frame
     damaged: list[bool] = field(default_factory=list)  # per frame, whether the decoder concealed a part of it
     interlaced: bool = False
     lost: int = 0
-    pixel_aspect: float = 1.0
+
+
+@dataclass(frozen=True)
+class Reencoded:
+    """A clip that is re-encoded while its packets are read, so that they are never stored all at once."""
+
+    decoder: VideoCodecContext
+    packets: "Iterator[Packet[VideoStream]]"
+    pixel_aspect: float
+    source: SourceFrames
 
 
 def reencode_clip(clip: OpenClip, coded: CodedStream, settings: Reencode) -> Reencoded:
@@ -45,33 +54,51 @@ def reencode_clip(clip: OpenClip, coded: CodedStream, settings: Reencode) -> Ree
     B-frame as reference, so that every reference distance is known. Of an interlaced frame, only the first field is
     used, scaled to the full height: the two fields show different times, so no vector of a block would fit both.
     """
+    source = SourceFrames()
+    frames = _upright_frames(clip, coded, settings, source)
+    first = next(frames, None)
+    if first is None:
+        raise UserError(f"{clip.path} has no frame that can be decoded; replace or remove it.")
+    picture, swaps_axes = first
+    encoder = _encoder(settings, settings.size or (picture.width, picture.height))
+    aspect = 1 / clip.info.pixel_aspect if swaps_axes else clip.info.pixel_aspect
+    pixel_aspect = aspect * (picture.width * encoder.height) / (picture.height * encoder.width)
+    packets = _encoded(encoder, chain([first], frames))
+    # The extradata exists once the encoder has been opened, for the first packet.
+    first_packet = list(islice(packets, 1))
+    decoder = av.CodecContext.create(settings.codec, "r")
+    decoder.extradata = encoder.extradata
+    decoder.width, decoder.height = encoder.width, encoder.height
+    return Reencoded(decoder, chain(first_packet, packets), pixel_aspect, source)
+
+
+def _upright_frames(
+    clip: OpenClip, coded: CodedStream, settings: Reencode, source: SourceFrames
+) -> Iterator[tuple[av.VideoFrame, bool]]:
+    """Decode a clip and record its frames; yield each with whether width and height are swapped."""
     decoder = clip.new_decoder()
     configure_decoder(decoder, {"max_pixels": str(clip.limits.pixels)})
-    result, encoder, scale = Reencoded(), None, VideoReformatter()
     frames = decode_packets(decoder, coded.packets)
     for frame in frames if settings.size else require_one_size(clip.path, frames):
         if frame is None:
-            result.lost += 1
+            source.lost += 1
             continue
-        result.packet_numbers.append(frame.pts)
-        result.damaged.append(frame.is_corrupt)
-        result.interlaced |= frame.interlaced_frame
-        frame, swaps_axes = _upright(frame)
-        if encoder is None:
-            encoder = _encoder(settings, settings.size or (frame.width, frame.height))
-            aspect = 1 / clip.info.pixel_aspect if swaps_axes else clip.info.pixel_aspect
-            result.pixel_aspect = aspect * (frame.width * encoder.height) / (frame.height * encoder.width)
+        source.packet_numbers.append(frame.pts)
+        source.damaged.append(frame.is_corrupt)
+        source.interlaced |= frame.interlaced_frame
+        yield _upright(frame)
+
+
+def _encoded(
+    encoder: VideoCodecContext, frames: Iterable[tuple[av.VideoFrame, bool]]
+) -> "Iterator[Packet[VideoStream]]":
+    scale = VideoReformatter()
+    for number, (frame, _) in enumerate(frames):
         picture = scale.reformat(frame, encoder.width, encoder.height, "yuv420p", interpolation="BICUBIC")
-        picture.pts, picture.time_base = len(result.packet_numbers) - 1, encoder.time_base
+        picture.pts, picture.time_base = number, encoder.time_base
         picture.pict_type = PictureType.NONE
-        result.packets += encoder.encode(picture)
-    if encoder is None:
-        raise UserError(f"{clip.path} has no frame that can be decoded; replace or remove it.")
-    result.packets += encoder.encode(None)
-    result.decoder = av.CodecContext.create(settings.codec, "r")
-    result.decoder.extradata = encoder.extradata
-    result.decoder.width, result.decoder.height = encoder.width, encoder.height
-    return result
+        yield from encoder.encode(picture)
+    yield from encoder.encode(None)
 
 
 def _upright(frame: av.VideoFrame) -> tuple[av.VideoFrame, bool]:

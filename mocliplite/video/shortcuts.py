@@ -36,12 +36,12 @@ def find_shortcut(clip: OpenClip, coded: CodedStream) -> Shortcut | None:
 def _mpeg4(clip: OpenClip, coded: CodedStream) -> Shortcut | None:
     if coded.has_hidden_frames:
         return None
-    content = [bytes(packet) for packet in coded.packets]
-    frame_types = mpeg4.frame_types(content)
+    # Not a list of bytes, which would be a second copy of the clip.
+    frame_types = mpeg4.frame_types(map(bytes, coded.packets))
     # libavcodec drops a B-picture if its time is not between those of its references, such as after a gap.
     if frame_types is None or frame_types[:1] != "I" or ("B" in frame_types and not coded.is_evenly_spaced):
         return None
-    coded_types = mpeg4.coded_frame_types(content)
+    coded_types = mpeg4.coded_frame_types(map(bytes, coded.packets))
     if coded_types is None or len(coded_types) != len(frame_types):
         return Shortcut(frame_types, None, [])
     # P-pictures refer to the previous I- or P-picture, B-pictures also to the next one: no picture displayed after an
@@ -51,7 +51,7 @@ def _mpeg4(clip: OpenClip, coded: CodedStream) -> Shortcut | None:
 
 
 def _h264(clip: OpenClip, coded: CodedStream) -> Shortcut | None:
-    pictures = h264.read_pictures([bytes(packet) for packet in coded.packets], clip.decoder.extradata)
+    pictures = h264.read_pictures(map(bytes, coded.packets), clip.decoder.extradata)
     if pictures is None:
         return None
     order = sorted(range(len(pictures)), key=lambda number: coded.timestamps[number] or 0)

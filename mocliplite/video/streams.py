@@ -26,7 +26,7 @@ class Limits:
 
     pixels: int = Compute.max_pixels  # per frame, width times height
     frames: int = Compute.max_frames
-    memory: int = Compute.max_memory  # MiB for the packets and vectors of a clip together
+    memory: int = Compute.max_memory  # MiB for the packets and the motion field of a clip together
 
     @classmethod
     def of(cls, compute: Compute) -> "Limits":

@@ -1,68 +1,75 @@
 """Motion vectors of a clip, or of the clip re-encoded in memory."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
-from av.packet import Packet
-from av.video.codeccontext import VideoCodecContext
-from av.video.stream import VideoStream
 
 from mocliplite.errors import UserError
 from mocliplite.params import Reencode
-from mocliplite.video import h264, mpeg2, mpeg4
-from mocliplite.video.blocks import Blocks, exported_vectors
-from mocliplite.video.frames import configure_decoder, decode_packets, frame_times, frame_type, require_one_size
-from mocliplite.video.orientation import PLAIN, Orientation, orientation_of
+from mocliplite.video import mpeg2, mpeg4
+from mocliplite.video.blocks import exported_vectors
+from mocliplite.video.decoding import (
+    EXPORT_VECTORS,
+    Decoding,
+    Frame,
+    UnexpectedFrameError,
+    UnusableVectorsError,
+    decode_frames,
+)
+from mocliplite.video.frames import configure_decoder, frame_times, frame_type, require_one_size
+from mocliplite.video.orientation import PLAIN, Orientation
 from mocliplite.video.packets import CodedStream, limit_error, read_packets
 from mocliplite.video.reencode import reencode_clip
 from mocliplite.video.streams import DEFAULT_LIMITS, Info, Limits, OpenClip, open_clip
 
-# Codecs with vectors exported by libavcodec and with sign and scale verified by tests, and those of B-frames.
+# Codecs with vectors exported by libavcodec and with sign and scale verified by tests.
 EXPORTING = ("h264", "mpeg4", "mpeg1video", "mpeg2video", "h263", "flv1", "msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2")
-_EXPORTING_B_FRAMES = ("h264", "mpeg1video", "mpeg2video")
 # Settings for clips without vectors, and for interlaced clips without usable vectors.
 AUTO = Reencode(codec="mpeg4", gop=12, bframes=0, size=None)
 
-# A motion field has two bytes per cell of 8x8 pixels, and is copied twice while it is computed.
-_PIXELS_PER_BYTE = 8 * 8 // 6
-
-# The skipped steps change pixels, but no vector.
-_EXPORT = {"flags2": "+export_mvs", "skip_loop_filter": "all", "skip_idct": "all"}
-
-
-@dataclass
-class _DecodedClip:
-    """The decoded frames of a clip in display order."""
-
-    orientation: Orientation = PLAIN
-    interlaced: bool = False
-    frame_types: list[str] = field(default_factory=list)
-    packet_numbers: list[int] = field(default_factory=list)  # packet of each frame
-    damaged: list[bool] = field(default_factory=list)
-    counts: list[int] = field(default_factory=list)
-    blocks: Blocks = field(default_factory=Blocks)
-    lost: int = 0
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Vectors:
-    """The motion vectors of a clip with T frames, in display order."""
+class FrameStream:
+    """The frames of a clip in display order, decoded one at a time."""
+
+    path: str | Path
+    limits: Limits
+    width: int  # pixels, as coded, after re-encoding
+    height: int
+    orientation: Orientation  # of the pictures that the vectors belong to
+    packets: int  # of the clip, about as many as frames
+    packet_size: int  # bytes of all packets, which are in memory
+    frames: Iterator[Frame]
+
+    def check_memory(self, size: int, frames: int) -> None:
+        """Raise LimitError if the packets and so many bytes, after so many frames, exceed compute.max_memory."""
+        if self.packet_size + size > self.limits.memory << 20:
+            raise limit_error(self.path, self.limits, frames)
+
+
+Consumer = Callable[[FrameStream], Result]
+
+
+@dataclass(frozen=True)
+class ClipFrames:
+    """The T frames of a clip, in display order, without their vectors."""
 
     info: Info  # width and height are those of the re-encoded clip, if the clip was re-encoded
     reencoded: bool
     interlaced: bool  # whether any picture of the clip is coded as fields
-    orientation: Orientation  # of the pictures that the vectors belong to
+    orientation: Orientation
     frame_types: list[str]  # "I", "P" or "B" each
-    order: np.ndarray  # int64 [T], position of each frame in decoding order
-    reference: np.ndarray  # bool [T], whether the frame may be a reference of others
-    damaged: np.ndarray  # bool [T], whether the decoder concealed a part of the frame; such a frame has no blocks
+    damaged: int  # frames of which the decoder concealed a part; they have no blocks
     lost: int  # packets that cannot be decoded, and frames cut off at the end of the file
     time: np.ndarray  # float64 [T], seconds from the first frame
-    counts: np.ndarray  # int64 [T], number of blocks of each frame
-    blocks: np.ndarray  # BLOCK [sum of counts]
+    vectors: int  # number of blocks of all frames
 
 
 def motion_vectors(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[tuple[str, np.ndarray]]:
@@ -73,7 +80,7 @@ def motion_vectors(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Iterato
     Raises UserError for a file that cannot be read or decoded.
     """
     with open_clip(path, limits) as clip:
-        configure_decoder(clip.decoder, _EXPORT)
+        configure_decoder(clip.decoder, EXPORT_VECTORS)
         for frame in require_one_size(path, clip.container.decode(clip.stream)):
             if frame is not None:
                 yield frame_type(frame), exported_vectors(frame).copy()
@@ -81,36 +88,48 @@ def motion_vectors(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Iterato
 
 def read_vectors(
     path: str | Path,
+    consumer: Consumer[Result],
     reencode: Reencode | None = None,
     limits: Limits = DEFAULT_LIMITS,
     fallback: Reencode | Literal["skip"] | None = None,
-) -> Vectors:
-    """Return all vectors of a clip, or of the clip re-encoded in memory with the settings `reencode`.
+) -> tuple[ClipFrames, Result]:
+    """Decode a clip, or the clip re-encoded in memory with the settings `reencode`, and return what consumer returns.
+
+    consumer: a function that reads all frames of a stream. No vectors are stored, so that the memory needed here does
+    not grow with their number. If decoding shows that the clip has to be read in another way, the consumer is called
+    again with another stream, and the exception that ends the first stream must leave it.
 
     An interlaced H.264 clip is always re-encoded, because libavcodec does not tell vectors of fields from those
     of frames.
     The zeros that libavcodec exports for B-frames of MPEG-4 Part 2 are left out.
 
     fallback: for codecs that export no vectors, the settings to re-encode with; "skip" to return one frame per packet
-    without decoding; None to decode anyway. Raises UserError for a file that cannot be read, has no frame that can be
-    decoded, or changes its size.
+    without decoding, after a stream without frames; None to decode anyway. Raises UserError for a file that cannot be
+    read, has no frame that can be decoded, or changes its size.
     """
-    found = _read(path, reencode, limits, fallback, skip_b_frames=True)
-    if found is None:
-        found = _read(path, reencode, limits, fallback, skip_b_frames=False)
-    if found is None or not found.frame_types:
+    try:
+        clip, result = _read(path, consumer, reencode, limits, fallback, skip_b_frames=True)
+    except UnexpectedFrameError:
+        clip, result = _read(path, consumer, reencode, limits, fallback, skip_b_frames=False)
+    if not clip.frame_types:
         raise UserError(f"{path} has no frame that can be decoded; replace or remove it.")
-    return found
+    return clip, result
+
+
+def read_frames(path: str | Path, reencode: Reencode | None = None, limits: Limits = DEFAULT_LIMITS) -> ClipFrames:
+    """Return the frames of a clip as read_vectors does, without vectors."""
+    return read_vectors(path, lambda stream: deque(stream.frames, maxlen=0), reencode, limits)[0]
 
 
 def _read(
     path: str | Path,
+    consumer: Consumer[Result],
     reencode: Reencode | None,
     limits: Limits,
     fallback: Reencode | Literal["skip"] | None,
     skip_b_frames: bool,
-) -> Vectors | None:
-    """Return read_vectors, or None if skip_b_frames is set and the decoder outputs other frames than expected.
+) -> tuple[ClipFrames, Result]:
+    """Return read_vectors. Raises UnexpectedFrameError only if skip_b_frames is set.
 
     skip_b_frames: do not decode B-frames of MPEG-4 Part 2, which have no vectors; their number is read from headers.
     """
@@ -118,79 +137,65 @@ def _read(
         coded = read_packets(clip)
         if reencode is None and clip.info.codec not in EXPORTING:
             if fallback == "skip":
-                return _without_decoding(clip, coded)
+                return _without_decoding(clip, coded, consumer)
             reencode = fallback
-        return _read_own(clip, coded, skip_b_frames) if reencode is None else _read_reencoded(clip, coded, reencode)
+        if reencode is None:
+            try:
+                return _read_own(clip, coded, consumer, skip_b_frames)
+            except UnusableVectorsError:
+                reencode = AUTO
+        return _read_reencoded(clip, coded, consumer, reencode)
 
 
-def _without_decoding(clip: OpenClip, coded: CodedStream) -> Vectors:
-    count = len(coded.packets)
-    decoded = _DecodedClip(frame_types=["I"] * count, counts=[0] * count)
-    decoded.damaged, decoded.packet_numbers = [False] * count, list(range(count))
-    times = [index / (clip.info.fps or 1.0) for index in range(count)]
-    return _assemble(clip.info, False, decoded, times, _references("", decoded, [], None))
+def _without_decoding(clip: OpenClip, coded: CodedStream, consumer: Consumer[Result]) -> tuple[ClipFrames, Result]:
+    count, info = len(coded.packets), clip.info
+    times = np.arange(count) / (info.fps or 1.0)
+    empty = FrameStream(clip.path, clip.limits, info.width, info.height, PLAIN, count, coded.size, iter(()))
+    return ClipFrames(info, False, False, PLAIN, ["I"] * count, 0, 0, times, 0), consumer(empty)
 
 
-def _read_own(clip: OpenClip, coded: CodedStream, skip_b_frames: bool) -> Vectors | None:
+def _read_own(
+    clip: OpenClip, coded: CodedStream, consumer: Consumer[Result], skip_b_frames: bool
+) -> tuple[ClipFrames, Result]:
     codec, expected = clip.info.codec, None
-    if skip_b_frames and codec == "mpeg4" and not coded.has_hidden_frames and coded.is_evenly_spaced:
-        expected = mpeg4.frame_types(map(bytes, coded.packets))
-    decoded = _decode_all(clip, clip.decoder, coded.packets, codec, "NONREF" if expected else "DEFAULT")
-    if decoded.interlaced and (codec == "h264" or (codec == "mpeg2video" and mpeg2.has_fields(coded.packets))):
-        return _read_reencoded(clip, coded, AUTO)
-    decoded.lost += coded.lost
-    if decoded.interlaced and codec == "mpeg4":
-        _halve_fields(decoded.blocks.all())
-    if expected and not _insert_b_frames(decoded, expected):
-        return None
-    times = frame_times(clip, coded, None if expected else decoded.packet_numbers, len(decoded.frame_types))
-    return _assemble(
-        clip.info, False, decoded, times, _references(codec, decoded, coded.packets, clip.decoder.extradata)
-    )
+    regular = not coded.lost and not coded.has_hidden_frames and coded.is_evenly_spaced
+    if skip_b_frames and codec == "mpeg4" and regular:
+        expected = mpeg4.frame_types(map(bytes, coded.packets)) or None
+
+    def has_unusable_vectors() -> bool:
+        return codec == "h264" or (codec == "mpeg2video" and mpeg2.has_fields(coded.packets))
+
+    decoding = Decoding(clip, clip.info, codec, clip.decoder, coded.packets, expected, (), has_unusable_vectors)
+    result = _consumed(decoding, coded, consumer)
+    decoding.lost += coded.lost
+    packet_numbers = None if expected else decoding.packet_numbers
+    times = frame_times(clip, coded, packet_numbers, len(decoding.frame_types))
+    return _clip_frames(decoding, False, times), result
 
 
-def _halve_fields(blocks: np.ndarray) -> None:
-    """Scale the vectors of MPEG-4 blocks predicted from fields to lines of the frame.
-
-    Only these blocks are 16 pixels wide and 8 high in MPEG-4. libavcodec stores their motion in lines of the frame, but
-    doubles it on export.
-    """
-    fields = (blocks["w"] == 16) & (blocks["h"] == 8)
-    blocks["motion_y"][fields] //= 2
-    down = blocks["src_y"][fields] - blocks["dst_y"][fields]
-    blocks["src_y"][fields] = blocks["dst_y"][fields] + down // 2
-
-
-def _read_reencoded(clip: OpenClip, coded: CodedStream, reencode: Reencode) -> Vectors:
-    result = reencode_clip(clip, coded, reencode)
-    decoded = _decode_all(clip, result.decoder, result.packets, reencode.codec, damaged=result.damaged)
-    decoded.lost, decoded.interlaced = coded.lost + result.lost, result.interlaced
-    width, height = result.decoder.width, result.decoder.height
-    info = replace(clip.info, width=width, height=height, pixel_aspect=result.pixel_aspect)
-    times = frame_times(clip, coded, result.packet_numbers, len(decoded.frame_types))
-    references = _references(reencode.codec, decoded, result.packets, result.decoder.extradata)
-    return _assemble(info, True, decoded, times, references)
+def _read_reencoded(
+    clip: OpenClip, coded: CodedStream, consumer: Consumer[Result], reencode: Reencode
+) -> tuple[ClipFrames, Result]:
+    new = reencode_clip(clip, coded, reencode)
+    info = replace(clip.info, width=new.decoder.width, height=new.decoder.height, pixel_aspect=new.pixel_aspect)
+    decoding = Decoding(clip, info, reencode.codec, new.decoder, new.packets, damaged_before=new.source.damaged)
+    result = _consumed(decoding, coded, consumer)
+    decoding.lost, decoding.interlaced = coded.lost + new.source.lost, new.source.interlaced
+    times = frame_times(clip, coded, new.source.packet_numbers, len(decoding.frame_types))
+    return _clip_frames(decoding, True, times), result
 
 
-def _assemble(
-    info: Info,
-    reencoded: bool,
-    decoded: _DecodedClip,
-    times: Sequence[float],
-    references: tuple[np.ndarray, np.ndarray],
-) -> Vectors:
-    return Vectors(
-        replace(info, fps=_mean_rate(info.fps, times)),
+def _clip_frames(decoding: Decoding, reencoded: bool, times: Sequence[float]) -> ClipFrames:
+    return ClipFrames(
+        replace(decoding.info, fps=_mean_rate(decoding.info.fps, times)),
         reencoded,
-        decoded.interlaced,
-        decoded.orientation,
-        decoded.frame_types,
-        *references,
-        np.array(decoded.damaged, dtype=bool),
-        decoded.lost,
+        decoding.interlaced,
+        decoding.orientation,
+        decoding.frame_types,
+        decoding.damaged,
+        decoding.lost,
         np.array(times),
-        np.array(decoded.counts, dtype=np.int64),
-        decoded.blocks.all(),
+        decoding.vectors,
     )
 
 
@@ -202,57 +207,18 @@ def _mean_rate(rate: float, times: Sequence[float]) -> float:
     return rate
 
 
-def _references(
-    codec: str, decoded: _DecodedClip, packets: "Sequence[Packet[VideoStream]]", extradata: bytes | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return (Vectors.order, Vectors.reference)."""
-    if codec == "h264":
-        order = np.argsort(np.argsort(decoded.packet_numbers, kind="stable"))
-        is_reference = [h264.is_reference(bytes(packets[number]), extradata) for number in decoded.packet_numbers]
-        return order, np.array(is_reference, dtype=bool)
-    return np.array(mpeg4.coded_order(decoded.frame_types)), np.array([kind != "B" for kind in decoded.frame_types])
-
-
-def _decode_all(
-    clip: OpenClip,
-    decoder: VideoCodecContext,
-    packets: "Sequence[Packet[VideoStream]]",
-    codec: str,
-    skip: Literal["DEFAULT", "NONREF"] = "DEFAULT",
-    damaged: Sequence[bool] = (),
-) -> _DecodedClip:
-    """Decode all packets; leave out the vectors of damaged frames, and of B-frames of codecs that do not export them.
-
-    damaged: frames already damaged before re-encoding. Decoding of interlaced H.264 stops at the first such frame.
-    """
-    configure_decoder(decoder, {**_EXPORT, "max_pixels": str(clip.limits.pixels)}, skip)
-    decoded, memory = _DecodedClip(), clip.limits.memory << 20
-    for frame in require_one_size(clip.path, decode_packets(decoder, packets)):
-        if frame is None:
-            decoded.lost += 1
-            continue
-        if frame.interlaced_frame:
-            decoded.interlaced = True
-            if codec == "h264":
-                break
-        index, kind = len(decoded.frame_types), frame_type(frame)
-        decoded.orientation = decoded.orientation if index else orientation_of(frame)
-        is_damaged = frame.is_corrupt or (index < len(damaged) and damaged[index])
-        has_vectors = not is_damaged and (kind != "B" or codec in _EXPORTING_B_FRAMES)
-        decoded.frame_types.append(kind)
-        decoded.packet_numbers.append(frame.pts)
-        decoded.damaged.append(is_damaged)
-        decoded.counts.append(decoded.blocks.add(exported_vectors(frame)) if has_vectors else 0)
-        if decoded.blocks.size + len(decoded.frame_types) * frame.width * frame.height // _PIXELS_PER_BYTE > memory:
-            raise limit_error(clip, len(decoded.frame_types))
-    return decoded
-
-
-def _insert_b_frames(decoded: _DecodedClip, frame_types: str) -> bool:
-    """Insert the skipped B-frames; return False if the other frames are not those expected."""
-    if decoded.lost or any(decoded.damaged) or decoded.frame_types != [kind for kind in frame_types if kind != "B"]:
-        return False
-    counts = iter(decoded.counts)
-    decoded.frame_types, decoded.damaged = list(frame_types), [False] * len(frame_types)
-    decoded.counts = [0 if kind == "B" else next(counts) for kind in frame_types]
-    return True
+def _consumed(decoding: Decoding, coded: CodedStream, consumer: Consumer[Result]) -> Result:
+    frames = decode_frames(decoding)
+    # The orientation is that of the first frame.
+    first = list(islice(frames, 1))
+    stream = FrameStream(
+        path=decoding.clip.path,
+        limits=decoding.clip.limits,
+        width=decoding.info.width,
+        height=decoding.info.height,
+        orientation=decoding.orientation,
+        packets=len(coded.packets),
+        packet_size=coded.size,
+        frames=chain(first, frames),
+    )
+    return consumer(stream)

@@ -57,6 +57,29 @@ def test_doctor_reports_a_file_system_without_locks(monkeypatch):
     assert finding.sentence.startswith("file locks do not work; never run two stages at once")
 
 
+def test_doctor_reports_linked_folders_in_the_data_set_but_not_the_data_set_itself(folder):
+    for name in ("real/a", "real/b", "far"):
+        Path(name).mkdir(parents=True)
+    Path("clips").symlink_to("real")
+    assert list(_doctor._check_links("clips")) == []
+    Path("real/b/more").symlink_to(Path("far").resolve())
+    (finding,) = _doctor._check_links("clips")
+    assert finding.sentence.startswith("1 folders are links, such as clips/b/more; DVC does not see changes behind")
+
+
+def test_dvc_follows_a_link_to_the_data_set_but_not_one_inside(folder):
+    for name in ("real/a", "far"):
+        Path(name).mkdir(parents=True)
+    Path("clips").symlink_to("real")
+    Path("real/more").symlink_to(Path("far").resolve())
+    Path("dvc.yaml").write_text("stages: {index: {cmd: touch out, deps: [clips], outs: [out]}}")
+    sh(Path(), "git init -q . && dvc init -q && dvc repro -q")
+    Path("far/1.avi").write_text("behind a link inside")
+    assert "up to date" in sh(Path(), "dvc status")
+    Path("real/a/1.avi").write_text("behind the link to the data set")
+    assert "modified" in sh(Path(), "dvc status")
+
+
 def test_doctor_outside_a_project_prints_one_sentence():
     done = run_python("-m", "mocliplite", "doctor")
     assert done.returncode == 2

@@ -215,6 +215,16 @@ def test_a_name_that_is_not_utf8_is_refused():
     assert sentence_of(find_clips, settings_of()) == expected
 
 
+def test_a_utf8_name_in_an_ascii_locale_is_refused_with_the_setting_to_change(monkeypatch):
+    put_clips("a/caf\u00e9.avi")
+    put_params()
+    for name, value in {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}.items():
+        monkeypatch.setenv(name, value)
+    done = run_python("-m", "stages.index")
+    name, problem = r"'a/caf\udcc3\udca9.avi'", "has a name that is UTF-8, but Python reads names as ascii"
+    assert done.stderr == f"error: root/{name} {problem}; set PYTHONUTF8=1 in the environment.\n"
+
+
 # clips.csv
 
 

@@ -6,29 +6,33 @@ import numpy as np
 import pytest
 from builders import PLAIN, sentence_of
 from footage import CLIPS, EYE_MAKEUP, UT_INTERACTION, encode, moving, real
-from test_motion_field import synthetic_vectors, vector
+from test_motion_field import synthetic_field, vector
 
 from mocliplite.motion import extraction
 from mocliplite.motion.field import MISSING
 from mocliplite.params import Reencode
-from mocliplite.video.vectors import read_vectors
+from mocliplite.video.vectors import read_frames, read_vectors
 
 PAPER = Reencode(codec="mpeg4", gop=12, bframes=0, size=(340, 256))
 GOP = replace(PLAIN, accumulate="gop")
 
 
-def since_intra_by_pixel(vectors, frames):
+def frames_of(path, reencode):
+    """Return the clip and the blocks of each frame."""
+    return read_vectors(path, lambda stream: [frame.blocks for frame in stream.frames], reencode)
+
+
+def since_intra_by_pixel(clip, blocks, frames):
     """Return int [T, height, width, 2] of the first frames of a clip without vectors in B-frames."""
-    width, height = vectors.info.width, vectors.info.height
-    starts = np.concatenate([[0], np.cumsum(vectors.counts)])
+    width, height = clip.info.width, clip.info.height
     out = []
     for frame in range(frames):
-        if vectors.frame_types[frame] == "I":
+        if clip.frame_types[frame] == "I":
             # source[y][x] = (x, y): where each pixel's content was in the I-frame.
             source = [[(x, y) for x in range(width)] for y in range(height)]
-        elif vectors.counts[frame]:
+        elif len(blocks[frame]):
             before = [row[:] for row in source]
-            for block in vectors.blocks[starts[frame] : starts[frame + 1]]:
+            for block in blocks[frame]:
                 left, top = int(block["dst_x"]) - int(block["w"]) // 2, int(block["dst_y"]) - int(block["h"]) // 2
                 step_x = int(block["src_x"]) - int(block["dst_x"])
                 step_y = int(block["src_y"]) - int(block["dst_y"])
@@ -63,10 +67,10 @@ def cells_by_loop(pixels):
     ids=["UCF101's own", "UT-Interaction's own", "UCF101 as in the paper", "H.264 as in the paper"],
 )
 def test_fields_of_real_clips_equal_a_loop_over_pixels(path, reencode, frames):
-    vectors = read_vectors(real(path), reencode)
-    field = extraction.field_of(path, vectors, replace(GOP, reencode=reencode))
-    expected = cells_by_loop(since_intra_by_pixel(vectors, frames))
-    with_vectors = [frame for frame in range(frames) if vectors.counts[frame]]
+    clip, blocks = frames_of(real(path), reencode)
+    field = extraction.motion_field(path, replace(GOP, reencode=reencode))
+    expected = cells_by_loop(since_intra_by_pixel(clip, blocks, frames))
+    with_vectors = [frame for frame in range(frames) if len(blocks[frame])]
     assert len(with_vectors) >= 4
     assert np.abs(expected[with_vectors]).max() > 8
     assert np.array_equal(field.vectors[with_vectors], expected[with_vectors])
@@ -77,18 +81,17 @@ def test_fields_of_real_clips_equal_a_loop_over_pixels(path, reencode, frames):
 @pytest.mark.parametrize(("codec", "b_frames"), [("mpeg4", 0), ("mpeg4", 2), ("libx264", 0), ("libx264", 2)])
 def test_constant_motion_accumulates_until_the_next_i_frame(codec, b_frames, tmp_path):
     path = encode(tmp_path / "a.mkv", moving(right=2, down=-1, frames=13), codec, gop=6, b_frames=b_frames)
-    vectors = read_vectors(path)
-    field = extraction.field_of(path, vectors, GOP)
-    since = [frame - max(i for i in range(frame + 1) if vectors.frame_types[i] == "I") for frame in range(13)]
+    frame_types, field = read_frames(path).frame_types, extraction.motion_field(path, GOP)
+    since = [frame - max(i for i in range(frame + 1) if frame_types[i] == "I") for frame in range(13)]
     for frame in range(13):
         inner = field.vectors[frame, 5:-5, 5:-5].reshape(-1, 2).astype(int)
         known = inner[inner[:, 0] != MISSING]
-        if vectors.frame_types[frame] == "P":
+        if frame_types[frame] == "P":
             assert np.median(known, axis=0).tolist() == [8 * since[frame], -4 * since[frame]]
-    assert vectors.frame_types.count("P") >= 2
+    assert frame_types.count("P") >= 2
 
 
 def test_a_clip_that_begins_without_an_i_frame_is_refused():
     expected = "by hand has only vectors to frames that it does not contain; replace or remove it."
-    vectors = synthetic_vectors(["P", vector(-1, (4, 0), (0, 0))], ["P", vector(-1, (4, 0), (0, 0))])
-    assert sentence_of(extraction.field_of, "by hand", vectors, GOP) == expected
+    p_frame = "P", vector(-1, (4, 0), (0, 0))
+    assert sentence_of(lambda: synthetic_field(p_frame, p_frame, settings=GOP)) == expected

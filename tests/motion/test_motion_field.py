@@ -2,6 +2,7 @@
 
 import json
 import re
+import weakref
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,12 +13,15 @@ from footage import CLIPS, EYE_MAKEUP, UT_INTERACTION, encode, moving, overwritt
 
 from benchmarks.scenes import SAME_BYTES
 from mocliplite import params, versions
+from mocliplite.errors import LimitError
 from mocliplite.motion import extraction
-from mocliplite.motion.distances import reference_distances
+from mocliplite.motion.distances import References
 from mocliplite.motion.field import KIND_CODES, MISSING
-from mocliplite.video import mpeg4, orientation, streams
-from mocliplite.video.blocks import BLOCK, NO_VECTORS
-from mocliplite.video.vectors import Vectors, motion_vectors
+from mocliplite.video import orientation, streams
+from mocliplite.video.blocks import NO_VECTORS, copied
+from mocliplite.video.decoding import Frame
+from mocliplite.video.streams import DEFAULT_LIMITS
+from mocliplite.video.vectors import ClipFrames, FrameStream, motion_vectors
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -55,30 +59,30 @@ def vector(source, motion_xy, at, size=(16, 16), scale=4):
     return block
 
 
-def synthetic_vectors(*frames, codec="h264", size=(32, 16)):
-    """Return Vectors of frames, (frame type, vector, ...) each. `size` is (width, height)."""
+def blocks_from(*vectors):
+    return copied(np.concatenate([NO_VECTORS, *vectors]).astype(NO_VECTORS.dtype))
+
+
+def orders_of(kinds):
+    """Return the order of frames for decoding: a B-frame after the I- or P-frame that follows it."""
+    b_frames_before = [len(kinds[:i]) - len(kinds[:i].rstrip("B")) for i in range(len(kinds))]
+    return [i + 1 if kind == "B" else i - b_frames_before[i] for i, kind in enumerate(kinds)]
+
+
+def synthetic_stream(frames, size=(32, 16)):
+    """Return a FrameStream of Frames. `size` is (width, height)."""
+    return FrameStream("by hand", DEFAULT_LIMITS, *size, orientation.PLAIN, len(frames), 0, iter(frames))
+
+
+def synthetic_field(*frames, settings=CELLS_OF_8, size=(32, 16)):
+    """Return the field of frames, (frame type, vector, ...) each."""
     kinds = [kind for kind, *_ in frames]
-    exported = [np.concatenate([NO_VECTORS, *vectors]) for _, *vectors in frames]
-    blocks = np.concatenate(exported)
-    count = len(kinds)
-    return Vectors(
-        info=streams.Info(codec, *size, 25.0),
-        reencoded=False,
-        interlaced=False,
-        orientation=orientation.PLAIN,
-        frame_types=kinds,
-        order=np.array(mpeg4.coded_order(kinds)),
-        reference=np.array([kind != "B" for kind in kinds]),
-        damaged=np.zeros(count, dtype=bool),
-        lost=0,
-        time=np.arange(count) / 25,
-        counts=np.array([len(vectors) for vectors in exported]),
-        blocks=np.array(blocks[[*BLOCK.names]].tolist(), dtype=BLOCK),
-    )
-
-
-def synthetic_field(*frames, settings=CELLS_OF_8, **more):
-    return extraction.field_of("by hand", synthetic_vectors(*frames, **more), settings)
+    blocks = [blocks_from(*vectors) for _, *vectors in frames]
+    orders = orders_of("".join(kinds))
+    coded = [Frame(*each) for each in zip(kinds, orders, [kind != "B" for kind in kinds], blocks, strict=True)]
+    info, time = streams.Info("h264", *size, 25.0), np.arange(len(kinds)) / 25
+    clip = ClipFrames(info, False, False, orientation.PLAIN, kinds, 0, 0, time, sum(map(len, blocks)))
+    return extraction.field_of("by hand", clip, *extraction.grid_of(synthetic_stream(coded, size), settings), settings)
 
 
 # Known motion
@@ -219,14 +223,73 @@ def test_the_mean_of_cells_leaves_out_missing_cells():
     ],
 )
 def test_references_are_the_nearest_i_and_p_frames_on_either_side(kinds, past, future):
-    order, reference = np.array(mpeg4.coded_order(kinds)), np.array([kind != "B" for kind in kinds])
-    assert reference_distances(order, reference).T.tolist() == [past, future]
+    assert distances_of(orders_of(kinds), [kind != "B" for kind in kinds]) == [past, future]
 
 
 def test_a_reference_was_decoded_before():
     # I0 P4 B2 B1 B3, shown by number; B2 is a reference.
-    distances = reference_distances(np.array([0, 3, 2, 4, 1]), np.array([True, False, True, False, True]))
-    assert distances.T.tolist() == [[0, 1, 2, 1, 4], [0, 1, 2, 1, 0]]
+    expected = [[0, 1, 2, 1, 4], [0, 1, 2, 1, 0]]
+    assert distances_of([0, 3, 2, 4, 1], [True, False, True, False, True]) == expected
+
+
+def test_references_found_while_decoding_are_those_of_the_whole_clip():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        # Up to four frames are displayed after frames that were decoded later, and a fifth of the packets has no frame.
+        orders = np.argsort(np.arange(60) + rng.uniform(0, 5, 60))[rng.random(60) < 0.8].tolist()
+        references = (rng.random(len(orders)) < 0.6).tolist()
+        expected = [[0] * len(orders), [0] * len(orders)]
+        for index, order in enumerate(orders):
+            before = [i for i, other in enumerate(orders) if references[i] and other < order]
+            expected[0][index] = index - max([i for i in before if i < index], default=index)
+            expected[1][index] = min([i for i in before if i > index], default=index) - index
+        assert distances_of(orders, references) == expected
+
+
+def test_only_references_of_frames_still_to_come_are_remembered():
+    # I0 P8 B4 B2 B1 B3 B6 B5 B7, shown by number, again and again; a packet in between has no frame.
+    group, references, remembered = [0, 4, 3, 5, 2, 7, 6, 8, 1], References(), []
+    for start in range(0, 1000, 10):
+        for order in group:
+            references.add(start + order, order in (0, 1, 2, 3, 6))
+            remembered.append(len(references.past))
+    assert 2 < max(remembered) < 40
+
+
+def distances_of(orders, references):
+    """Return the distances from every frame to its references, (past, future), 0 for none, seen in a field."""
+    # 60 quarter pixels, divided by the distance.
+    blocks = blocks_from(vector(-1, (-60, 0), (0, 0)), vector(1, (60, 0), (16, 0)))
+    frames = [Frame("B", *each, blocks) for each in zip(orders, references, strict=True)]
+    grid, _ = extraction.grid_of(synthetic_stream(frames), CELLS_OF_8)
+    quarters = grid[:, 0, ::2, 0].astype(int)
+    return np.where(quarters == MISSING, 0, np.rint(60 / quarters)).astype(int).T.tolist()
+
+
+@pytest.mark.parametrize(("settings", "most"), [(CELLS_OF_8, 70), (replace(PLAIN, accumulate="gop"), 2)])
+@pytest.mark.parametrize("kinds", ["IPPPPPPPPP", "IBBPBBPBBP"])
+def test_vectors_are_dropped_while_a_clip_is_decoded(kinds, settings, most):
+    kinds, memories, numbers = kinds * 30, [], []
+
+    def frames():
+        for kind, order in zip(kinds, orders_of(kinds), strict=True):
+            blocks = blocks_from(vector(-1, (4, 0), (0, 0)), vector(1, (4, 0), (16, 0)))
+            memories.append(weakref.ref(blocks))
+            numbers.append(sum(memory() is not None for memory in memories))
+            yield Frame(kind, order, kind != "B", blocks)
+
+    grid, _ = extraction.grid_of(replace(synthetic_stream(kinds), frames=frames()), settings)
+    assert (len(grid), len(numbers)) == (300, 300)
+    assert max(numbers) <= most
+
+
+def test_a_field_beyond_the_memory_limit_is_refused():
+    frames = [Frame("I", index, True, NO_VECTORS) for index in range(70)]
+    # 128 KiB per frame, of which 64 are written at a time.
+    stream = replace(synthetic_stream(frames, size=(2048, 2048)), limits=streams.Limits(memory=1))
+    for settings, count in ((CELLS_OF_8, 64), (replace(PLAIN, accumulate="gop"), 9)):
+        with pytest.raises(LimitError, match=rf"compute\.max_memory, 1 MiB, after {count} frames; raise the limit"):
+            extraction.grid_of(replace(stream, frames=iter(frames)), settings)
 
 
 # Synthetic vectors, on 2 x 4 cells

@@ -129,7 +129,7 @@ def test_predict_prints_the_correct_class_with_contributions_and_times(project):
     assert prediction["classes"][0]["class"] == "StarSpinning"
     assert len(prediction["classes"]) == 3
     assert set(prediction["shares"]) == {"keyframe", "motion"}
-    assert set(prediction["milliseconds"]) == {"keyframes", "vectors", "field", "encoder", "motion network", "head"}
+    assert set(prediction["milliseconds"]) == {"keyframes", "motion", "encoder", "motion network", "head"}
 
 
 def test_predict_answers_every_test_clip_as_it_was_evaluated(project):

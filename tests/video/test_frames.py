@@ -16,7 +16,7 @@ from mocliplite.motion import extraction, inspection
 from mocliplite.motion.field import MISSING
 from mocliplite.video import frames, keyframes, streams
 from mocliplite.video.source import Source
-from mocliplite.video.vectors import read_vectors
+from mocliplite.video.vectors import read_frames
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -168,7 +168,7 @@ def with_cover(name, video):
 
 def test_a_cover_picture_is_ignored():
     assert streams.info(with_cover("a.mp4", video=True)).codec == "h264"
-    assert len(read_vectors("a.mp4").frame_types) == 9
+    assert len(read_frames("a.mp4").frame_types) == 9
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.m4a"])
@@ -223,14 +223,14 @@ def test_frames_cut_off_at_the_end_of_a_file_are_lost(name, share, lost):
         encode(name, moving(right=1, down=0, frames=40), "mpeg4")
     content = Path(name).read_bytes()
     Path(name).write_bytes(content[: int(share * len(content))])
-    read = read_vectors(name)
+    read = read_frames(name)
     assert (read.lost > 0) == lost
     assert abs(read.lost + len(read.frame_types) - 40) <= 2
 
 
 def test_leading_frames_without_references_are_not_lost():
     with_packets(encode("whole.mkv", moving(frames=30), "mpeg2video", gop=10, b_frames=2), "a.ts", 3)
-    read = read_vectors("a.ts")
+    read = read_frames("a.ts")
     assert (read.lost, len(read.frame_types)) == (0, len(decoded("a.ts")))
 
 
@@ -382,6 +382,52 @@ def test_vectors_of_interlaced_clips_are_per_frame(name, codec, reencoded, right
     assert "interlaced" in inspection.table_row(inspection.inspect(name))
 
 
+def field_pictures(path, pictures):
+    """Write MPEG-2 in which each picture is coded as two fields, both intra; return the path.
+
+    No encoder at hand writes such a stream. Intra frames of half the height differ from it in their headers only.
+    """
+    fields = [np.ascontiguousarray(picture[parity::2]) for picture in pictures for parity in (0, 1)]
+    encoder = av.CodecContext.create("mpeg2video", "w")
+    encoder.height, encoder.width = fields[0].shape
+    encoder.pix_fmt, encoder.time_base, encoder.framerate = "yuv420p", Fraction(1, 50), Fraction(50)
+    encoder.gop_size, encoder.thread_count, encoder.qmin, encoder.qmax = 0, 1, 2, 2
+    frames = [av.VideoFrame.from_ndarray(field, format="gray").reformat(format="yuv420p") for field in fields]
+    packets = [bytes(packet) for frame in [*frames, None] for packet in encoder.encode(frame)]
+    content = b"".join(field_unit(unit, number % 2) for number, packet in enumerate(packets) for unit in split(packet))
+    Path(path).write_bytes(content)
+    return path
+
+
+def split(packet):
+    return [bytearray(b"\0\0\1" + unit) for unit in packet.split(b"\0\0\1")[1:]]
+
+
+def field_unit(unit, parity):
+    """Return a unit of a frame of half the height as the unit of a field, of the upper one if parity is 0."""
+    code, extension = unit[3], unit[4] >> 4
+    if code == 0xB3:  # sequence header
+        height = 2 * ((unit[5] & 0x0F) << 8 | unit[6])
+        unit[5:7] = unit[5] & 0xF0 | height >> 8, height & 0xFF
+    elif code == 0xB5 and extension == 1:
+        unit[5] &= ~0x08  # progressive_sequence
+    elif code == 0xB5 and extension == 8:
+        unit[6] = unit[6] & ~3 | parity + 1  # picture_structure
+        unit[7] &= ~0xC1 & 0xFF  # top_field_first, frame_pred_frame_dct, chroma_420_type
+        unit[8] &= ~0x80 & 0xFF  # progressive_frame
+    elif code == 0x00:
+        unit[4:6] = 0, unit[5] & 0x3F  # temporal_reference
+    of_frame = code in (0xB3, 0xB8) or (code == 0xB5 and extension == 1)
+    return b"" if of_frame and parity else bytes(unit)
+
+
+def test_mpeg2_coded_as_single_fields_is_re_encoded():
+    field = extraction.motion_field(field_pictures("a.mpg", fields_of(3, -2, 13, size=(160, 192))), PLAIN)
+    assert (field.interlaced, field.reencoded, field.vectors.shape[:3]) == (True, True, (13, 20, 24))
+    vectors = field.vectors[field.kind == 1, 2:-2, 2:-2].reshape(-1, 2).astype(int)
+    assert np.median(vectors[vectors[:, 0] != MISSING], axis=0).tolist() == [24, -16]
+
+
 def test_a_progressive_clip_is_not_interlaced():
     encode("a.mp4", moving(), "libx264")
     assert extraction.motion_field("a.mp4", PLAIN).interlaced is False
@@ -424,6 +470,6 @@ def test_the_middle_frame_shows_its_number(name):
     (found,) = keyframes.read_keyframes(path, 1, "middle")
     luma = found.image.mean(axis=2)
     number = sum(1 << bit for bit in range(10) if luma[8, 16 * bit + 8] > 128)
-    read = read_vectors(path, corpus.REENCODE)
+    read = read_frames(path, corpus.REENCODE)
     assert (len(read.frame_types), number, read.lost) == (*EXPECTED[name], 0)
     assert found.frame == len(read.frame_types) // 2
