@@ -31,8 +31,8 @@ def test_features_that_are_not_finite_are_refused_by_name(name, value):
     arrays = pairs_of()
     arrays[name][3].flat[0] = value
     assert sentence_of(check, arrays) == (
-        f"the {name} features of c0_g1_t1 (1 in all) are not finite; lower motion_net.lr, or download the CLIP "
-        "checkpoint again."
+        f"the {name} features of c0_g1_t1 (1 in all) are not finite; lower motion_net.lr, or download the "
+        "checkpoint of the encoder again."
     )
 
 
