@@ -59,7 +59,7 @@ def main() -> None:
 def _evaluate_fold(path: str, settings: params.Head) -> Fold:
     arrays = table_file.read_table(path, "pairs").arrays
     train, val, test = (select_split(arrays, split) for split in ("train", "val", "test"))
-    probes, _ = fit_probes(train, val)
+    probes, _ = fit_probes(train, val, settings.class_weight)
     tensors: dict[str, np.ndarray] = {}
     for name in methods.STREAMS:
         tensors |= fit_head(name, train, val, settings, torch.device("cpu"))[0]

@@ -204,6 +204,7 @@ class Head:
     batch: int
     views: Literal["all", "plain"]  # all: train on a random cached view of each clip; plain: on view 0 only
     stream_dropout: float  # fraction of the clips of a batch for which one stream is dropped
+    class_weight: Literal["balanced"] | None  # balanced: classes have equal weight, also in the linear probes
     seeds: int  # heads trained, one per random seed
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mocliplite import params
 from mocliplite.fusion import methods
 from mocliplite.fusion.one_cycle import OneCycleAdamW
-from mocliplite.fusion.pairs import Arrays
+from mocliplite.fusion.pairs import Arrays, class_weights
 from mocliplite.runtime.progress import progress_range
 
 Curve = list[dict[str, float]]
@@ -128,8 +128,9 @@ def fit_heads(
 
     train: the streams, float32 [N, K, D] with K and D of their own, and the labels, int64 [N]. A step uses one random
     view of each stream per clip, or view 0 where settings.views is plain. For a share settings.stream_dropout of the
-    clips, a step sets one stream to its mean. val: the same; only view 0 is used. Each seed keeps the epoch of its
-    lowest validation loss (see `EarlyStopping`). Returns the heads, the training curve, and the validation figures of
+    clips, a step sets one stream to its mean. Where settings.class_weight is balanced, both losses weight the clips by
+    `class_weights`. val: the same; only view 0 is used. Each seed keeps the epoch of its lowest validation loss (see
+    `EarlyStopping`). Returns the heads, the training curve, and the validation figures of
     the heads that were kept; both are means over seeds.
     """
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import the compiler
@@ -139,6 +140,7 @@ def fit_heads(
     views = [Views.of(stream) for stream in _standardised(heads, streams, lengths)]
     val_x = torch.cat(_standardised(heads, [stream[:, :1] for stream in val[0]], lengths), dim=2)[:, 0]
     labels, device = train[1], train[1].device
+    weights = _loss_weights(labels, classes, settings)
     steps = settings.epochs * -(-len(labels) // settings.batch)
     optimizer = OneCycleAdamW(list(heads.parameters()), settings.lr, settings.weight_decay, steps)
     generators = [torch.Generator(device).manual_seed(seed) for seed in range(settings.seeds)]
@@ -147,8 +149,8 @@ def fit_heads(
     early_stopping = EarlyStopping(heads, settings.patience)
     curve: Curve = []
     for _ in progress_range(f"train_head {name}", settings.epochs, "epoch"):
-        train_loss = _train_epoch(heads, optimizer, _batches(views, labels, settings, generators, buffers))
-        losses, top1 = _validate(heads, val_x, val[1])
+        train_loss = _train_epoch(heads, optimizer, _batches(views, labels, settings, generators, buffers), weights)
+        losses, top1 = _validate(heads, val_x, val[1], weights)
         curve.append(
             {
                 "train_loss": train_loss / len(labels),
@@ -159,7 +161,7 @@ def fit_heads(
         if early_stopping.update(losses):
             break
     early_stopping.restore()
-    losses, top1 = _validate(heads, val_x, val[1])
+    losses, top1 = _validate(heads, val_x, val[1], weights)
     return heads, curve, {"val_loss": losses.mean().item(), "val_top1": top1.mean().item()}
 
 
@@ -175,6 +177,24 @@ def _initial_heads(streams: Sequence[Tensor], classes: int, settings: params.Hea
     return Heads(mean, std, settings.hidden, classes, settings.dropout, settings.seeds).to(mean.device)
 
 
+def _loss_weights(labels: Tensor, classes: int, settings: params.Head) -> Tensor | None:
+    """Weight of a clip of each class in the loss, float32 [C], or None for equal weights."""
+    if settings.class_weight is None:
+        return None
+    return torch.from_numpy(class_weights(labels.cpu().numpy(), classes)).float().to(labels.device)
+
+
+def _loss(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+    """Mean cross-entropy of logits [N, C].
+
+    With weights, torch's own mean would divide by the weights of the clips of this step, which would not be the
+    gradient of the weighted mean over all clips.
+    """
+    if weights is None:
+        return nn.functional.cross_entropy(logits, labels)
+    return nn.functional.cross_entropy(logits, labels, weights, reduction="sum") / len(labels)
+
+
 def _standardised(heads: Heads, streams: Sequence[Tensor], lengths: list[int]) -> list[Tensor]:
     moments = zip(streams, heads.mean.split(lengths), heads.std.split(lengths), strict=True)
     return [(stream - mean) / std for stream, mean, std in moments]
@@ -185,13 +205,18 @@ def _allocate(settings: params.Head, length: int, device: torch.device) -> Buffe
     return Buffers(*(torch.empty(settings.seeds, settings.batch, width, device=device) for width in widths))
 
 
-def _train_epoch(heads: Heads, optimizer: OneCycleAdamW, batches: Iterator[tuple[Tensor, Tensor, Tensor]]) -> float:
+def _train_epoch(
+    heads: Heads,
+    optimizer: OneCycleAdamW,
+    batches: Iterator[tuple[Tensor, Tensor, Tensor]],
+    weights: Tensor | None,
+) -> float:
     """Train for one epoch; return the sum over clips of the training loss, mean over seeds."""
     seeds = len(heads.weight1)
     total = torch.zeros((), device=heads.weight1.device)
     for x, dropout_mask, labels in batches:
         # The sum over seeds of their mean losses, so that each seed gets the gradient of a single head.
-        loss = nn.functional.cross_entropy(heads(x, dropout_mask).flatten(0, 1), labels.flatten()) * seeds
+        loss = _loss(heads(x, dropout_mask).flatten(0, 1), labels.flatten(), weights) * seeds
         optimizer.step(loss)
         total += loss.detach() / seeds * labels.shape[1]
     return total.item()
@@ -242,8 +267,8 @@ def _step_input(
 
 
 @torch.inference_mode()
-def _validate(heads: Heads, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _validate(heads: Heads, x: Tensor, labels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
     """Validation loss and top-1 of each seed, [S] each, for standardised x [N, D]."""
     logits = heads(x.expand(len(heads.weight1), -1, -1))
-    losses = torch.stack([nn.functional.cross_entropy(seed_logits, labels) for seed_logits in logits])
+    losses = torch.stack([_loss(seed_logits, labels, weights) for seed_logits in logits])
     return losses, (logits.argmax(dim=2) == labels).double().mean(dim=1)
