@@ -59,10 +59,10 @@ def main() -> None:
 def _evaluate_fold(path: str, settings: params.Head) -> Fold:
     arrays = table_file.read_table(path, "pairs").arrays
     train, val, test = (select_split(arrays, split) for split in ("train", "val", "test"))
-    probes, _ = fit_probes(train, val, settings.class_weight)
+    probes, alphas = fit_probes(train, val, settings.class_weight)
     tensors: dict[str, np.ndarray] = {}
     for name in methods.STREAMS:
-        tensors |= fit_head(name, train, val, settings, torch.device("cpu"))[0]
+        tensors |= fit_head(name, train, val, settings, torch.device("cpu"), alphas)[0]
     calibration = methods.fit_calibration(methods.all_logits(tensors, probes, val), val["label"])
     logits = methods.all_logits(tensors, probes, test)
     return Fold(methods.calibrate(logits, calibration), test["label"], test["group"], calibration)

@@ -199,6 +199,8 @@ class Head:
     dropout: float
     lr: float
     weight_decay: float
+    start: Literal["random", "ridge"]  # ridge: a linear classifier, to which the hidden layer adds what it learns
+    label_smoothing: float
     epochs: int
     patience: int  # epochs without a lower validation loss after which the training of a seed stops
     batch: int
@@ -211,7 +213,9 @@ class Head:
         for key in ("hidden", "epochs", "patience", "batch", "seeds"):
             require(getattr(self, key) >= 1, f"head.{key}", getattr(self, key), "at least 1")
         _require_at_most(self, "head", hidden=65_536, epochs=1_000_000, patience=1_000_000, batch=1_000_000, seeds=1000)
-        require(0 <= self.dropout < 1, "head.dropout", self.dropout, "at least 0 and below 1")
+        for key in ("dropout", "label_smoothing"):
+            value = getattr(self, key)
+            require(0 <= value < 1, f"head.{key}", value, "at least 0 and below 1")
         require(0 <= self.stream_dropout <= 1, "head.stream_dropout", self.stream_dropout, "from 0 to 1")
         require(0 < self.lr <= _MAX_LR, "head.lr", self.lr, f"above 0 and at most {_MAX_LR:g}")
         allowed = 0 <= self.weight_decay <= _MAX_LR

@@ -13,7 +13,9 @@ def cost(tensors: Arrays, settings: Mapping[str, Any], provenance: Mapping[str, 
     """
     clip, frames = provenance["cost"]["clip"], settings["keyframes"]["frames"]
     layers = [tensors[f"fusion.{name}"][0] for name in ("weight1", "bias1", "weight2", "bias2")]
-    head = {"parameters": sum(layer.size for layer in layers), "macs": layers[0].size + layers[2].size}
+    linear = tensors["fusion.linear"].size if "fusion.linear" in tensors else 0
+    parameters = sum(layer.size for layer in layers) + linear
+    head = {"parameters": parameters, "macs": layers[0].size + layers[2].size + linear}
     parts = {
         "clip": {"parameters": clip["parameters"], "macs": clip["macs"] * frames},
         "motion": provenance["cost"]["motion"],

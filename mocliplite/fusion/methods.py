@@ -21,8 +21,9 @@ MIXED = {"score_fusion": ("keyframe", "motion"), "blend": ("keyframe", "motion",
 def head_logits(tensors: Arrays, name: str, x: np.ndarray) -> np.ndarray:
     """Logits float32 [S, N, C] of all seeds of the head `name`, for features float32 [N, D]."""
     head = tensors_of(tensors, name)
-    hidden = np.maximum((x - head["mean"]) / head["std"] @ head["weight1"] + head["bias1"], 0)
-    return hidden @ head["weight2"] + head["bias2"]
+    x = (x - head["mean"]) / head["std"]
+    logits = np.maximum(x @ head["weight1"] + head["bias1"], 0) @ head["weight2"] + head["bias2"]
+    return logits + x @ head["linear"] if "linear" in head else logits
 
 
 def zero_shot_logits(keyframe: np.ndarray, prompts: np.ndarray, scale: float) -> np.ndarray:

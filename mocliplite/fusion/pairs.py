@@ -68,7 +68,11 @@ def _check_groups(arrays: Arrays) -> None:
 
 def select_split(arrays: Arrays, split: str) -> dict[str, np.ndarray]:
     """Return the arrays of pairs.h5 with only the clips of one split; arrays that are not per clip stay whole."""
-    rows = arrays["split"] == split
+    return select_clips(arrays, arrays["split"] == split)
+
+
+def select_clips(arrays: Arrays, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the arrays of pairs.h5 with only the clips of some rows, bool [N] or int [M]; see `select_split`."""
     return {name: values if name in _NOT_PER_CLIP else values[rows] for name, values in arrays.items()}
 
 
