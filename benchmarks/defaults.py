@@ -23,7 +23,7 @@ from mocliplite.evaluation.intervals import mean_over_seeds
 from mocliplite.evaluation.metrics import within_top
 from mocliplite.fusion import methods
 from mocliplite.fusion.heads import fit_head
-from mocliplite.fusion.pairs import Arrays, select_clips, select_split
+from mocliplite.fusion.pairs import Arrays, features, select_clips, select_split
 from mocliplite.fusion.probes import fit_probes
 from mocliplite.store import table_file
 
@@ -90,13 +90,14 @@ def answer_questions(folds: Folds, settings: params.Head) -> dict[str, Any]:
     """Answer all questions in order; return the content of defaults.json."""
     questions = []
     settings = replace(settings, **{key: values[0] for key, values in SETTINGS.items()})
-    results = evaluate(folds, settings)
+    results = evaluate(folds, settings, only_fusion=True)
     for key, values in SETTINGS.items():
         candidates = {values[0]: results}
-        candidates |= {value: evaluate(folds, replace(settings, **{key: value})) for value in values[1:]}
+        candidates |= {value: evaluate(folds, replace(settings, **{key: value}), True) for value in values[1:]}
         question = choose(folds, f"head.{key}", {value: pick(found, "fusion") for value, found in candidates.items()})
         settings, results = replace(settings, **{key: question["choice"]}), candidates[question["choice"]]
         questions.append(question)
+    results = evaluate(folds, settings)
     questions.append(choose(folds, "members of blend", {name: pick(results, name) for name in BLENDS}))
     blend = questions[-1]["choice"]
     answers = {name: pick(results, blend if name == "blend" else name) for name in ANSWERS}
@@ -161,21 +162,21 @@ def _groups(folds: Sequence[Fold]) -> np.ndarray:
 # Scores on validation clips that had no part in the choices
 
 
-def evaluate(folds: Folds, settings: params.Head) -> dict[str, list[dict[str, Scores]]]:
-    """Return the scores of all methods with these settings, by data set and fold."""
-    return {name: [nested_scores(fold, settings) for fold in parts] for name, parts in folds.items()}
+def evaluate(folds: Folds, settings: params.Head, only_fusion: bool = False) -> dict[str, list[dict[str, Scores]]]:
+    """Return the scores of all methods with these settings, or of fusion alone, by data set and fold."""
+    return {name: [nested_scores(fold, settings, only_fusion) for fold in parts] for name, parts in folds.items()}
 
 
-def nested_scores(fold: Fold, settings: params.Head) -> dict[str, Scores]:
+def nested_scores(fold: Fold, settings: params.Head, only_fusion: bool = False) -> dict[str, Scores]:
     """Score each method on either half of the validation clips, with the choices made on the other half."""
     labels = fold.val["label"]
     scores: dict[str, Scores] = {}
     for seed in range(HALVINGS):
         first = halve(labels, fold.val["group"], seed)
         for half in (first, ~first):
-            logits = fit(fold.train, select_clips(fold.val, half), fold.val, settings)
+            logits = fit(fold.train, select_clips(fold.val, half), fold.val, settings, only_fusion)
             calibrated = calibrate(logits, labels, half)
-            for blend in BLENDS:
+            for blend in BLENDS if not only_fusion else ():
                 names = [blend if name == "blend" else name for name in ANSWERS]
                 best = best_method(logits, labels, fold.val["group"], half, names)
                 calibrated[f"{PER_DATA_SET}, {blend}"] = calibrated[best]
@@ -205,12 +206,16 @@ def halve(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
     return np.isin(units.astype(str), in_order[seed % 2 :: 2].astype(str))
 
 
-def fit(train: Arrays, chosen_on: Arrays, val: Arrays, settings: params.Head) -> dict[str, np.ndarray]:
+def fit(
+    train: Arrays, chosen_on: Arrays, val: Arrays, settings: params.Head, only_fusion: bool
+) -> dict[str, np.ndarray]:
     """Fit probes and heads, choosing on some validation clips; return the logits of all validation clips."""
     probes, alphas = fit_probes(train, chosen_on, settings.class_weight)
     tensors: dict[str, np.ndarray] = {}
-    for name in methods.STREAMS:
+    for name in ("fusion",) if only_fusion else methods.STREAMS:
         tensors |= fit_head(name, train, chosen_on, settings, torch.device("cpu"), alphas)[0]
+    if only_fusion:
+        return {"fusion": methods.head_logits(tensors, "fusion", features(val, methods.STREAMS["fusion"]))}
     return methods.trained_logits(tensors, probes, val)
 
 
@@ -219,6 +224,8 @@ def calibrate(logits: Mapping[str, np.ndarray], labels: np.ndarray, half: np.nda
     calibrated = {name: values / fit_temperature(values[..., half, :], labels[half]) for name, values in logits.items()}
     mixtures = {"score_fusion": methods.MIXED["score_fusion"], **BLENDS}
     for name, members in mixtures.items():
+        if not set(members) <= set(logits):
+            continue
         parts = [calibrated[member] for member in members]
         weights = methods.fit_mixing_weights([part[..., half, :] for part in parts], labels[half])
         mixed = methods.mix(parts, weights)

@@ -15,7 +15,8 @@ from mocliplite.fusion.probes import probe_logits, tensors_of
 
 STREAMS = {"fusion": ("keyframe", "motion"), "keyframe": ("keyframe",)}  # input streams of each MLP head
 SINGLE_STREAM = ("keyframe", "keyframe_probe", "motion", "motion_probe")  # trained methods with one input stream
-MIXED = {"score_fusion": ("keyframe", "motion"), "blend": ("keyframe", "motion", "ridge", "fusion")}
+ANSWER = "score_fusion"  # the method with which `predict` answers; docs/defaults.md says why
+MIXED = {"score_fusion": ("keyframe", "motion"), "blend": ("keyframe", "motion", "fusion")}
 
 
 def head_logits(tensors: Arrays, name: str, x: np.ndarray) -> np.ndarray:
@@ -54,7 +55,8 @@ def fit_calibration(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dic
     """Return what the validation clips choose once the heads are fitted, as `calibrate` needs it.
 
     logits: those of all_logits for the validation clips. The keys are `temperature` (by method), `weights` (by
-    mixture) and `best_single`, the method with one input stream that has the highest top-1.
+    mixture), `best_single`, the method with one input stream that has the highest top-1, and `answer`, the method with
+    which `predict` answers.
     """
     temperature = {name: fit_temperature(values, labels) for name, values in logits.items()}
     calibrated = {name: values / temperature[name] for name, values in logits.items()}
@@ -63,7 +65,8 @@ def fit_calibration(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dic
         calibrated[name] = mix([calibrated[part] for part in parts], weights[name])
         temperature[name] = fit_temperature(calibrated[name], labels)
     top1 = {name: float(within_top(logits[name], labels, 1).mean()) for name in SINGLE_STREAM}
-    return {"temperature": temperature, "weights": weights, "best_single": max(SINGLE_STREAM, key=top1.__getitem__)}
+    best_single = max(SINGLE_STREAM, key=top1.__getitem__)
+    return {"temperature": temperature, "weights": weights, "best_single": best_single, "answer": ANSWER}
 
 
 def calibrate(logits: Mapping[str, np.ndarray], calibration: Mapping[str, Any]) -> dict[str, np.ndarray]:

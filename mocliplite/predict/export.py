@@ -34,7 +34,7 @@ print(recognizer("clip.mp4")[:3])
 ## Accuracy
 
 The models were fitted on {train} clips. Their epochs, temperatures and mixing weights were chosen on {val} validation
-clips. This table was computed once, on {clips} test clips; `predict` answers with the row `blend`.
+clips. This table was computed once, on {clips} test clips; `predict` answers with the row `{answer}`.
 
 ```text
 {table}
@@ -99,6 +99,7 @@ def _card(config: dict[str, Any], net: dict[str, Any], templates: int, settings:
         val=data["splits"]["val"],
         clips=metrics["clips"],
         table=table(metrics),
+        answer=metrics["answer"],
         arch=net["net"]["arch"],
         seeds=config["head"]["seeds"],
         templates=templates,
