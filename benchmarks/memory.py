@@ -3,7 +3,8 @@
 Run `python -m benchmarks.memory --folds 1 2 3 --net trained memorised` in the project's folder after `dvc repro`. For
 each fold of the data set, it trains the motion network, three networks that each leave out a third of the train groups
 (cross-fitting), and one network for a quarter of the epochs. Then it fits heads on their embeddings with each of
-several methods. Compare the methods by the validation columns; the test columns are a check.
+several methods; the heads start at random, without label smoothing. Compare the methods by the validation columns; the
+test columns are a check.
 
 `memorised` is a network that has memorised its train clips: it is trained without dropout, label smoothing, weight
 decay and augmentation, and keeps the best epoch on the train clips. Embeddings are stored in the folder --cache, so an
@@ -50,7 +51,8 @@ def main() -> None:
         folds = [_cached(given.cache, settings, kind, fold) for fold in given.folds]
         print(f"\n{kind} network, folds {given.folds}")
         _show_memory(folds)
-        rows = {name: _evaluate(folds, method, settings.head) for name, method in METHODS.items()}
+        head = replace(settings.head, start="random", label_smoothing=0.0)
+        rows = {name: _evaluate(folds, method, head) for name, method in METHODS.items()}
         print(f"{'':36}" + "  ".join(f"{key.replace('_', ' '):>8}" for key in _COLUMNS))
         for name, row in rows.items():
             print(f"{name:36}" + "  ".join(f"{row[key]:8.3f}" for key in _COLUMNS))

@@ -16,6 +16,7 @@ import torch
 from mocliplite import files, params
 from mocliplite.errors import run
 from mocliplite.evaluation import method_table
+from mocliplite.evaluation.rows import METHODS
 from mocliplite.fusion import methods
 from mocliplite.fusion.heads import fit_head
 from mocliplite.fusion.pairs import select_split
@@ -41,7 +42,7 @@ def main() -> None:
     settings = replace(settings, views=given.views or settings.views)
     folds = [_evaluate_fold(path, settings) for path in given.files]
 
-    logits = {name: np.concatenate([fold.logits[name] for fold in folds], axis=-2) for name in method_table.METHODS}
+    logits = {name: np.concatenate([fold.logits[name] for fold in folds], axis=-2) for name in METHODS}
     labels, groups = (np.concatenate([getattr(fold, name) for fold in folds]) for name in ("labels", "groups"))
     # The best single stream of all folds is the one that most folds chose.
     choices = [fold.calibration["best_single"] for fold in folds]
@@ -59,10 +60,10 @@ def main() -> None:
 def _evaluate_fold(path: str, settings: params.Head) -> Fold:
     arrays = table_file.read_table(path, "pairs").arrays
     train, val, test = (select_split(arrays, split) for split in ("train", "val", "test"))
-    probes, _ = fit_probes(train, val)
+    probes, alphas = fit_probes(train, val, settings.class_weight)
     tensors: dict[str, np.ndarray] = {}
     for name in methods.STREAMS:
-        tensors |= fit_head(name, train, val, settings, torch.device("cpu"))[0]
+        tensors |= fit_head(name, train, val, settings, torch.device("cpu"), alphas)[0]
     calibration = methods.fit_calibration(methods.all_logits(tensors, probes, val), val["label"])
     logits = methods.all_logits(tensors, probes, test)
     return Fold(methods.calibrate(logits, calibration), test["label"], test["group"], calibration)

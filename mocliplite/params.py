@@ -206,18 +206,23 @@ class Head:
     dropout: float
     lr: float
     weight_decay: float
+    start: Literal["random", "ridge"]  # ridge: a linear classifier, to which the hidden layer adds what it learns
+    label_smoothing: float
     epochs: int
     patience: int  # epochs without a lower validation loss after which the training of a seed stops
     batch: int
     views: Literal["all", "plain"]  # all: train on a random cached view of each clip; plain: on view 0 only
     stream_dropout: float  # fraction of the clips of a batch for which one stream is dropped
+    class_weight: Literal["balanced"] | None  # balanced: classes have equal weight, also in the linear probes
     seeds: int  # heads trained, one per random seed
 
     def __post_init__(self) -> None:
         for key in ("hidden", "epochs", "patience", "batch", "seeds"):
             require(getattr(self, key) >= 1, f"head.{key}", getattr(self, key), "at least 1")
         _require_at_most(self, "head", hidden=65_536, epochs=1_000_000, patience=1_000_000, batch=1_000_000, seeds=1000)
-        require(0 <= self.dropout < 1, "head.dropout", self.dropout, "at least 0 and below 1")
+        for key in ("dropout", "label_smoothing"):
+            value = getattr(self, key)
+            require(0 <= value < 1, f"head.{key}", value, "at least 0 and below 1")
         require(0 <= self.stream_dropout <= 1, "head.stream_dropout", self.stream_dropout, "from 0 to 1")
         require(0 < self.lr <= _MAX_LR, "head.lr", self.lr, f"above 0 and at most {_MAX_LR:g}")
         allowed = 0 <= self.weight_decay <= _MAX_LR

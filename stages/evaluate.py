@@ -37,7 +37,7 @@ def main() -> None:
     distinct_top1 = method_table.top1(logits["fusion"][:, distinct], labels[distinct]) if distinct.any() else 0.0
     metrics["near_duplicates"] = {"clips": int((~distinct).sum()), "fusion_without": distinct_top1}
     probabilities = {name: softmax(values) for name, values in logits.items()}
-    answers = answer(logits, heads, data)
+    answers = answer(calibration["answer"], logits, heads, data)
     metrics["share"] = {stream: float(values.mean()) for stream, values in answers.shares.items()}
     metrics = files.rounded(metrics)
     files.write_json("metrics/eval.json", metrics)

@@ -31,7 +31,9 @@ def main() -> None:
     val_figures: dict[str, dict[str, float]] = {}
     torch_device = device(settings.compute)
     for name in methods.STREAMS:
-        head, curves[name], val_figures[name] = fit_head(name, train, val, settings.head, torch_device)
+        head, curves[name], val_figures[name] = fit_head(
+            name, train, val, settings.head, torch_device, probes_config["alpha"]
+        )
         tensors |= head
 
     logits = methods.all_logits(tensors, probes, val)

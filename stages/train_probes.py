@@ -2,10 +2,10 @@
 
 Reads features/pairs.h5; writes models/probes/, metrics/probes.json, plots/learning_curve.csv and
 features/suspicious_labels.csv. The penalties are chosen on the validation clips; test clips are dropped after reading.
-No setting of the head has an influence, so this stage does not run again when the head changes.
+Of the settings of the head, only class_weight has an influence, so this stage does not run again for the others.
 """
 
-from mocliplite import checkpoint, files
+from mocliplite import checkpoint, files, params
 from mocliplite.errors import run
 from mocliplite.evaluation.metrics import within_top
 from mocliplite.fusion import learning_curve, suspicious_labels
@@ -15,10 +15,11 @@ from mocliplite.store import table_file
 
 
 def main() -> None:
+    settings = params.load()
     pairs = table_file.read_table("features/pairs.h5", "pairs")
     train, val = (select_split(pairs.arrays, split) for split in ("train", "val"))
 
-    tensors, alphas = fit_probes(train, val)
+    tensors, alphas = fit_probes(train, val, settings.head.class_weight)
     val_figures = {
         name: {"alpha": alphas[name], "val_top1": float(within_top(logits, val["label"], 1).mean())}
         for name, logits in probe_logits(tensors, val).items()

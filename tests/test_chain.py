@@ -279,12 +279,12 @@ def test_no_config_or_key_names_a_device_a_path_or_a_cost(small_project):
         assert not any(key in settings for key in ("path", "revision")), name
 
 
-@pytest.mark.parametrize("weights", [None, [0.25, 0.25, 0.25, 0.25]], ids=["fitted", "equal"])
+@pytest.mark.parametrize("weights", [None, [0.5, 0.5]], ids=["fitted", "equal"])
 def test_predict_answers_every_test_clip_as_it_was_evaluated(small_copy, weights):
     assert len(params.load().motion_net.views) > 1
     if weights:  # those that were fitted may leave out the motion network, which alone depends on the views
         config = json.loads(Path("models/head/config.json").read_text())
-        config["calibration"]["weights"]["blend"] = weights
+        config["calibration"]["weights"]["score_fusion"] = weights
         Path("models/head/config.json").write_text(json.dumps(config))
         evaluate.main()
     evaluated = read_csv("features/test_clips.csv")

@@ -2,7 +2,10 @@
 
 import argparse
 
+from mocliplite.evaluation.rows import METHODS
+
 HELP = "print the last evaluation as a table"
+EXAMPLE = "rows: " + "; ".join(f"{name}: {meaning}" for name, meaning in METHODS.items())
 USES_MODELS = True
 
 

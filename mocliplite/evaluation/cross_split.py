@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mocliplite.errors import UserError
-from mocliplite.evaluation.method_table import METHODS
+from mocliplite.evaluation.rows import METHODS
 
 EVAL = "metrics/eval.json"
 RUN_ALL_SPLITS = "run `dvc exp run --queue -S dataset.split=1,2,3` and `dvc exp run --run-all` first"

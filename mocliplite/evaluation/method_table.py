@@ -8,18 +8,7 @@ import numpy as np
 from mocliplite.evaluation import intervals
 from mocliplite.evaluation.calibration import ece, reliability
 from mocliplite.evaluation.metrics import macro_f1, mean_class, softmax, within_top
-
-METHODS = (  # in the order of the tables, which leave out a method without figures
-    "zero_shot",
-    "keyframe_probe",
-    "keyframe",
-    "motion",
-    "motion_probe",
-    "score_fusion",
-    "ridge",
-    "fusion",
-    "blend",
-)
+from mocliplite.evaluation.rows import METHODS
 
 
 def top1(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -33,7 +22,7 @@ def all_metrics(
     """Return the metrics of all methods, with the keys of metrics/eval.json.
 
     logits: calibrated logits [N, C] or [S, N, C] by method; calibration: the result of `methods.fit_calibration`, of
-    which `temperature` and `best_single` are used.
+    which `temperature`, `best_single` and `answer` are used.
     """
     correct_by_method = {name: within_top(values, labels, 1) for name, values in logits.items()}
     fusion, best_single = correct_by_method["fusion"], calibration["best_single"]
@@ -47,6 +36,7 @@ def all_metrics(
             name: {"ece": ece(softmax(values), labels), "temperature": calibration["temperature"][name]}
             for name, values in logits.items()
         },
+        "answer": calibration["answer"],
         "best_single": best_single,
         "fusion_minus_keyframe": intervals.difference(fusion, correct_by_method["keyframe"], groups),
         "fusion_minus_best_single": intervals.difference(fusion, correct_by_method[best_single], groups),
@@ -54,14 +44,15 @@ def all_metrics(
 
 
 def table(metrics: dict[str, Any]) -> str:
-    """Return the figures of metrics/eval.json as lines of text."""
+    """Return the figures of metrics/eval.json as lines of text; an asterisk marks the method that answers."""
     lines = [f"{metrics['clips']} test clips        top-1   95 % interval    top-5   mean class   F1      ECE"]
     for name in (name for name in METHODS if name in metrics["top1"]):
         row = metrics["top1"][name]
         accuracy = f"{row['mean']:.3f}   {row['low']:.3f}-{row['high']:.3f}"
         top5, by_class, f1 = (metrics[key][name]["mean"] for key in ("top5", "mean_class", "macro_f1"))
         others = f"{top5:.3f}   {by_class:.3f}        {f1:.3f}   {metrics['calibration'][name]['ece']:.3f}"
-        lines.append(f"{name:<24}{accuracy}      {others}")
+        marked = f"{name} *" if name == metrics["answer"] else name
+        lines.append(f"{marked:<24}{accuracy}      {others}")
     for name in ("keyframe", "best_single"):
         gain = metrics[f"fusion_minus_{name}"]
         bounds = f"{gain['low']:+.3f} to {gain['high']:+.3f}"
@@ -69,6 +60,7 @@ def table(metrics: dict[str, Any]) -> str:
         other = name if name == "keyframe" else metrics["best_single"]
         if name == "keyframe" or other != "keyframe":
             lines.append(f"fusion minus {other:<15}{gain['mean']:+.3f} ({bounds}), {p}")
+    lines.append("* the method with which predict answers")
     duplicates = metrics.get("near_duplicates", {"clips": 0})
     if duplicates["clips"]:
         lines.append(

@@ -12,8 +12,6 @@ from mocliplite.evaluation.metrics import softmax
 from mocliplite.fusion.pairs import Arrays
 from mocliplite.fusion.shares import logits_by_streams, stream_shares
 
-ANSWER = "blend"  # the method of methods.calibrate that answers
-
 
 @dataclass(frozen=True)
 class Answers:
@@ -28,11 +26,13 @@ class Answers:
         return self.probabilities.argmax(axis=1)
 
 
-def answer(logits: Mapping[str, np.ndarray], heads: Arrays, data: Arrays) -> Answers:
+def answer(method: str, logits: Mapping[str, np.ndarray], heads: Arrays, data: Arrays) -> Answers:
     """Return the answers to the clips of data.
 
-    logits: the result of methods.calibrate; heads: the tensors of models/head; data: the arrays of pairs.h5, of which
-    `keyframe` and `motion` are used, so this works for new clips.
+    method: `answer` of the calibration; logits: the result of methods.calibrate; heads: the tensors of models/head;
+    data: the arrays of pairs.h5, of which `keyframe` and `motion` are used, so this works for new clips.
     """
-    probabilities = softmax(logits[ANSWER]).mean(axis=0)
+    probabilities = softmax(logits[method])
+    if probabilities.ndim == 3:  # a method with seeds
+        probabilities = probabilities.mean(axis=0)
     return Answers(probabilities, stream_shares(logits_by_streams(heads, data), probabilities.argmax(axis=1)))

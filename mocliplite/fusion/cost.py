@@ -15,7 +15,9 @@ def cost(tensors: Arrays, settings: Mapping[str, Any], provenance: Mapping[str, 
     """
     encoder, frames = provenance["cost"]["encoder"], settings["keyframes"]["frames"]
     layers = [tensors[f"fusion.{name}"][0] for name in ("weight1", "bias1", "weight2", "bias2")]
-    head = {"parameters": sum(layer.size for layer in layers), "macs": layers[0].size + layers[2].size}
+    linear = tensors["fusion.linear"].size if "fusion.linear" in tensors else 0
+    parameters = sum(layer.size for layer in layers) + linear
+    head = {"parameters": parameters, "macs": layers[0].size + layers[2].size + linear}
     parts = {"motion": provenance["cost"]["motion"], "head": head}
     if encoder is None:
         return parts

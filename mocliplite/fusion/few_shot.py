@@ -92,12 +92,13 @@ def _test_logits(splits: Splits, settings: params.Head, device: torch.device) ->
     if "prompts" in test:
         scale = float(test["logit_scale"])
         logits["zero_shot"] = methods.zero_shot_logits(test["keyframe"][:, 0], test["prompts"], scale)
+    alphas = {}
     for name, streams in PROBES.items():
         x = features(train, streams)
-        alpha = ridge.left_out_penalty(x, train["label"], train["group"], classes)
-        logits[name] = ridge.scores_of((x, train["label"]), classes, alpha, features(test, streams))
+        alphas[name] = ridge.left_out_penalty(x, train["label"], train["group"], classes)
+        logits[name] = ridge.scores_of((x, train["label"]), classes, alphas[name], features(test, streams))
     with contextlib.redirect_stderr(io.StringIO()):  # the progress bar of every head
-        tensors, _, _ = fit_head("fusion", train, val, settings, device)
+        tensors, _, _ = fit_head("fusion", train, val, settings, device, alphas)
     logits["fusion"] = methods.head_logits(tensors, "fusion", features(test, methods.STREAMS["fusion"]))
     return logits
 

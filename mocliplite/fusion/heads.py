@@ -1,6 +1,6 @@
 """The MLP heads of all seeds in one batched module, and their training with early stopping on the validation clips."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,11 +9,13 @@ from torch import Tensor, nn
 
 from mocliplite import params
 from mocliplite.fusion import methods
+from mocliplite.fusion.linear_start import LinearStart, fit_linear_start
 from mocliplite.fusion.one_cycle import OneCycleAdamW
-from mocliplite.fusion.pairs import Arrays
+from mocliplite.fusion.pairs import Arrays, class_weights
 from mocliplite.runtime.progress import progress_range
 
 Curve = list[dict[str, float]]
+PROBE_OF = {"fusion": "ridge", "keyframe": "keyframe_probe"}  # the linear probe on the streams of a head
 
 
 class Buffers(NamedTuple):
@@ -38,16 +40,29 @@ class Views(NamedTuple):
 class Heads(nn.Module):
     """Linear -> ReLU -> Dropout -> Linear, for S seeds in parallel; each seed has the initial weights of a single head.
 
-    The buffers `mean` and `std` (float32 [D]) standardise the input.
+    The buffers `mean` and `std` (float32 [D]) standardise the input. With a start, the head adds the logits of this
+    linear classifier, the buffer `linear` (float32 [D, C]), which is not trained. The second layer then starts at zero,
+    so that the head starts as the linear classifier.
     """
 
     mean: Tensor
     std: Tensor
+    linear: Tensor | None
 
-    def __init__(self, mean: Tensor, std: Tensor, hidden: int, classes: int, dropout: float, seeds: int) -> None:
+    def __init__(
+        self,
+        mean: Tensor,
+        std: Tensor,
+        hidden: int,
+        classes: int,
+        dropout: float,
+        seeds: int,
+        start: LinearStart | None = None,
+    ) -> None:
         super().__init__()
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
+        self.register_buffer("linear", None)
         layers = []
         for seed in range(seeds):
             torch.manual_seed(seed)
@@ -57,6 +72,15 @@ class Heads(nn.Module):
         self.weight2 = nn.Parameter(torch.stack([second.weight.T for _, second in layers]).detach())
         self.bias2 = nn.Parameter(torch.stack([second.bias[None] for _, second in layers]).detach())
         self.dropout = dropout
+        if start is not None:
+            self._start_from(start)
+
+    def _start_from(self, start: LinearStart) -> None:
+        weight, bias = torch.from_numpy(start.weight), torch.from_numpy(start.bias)  # of features as they are
+        self.linear = (self.std[:, None] * weight.to(self.std)).contiguous()
+        with torch.no_grad():
+            self.weight2.zero_()
+            self.bias2.copy_((bias + self.mean.cpu().double() @ weight).to(self.bias2))
 
     def standardise(self, features: Tensor) -> Tensor:
         """Standardise features [..., D] for `forward`."""
@@ -67,7 +91,8 @@ class Heads(nn.Module):
         hidden = torch.baddbmm(self.bias1, x, self.weight1).relu()
         if dropout_mask is not None:
             hidden = hidden * dropout_mask / (1 - self.dropout)
-        return torch.baddbmm(self.bias2, hidden, self.weight2)
+        logits = torch.baddbmm(self.bias2, hidden, self.weight2)
+        return logits if self.linear is None else logits + x @ self.linear
 
 
 class EarlyStopping:
@@ -100,11 +125,12 @@ class EarlyStopping:
 
 
 def fit_head(
-    name: str, train: Arrays, val: Arrays, settings: params.Head, device: torch.device
+    name: str, train: Arrays, val: Arrays, settings: params.Head, device: torch.device, alphas: Mapping[str, float]
 ) -> tuple[dict[str, np.ndarray], Curve, dict[str, float]]:
     """Fit one head of methods.STREAMS on the arrays of pairs.h5.
 
-    Returns the tensors for methods.head_logits, the training curve and the validation figures; see `fit_heads`.
+    alphas: the penalty of each probe, the result of fit_probes. Returns the tensors for methods.head_logits, the
+    training curve and the validation figures; see `fit_heads`.
     """
     train_data, val_data = (
         (
@@ -113,7 +139,11 @@ def fit_head(
         )
         for data in (train, val)
     )
-    heads, curve, val_figures = fit_heads(train_data, val_data, len(train["classes"]), settings, name)
+    start = None
+    if settings.start == "ridge":
+        alpha, balanced = alphas[PROBE_OF[name]], settings.class_weight == "balanced"
+        start = fit_linear_start(train, val, methods.STREAMS[name], alpha, balanced)
+    heads, curve, val_figures = fit_heads(train_data, val_data, len(train["classes"]), settings, name, start)
     return {f"{name}.{key}": value.cpu().numpy() for key, value in heads.state_dict().items()}, curve, val_figures
 
 
@@ -123,32 +153,39 @@ def fit_heads(
     classes: int,
     settings: params.Head,
     name: str,
+    start: LinearStart | None = None,
 ) -> tuple[Heads, Curve, dict[str, float]]:
     """Fit the heads of all seeds at once.
 
     train: the streams, float32 [N, K, D] with K and D of their own, and the labels, int64 [N]. A step uses one random
     view of each stream per clip, or view 0 where settings.views is plain. For a share settings.stream_dropout of the
-    clips, a step sets one stream to its mean. val: the same; only view 0 is used. Each seed keeps the epoch of its
-    lowest validation loss (see `EarlyStopping`). Returns the heads, the training curve, and the validation figures of
+    clips, a step sets one stream to its mean. Where settings.class_weight is balanced, both losses weight the clips by
+    `class_weights`. val: the same; only view 0 is used. start: the linear classifier to start from, where
+    settings.start is ridge. Each seed keeps the epoch of its lowest validation loss (see `EarlyStopping`); with a
+    start, the initial state counts as an epoch. Returns the heads, the training curve, and the validation figures of
     the heads that were kept; both are means over seeds.
     """
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import the compiler
     streams = [stream[:, :1] if settings.views == "plain" else stream for stream in train[0]]
     lengths = [stream.shape[2] for stream in streams]
-    heads = _initial_heads(streams, classes, settings)
+    heads = _initial_heads(streams, classes, settings, start)
     views = [Views.of(stream) for stream in _standardised(heads, streams, lengths)]
     val_x = torch.cat(_standardised(heads, [stream[:, :1] for stream in val[0]], lengths), dim=2)[:, 0]
     labels, device = train[1], train[1].device
+    weights = _loss_weights(labels, classes, settings)
     steps = settings.epochs * -(-len(labels) // settings.batch)
     optimizer = OneCycleAdamW(list(heads.parameters()), settings.lr, settings.weight_decay, steps)
     generators = [torch.Generator(device).manual_seed(seed) for seed in range(settings.seeds)]
     buffers = _allocate(settings, sum(lengths), device)
 
     early_stopping = EarlyStopping(heads, settings.patience)
+    if start is not None:
+        early_stopping.update(_validate(heads, val_x, val[1], weights)[0])
     curve: Curve = []
     for _ in progress_range(f"train_head {name}", settings.epochs, "epoch"):
-        train_loss = _train_epoch(heads, optimizer, _batches(views, labels, settings, generators, buffers))
-        losses, top1 = _validate(heads, val_x, val[1])
+        batches = _batches(views, labels, settings, generators, buffers)
+        train_loss = _train_epoch(heads, optimizer, batches, weights, settings.label_smoothing)
+        losses, top1 = _validate(heads, val_x, val[1], weights)
         curve.append(
             {
                 "train_loss": train_loss / len(labels),
@@ -159,7 +196,7 @@ def fit_heads(
         if early_stopping.update(losses):
             break
     early_stopping.restore()
-    losses, top1 = _validate(heads, val_x, val[1])
+    losses, top1 = _validate(heads, val_x, val[1], weights)
     return heads, curve, {"val_loss": losses.mean().item(), "val_top1": top1.mean().item()}
 
 
@@ -170,9 +207,28 @@ def mean_and_std(stream: Tensor) -> tuple[Tensor, Tensor]:
     return rows.mean(dim=0), torch.where(std > 1e-6, std, torch.ones_like(std))
 
 
-def _initial_heads(streams: Sequence[Tensor], classes: int, settings: params.Head) -> Heads:
+def _initial_heads(streams: Sequence[Tensor], classes: int, settings: params.Head, start: LinearStart | None) -> Heads:
     mean, std = (torch.cat(parts) for parts in zip(*map(mean_and_std, streams), strict=True))
-    return Heads(mean, std, settings.hidden, classes, settings.dropout, settings.seeds).to(mean.device)
+    return Heads(mean, std, settings.hidden, classes, settings.dropout, settings.seeds, start).to(mean.device)
+
+
+def _loss_weights(labels: Tensor, classes: int, settings: params.Head) -> Tensor | None:
+    """Weight of a clip of each class in the loss, float32 [C], or None for equal weights."""
+    if settings.class_weight is None:
+        return None
+    return torch.from_numpy(class_weights(labels.cpu().numpy(), classes)).float().to(labels.device)
+
+
+def _loss(logits: Tensor, labels: Tensor, weights: Tensor | None, smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy of logits [N, C], with label smoothing.
+
+    With weights, torch's own mean would divide by the weights of the clips of this step, which would not be the
+    gradient of the weighted mean over all clips.
+    """
+    if weights is None:
+        return nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+    losses = nn.functional.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
+    return (losses * weights[labels]).mean()
 
 
 def _standardised(heads: Heads, streams: Sequence[Tensor], lengths: list[int]) -> list[Tensor]:
@@ -185,13 +241,19 @@ def _allocate(settings: params.Head, length: int, device: torch.device) -> Buffe
     return Buffers(*(torch.empty(settings.seeds, settings.batch, width, device=device) for width in widths))
 
 
-def _train_epoch(heads: Heads, optimizer: OneCycleAdamW, batches: Iterator[tuple[Tensor, Tensor, Tensor]]) -> float:
+def _train_epoch(
+    heads: Heads,
+    optimizer: OneCycleAdamW,
+    batches: Iterator[tuple[Tensor, Tensor, Tensor]],
+    weights: Tensor | None,
+    smoothing: float,
+) -> float:
     """Train for one epoch; return the sum over clips of the training loss, mean over seeds."""
     seeds = len(heads.weight1)
     total = torch.zeros((), device=heads.weight1.device)
     for x, dropout_mask, labels in batches:
         # The sum over seeds of their mean losses, so that each seed gets the gradient of a single head.
-        loss = nn.functional.cross_entropy(heads(x, dropout_mask).flatten(0, 1), labels.flatten()) * seeds
+        loss = _loss(heads(x, dropout_mask).flatten(0, 1), labels.flatten(), weights, smoothing) * seeds
         optimizer.step(loss)
         total += loss.detach() / seeds * labels.shape[1]
     return total.item()
@@ -242,8 +304,8 @@ def _step_input(
 
 
 @torch.inference_mode()
-def _validate(heads: Heads, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _validate(heads: Heads, x: Tensor, labels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
     """Validation loss and top-1 of each seed, [S] each, for standardised x [N, D]."""
     logits = heads(x.expand(len(heads.weight1), -1, -1))
-    losses = torch.stack([nn.functional.cross_entropy(seed_logits, labels) for seed_logits in logits])
+    losses = torch.stack([_loss(seed_logits, labels, weights) for seed_logits in logits])
     return losses, (logits.argmax(dim=2) == labels).double().mean(dim=1)

@@ -15,14 +15,16 @@ from mocliplite.fusion.probes import probe_logits, tensors_of
 
 STREAMS = {"fusion": ("keyframe", "motion"), "keyframe": ("keyframe",)}  # input streams of each MLP head
 SINGLE_STREAM = ("keyframe", "keyframe_probe", "motion", "motion_probe")  # trained methods with one input stream
-MIXED = {"score_fusion": ("keyframe", "motion"), "blend": ("keyframe", "motion", "ridge", "fusion")}
+ANSWER = "score_fusion"  # the method with which `predict` answers; docs/defaults.md says why
+MIXED = {"score_fusion": ("keyframe", "motion"), "blend": ("keyframe", "motion", "fusion")}
 
 
 def head_logits(tensors: Arrays, name: str, x: np.ndarray) -> np.ndarray:
     """Logits float32 [S, N, C] of all seeds of the head `name`, for features float32 [N, D]."""
     head = tensors_of(tensors, name)
-    hidden = np.maximum((x - head["mean"]) / head["std"] @ head["weight1"] + head["bias1"], 0)
-    return hidden @ head["weight2"] + head["bias2"]
+    x = (x - head["mean"]) / head["std"]
+    logits = np.maximum(x @ head["weight1"] + head["bias1"], 0) @ head["weight2"] + head["bias2"]
+    return logits + x @ head["linear"] if "linear" in head else logits
 
 
 def zero_shot_logits(keyframe: np.ndarray, prompts: np.ndarray, scale: float) -> np.ndarray:
@@ -58,7 +60,8 @@ def fit_calibration(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dic
     """Return what the validation clips choose once the heads are fitted, as `calibrate` needs it.
 
     logits: those of all_logits for the validation clips. The keys are `temperature` (by method), `weights` (by
-    mixture) and `best_single`, the method with one input stream that has the highest top-1.
+    mixture), `best_single`, the method with one input stream that has the highest top-1, and `answer`, the method with
+    which `predict` answers.
     """
     temperature = {name: fit_temperature(values, labels) for name, values in logits.items()}
     calibrated = {name: values / temperature[name] for name, values in logits.items()}
@@ -67,7 +70,8 @@ def fit_calibration(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dic
         calibrated[name] = mix([calibrated[part] for part in parts], weights[name])
         temperature[name] = fit_temperature(calibrated[name], labels)
     top1 = {name: float(within_top(logits[name], labels, 1).mean()) for name in SINGLE_STREAM}
-    return {"temperature": temperature, "weights": weights, "best_single": max(SINGLE_STREAM, key=top1.__getitem__)}
+    best_single = max(SINGLE_STREAM, key=top1.__getitem__)
+    return {"temperature": temperature, "weights": weights, "best_single": best_single, "answer": ANSWER}
 
 
 def calibrate(logits: Mapping[str, np.ndarray], calibration: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -76,6 +76,16 @@ def select_clips(arrays: Arrays, rows: np.ndarray) -> dict[str, np.ndarray]:
     return {name: values if name in _NOT_PER_CLIP else values[rows] for name, values in arrays.items()}
 
 
+def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Weight of a clip of each class, float64 [C], with which all classes have the same total weight.
+
+    labels: int64 [N], those of the train clips. As `class_weight="balanced"` of scikit-learn, the weight is inversely
+    proportional to the clips of the class, and the mean over the clips is 1. A class without clips has the weight 0.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    return np.where(counts > 0, len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)), 0.0)
+
+
 def features(data: Arrays, streams: tuple[str, ...]) -> np.ndarray:
     """Input of a head or probe: the plain views of the streams, concatenated, float32 [N, D]."""
     return np.concatenate([data[stream][:, 0] for stream in streams], axis=1)

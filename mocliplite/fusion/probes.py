@@ -1,20 +1,26 @@
 """Closed-form linear probes: their input streams, fitting, and scores."""
 
+from typing import Literal
+
 import numpy as np
 
 from mocliplite.fusion import ridge
-from mocliplite.fusion.pairs import Arrays, features
+from mocliplite.fusion.pairs import Arrays, class_weights, features
 
 PROBES = {"ridge": ("keyframe", "motion"), "keyframe_probe": ("keyframe",), "motion_probe": ("motion",)}
 
 
-def fit_probes(train: Arrays, val: Arrays) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Return the tensors of all probes, and the penalty of each, chosen on val."""
+def fit_probes(
+    train: Arrays, val: Arrays, class_weight: Literal["balanced"] | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Return the tensors of all probes, and the penalty of each, chosen on val; see params.Head for class_weight."""
+    classes = len(train["classes"])
+    weights = class_weights(train["label"], classes) if class_weight == "balanced" else None
     tensors: dict[str, np.ndarray] = {}
     alphas: dict[str, float] = {}
     for name, streams in PROBES.items():
         train_data, val_data = ((features(data, streams), data["label"]) for data in (train, val))
-        probe, alphas[name] = ridge.fit_ridge(train_data, val_data, len(train["classes"]))
+        probe, alphas[name] = ridge.fit_ridge(train_data, val_data, classes, weights)
         tensors |= {f"{name}.{key}": value for key, value in probe.items()}
     return tensors, alphas
 

@@ -14,13 +14,16 @@ ALPHAS = tuple(float(10**power) for power in np.arange(-1, 5.5, 0.5))  # penalti
 
 @dataclass(frozen=True)
 class Standardised:
-    """Train data of a ridge: float64 x [N, D], standardised; y [N, C], centred one-hot labels."""
+    """Train data of a ridge: float64 x [N, D], standardised; y [N, C], centred one-hot labels.
+
+    With weights, the row of each clip is multiplied by the square root of its weight.
+    """
 
     x: np.ndarray
     y: np.ndarray
     mean: np.ndarray
     std: np.ndarray
-    prior: np.ndarray  # float64 [C], share of each class
+    prior: np.ndarray  # float64 [C], share of each class in the total weight
 
     @property
     def dual(self) -> bool:
@@ -28,13 +31,23 @@ class Standardised:
         return len(self.x) < self.x.shape[1]
 
 
-def standardised(features: np.ndarray, labels: np.ndarray, classes: int) -> Standardised:
-    """Standardise features [N, D]; a constant feature becomes 0 and gets no weight."""
-    x = features.astype(np.float64)
-    mean, std = x.mean(axis=0), x.std(axis=0)
+def standardised(
+    features: np.ndarray, labels: np.ndarray, classes: int, weights: np.ndarray | None = None
+) -> Standardised:
+    """Standardise features [N, D]; a constant feature becomes 0 and gets no weight.
+
+    weights: weight of each clip, float64 [N], or None for equal weights. As scikit-learn's `StandardScaler` and `Ridge`
+    with `sample_weight`, the means and standard deviations are weighted too.
+    """
+    x, one_hot = features.astype(np.float64), np.eye(classes)[labels]
+    if weights is None:
+        mean, std, prior = x.mean(axis=0), x.std(axis=0), one_hot.mean(axis=0)
+    else:
+        mean, prior = (np.average(values, axis=0, weights=weights) for values in (x, one_hot))
+        std = np.sqrt(np.average(np.square(x - mean), axis=0, weights=weights))
     std = np.where(std > 1e-6, std, 1.0)
-    one_hot = np.eye(classes)[labels]
-    return Standardised((x - mean) / std, one_hot - one_hot.mean(axis=0), mean, std, one_hot.mean(axis=0))
+    root = 1.0 if weights is None else np.sqrt(weights)[:, None]
+    return Standardised((x - mean) / std * root, (one_hot - prior) * root, mean, std, prior)
 
 
 def gram(train: Standardised) -> np.ndarray:
@@ -51,19 +64,24 @@ def solve(train: Standardised, gram_matrix: np.ndarray, alpha: float) -> np.ndar
 
 
 def fit_ridge(
-    train: tuple[np.ndarray, np.ndarray], val: tuple[np.ndarray, np.ndarray], classes: int
+    train: tuple[np.ndarray, np.ndarray],
+    val: tuple[np.ndarray, np.ndarray],
+    classes: int,
+    weights: np.ndarray | None = None,
 ) -> tuple[dict[str, np.ndarray], float]:
     """Return the tensors of the probe (see `probe_logits`) and its penalty, that of the lowest squared error on val.
 
-    train and val: features float32 [N, D] and labels int64 [N]. Of equally good penalties, the largest is chosen.
+    train and val: features float32 [N, D] and labels int64 [N]. weights: weight of a clip of each class, float64 [C],
+    in the fit and in the error on val, or None for equal weights. Of equally good penalties, the largest is chosen.
     """
-    data = standardised(*train, classes)
+    data = standardised(*train, classes, None if weights is None else weights[train[1]])
     gram_matrix = gram(data)
     x_val, y_val = (val[0] - data.mean) / data.std, np.eye(classes)[val[1]] - data.prior
-    weights = {alpha: solve(data, gram_matrix, alpha) for alpha in ALPHAS}
-    errors = {alpha: float(np.square(x_val @ weight - y_val).mean()) for alpha, weight in weights.items()}
+    solved = {alpha: solve(data, gram_matrix, alpha) for alpha in ALPHAS}
+    root = 1.0 if weights is None else np.sqrt(weights[val[1]])[:, None]
+    errors = {alpha: float(np.square((x_val @ weight - y_val) * root).mean()) for alpha, weight in solved.items()}
     best = min(ALPHAS, key=lambda alpha: (errors[alpha], -alpha))
-    tensors = {"mean": data.mean, "std": data.std, "weight": weights[best], "bias": data.prior}
+    tensors = {"mean": data.mean, "std": data.std, "weight": solved[best], "bias": data.prior}
     return {name: value.astype(np.float32) for name, value in tensors.items()}, best
 
 

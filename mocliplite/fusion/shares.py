@@ -18,14 +18,19 @@ def logits_by_streams(tensors: Arrays, data: Arrays) -> dict[tuple[str, ...], np
     head, streams = tensors_of(tensors, "fusion"), STREAMS["fusion"]
     bounds = np.cumsum([data[stream].shape[2] for stream in streams])[:-1]
     inputs = np.split((features(data, streams) - head["mean"]) / head["std"], bounds, axis=1)
-    weights = np.split(head["weight1"], bounds, axis=1)
-    contribution = {stream: x @ weight for stream, x, weight in zip(streams, inputs, weights, strict=True)}
-    zero = np.zeros_like(contribution[streams[0]])
+    hidden = _by_stream(inputs, np.split(head["weight1"], bounds, axis=1))
+    linear = _by_stream(inputs, np.split(head["linear"], bounds)) if "linear" in head else {}
+    zero = np.zeros_like(hidden[streams[0]])
     return {
-        subset: np.maximum(sum((contribution[stream] for stream in subset), zero + head["bias1"]), 0) @ head["weight2"]
-        + head["bias2"]
+        subset: np.maximum(sum((hidden[stream] for stream in subset), zero + head["bias1"]), 0) @ head["weight2"]
+        + sum((linear[stream] for stream in subset if linear), head["bias2"])
         for subset in (streams, *((stream,) for stream in streams), ())
     }
+
+
+def _by_stream(inputs: list[np.ndarray], weights: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """What each stream of the fusion head contributes to a layer with these weights by stream."""
+    return {stream: x @ weight for stream, x, weight in zip(STREAMS["fusion"], inputs, weights, strict=True)}
 
 
 def stream_shares(logits: Mapping[tuple[str, ...], np.ndarray], guess: np.ndarray) -> dict[str, np.ndarray]:

@@ -36,7 +36,7 @@ print(recognizer("clip.mp4")[:3])
 ## Accuracy
 
 The models were fitted on {train} clips. Their epochs, temperatures and mixing weights were chosen on {val} validation
-clips. This table was computed once, on {clips} test clips; `predict` answers with the row `blend`.
+clips. This table was computed once, on {clips} test clips; `predict` answers with the row `{answer}`.
 
 ```text
 {table}
@@ -110,6 +110,7 @@ def _card(
         val=data["splits"]["val"],
         clips=metrics["clips"],
         table=table(metrics),
+        answer=metrics["answer"],
         arch=net["net"]["arch"],
         seeds=config["head"]["seeds"],
         prompts=PROMPTS_ROW.format(templates=len(prompts["templates"])) if "templates" in prompts else "",

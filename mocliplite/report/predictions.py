@@ -48,7 +48,7 @@ def predict_test_clips() -> Predictions:
     data = select_split(table.arrays, "test")
     logits = methods.calibrate(methods.all_logits(tensors, probes, data), config["calibration"])
     keyframe = softmax(logits["keyframe"]).mean(axis=0)
-    answers = answer(logits, tensors, data)
+    answers = answer(config["calibration"]["answer"], logits, tensors, data)
     return Predictions(data["ids"].tolist(), data["label"], answers, keyframe, data["classes"].tolist())
 
 

@@ -10,7 +10,7 @@ from mocliplite import params
 from mocliplite.data.clips import Clip, read_clips
 from mocliplite.errors import UserError
 from mocliplite.evaluation.calibration import reliability
-from mocliplite.evaluation.method_table import METHODS
+from mocliplite.evaluation.rows import METHODS
 from mocliplite.files import read_csv, read_json
 from mocliplite.report import charts, html, overlay
 from mocliplite.report.predictions import (
@@ -26,17 +26,6 @@ from mocliplite.video.streams import Limits
 
 GALLERY = 6  # clips in each part of the gallery
 ROWS = 12  # of the short tables
-DESCRIPTIONS = {
-    "zero_shot": "without training: keyframe against class names",
-    "keyframe_probe": "keyframe, linear",
-    "keyframe": "keyframe, MLP",
-    "motion": "motion network",
-    "motion_probe": "motion embedding, linear",
-    "score_fusion": "weighted scores of keyframe and motion",
-    "ridge": "keyframe and motion, linear",
-    "fusion": "keyframe and motion, MLP (as in the paper)",
-    "blend": "weighted scores of keyframe, motion, ridge and fusion",
-}
 
 
 def write(out: str | Path) -> list[str]:
@@ -117,7 +106,7 @@ def _gallery_item(predictions: Predictions, row: int, clip: Clip, image: str | N
 
 def _method_row(metrics: Mapping[str, Any], name: str) -> dict[str, Any]:
     values = {key: metrics[key][name] for key in ("top1", "top5", "mean_class", "macro_f1")}
-    return {"name": name, "description": DESCRIPTIONS[name], "ece": metrics["calibration"][name]["ece"], **values}
+    return {"name": name, "description": METHODS[name], "ece": metrics["calibration"][name]["ece"], **values}
 
 
 def _gains(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:

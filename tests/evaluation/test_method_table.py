@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from mocliplite.evaluation import method_table
+from mocliplite.evaluation.rows import METHODS
 
 
 def test_by_class_has_clips_accuracy_of_each_method_and_the_gain_of_fusion():
@@ -24,7 +25,7 @@ def test_reliability_by_method_leaves_the_cell_of_an_empty_bin_empty():
 
 def metrics_of(**changes):
     row = {"mean": 0.6654, "low": 0.61, "high": 0.72}
-    by_method = dict.fromkeys(method_table.METHODS, row)
+    by_method = dict.fromkeys(METHODS, row)
     gain = {"mean": 0.041, "low": -0.01, "high": 0.09, "p": 0.0321}
     metrics = {
         "clips": 96,
@@ -32,7 +33,8 @@ def metrics_of(**changes):
         "top5": by_method,
         "mean_class": by_method,
         "macro_f1": by_method,
-        "calibration": {method: {"ece": 0.0213, "temperature": 1.0} for method in method_table.METHODS},
+        "calibration": {method: {"ece": 0.0213, "temperature": 1.0} for method in METHODS},
+        "answer": "blend",
         "best_single": "motion",
         "fusion_minus_keyframe": gain,
         "fusion_minus_best_single": gain,
@@ -44,12 +46,16 @@ def metrics_of(**changes):
 @pytest.mark.parametrize(("p", "p_text"), [(0.0321, "p = 0.0321"), (0.0, "p < 0.0001")])
 def test_table_has_a_line_per_method_and_a_line_per_difference(p, p_text):
     gain = {"mean": 0.041, "low": -0.01, "high": 0.09, "p": p}
-    head, *methods, keyframe, best_single = method_table.table(metrics_of(fusion_minus_keyframe=gain)).splitlines()
+    head, *methods, keyframe, best_single, mark = method_table.table(
+        metrics_of(fusion_minus_keyframe=gain)
+    ).splitlines()
     assert " ".join(head.split()) == "96 test clips top-1 95 % interval top-5 mean class F1 ECE"
-    assert [line.split()[0] for line in methods] == list(method_table.METHODS)
+    assert [line.split()[0] for line in methods] == list(METHODS)
     assert methods[0].split() == ["zero_shot", "0.665", "0.610-0.720", "0.665", "0.665", "0.665", "0.021"]
     assert keyframe.split(maxsplit=3)[3] == f"+0.041 (-0.010 to +0.090), {p_text}"
     assert best_single.startswith("fusion minus motion ")
+    assert [line.split()[0] for line in methods if line.split()[1] == "*"] == ["blend"]
+    assert mark == "* the method with which predict answers"
 
 
 def test_table_has_the_difference_to_the_keyframe_once_where_it_is_the_best_single_stream():

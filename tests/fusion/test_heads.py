@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from mocliplite import params
 from mocliplite.fusion import heads
-from mocliplite.fusion.heads import Heads, Views, _allocate, _step_input, fit_heads
+from mocliplite.fusion.heads import Heads, Views, _allocate, _loss, _loss_weights, _step_input, fit_heads
 
 torch.set_num_threads(1)  # the machine is shared, and so small a network gains nothing from more
 
@@ -18,11 +18,14 @@ HEAD = params.Head(
     dropout=0.5,
     lr=0.01,
     weight_decay=0.01,
+    start="random",
+    label_smoothing=0.0,
     epochs=6,
     patience=6,
     batch=16,
     views="all",
     stream_dropout=0.0,
+    class_weight=None,
     seeds=2,
 )
 
@@ -297,3 +300,27 @@ def test_the_state_has_the_names_and_shapes_that_head_logits_reads():
     shapes = {"mean": (4,), "std": (4,), "weight1": (2, 4, 6), "bias1": (2, 1, 6), "weight2": (2, 6, 3)}
     assert {name: tuple(value.shape) for name, value in state.items()} == shapes | {"bias2": (2, 1, 3)}
     assert {np.dtype(value.numpy().dtype) for value in state.values()} == {np.dtype(np.float32)}
+
+
+def test_the_balanced_loss_is_the_mean_of_the_losses_of_the_classes():
+    labels = torch.tensor([0] * 12 + [1] * 6 + [2] * 2)
+    logits = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    weights = _loss_weights(labels, 3, replace(HEAD, class_weight="balanced"))
+    by_class = [cross_entropy(logits[labels == label], labels[labels == label]) for label in range(3)]
+    assert _loss(logits, labels, weights).item() == pytest.approx(torch.stack(by_class).mean().item(), abs=1e-6)
+
+
+def test_balanced_classes_raise_the_accuracy_of_a_rare_class():
+    labels, val_labels = torch.tensor([0] * 100 + [1] * 100 + [2] * 6), torch.arange(300) % 3
+    settings = {
+        "features": features_of(labels, 3, distance=1.5),
+        "val": features_of(val_labels, 3, distance=1.5, seed=1),
+    }
+
+    def rare_accuracy(class_weight):
+        fitted, _, _ = fit_toy(labels, val_labels, **settings, class_weight=class_weight)
+        with torch.inference_mode():
+            logits = fitted(fitted.standardise(settings["val"][:, 0]).expand(2, -1, -1))
+        return (logits.argmax(dim=2) == val_labels)[:, val_labels == 2].double().mean().item()
+
+    assert rare_accuracy("balanced") > rare_accuracy(None) + 0.2

@@ -100,7 +100,7 @@ def test_mixing_weights_sum_to_1():
     _, calibration = fit(*two_noisy_streams())
     assert sum(calibration["weights"]["score_fusion"]) == pytest.approx(1)
     assert sum(calibration["weights"]["blend"]) == pytest.approx(1)
-    assert len(calibration["weights"]["blend"]) == 4
+    assert len(calibration["weights"]["blend"]) == 3
 
 
 def test_a_mixture_is_the_weighted_sum_of_log_probabilities():

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 from builders import sentence_of
+from sklearn.utils.class_weight import compute_class_weight
 from toy import CLASSES, pairs_of
 
-from mocliplite.fusion.pairs import check, check_fitted_on, features, select_split
+from mocliplite.fusion.pairs import check, check_fitted_on, class_weights, features, select_split
 from mocliplite.store.table_file import Table
 
 NOT_PER_CLIP = {"prompts", "classes", "logit_scale"}
@@ -112,3 +113,10 @@ def test_a_model_is_refused_on_other_clips_with_the_same_settings():
     assert sentence_of(check_fitted_on, fitted_on, Table({}, {"keyframes": {}}, {}, "2"), "models/head") == (
         "models/head was not made from this features/pairs.h5, but from another version; run `dvc repro`."
     )
+
+
+def test_class_weights_equal_those_of_scikit_learn():
+    labels = np.array([0] * 7 + [1] * 2 + [3] * 5)
+    expected = compute_class_weight("balanced", classes=np.array([0, 1, 3]), y=labels)
+    assert class_weights(labels, 5)[[0, 1, 3]] == pytest.approx(expected)
+    assert class_weights(labels, 5)[[2, 4]].tolist() == [0, 0]

@@ -91,3 +91,24 @@ def test_the_left_out_penalty_has_the_lowest_squared_error_on_the_groups_left_ou
 def test_the_left_out_penalty_of_a_single_group_is_the_largest():
     x, labels = clips(8, 20)
     assert ridge.left_out_penalty(x, labels, np.zeros(8), 4) == max(ridge.ALPHAS)
+
+
+@pytest.mark.parametrize(("count", "dimensions"), [(60, 12), (20, 50)])
+def test_weighted_scores_equal_scikit_learns_ridge_with_sample_weights(count, dimensions):
+    x, labels = clips(count, dimensions)
+    weights = np.array([0.5, 1.0, 2.0, 4.0])[labels]
+    data = ridge.standardised(x, labels, 4, weights)
+    solved = ridge.solve(data, ridge.gram(data), 3.0)
+    tensors = {"mean": data.mean, "std": data.std, "weight": solved, "bias": data.prior}
+    scaler = StandardScaler().fit(x.astype(np.float64), sample_weight=weights)
+    reference = Ridge(3.0).fit(scaler.transform(x.astype(np.float64)), np.eye(4)[labels], sample_weight=weights)
+    new, _ = clips(30, dimensions, seed=1)
+    expected = reference.predict(scaler.transform(new.astype(np.float64)))
+    assert ridge.probe_logits(tensors, new) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_penalty_has_the_lowest_weighted_error():
+    train, val = clips(40, 30), clips(400, 30, seed=1)
+    # The features of the heavy class are noise on validation, so that a large penalty suits it.
+    val[0][val[1] == 0] = np.random.default_rng(2).normal(size=(100, 30)) * np.linspace(0.1, 30, 30)
+    assert ridge.fit_ridge(train, val, 4, np.array([1.0, 0.01, 0.01, 0.01]))[1] > ridge.fit_ridge(train, val, 4)[1]

@@ -7,7 +7,7 @@ from pathlib import Path
 from pages import Page
 
 from mocliplite.data.clips import read_clips
-from mocliplite.evaluation.method_table import METHODS
+from mocliplite.evaluation.rows import METHODS
 from mocliplite.report import report
 from mocliplite.report.predictions import predict_test_clips
 

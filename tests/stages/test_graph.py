@@ -63,7 +63,7 @@ def test_a_stage_depends_on_settings_that_exist_and_not_on_compute(name):
     sections = {key.partition(".")[0] for key in KEYS}
     watched = {key for key in STAGES[name].get("params", []) if isinstance(key, str)}
     assert watched <= (sections | KEYS) - {"compute"}
-    assert bool(watched) == (name not in ("train_probes", "evaluate"))
+    assert bool(watched) == (name != "evaluate")
 
 
 def metrics_and_plots():

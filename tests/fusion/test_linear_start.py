@@ -1,0 +1,79 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from test_heads import HEAD
+from toy import pairs_of
+
+from mocliplite.evaluation.calibration import fit_temperature, log_loss
+from mocliplite.evaluation.metrics import within_top
+from mocliplite.fusion import methods, ridge
+from mocliplite.fusion.heads import Heads, fit_head, fit_heads
+from mocliplite.fusion.linear_start import PENALTY_FACTOR, LinearStart, fit_linear_start
+from mocliplite.fusion.pairs import features, select_split
+from mocliplite.fusion.probes import fit_probes
+from mocliplite.fusion.shares import logits_by_streams
+
+torch.set_num_threads(1)
+STREAMS = ("keyframe", "motion")
+SETTINGS = replace(HEAD, start="ridge", hidden=32, epochs=20, lr=0.01)
+
+
+def splits_of(noise=0.6):
+    arrays = pairs_of(noise=noise)
+    return select_split(arrays, "train"), select_split(arrays, "val")
+
+
+def fit(train, val, **changes):
+    _, alphas = fit_probes(train, val)
+    return fit_head("fusion", train, val, replace(SETTINGS, **changes), torch.device("cpu"), alphas)
+
+
+def test_the_start_has_the_calibrated_scores_of_a_ridge_with_a_larger_penalty():
+    train, val = splits_of()
+    start = fit_linear_start(train, val, STREAMS, 2.0)
+    x, x_val = features(train, STREAMS), features(val, STREAMS)
+    data = ridge.standardised(x, train["label"], 6)
+    weight = ridge.solve(data, ridge.gram(data), 2.0 * PENALTY_FACTOR)
+    scores = (x_val - data.mean) / data.std @ weight + data.prior
+    assert x_val @ start.weight + start.bias == pytest.approx(scores / fit_temperature(scores, val["label"]), abs=1e-6)
+
+
+def test_a_head_starts_as_the_linear_classifier():
+    rng = np.random.default_rng(0)
+    start = LinearStart(rng.normal(size=(5, 3)), rng.normal(size=3))
+    mean, std = torch.linspace(-1, 1, 5), torch.linspace(0.5, 2, 5)
+    heads = Heads(mean, std, hidden=4, classes=3, dropout=0.5, seeds=2, start=start)
+    x = rng.normal(size=(7, 5)).astype(np.float32)
+    with torch.inference_mode():
+        logits = heads(heads.standardise(torch.from_numpy(x)).expand(2, -1, -1)).numpy()
+    assert logits == pytest.approx(np.stack([x @ start.weight + start.bias] * 2), abs=1e-5)
+
+
+def test_a_head_with_a_linear_start_has_the_same_logits_without_torch_and_by_stream():
+    train, val = splits_of()
+    tensors, _, figures = fit(train, val)
+    logits = methods.head_logits(tensors, "fusion", features(val, STREAMS))
+    assert tensors["fusion.linear"].shape == (13, 6)
+    assert within_top(logits, val["label"], 1).mean() == pytest.approx(figures["val_top1"])
+    assert logits_by_streams(tensors, val)[STREAMS] == pytest.approx(logits, abs=1e-4)
+
+
+def test_a_head_is_not_worse_on_validation_than_its_start():
+    train, val = splits_of()
+    start = fit_linear_start(train, val, STREAMS, fit_probes(train, val)[1]["ridge"])
+    # Wrong labels in training: every epoch makes the head worse.
+    parts = [
+        ([torch.from_numpy(data[stream]) for stream in STREAMS], torch.from_numpy(labels))
+        for data, labels in ((train, (train["label"] + 1) % 6), (val, val["label"]))
+    ]
+    _, curve, figures = fit_heads(*parts, 6, SETTINGS, "toy", start)
+    scores = features(val, STREAMS) @ start.weight + start.bias
+    assert figures["val_loss"] == pytest.approx(log_loss(scores, val["label"]), abs=1e-5)
+    assert figures["val_loss"] < min(row["val_loss"] for row in curve)
+
+
+def test_a_head_that_starts_at_random_stores_no_linear_classifier():
+    train, val = splits_of()
+    assert "fusion.linear" not in fit(train, val, start="random", epochs=1)[0]
