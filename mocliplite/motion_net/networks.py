@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from mocliplite.encoders import efficientnet
 from mocliplite.params import MotionNet, View
 
-# Of MotionHistogram: directions of the histogram, its bins in time, rows and columns, and the channels of the two
+# Of MotionHistogram: channels of the histogram, its bins in time, rows and columns, and the channels of the two
 # convolutions.
-DIRECTIONS = 8
+DERIVATIVES = 4  # of x and y, along rows and along columns; each has a channel per sign
+HISTOGRAMS = 2 * DERIVATIVES + 1  # and the share unknown
 BINS = (8, 12, 16)
 CHANNELS = (24, 48)
 # Fields that EfficientNet-B0 embeds at once: more would not fit the memory of a small machine.
@@ -37,22 +38,19 @@ class Network(nn.Module):
 
 
 class MotionHistogram(Network):
-    """Histograms of motion in bins of time and space, and a small 3-D network on them.
+    """Motion boundary histograms (Dalal et al., ECCV 2006) in bins of time and space, and a small 3-D network on them.
 
-    Input float32 [B, T, 3, rows, cols]: x, y, share known. The motion of each cell is projected on DIRECTIONS
-    directions and rectified, so that opposite motions within a bin do not cancel. These projections and the share
-    unknown are averaged over BINS; the square root reduces the differences between slow and fast clips. The output of
-    two convolutions is used twice: cell by cell, and pooled by mean and maximum. A hidden layer on both gives the
-    embedding.
+    Input float32 [B, T, 3, rows, cols]: x, y, share known. The spatial derivatives of the motion are rectified, so that
+    opposite signs within a bin do not cancel. These and the share unknown are averaged over BINS; the square root
+    reduces the differences between slow and fast clips. The output of two convolutions is used twice: cell by cell, and
+    pooled by mean and maximum. A hidden layer on both gives the embedding.
     """
 
     def __init__(self, settings: MotionNet, classes: int) -> None:
         super().__init__()
-        self.normalise = nn.BatchNorm3d(DIRECTIONS + 1)
+        self.normalise = nn.BatchNorm3d(HISTOGRAMS)
         first, second = CHANNELS
-        self.convolve = nn.Sequential(
-            _conv_block(DIRECTIONS + 1, first, (1, 2, 2)), _conv_block(first, second, (2, 2, 2))
-        )
+        self.convolve = nn.Sequential(_conv_block(HISTOGRAMS, first, (1, 2, 2)), _conv_block(first, second, (2, 2, 2)))
         cells = math.prod(math.ceil(bins / stride) for bins, stride in zip(BINS, (2, 4, 4), strict=True))
         self.hidden = nn.Sequential(
             nn.Dropout(settings.dropout), nn.Linear(second * (cells + 2), settings.width), nn.ReLU()
@@ -62,16 +60,19 @@ class MotionHistogram(Network):
 
     @torch.no_grad()
     def histogram(self, fields: Tensor) -> Tensor:
-        """Return the histograms, float32 [B, DIRECTIONS + 1, *BINS], of fields [B, T, 3, rows, cols]; not learned."""
-        positive = _project(fields).relu()
-        means = nn.functional.adaptive_avg_pool3d(torch.cat([positive, fields], dim=2).transpose(1, 2), BINS)
-        positive, motion, known = means.split([DIRECTIONS // 2, 2, 1], dim=1)
-        # The mean of relu(-p) is the mean of relu(p) less the mean of p: this halves the work.
-        negative = positive - _project(motion.transpose(1, 2)).transpose(1, 2)
-        return torch.cat([positive, negative.clamp(min=0), 1 - known], dim=1)
+        """Return the histograms, float32 [B, HISTOGRAMS, *BINS], of fields [B, T, 3, rows, cols]; not learned."""
+        volume = fields.new_empty(len(fields), HISTOGRAMS, fields.shape[1], *fields.shape[3:])
+        parts = [DERIVATIVES, DERIVATIVES, 1]
+        positive, signed, known = volume.split(parts, dim=1)
+        _write_derivatives(signed, fields.transpose(1, 2))
+        torch.clamp(signed, min=0, out=positive)
+        known[:] = fields[:, :, 2:].transpose(1, 2)
+        positive, signed, known = nn.functional.adaptive_avg_pool3d(volume, BINS).split(parts, dim=1)
+        # The mean of relu(-d) is the mean of relu(d) less the mean of d: this halves the work.
+        return torch.cat([positive, (positive - signed).clamp(min=0), 1 - known], dim=1)
 
     def embed_histogram(self, histogram: Tensor) -> Tensor:
-        """Return the embedding, float32 [B, width], of histograms [B, DIRECTIONS + 1, *BINS]."""
+        """Return the embedding, float32 [B, width], of histograms [B, HISTOGRAMS, *BINS]."""
         # Resampling may leave a share slightly above 1. The constant keeps the root from enlarging rounding errors.
         positive = histogram.clamp(min=0) + 1e-4
         # The square root without torch.sqrt, whose last bits differ between makers of processors.
@@ -86,10 +87,16 @@ class MotionHistogram(Network):
         return self.embed_histogram(self.histogram(fields))
 
 
-def _project(motion: Tensor) -> Tensor:
-    """Project motion [B, T, 2 or more, rows, cols] on the axes at 0, 45, 90 and 135 degrees: [B, T, 4, rows, cols]."""
-    x, y = motion[:, :, 0], motion[:, :, 1]
-    return torch.stack([x, (x + y) * math.sqrt(0.5), y, (y - x) * math.sqrt(0.5)], dim=2)
+def _write_derivatives(out: Tensor, fields: Tensor) -> None:
+    """Write the spatial derivatives of the motion in fields [B, 3, T, rows, cols] to out [B, DERIVATIVES, T, rows, cols].
+
+    x and y along columns, then x and y along rows: central differences, in cells per frame interval and cell. They are
+    0 at the edge of the field and where a neighbour is mostly unknown.
+    """
+    motion, known = fields[:, :2], (fields[:, 2:] > 0.5).float()
+    across, down = out.zero_().split(2, dim=1)
+    across[..., 1:-1] = (motion[..., 2:] - motion[..., :-2]) * (known[..., 2:] * known[..., :-2] / 2)
+    down[..., 1:-1, :] = (motion[..., 2:, :] - motion[..., :-2, :]) * (known[..., 2:, :] * known[..., :-2, :] / 2)
 
 
 def _conv_block(channels_in: int, channels_out: int, stride: tuple[int, int, int]) -> nn.Sequential:

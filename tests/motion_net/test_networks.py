@@ -1,7 +1,6 @@
 """Motion networks: embeddings, the histogram, cost, and pretrained weights."""
 
 import json
-import math
 from dataclasses import asdict, replace
 
 import pytest
@@ -82,23 +81,41 @@ def test_motion_histogram_depends_on_the_order_of_fields():
         assert not torch.allclose(net.embed(fields), net.embed(fields.flip(1)), rtol=1e-3)
 
 
-def test_histogram_is_the_mean_of_rectified_projections_in_each_bin():
+def test_histogram_is_the_mean_of_rectified_derivatives_in_each_bin():
     # Two fields, rows and columns per bin: 16 fields of 24 x 32.
-    fields = torch.randn(2, 16, 3, 24, 32, generator=torch.Generator().manual_seed(0))
+    fields = torch.rand(2, 16, 3, 24, 32, generator=torch.Generator().manual_seed(0))
     histogram = networks.build_network(net_settings(), 2).histogram(fields)
-    angles = torch.arange(8) * math.pi / 4
-    motion = torch.stack([(a.cos() * fields[:, :, 0] + a.sin() * fields[:, :, 1]).clamp(min=0) for a in angles], dim=1)
-    volume = torch.cat([motion, 1 - fields[:, None, :, 2]], dim=1)
-    expected = volume.reshape(2, 9, 8, 2, 12, 2, 16, 2).mean(dim=(3, 5, 7))
+    motion, known = fields[:, :, :2], fields[:, :, 2]
+    derivatives = [torch.gradient(motion[:, :, component], dim=dim)[0] for dim in (3, 2) for component in (0, 1)]
+    # torch.gradient uses differences to one side at the edges.
+    usable = [nn.functional.pad(_neighbours_known(known, dim), pad) for dim, pad in ((3, (1, 1)), (2, (0, 0, 1, 1)))]
+    derivatives = [derivative * usable[index // 2] for index, derivative in enumerate(derivatives)]
+    channels = [d.clamp(min=0) for d in derivatives] + [(-d).clamp(min=0) for d in derivatives] + [1 - known]
+    expected = torch.stack(channels, dim=1).reshape(2, 9, 8, 2, 12, 2, 16, 2).mean(dim=(3, 5, 7))
     assert torch.allclose(histogram, expected, atol=1e-5)
 
 
-def test_opposite_motions_in_one_bin_do_not_cancel():
-    fields = torch.zeros(1, 16, 3, 24, 32)
-    fields[:, ::2, 0], fields[:, 1::2, 0] = 1.0, -1.0
-    right, left = networks.build_network(net_settings(), 2).histogram(fields)[0, [0, 4]]
-    assert torch.equal(right, torch.full((8, 12, 16), 0.5))
-    assert torch.allclose(left, right)
+def _neighbours_known(known, dim):
+    """Whether both neighbours of the inner cells along dim are mostly known, 0.0 or 1.0."""
+    size = known.shape[dim]
+    return (known.narrow(dim, 0, size - 2) > 0.5).float() * (known.narrow(dim, 2, size - 2) > 0.5)
+
+
+def test_motion_of_the_whole_picture_does_not_change_the_histogram():
+    fields = torch.rand(1, 16, 3, 24, 32, generator=torch.Generator().manual_seed(0))
+    moved = fields + torch.tensor([2.0, -1.0, 0.0]).reshape(3, 1, 1)
+    net = networks.build_network(net_settings(), 2)
+    assert torch.allclose(net.histogram(moved), net.histogram(fields), atol=1e-5)
+
+
+def test_opposite_derivatives_in_one_bin_do_not_cancel():
+    # x grows by 1 per column in every other field, and falls by 1 in the others.
+    fields = torch.ones(1, 16, 3, 24, 32)
+    ramp = torch.arange(32.0)
+    fields[:, ::2, 0], fields[:, 1::2, 0] = ramp, -ramp
+    grows, falls = networks.build_network(net_settings(), 2).histogram(fields)[0, [0, 4]]
+    assert torch.equal(grows[:, :, 1:-1], torch.full((8, 12, 14), 0.5))
+    assert torch.allclose(falls, grows)
 
 
 def test_motion_histogram_costs_at_most_6_million_multiply_accumulates_per_clip():
