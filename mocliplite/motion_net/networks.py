@@ -88,7 +88,7 @@ class MotionHistogram(Network):
 
 
 def _write_derivatives(out: Tensor, fields: Tensor) -> None:
-    """Write the spatial derivatives of the motion in fields [B, 3, T, rows, cols] to out [B, DERIVATIVES, T, rows, cols].
+    """Write the derivatives of the motion in fields [B, 3, T, rows, cols] to out [B, DERIVATIVES, T, rows, cols].
 
     x and y along columns, then x and y along rows: central differences, in cells per frame interval and cell. They are
     0 at the edge of the field and where a neighbour is mostly unknown.
