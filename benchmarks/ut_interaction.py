@@ -27,7 +27,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mocliplite import params
-from mocliplite.motion_net import augmentation, embedding, loader, networks, sampling, training
+from mocliplite.motion_net import arithmetic, augmentation, embedding, loader, networks, sampling, training
 from mocliplite.motion_net.optimiser import build_optimiser
 from mocliplite.motion_net.training_state import TrainingState
 from mocliplite.runtime.progress import progress
@@ -133,6 +133,8 @@ _SHARED: dict[str, tuple[Data, params.MotionNet]] = {}
 
 def _share(data: Data, settings: params.MotionNet) -> None:
     torch.set_num_threads(1)
+    # With two threads in each process, a step takes many times as long where processes share the cores.
+    arithmetic.THREADS = 1
     _SHARED["all"] = data, settings
 
 

@@ -152,6 +152,7 @@ class MotionNet:
     rows: int  # height of the network input, in cells; every field is resized to rows x cols
     cols: int  # width of the network input, in cells
     remove_global_motion: bool  # subtract the median motion of each field
+    histogram: Literal["boundaries", "directions"]  # what motion_histogram counts: derivatives of the motion, or motion
     width: int  # length of the embedding of arch motion_histogram
     dropout: float
     precision: Literal["float32", "tf32", "bfloat16"]  # arithmetic of training and embedding, on any device

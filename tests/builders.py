@@ -31,6 +31,7 @@ NET = params.MotionNet(
     rows=6,
     cols=8,
     remove_global_motion=False,
+    histogram="directions",
     width=6,
     dropout=0.5,
     precision="float32",

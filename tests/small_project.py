@@ -91,6 +91,7 @@ def write_params(seed=0):
     given["encoder"]["prompts"] = str(CHECKOUT / given["encoder"]["prompts"])
     # The whole picture moves in these clips.
     given["motion_net"]["remove_global_motion"] = False
+    given["motion_net"]["histogram"] = "directions"
     given["motion_net"] |= {
         "frames": 4,
         "segments": 4,

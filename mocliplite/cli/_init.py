@@ -130,7 +130,7 @@ def settings_for(found: Findings, model: str | None) -> dict[str, object]:
     values: dict[str, object] = {"dataset.root": found.root, "dataset.group": found.group}
     values["dataset.shared_groups"] = found.shared_groups
     if any(_names_a_side(clip.label) for clip in found.clips):
-        values |= {"motion_net.flip": False, "motion_net.views": ["plain"]}
+        values |= {"motion_net.flip": False, "motion_net.views": ["plain"], "motion_net.histogram": "directions"}
     if found.reencode:
         values["motion.reencode"] = "auto"
     if model not in (None, params.load(TEMPLATE).encoder.model):
@@ -237,7 +237,8 @@ def _mirrored_classes(clips: Sequence[Clip]) -> list[str]:
     if not sides:
         return []
     return [
-        f"{' and '.join(sides)} distinguish left and right, so clips are not mirrored in training (motion_net.flip)."
+        f"{' and '.join(sides)} distinguish left and right, so clips are not mirrored in training (motion_net.flip) "
+        "and the motion network uses directions (motion_net.histogram)."
     ]
 
 

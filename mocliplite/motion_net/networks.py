@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from mocliplite.encoders import efficientnet
 from mocliplite.params import MotionNet, View
 
-# Of MotionHistogram: directions of the histogram, its bins in time, rows and columns, and the channels of the two
-# convolutions.
-DIRECTIONS = 8
+# Of MotionHistogram: channels of the histogram for one sign of the motion or of its derivatives, bins in time, rows and
+# columns, and the channels of the two convolutions.
+SIGNED = 4
 BINS = (8, 12, 16)
 CHANNELS = (24, 48)
 # Fields that EfficientNet-B0 embeds at once: more would not fit the memory of a small machine.
@@ -39,20 +39,21 @@ class Network(nn.Module):
 class MotionHistogram(Network):
     """Histograms of motion in bins of time and space, and a small 3-D network on them.
 
-    Input float32 [B, T, 3, rows, cols]: x, y, share known. The motion of each cell is projected on DIRECTIONS
-    directions and rectified, so that opposite motions within a bin do not cancel. These projections and the share
-    unknown are averaged over BINS; the square root reduces the differences between slow and fast clips. The output of
-    two convolutions is used twice: cell by cell, and pooled by mean and maximum. A hidden layer on both gives the
-    embedding.
+    Input float32 [B, T, 3, rows, cols]: x, y, share known. With motion_net.histogram `boundaries`, the histograms are
+    those of the spatial derivatives of the motion (motion boundary histograms, Dalal et al., ECCV 2006); with
+    `directions`, those of the motion projected on four axes. Both are split by sign, so that opposite values within a
+    bin do not cancel. They and the share unknown are averaged over BINS; the square root reduces the differences
+    between slow and fast clips. The output of two convolutions is used twice: cell by cell, and pooled by mean and
+    maximum. A hidden layer on both gives the embedding.
     """
 
     def __init__(self, settings: MotionNet, classes: int) -> None:
         super().__init__()
-        self.normalise = nn.BatchNorm3d(DIRECTIONS + 1)
+        self.write = {"boundaries": _write_derivatives, "directions": _write_projections}[settings.histogram]
+        channels = 2 * SIGNED + 1
+        self.normalise = nn.BatchNorm3d(channels)
         first, second = CHANNELS
-        self.convolve = nn.Sequential(
-            _conv_block(DIRECTIONS + 1, first, (1, 2, 2)), _conv_block(first, second, (2, 2, 2))
-        )
+        self.convolve = nn.Sequential(_conv_block(channels, first, (1, 2, 2)), _conv_block(first, second, (2, 2, 2)))
         cells = math.prod(math.ceil(bins / stride) for bins, stride in zip(BINS, (2, 4, 4), strict=True))
         self.hidden = nn.Sequential(
             nn.Dropout(settings.dropout), nn.Linear(second * (cells + 2), settings.width), nn.ReLU()
@@ -62,16 +63,19 @@ class MotionHistogram(Network):
 
     @torch.no_grad()
     def histogram(self, fields: Tensor) -> Tensor:
-        """Return the histograms, float32 [B, DIRECTIONS + 1, *BINS], of fields [B, T, 3, rows, cols]; not learned."""
-        positive = _project(fields).relu()
-        means = nn.functional.adaptive_avg_pool3d(torch.cat([positive, fields], dim=2).transpose(1, 2), BINS)
-        positive, motion, known = means.split([DIRECTIONS // 2, 2, 1], dim=1)
-        # The mean of relu(-p) is the mean of relu(p) less the mean of p: this halves the work.
-        negative = positive - _project(motion.transpose(1, 2)).transpose(1, 2)
-        return torch.cat([positive, negative.clamp(min=0), 1 - known], dim=1)
+        """Return the histograms, float32 [B, 9, *BINS], of fields [B, T, 3, rows, cols]; not learned."""
+        parts = [SIGNED, SIGNED, 1]
+        volume = fields.new_empty(len(fields), sum(parts), fields.shape[1], *fields.shape[3:])
+        positive, signed, known = volume.split(parts, dim=1)
+        self.write(signed, fields.transpose(1, 2))
+        torch.clamp(signed, min=0, out=positive)
+        known[:] = fields[:, :, 2:].transpose(1, 2)
+        positive, signed, known = nn.functional.adaptive_avg_pool3d(volume, BINS).split(parts, dim=1)
+        # The mean of relu(-v) is the mean of relu(v) less the mean of v: this halves the work.
+        return torch.cat([positive, (positive - signed).clamp(min=0), 1 - known], dim=1)
 
     def embed_histogram(self, histogram: Tensor) -> Tensor:
-        """Return the embedding, float32 [B, width], of histograms [B, DIRECTIONS + 1, *BINS]."""
+        """Return the embedding, float32 [B, width], of histograms [B, 9, *BINS]."""
         # Resampling may leave a share slightly above 1. The constant keeps the root from enlarging rounding errors.
         positive = histogram.clamp(min=0) + 1e-4
         # The square root without torch.sqrt, whose last bits differ between makers of processors.
@@ -86,10 +90,25 @@ class MotionHistogram(Network):
         return self.embed_histogram(self.histogram(fields))
 
 
-def _project(motion: Tensor) -> Tensor:
-    """Project motion [B, T, 2 or more, rows, cols] on the axes at 0, 45, 90 and 135 degrees: [B, T, 4, rows, cols]."""
-    x, y = motion[:, :, 0], motion[:, :, 1]
-    return torch.stack([x, (x + y) * math.sqrt(0.5), y, (y - x) * math.sqrt(0.5)], dim=2)
+def _write_projections(out: Tensor, fields: Tensor) -> None:
+    """Write the projections of the motion in fields [B, 3, T, rows, cols] to out [B, SIGNED, T, rows, cols].
+
+    The axes are at 0, 45, 90 and 135 degrees.
+    """
+    x, y = fields[:, 0], fields[:, 1]
+    torch.stack([x, (x + y) * math.sqrt(0.5), y, (y - x) * math.sqrt(0.5)], dim=1, out=out)
+
+
+def _write_derivatives(out: Tensor, fields: Tensor) -> None:
+    """Write the spatial derivatives of the motion in fields [B, 3, T, rows, cols] to out [B, SIGNED, T, rows, cols].
+
+    x and y along columns, then x and y along rows: central differences, in cells per frame interval and cell. They are
+    0 at the edge of the field and where a neighbour is mostly unknown.
+    """
+    motion, known = fields[:, :2], (fields[:, 2:] > 0.5).float()
+    across, down = out.zero_().split(2, dim=1)
+    across[..., 1:-1] = (motion[..., 2:] - motion[..., :-2]) * (known[..., 2:] * known[..., :-2] / 2)
+    down[..., 1:-1, :] = (motion[..., 2:, :] - motion[..., :-2, :]) * (known[..., 2:, :] * known[..., :-2, :] / 2)
 
 
 def _conv_block(channels_in: int, channels_out: int, stride: tuple[int, int, int]) -> nn.Sequential:
@@ -137,7 +156,8 @@ def build_network(settings: MotionNet, classes: int) -> Network:
 
 def settings_from_config(config: dict[str, Any], views: Sequence[View] = ("plain",)) -> MotionNet:
     """Return the settings in a checkpoint's config, with these views, which no network depends on."""
-    return MotionNet(**config["net"], views=tuple(views))
+    # Models without the setting are from a version of the network that had directions only.
+    return MotionNet(**{"histogram": "directions"} | config["net"], views=tuple(views))
 
 
 def load_network(tensors: dict[str, np.ndarray], config: dict[str, Any]) -> Network:

@@ -130,7 +130,7 @@ def test_the_params_file_is_complete_and_has_the_warnings_as_comments(clips_fold
     assert settings.dataset == replace(expected.dataset, root="clips")
     assert settings.motion == replace(expected.motion, reencode="auto")
     assert settings.encoder == replace(expected.encoder, model="my_clip", files="my_clip", revision=None)
-    assert settings.motion_net == replace(expected.motion_net, flip=False, views=("plain",))
+    assert settings.motion_net == replace(expected.motion_net, flip=False, views=("plain",), histogram="directions")
     written = Path("params.yaml").read_text()
     assert "# Warning: fewer than 10 clips" in written
     assert "# Warning: 1 clips cannot be read, more than" in written

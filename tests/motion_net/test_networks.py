@@ -69,10 +69,16 @@ def test_restored_network_gives_the_same_logits(arch):
         assert torch.equal(restored(fields), net(fields))
 
 
+def test_a_model_without_the_setting_uses_directions():
+    config = {key: value for key, value in asdict(net_settings()).items() if key not in ("views", "histogram")}
+    assert networks.settings_from_config({"net": config}).histogram == "directions"
+
+
+@pytest.mark.parametrize("histogram", ["boundaries", "directions"])
 @pytest.mark.parametrize(("frames", "rows", "cols"), [(1, 1, 1), (3, 5, 7)])
-def test_motion_histogram_accepts_any_number_and_size_of_fields(frames, rows, cols):
+def test_motion_histogram_accepts_any_number_and_size_of_fields(frames, rows, cols, histogram):
     fields = torch.randn(2, frames, 3, rows, cols)
-    assert networks.build_network(net_settings(), 4)(fields).shape == (2, 4)
+    assert networks.build_network(net_settings(histogram=histogram), 4)(fields).shape == (2, 4)
 
 
 def test_motion_histogram_depends_on_the_order_of_fields():
@@ -82,21 +88,56 @@ def test_motion_histogram_depends_on_the_order_of_fields():
         assert not torch.allclose(net.embed(fields), net.embed(fields.flip(1)), rtol=1e-3)
 
 
-def test_histogram_is_the_mean_of_rectified_projections_in_each_bin():
-    # Two fields, rows and columns per bin: 16 fields of 24 x 32.
+def histogram_of(fields, histogram):
+    return networks.build_network(net_settings(histogram=histogram), 2).histogram(fields)
+
+
+def mean_of_bins(signed, known):
+    """The expected histogram of values [B, 4, 16, 24, 32]: two fields, rows and columns per bin."""
+    volume = torch.cat([signed.clamp(min=0), (-signed).clamp(min=0), 1 - known[:, None]], dim=1)
+    return volume.reshape(2, 9, 8, 2, 12, 2, 16, 2).mean(dim=(3, 5, 7))
+
+
+def test_directions_are_the_mean_of_rectified_projections_in_each_bin():
     fields = torch.randn(2, 16, 3, 24, 32, generator=torch.Generator().manual_seed(0))
-    histogram = networks.build_network(net_settings(), 2).histogram(fields)
-    angles = torch.arange(8) * math.pi / 4
-    motion = torch.stack([(a.cos() * fields[:, :, 0] + a.sin() * fields[:, :, 1]).clamp(min=0) for a in angles], dim=1)
-    volume = torch.cat([motion, 1 - fields[:, None, :, 2]], dim=1)
-    expected = volume.reshape(2, 9, 8, 2, 12, 2, 16, 2).mean(dim=(3, 5, 7))
-    assert torch.allclose(histogram, expected, atol=1e-5)
+    angles = torch.arange(4) * math.pi / 4
+    projections = torch.stack([a.cos() * fields[:, :, 0] + a.sin() * fields[:, :, 1] for a in angles], dim=1)
+    expected = mean_of_bins(projections, fields[:, :, 2])
+    assert torch.allclose(histogram_of(fields, "directions"), expected, atol=1e-5)
+
+
+def test_boundaries_are_the_mean_of_rectified_derivatives_in_each_bin():
+    fields = torch.randn(2, 16, 3, 24, 32, generator=torch.Generator().manual_seed(0))
+    fields[:, :, 2] = 1.0
+    x, y = fields[:, :, 0], fields[:, :, 1]
+    derivatives = torch.stack([torch.gradient(motion, dim=dim)[0] for dim in (3, 2) for motion in (x, y)], dim=1)
+    # torch.gradient continues at the edges, with one-sided differences.
+    derivatives[:, :2, ..., [0, -1]] = 0
+    derivatives[:, 2:, :, [0, -1]] = 0
+    expected = mean_of_bins(derivatives, fields[:, :, 2])
+    assert torch.allclose(histogram_of(fields, "boundaries"), expected, atol=1e-5)
+
+
+def test_a_boundary_to_an_unknown_cell_does_not_count():
+    fields = torch.zeros(1, 16, 3, 24, 32)
+    fields[..., 2, :, :16] = 1.0
+    fields[:, :, 0, :, :16] = 3.0
+    assert histogram_of(fields, "boundaries")[:, :8].max() == 0
+    fields[:, :, 2] = 1.0
+    assert histogram_of(fields, "boundaries")[:, :8].max() > 0
+
+
+def test_motion_of_the_whole_picture_does_not_change_the_boundaries():
+    fields = torch.rand(1, 16, 3, 24, 32, generator=torch.Generator().manual_seed(0))
+    moved = fields + torch.tensor([2.0, -1.0, 0.0]).reshape(3, 1, 1)
+    assert torch.allclose(histogram_of(moved, "boundaries"), histogram_of(fields, "boundaries"), atol=1e-5)
+    assert not torch.allclose(histogram_of(moved, "directions"), histogram_of(fields, "directions"), atol=0.1)
 
 
 def test_opposite_motions_in_one_bin_do_not_cancel():
     fields = torch.zeros(1, 16, 3, 24, 32)
     fields[:, ::2, 0], fields[:, 1::2, 0] = 1.0, -1.0
-    right, left = networks.build_network(net_settings(), 2).histogram(fields)[0, [0, 4]]
+    right, left = histogram_of(fields, "directions")[0, [0, 4]]
     assert torch.equal(right, torch.full((8, 12, 16), 0.5))
     assert torch.allclose(left, right)
 
