@@ -39,7 +39,7 @@ def main() -> None:
     given = parser.parse_args()
     settings = params.load().head
     settings = replace(settings, views=given.views or settings.views)
-    folds = [_evaluate_fold(path, settings) for path in given.files]
+    folds = [evaluate_fold(path, settings) for path in given.files]
 
     logits = {name: np.concatenate([fold.logits[name] for fold in folds], axis=-2) for name in method_table.METHODS}
     labels, groups = (np.concatenate([getattr(fold, name) for fold in folds]) for name in ("labels", "groups"))
@@ -56,15 +56,18 @@ def main() -> None:
     print(json.dumps({"views": settings.views, "top1": metrics["top1"]}))
 
 
-def _evaluate_fold(path: str, settings: params.Head) -> Fold:
+def evaluate_fold(path: str, settings: params.Head) -> Fold:
+    """Fit and calibrate all methods on a fold; return their results on its test clips."""
     arrays = table_file.read_table(path, "pairs").arrays
     train, val, test = (select_split(arrays, split) for split in ("train", "val", "test"))
     probes, _ = fit_probes(train, val)
     tensors: dict[str, np.ndarray] = {}
     for name in methods.STREAMS:
         tensors |= fit_head(name, train, val, settings, torch.device("cpu"))[0]
-    calibration = methods.fit_calibration(methods.all_logits(tensors, probes, val), val["label"])
-    logits = methods.all_logits(tensors, probes, test)
+    # Pairs without prompts have no method without training.
+    logits_of = methods.all_logits if len(arrays["prompts"]) else methods.trained_logits
+    calibration = methods.fit_calibration(logits_of(tensors, probes, val), val["label"])
+    logits = logits_of(tensors, probes, test)
     return Fold(methods.calibrate(logits, calibration), test["label"], test["group"], calibration)
 
 
