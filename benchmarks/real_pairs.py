@@ -3,8 +3,9 @@
 Run `python -m benchmarks.real_pairs --work FOLDER`. It extracts the motion fields with the stages index and motion,
 embeds keyframes with EfficientNet-Lite0, trains the motion network of each fold on its train clips with the settings of
 configs/folder.yaml, and writes FOLDER/DATA_SET/foldK/F1/pairs.h5 with one keyframe per clip, and F3 and F8 with the
-mean of several. With --reencoded, the vectors are those of the clips re-encoded as MPEG-4 with an I-frame in every 12
-frames, in FOLDER/DATA_SET/reencoded, so that they say nothing about the settings of the original encoder.
+mean of several. The random views for training are computed once for all folds. With --reencoded, the vectors are those
+of the clips re-encoded as MPEG-4 with an I-frame in every 12 frames, in FOLDER/DATA_SET/reencoded, so that they say
+nothing about the settings of the original encoder.
 
 There is no text encoder, so the pairs have no prompts and no method is zero-shot. What exists is not computed again.
 """
@@ -16,12 +17,11 @@ import multiprocessing
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -36,14 +36,16 @@ from mocliplite.data.splits import split_clips
 from mocliplite.evaluation.metrics import within_top
 from mocliplite.fusion import similarity
 from mocliplite.motion_net import augmentation, networks, sampling, training
-from mocliplite.motion_net.embedding import embed_clips
 from mocliplite.motion_net.loader import ClipSample, MotionClips
+from mocliplite.motion_net.optimiser import build_optimiser
+from mocliplite.motion_net.training_state import TrainingState, copy_state_dict
 from mocliplite.runtime.progress import progress
 from mocliplite.store import stores, table_file
 from mocliplite.video.keyframes import read_keyframes
 
 ROOT = Path(__file__).parents[1]
 FRAMES = (1, 3, 8)  # keyframes per clip
+AUGMENTED = 48  # random views per clip from which the motion network is trained
 REENCODE = {"codec": "mpeg4", "gop": 12, "bframes": 0, "size": None}
 
 
@@ -81,6 +83,13 @@ class FieldsInMemory(MotionClips):
         fields = self.fields[self.ids[sample.row]]
         rows = np.minimum((sample.positions * len(fields)).astype(np.int64), len(fields) - 1)
         return fields[torch.from_numpy(rows)], sample.row
+
+
+class Histograms(NamedTuple):
+    """The input of motion_histogram behind its part without parameters, for all clips."""
+
+    augmented: Tensor  # float16 [N, AUGMENTED, ...]
+    views: Tensor  # float32 [N, K, ...], plain first
 
 
 def main() -> None:
@@ -166,14 +175,20 @@ def _motion(
 ) -> dict[int, dict[str, Any]]:
     """For each fold the embeddings float32 [N, K, D] and logits [N, C] of its motion network, and its cost."""
     store = stores.open_store(folder / "features/motion")
-    key = {"net": asdict(settings.motion_net), "version": versions.MOTION_NET, "motion": store.settings}
+    key = {
+        "net": asdict(settings.motion_net),
+        "augmented": AUGMENTED,
+        "version": versions.MOTION_NET,
+        "motion": store.settings,
+    }
     key |= {"clips": _digest(clips), "dataset": asdict(settings.dataset)}
     results = {fold: _read_cache(folder / f"fold{fold}/motion.npz", key) for fold in folds}
     missing = [fold for fold, stored in results.items() if stored is None]
     if missing:
         fields = FieldsInMemory(store, [clip.id for clip in clips], settings.motion_net)
-        # Forked processes share the memory of the fields.
-        pool = multiprocessing.get_context("fork").Pool(processes, _share, (fields, clips, settings))
+        data = histograms(fields, settings.motion_net, len(class_names(clips)))
+        # Forked processes share the memory of the histograms.
+        pool = multiprocessing.get_context("fork").Pool(processes, _share, (data, clips, settings))
         with pool, progress("motion networks", len(missing), "fold") as bar:
             for fold, arrays in zip(missing, pool.imap(_train, missing), strict=True):
                 _write_cache(folder / f"fold{fold}/motion.npz", key, arrays)
@@ -199,35 +214,79 @@ def _motion(
 
 
 _PARTS = ("train", "val", "test")
-_SHARED: dict[str, tuple[FieldsInMemory, Sequence[Clip], params.Params]] = {}
+_SHARED: dict[str, tuple[Histograms, Sequence[Clip], params.Params]] = {}
 
 
-def _share(fields: FieldsInMemory, clips: Sequence[Clip], settings: params.Params) -> None:
+def histograms(fields: FieldsInMemory, settings: params.MotionNet, classes: int) -> Histograms:
+    """Compute the histograms of AUGMENTED random views of each clip for training, and those of settings.views."""
+    net, generator = networks.MotionHistogram(settings, classes), np.random.default_rng(settings.seed)
+    torch_generator = torch.Generator().manual_seed(settings.seed)
+    augmented, views = [], []
+    with progress("views", len(fields), "clip") as bar:
+        for row in range(len(fields)):
+            samples = [ClipSample(row, sampling.random_positions(settings, generator)) for _ in range(AUGMENTED)]
+            random = torch.stack([fields[sample][0] for sample in samples])
+            augmented.append(net.histogram(augmentation.augment(random, settings, torch_generator)).half())
+            plain = []
+            for view in settings.views:
+                sample = ClipSample(row, sampling.view_positions(settings, view))
+                plain += augmentation.view_inputs(fields[sample][0][None], settings, view)
+            views.append(net.histogram(torch.cat(plain)))
+            bar.update()
+    return Histograms(torch.stack(augmented), torch.stack(views))
+
+
+def _share(data: Histograms, clips: Sequence[Clip], settings: params.Params) -> None:
     torch.set_num_threads(1)
-    _SHARED["all"] = fields, clips, settings
+    _SHARED["all"] = data, clips, settings
 
 
 def _train(fold: int) -> dict[str, np.ndarray]:
-    """Train the motion network of a fold as the stage train_motion does, and embed all clips."""
-    fields, clips, settings = _SHARED["all"]
+    """Train the motion network of a fold, and embed all clips."""
+    data, clips, settings = _SHARED["all"]
     split = split_clips(clips, replace(settings.dataset, split=fold))
-    train, val = ([row for row, clip in enumerate(clips) if split[clip.id] == part] for part in ("train", "val"))
+    train, val = (np.flatnonzero([split[clip.id] == part for clip in clips]) for part in ("train", "val"))
     labels = torch.tensor([clip.index for clip in clips])
-    data = training.TrainingData(fields, labels, train, val, len(class_names(clips)))
-    with tempfile.TemporaryDirectory() as name:
-        net, _, epoch = training.fit_motion(
-            data, settings.motion_net, torch.device("cpu"), 0, Path(name, "resume"), "fold"
-        )
-    views = [embed_clips(net, fields, settings.motion_net, view, 0) for view in settings.motion_net.views]
+    net, epoch = fit_histogram(data, labels, train, val, settings.motion_net)
+    with torch.inference_mode():
+        embedding = net.embed_histogram(data.views.flatten(0, 1)).unflatten(0, data.views.shape[:2])
+        logits = net.classify(embedding).mean(dim=1)
     shape = (1, settings.motion_net.frames, 3, settings.motion_net.rows, settings.motion_net.cols)
-    inputs = list(augmentation.view_inputs(torch.zeros(shape), settings.motion_net))
-    cost = networks.cost(net, inputs[0])
+    cost = networks.cost(net, torch.zeros(shape))
     return {
-        "embedding": np.stack([embedding for embedding, _ in views], axis=1),
-        "logits": np.mean([logits for _, logits in views], axis=0),
-        "cost": np.array([cost["parameters"], cost["macs"] * len(inputs)]),
+        "embedding": embedding.numpy(),
+        "logits": logits.numpy(),
+        "cost": np.array([cost["parameters"], cost["macs"]]),
         "epoch": np.array(epoch),
     }
+
+
+def fit_histogram(
+    data: Histograms, labels: Tensor, train: np.ndarray, val: np.ndarray, settings: params.MotionNet
+) -> tuple[networks.MotionHistogram, int]:
+    """Train as fit_motion does, but on precomputed views; return the network of the best epoch, and that epoch."""
+    torch.manual_seed(settings.seed)
+    net, generator = networks.MotionHistogram(settings, int(labels.max()) + 1), np.random.default_rng(settings.seed)
+    optimiser, steps = build_optimiser(net, settings), max(1, len(train) // settings.batch)
+    state = TrainingState(net, optimiser, copy_state_dict(net))
+    while state.epoch < settings.epochs:
+        net.train()
+        for step, rows in enumerate(np.array_split(generator.permutation(train), steps)):
+            inputs = data.augmented[rows, generator.integers(data.augmented.shape[1], size=len(rows))].float()
+            fraction_done = (state.epoch + step / steps) / settings.epochs
+            training.train_step(
+                lambda histograms: net.classify(net.dropout(net.embed_histogram(histograms))),
+                optimiser,
+                (inputs, labels[rows]),
+                settings,
+                fraction_done,
+            )
+        net.eval()
+        with torch.inference_mode():
+            logits = net.classify(net.embed_histogram(data.views[val, 0]))
+        state.finish_epoch({"val_loss": torch.nn.functional.cross_entropy(logits, labels[val]).item()})
+    net.load_state_dict(state.best)
+    return net.eval(), state.best_epoch
 
 
 # Pairs
