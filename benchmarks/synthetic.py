@@ -71,4 +71,4 @@ SETTINGS = {
     "motion_embeddings": {"model": "synthetic"},
     "prompts": {"weights": "synthetic"},
 }
-PROVENANCE = {"cost": {stream: {"parameters": 0, "macs": 0} for stream in ("clip", "motion")}}
+PROVENANCE = {"cost": {stream: {"parameters": 0, "macs": 0} for stream in ("encoder", "motion")}}

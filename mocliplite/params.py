@@ -109,12 +109,13 @@ class Motion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clip:
+class Encoder:
     """The frozen CLIP model, the keyframes and the prompts."""
 
     model: str  # Hugging Face hub id, or a local folder in the same format
     revision: str | None  # commit of the hub id; null for a local folder
     files: str  # what DVC watches of the model: its folder, or NO_PATH for a hub id
+    features: str  # file or folder of embeddings that were made elsewhere, used instead of the model; or NO_PATH
     prompts: str  # text file with one template per line; {} stands for the class name
     names: str  # text file with display names of classes: folder: name, other name
     frames: int  # keyframes per clip: the centre frames of as many equal segments
@@ -122,13 +123,19 @@ class Clip:
     batch: int  # images per forward pass; changes the last bits of the values
 
     def __post_init__(self) -> None:
-        require(self.model != "", "clip.model", self.model, "a hub id or a local folder")
+        require(self.model != "", "encoder.model", self.model, "a hub id or a local folder")
+        require(self.features != "", "encoder.features", self.features, f"a file, a folder of .npy files, or {NO_PATH}")
         # Otherwise DVC would not notice a changed file in the folder.
         watched = not Path(self.model).is_dir() or Path(self.files) == Path(self.model)
-        require(watched, "clip.files", self.files, f"{self.model!r} as well, so that DVC watches the folder clip.model")
-        require(self.frames >= 1, "clip.frames", self.frames, "at least 1")
-        require(self.batch >= 1, "clip.batch", self.batch, "at least 1")
-        _require_at_most(self, "clip", frames=10_000, batch=4096)
+        require(
+            watched,
+            "encoder.files",
+            self.files,
+            f"{self.model!r} as well, so that DVC watches the folder encoder.model",
+        )
+        require(self.frames >= 1, "encoder.frames", self.frames, "at least 1")
+        require(self.batch >= 1, "encoder.batch", self.batch, "at least 1")
+        _require_at_most(self, "encoder", frames=10_000, batch=4096)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,7 +257,7 @@ class Params:
 
     dataset: Dataset
     motion: Motion
-    clip: Clip
+    encoder: Encoder
     motion_net: MotionNet
     head: Head
     compute: Compute
@@ -298,6 +305,7 @@ def keys() -> list[str]:
 
 # Renamed settings, by the earlier name.
 _RENAMED = {
+    "clip": "encoder",
     "motion.cell": "motion.cell_size",
     "motion_net.camera": "motion_net.remove_global_motion",
     "motion_net.pace": "motion_net.speed_jitter",

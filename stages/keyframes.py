@@ -1,17 +1,17 @@
-"""Embed the keyframes of every clip with the frozen CLIP image tower.
+"""Embed the keyframes of every clip with the frozen CLIP image tower, or take the embeddings from a file.
 
-Reads features/clips.csv, the videos and the CLIP; writes features/keyframes/. Only new and changed clips are
-decoded, and with --retry-failed also those that failed. CLIP is not loaded if there are none.
+Reads features/clips.csv, and the videos and the CLIP, or encoder.features; writes features/keyframes/. Only new and
+changed clips are decoded, and with --retry-failed also those that failed. CLIP is not loaded if there are none.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 import numpy as np
 
 from mocliplite import params
-from mocliplite.data.clips import read_clips
-from mocliplite.encoders import checkpoints, clip
+from mocliplite.data.clips import Clip, read_clips
+from mocliplite.encoders import checkpoints, clip, own_features
 from mocliplite.errors import Failure, run
 from mocliplite.runtime import arguments, crash_safe, engines
 from mocliplite.runtime.progress import progress
@@ -26,13 +26,40 @@ FOLDER = "features/keyframes"
 def main() -> None:
     retry_failed = arguments.retry_failed("keyframes")
     settings = params.load()
-    checkpoint = checkpoints.locate(settings.clip.model, settings.clip.revision)
     clips = {item.id: item for item in read_clips("features/clips.csv")}
-    sampling = {"frames": settings.clip.frames, "pick": settings.clip.pick, "batch": settings.clip.batch}
+    if settings.encoder.features == params.NO_PATH:
+        embed_keyframes(settings, clips, retry_failed)
+    else:
+        store_own_features(settings.encoder.features, clips)
+
+
+def store_own_features(path: str, clips: Mapping[str, Clip]) -> None:
+    """Write the store from a file of embeddings. Raises UserError unless it has a row of every clip."""
+    features = own_features.read_own_features(path)
+    paths, sources = ({key: getattr(clips[key], name) for key in clips} for name in ("path", "sha256"))
+    arrays = own_features.arrays_by_clip(features, paths, sources)
+    cache_key = own_features.cache_key(features)
+    with stores.updating(FOLDER, "keyframes"):
+        for number, ids in enumerate(stores.by_shard(clips, "keyframes")):
+            shards.update_shard(
+                stores.shard_path(FOLDER, number),
+                "keyframes",
+                cache_key,
+                {clip_id: shards.fingerprint(sources[clip_id], cache_key) for clip_id in ids},
+                lambda new: {clip_id: shards.Record(arrays[clip_id]) for clip_id in new},
+                provenance={"model": features.name, "revision": None},
+            )
+    print(f"{len(arrays)} clips have the embeddings of {features.name} in {path}")
+
+
+def embed_keyframes(settings: params.Params, clips: Mapping[str, Clip], retry_failed: bool) -> None:
+    """Decode the keyframes of new and changed clips, and embed them."""
+    checkpoint = checkpoints.locate(settings.encoder.model, settings.encoder.revision)
+    sampling = {"frames": settings.encoder.frames, "pick": settings.encoder.pick, "batch": settings.encoder.batch}
     cache_key = {**checkpoints.cache_key(checkpoint), **sampling}
     provenance = {
-        "model": settings.clip.model,
-        "revision": settings.clip.revision,
+        "model": settings.encoder.model,
+        "revision": settings.encoder.revision,
         "cost": checkpoints.cost(checkpoint),
     }
     model = cache(lambda: clip.load_clip(checkpoint, settings.compute))
@@ -41,7 +68,7 @@ def main() -> None:
     def prepare(clip_id: str) -> list[tuple[int, float, np.ndarray]] | Failure:
         """Return index, seconds and CLIP input of each keyframe. Threads call this while CLIP computes embeddings."""
         path = f"{settings.dataset.root}/{clips[clip_id].path}"
-        found = decode(path, settings.clip.frames, settings.clip.pick, Limits.of(settings.compute))
+        found = decode(path, settings.encoder.frames, settings.encoder.pick, Limits.of(settings.compute))
         if isinstance(found, Failure):
             return found
         return [(frame.frame, frame.time, clip.preprocess(model(), [frame.image])[0]) for frame in found]
@@ -61,7 +88,7 @@ def main() -> None:
                     positions.append((clip_id, frame, seconds))
                     yield image
 
-        embeddings = list(clip.embed_pixels(model(), pixels(), settings.clip.batch))
+        embeddings = list(clip.embed_pixels(model(), pixels(), settings.encoder.batch))
         for clip_id in dict.fromkeys(clip_id for clip_id, _, _ in positions):
             rows = [row for row, (key, _, _) in enumerate(positions) if key == clip_id]
             results[clip_id] = shards.Record(

@@ -5,6 +5,8 @@ features/prompts.h5; writes features/pairs.h5, features/near_duplicates.csv and 
 """
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -41,10 +43,11 @@ def main() -> None:
             "features/prompts.h5 is out of date: its classes are not those of features/clips.csv; run `dvc repro`."
         )
 
-    other = [name for name, value in keyframes.settings.items() if prompts.settings.get(name, value) != value]
+    encoders = [_encoder_of(store.settings) for store in (keyframes, prompts)]
+    other = [name for name in encoders[0] | encoders[1] if encoders[0].get(name) != encoders[1].get(name)]
     if other:
         raise UserError(
-            f"features/prompts.h5 and features/keyframes are of different CLIP checkpoints ({other[0]} differs); "
+            f"features/prompts.h5 and features/keyframes are of different encoders ({other[0]} differs); "
             "run `dvc repro`."
         )
     usable = {clip_id: motion.fingerprints[clip_id] for clip_id in motion.ids}
@@ -62,14 +65,14 @@ def main() -> None:
         "keyframe": _keyframe_views(keyframes.read(ids)),
         "motion": motion.read(ids),
         "motion_logits": motion.read(ids, "logits"),
-        "prompts": prompts.arrays["embedding"],
         "classes": np.array(classes, dtype=str),
-        "logit_scale": np.asarray(prompts.arrays["logit_scale"]),
     }
+    if "embedding" in prompts.arrays:
+        arrays |= {"prompts": prompts.arrays["embedding"], "logit_scale": np.asarray(prompts.arrays["logit_scale"])}
     check(arrays)
     nearest, arrays["similarity"] = similarity.nearest_train_clips(arrays)
     made_with = {"keyframes": keyframes.settings, "motion_embeddings": motion.settings, "prompts": prompts.settings}
-    provenance = {"cost": {"clip": keyframes.provenance["cost"], "motion": motion.provenance["cost"]}}
+    provenance = {"cost": {"encoder": keyframes.provenance.get("cost"), "motion": motion.provenance["cost"]}}
     table_file.write_table("features/pairs.h5", "pairs", arrays, made_with, provenance)
 
     duplicates = np.flatnonzero(arrays["similarity"] >= similarity.NEAR_DUPLICATE)
@@ -90,6 +93,12 @@ def main() -> None:
         "near_duplicates": len(rows),
     }
     files.write_json("metrics/data.json", metrics)
+
+
+def _encoder_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of the settings of keyframes or prompts that identifies the encoder."""
+    others = ("frames", "pick", "batch", "templates", "names")
+    return {name: value for name, value in settings.items() if name not in others}
 
 
 def _keyframe_views(frames: np.ndarray) -> np.ndarray:

@@ -1,14 +1,16 @@
-"""Embed the class names with the frozen CLIP text tower.
+"""Embed the class names with the frozen CLIP text tower, or take their embeddings from a file.
 
-Reads features/clips.csv, the CLIP checkpoint, the templates in clip.prompts and the names in clip.names; writes
-features/prompts.h5.
+Reads features/clips.csv, and the CLIP checkpoint, the templates in encoder.prompts and the names in encoder.names, or
+encoder.features; writes features/prompts.h5. Without embeddings of classes, it contains only the names of the classes.
 """
+
+from typing import Any
 
 import numpy as np
 
 from mocliplite import params
 from mocliplite.data.clips import class_names, read_clips
-from mocliplite.encoders import checkpoints, clip
+from mocliplite.encoders import checkpoints, clip, own_features
 from mocliplite.encoders.prompts import flatten_names, read_names, read_templates, readable_name
 from mocliplite.errors import run
 from mocliplite.store import table_file
@@ -16,10 +18,25 @@ from mocliplite.store import table_file
 
 def main() -> None:
     settings = params.load()
-    templates = read_templates(settings.clip.prompts)
-    class_phrases = read_names(settings.clip.names)
-    checkpoint = checkpoints.locate(settings.clip.model, settings.clip.revision)
     classes = class_names(read_clips("features/clips.csv"))
+    if settings.encoder.features == params.NO_PATH:
+        arrays, made_with = embed_prompts(settings, classes)
+        provenance = {"model": settings.encoder.model, "revision": settings.encoder.revision}
+    else:
+        features = own_features.read_own_features(settings.encoder.features)
+        arrays, made_with = own_features.prompts(features, classes), own_features.cache_key(features)
+        provenance = {"model": features.name, "revision": None}
+    if not arrays:
+        print("there are no embeddings of the classes, so there is no zero-shot recognition")
+    arrays = {"classes": np.array(classes, dtype=str), **arrays}
+    table_file.write_table("features/prompts.h5", "prompts", arrays, made_with, provenance)
+
+
+def embed_prompts(settings: params.Params, classes: list[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the arrays of prompts.h5 besides `classes`, and its settings."""
+    templates = read_templates(settings.encoder.prompts)
+    class_phrases = read_names(settings.encoder.names)
+    checkpoint = checkpoints.locate(settings.encoder.model, settings.encoder.revision)
     model = clip.load_clip(checkpoint, settings.compute)
 
     phrases = {label: class_phrases.get(label, [readable_name(label)]) for label in classes}
@@ -27,19 +44,16 @@ def main() -> None:
     rows = clip.embed_classes(model, names, templates)
     mean = np.stack([rows[np.equal(class_of_name, index)].mean(axis=0) for index in range(len(classes))])
     arrays = {
-        "classes": np.array(classes, dtype=str),
         "embedding": mean / np.linalg.norm(mean, axis=1, keepdims=True),
         "names": np.array(names, dtype=str),
         "templates": np.array(templates, dtype=str),
         "logit_scale": np.array(clip.logit_scale(model), dtype=np.float32),
     }
-    made_with = {**checkpoints.cache_key(checkpoint), "templates": templates, "names": phrases}
-    provenance = {"model": settings.clip.model, "revision": settings.clip.revision}
-    table_file.write_table("features/prompts.h5", "prompts", arrays, made_with, provenance)
     print(
         f"{len(names)} names of {len(classes)} classes x {len(templates)} templates; "
         f"the first name of {classes[0]} is {names[0]!r}"
     )
+    return arrays, {**checkpoints.cache_key(checkpoint), "templates": templates, "names": phrases}
 
 
 if __name__ == "__main__":

@@ -129,6 +129,14 @@ def put_params(**changes):
     Path("params.yaml").write_text(yaml.safe_dump(settings))
 
 
+def set_params(**sections):
+    """Change settings in params.yaml of the working directory."""
+    given = yaml.safe_load(Path("params.yaml").read_text())
+    for section, values in sections.items():
+        given[section] |= values
+    Path("params.yaml").write_text(yaml.safe_dump(given))
+
+
 def run_python(*arguments):
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)

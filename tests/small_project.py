@@ -87,8 +87,8 @@ def write_params(seed=0):
         "val": 0.25,
         "seed": seed,
     }
-    given["clip"] |= {"model": "clip", "files": "clip", "names": str(CHECKOUT / given["clip"]["names"])}
-    given["clip"]["prompts"] = str(CHECKOUT / given["clip"]["prompts"])
+    given["encoder"] |= {"model": "clip", "files": "clip", "names": str(CHECKOUT / given["encoder"]["names"])}
+    given["encoder"]["prompts"] = str(CHECKOUT / given["encoder"]["prompts"])
     # The whole picture moves in these clips.
     given["motion_net"]["remove_global_motion"] = False
     given["motion_net"] |= {

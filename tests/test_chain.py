@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
-from builders import CHECKOUT, sentence_of
+from builders import CHECKOUT, sentence_of, set_params
 from safetensors.numpy import load_file, save_file
 
 from mocliplite import checkpoint, params
@@ -60,11 +59,9 @@ UNFIT = "{} was not fitted on the features in features/pairs.h5 (keyframes: weig
 STALE = "{} was not made from this {}, but from another version; run `dvc repro`."
 OTHER_CLIP = (
     "clip is not the CLIP checkpoint that the features were made with ({} differs); "
-    "run `dvc repro`, or set clip.model to that checkpoint."
+    "run `dvc repro`, or set encoder.model to that checkpoint."
 )
-TWO_CLIPS = (
-    "features/prompts.h5 and features/keyframes are of different CLIP checkpoints (weights differs); run `dvc repro`."
-)
+TWO_CLIPS = "features/prompts.h5 and features/keyframes are of different encoders (weights differs); run `dvc repro`."
 # Every consumer of a file, and its sentence if the file is of the other run. A consumer that is not listed does not
 # read the file. Those in RECOMPUTED make what depends on the file again.
 REFUSED = {
@@ -121,13 +118,6 @@ def replace_by(source, name):
 def contents(name):
     files = [Path(name)] if Path(name).is_file() else sorted(Path(name).iterdir())
     return {file.name: file.read_bytes() for file in files}
-
-
-def set_params(**sections):
-    given = yaml.safe_load(Path("params.yaml").read_text())
-    for section, values in sections.items():
-        given[section] |= values
-    Path("params.yaml").write_text(yaml.safe_dump(given))
 
 
 CASES = [(name, consumer) for name, sentences in REFUSED.items() for consumer in sentences]
@@ -195,7 +185,7 @@ def test_another_split_trains_the_motion_network_and_computes_its_embeddings_aga
 
 def test_prompts_with_other_templates_do_not_fit_the_trained_models(small_copy):
     Path("templates.txt").write_text("a drawing of {}.\n")
-    set_params(clip={"prompts": "templates.txt"})
+    set_params(encoder={"prompts": "templates.txt"})
     prompts.main()
     assert sentence_of(CONSUMERS["export"]) == REFUSED["features/prompts.h5"]["export"]
     pairs.main()
@@ -245,7 +235,7 @@ def test_the_same_clip_checkpoint_in_another_folder_computes_nothing(small_copy,
     before, joined = stores.open_store("features/keyframes"), contents("features/pairs.h5")
     rows = before.read(before.ids)
     shutil.move("clip", "elsewhere")
-    set_params(clip={"model": "elsewhere", "files": "elsewhere"})
+    set_params(encoder={"model": "elsewhere", "files": "elsewhere"})
     prompts.main()
     with monkeypatch.context() as patch:
         patch.setattr(clip, "load_clip", lambda *_: pytest.fail("CLIP is loaded"))

@@ -38,7 +38,7 @@ def test_a_complete_file_loads(file, monkeypatch):
     given = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     loaded = params.load(file)
     assert (loaded.dataset.root, loaded.dataset.group) == (given["dataset"]["root"], given["dataset"]["group"])
-    assert (loaded.motion.cell_size, loaded.clip.model) == (given["motion"]["cell_size"], given["clip"]["model"])
+    assert (loaded.motion.cell_size, loaded.encoder.model) == (given["motion"]["cell_size"], given["encoder"]["model"])
     assert (list(loaded.motion_net.views), loaded.head.lr) == (given["motion_net"]["views"], given["head"]["lr"])
     assert loaded.compute.workers == given["compute"]["workers"]
 
@@ -50,7 +50,7 @@ def test_a_complete_file_has_the_declared_settings_in_their_order(file):
 
 
 def test_keys_lists_the_settings_of_all_sections():
-    assert len(params.keys()) == 11 + 5 + 8 + 26 + 10 + 8
+    assert len(params.keys()) == 11 + 5 + 9 + 26 + 10 + 8
 
 
 @complete
@@ -95,12 +95,12 @@ ROOT = "it must be a folder that contains one folder per class"
         ("lr: 2.0e-3", "lr: .inf", "head.lr is inf; it must be a number such as 1.0e-4."),
         ("lr: 2.0e-3", "lr: -.inf", "head.lr is -inf; it must be a number such as 1.0e-4."),
         ("lr: 2.0e-3", "lr: 0", "head.lr is 0.0; it must be above 0 and at most 10."),
-        ("model: sample/data/clip", "model: 5", "clip.model is 5; it must be text."),
+        ("model: sample/data/clip", "model: 5", "encoder.model is 5; it must be text."),
         ("cell_size: 8", "cell_size: 9", "motion.cell_size is 9; it must be 8 or 16."),
         ("cell_size: 8", "cell_size: 8.0", "motion.cell_size is 8.0; it must be 8 or 16."),
         ("cell_size: 8", "cell_size: '8'", "motion.cell_size is '8'; it must be 8 or 16; the nearest is 8."),
         ("device: auto", "device: cdua", f"compute.device is 'cdua'; {DEVICES}; the nearest is cuda."),
-        ("pick: middle", "pick: zzz", "clip.pick is 'zzz'; it must be middle or key."),
+        ("pick: middle", "pick: zzz", "encoder.pick is 'zzz'; it must be middle or key."),
         ("[plain, flip, shift]", "plain", "motion_net.views is 'plain'; it must be a list such as [plain, flip]."),
         ("[plain, flip, shift]", "[plain, flop]", f"motion_net.views is 'flop'; {VIEWS}; the nearest is flip."),
         ("[plain, flip, shift]", "[flip]", f"motion_net.views is ['flip']; {ORDER}."),
@@ -162,7 +162,15 @@ def test_a_seed_that_no_generator_takes_is_refused(key, value):
 
 @pytest.mark.parametrize(
     "key",
-    ["clip.batch", "clip.frames", "motion_net.rows", "motion_net.width", "head.hidden", "head.seeds", "head.epochs"],
+    [
+        "encoder.batch",
+        "encoder.frames",
+        "motion_net.rows",
+        "motion_net.width",
+        "head.hidden",
+        "head.seeds",
+        "head.epochs",
+    ],
 )
 def test_a_number_that_no_machine_can_work_with_is_refused(key):
     given = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
@@ -209,11 +217,13 @@ def test_without_lists_split_must_be_one_of_the_folds(folds, split, allowed):
 def test_a_local_clip_folder_must_be_watched_by_dvc():
     put_params()
     given = yaml.safe_load(Path("params.yaml").read_text())
-    given["clip"].update(model="my_clip", files=params.NO_PATH)
+    given["encoder"].update(model="my_clip", files=params.NO_PATH)
     Path("params.yaml").write_text(yaml.safe_dump(given))
     params.load()  # my_clip does not exist, so it may be a hub id
     Path("my_clip").mkdir()
-    wanted = "clip.files is 'configs/none'; it must be 'my_clip' as well, so that DVC watches the folder clip.model."
+    wanted = (
+        "encoder.files is 'configs/none'; it must be 'my_clip' as well, so that DVC watches the folder encoder.model."
+    )
     assert sentence_of(params.load) == f"params.yaml: {wanted}"
 
 
@@ -269,6 +279,7 @@ def test_a_stage_stops_at_an_unknown_key_before_any_work():
 @pytest.mark.parametrize(
     ("new", "old", "wanted"),
     [
+        ("encoder:\n", "clip:\n", "clip is now called encoder; rename it."),
         ("cell_size: 8", "cell: 8", "motion.cell is now called motion.cell_size; rename it."),
         (
             "remove_global_motion: true",

@@ -14,7 +14,7 @@ SETTINGS = {
     "motion_embeddings": {"motion": {"cell_size": 8}, "model": "0", "data": "0", "views": ["plain", "shift"]},
     "prompts": {"weights": "0", "templates": ["a {}"]},
 }
-PROVENANCE = {"cost": {"clip": {"parameters": 10, "macs": 100}, "motion": {"parameters": 20, "macs": 200}}}
+PROVENANCE = {"cost": {"encoder": {"parameters": 10, "macs": 100}, "motion": {"parameters": 20, "macs": 200}}}
 
 
 def pairs_of(groups=10, clips=2, noise=0.6, seed=0):

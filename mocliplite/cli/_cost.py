@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mocliplite import params
+from mocliplite import checkpoint, params
 from mocliplite.data.clips import read_clips
 from mocliplite.errors import UserError
 from mocliplite.files import read_json
@@ -15,7 +15,7 @@ TIMED = 16  # clips of the data set that are timed by default
 
 
 def lines(clips: Sequence[str], model: str) -> Iterator[str]:
-    """Yield three tables as lines of text.
+    """Yield three tables as lines of text, the third only if the models can embed new clips.
 
     clips: paths of the clips to time; empty for the first of the data set. Raises UserError where nothing was trained
     yet, or for a clip that cannot be used.
@@ -26,6 +26,9 @@ def lines(clips: Sequence[str], model: str) -> Iterator[str]:
     yield f"\n{'store':36} {'bytes per clip':>19}"
     for folder in STORES:
         yield f"{folder:36} {bytes_per_clip(folder):19,}"
+    if "features" in checkpoint.load(Path(model, "head"))[1]["features"]["keyframes"]:
+        yield "\nno prediction is timed: keyframe embeddings come from encoder.features"
+        return
     timed = clips or _first_clips()
     phases = milliseconds(timed, model)
     yield f"\n{'phase':36} {'milliseconds':>19}  (median of {len(timed)} clips)"

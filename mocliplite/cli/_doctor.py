@@ -25,10 +25,18 @@ def findings() -> Iterator[Finding]:
     yield from _check_git_ignore()
     yield from _check_cache()
     yield _check_locks()
-    yield find_clip(settings.clip.model, settings.clip.revision)
+    yield _check_encoder(settings.encoder)
     yield _check_decoders()
     yield from _check_links(settings.dataset.root)
     yield _check_disk_space(settings)
+
+
+def _check_encoder(settings: params.Encoder) -> Finding:
+    if settings.features == params.NO_PATH:
+        return find_clip(settings.model, settings.revision)
+    if not Path(settings.features).exists():
+        return Finding("BAD", f"encoder.features is {settings.features}, which does not exist; correct the path.")
+    return Finding("ok", f"keyframe embeddings are read from {settings.features}")
 
 
 def _check_git_ignore() -> Iterator[Finding]:
@@ -146,7 +154,7 @@ def _check_disk_space(settings: params.Params) -> Finding:
     clips = read_clips(index)
     motion = _MOTION_BYTES_PER_VIDEO_BYTE * sum(clip.bytes for clip in clips)
     # Twice: in the working folder and in the DVC cache. Besides keyframes, 4 embeddings for motion views and pairs.
-    needed = 2 * (motion + len(clips) * _EMBEDDING_BYTES * (settings.clip.frames + 4))
+    needed = 2 * (motion + len(clips) * _EMBEDDING_BYTES * (settings.encoder.frames + 4))
     free = shutil.disk_usage(".").free
     sentence = (
         f"{free / 1e9:.1f} GB free; the stores of {len(clips)} clips and their cache need about {needed / 1e9:.2f} GB"

@@ -102,7 +102,7 @@ def _previews(root: str, clips: Sequence[Clip]) -> tuple[dict[str, inspection.Pr
 
 def find_clip(model: str | None) -> _clip_source.Finding:
     """Return where the CLIP is, None being that of the template. Raises UserError if it cannot be found."""
-    defaults = params.load(TEMPLATE).clip
+    defaults = params.load(TEMPLATE).encoder
     found = (
         _clip_source.find_clip(defaults.model, defaults.revision)
         if model in (None, defaults.model)
@@ -133,9 +133,9 @@ def settings_for(found: Findings, model: str | None) -> dict[str, object]:
         values |= {"motion_net.flip": False, "motion_net.views": ["plain"]}
     if found.reencode:
         values["motion.reencode"] = "auto"
-    if model not in (None, params.load(TEMPLATE).clip.model):
+    if model not in (None, params.load(TEMPLATE).encoder.model):
         files = params.NO_PATH if _clip_source.is_hub_id(model) else model
-        values |= {"clip.model": model, "clip.revision": None, "clip.files": files}
+        values |= {"encoder.model": model, "encoder.revision": None, "encoder.files": files}
     return values
 
 

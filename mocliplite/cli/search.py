@@ -56,7 +56,7 @@ def run(given: argparse.Namespace) -> None:
         from mocliplite.video.streams import Limits
 
         def image(path: str) -> str:
-            more = 1, settings.clip.pick, Limits.of(settings.compute)
+            more = 1, settings.encoder.pick, Limits.of(settings.compute)
             return html.picture(call_crash_safe(read_keyframes, settings.compute, path, *more)[0].image)
 
         rows = [{**asdict(hit), "label": clip.label, "path": path, "image": image(path)} for hit, clip, path in found]

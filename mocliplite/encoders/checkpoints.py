@@ -44,7 +44,7 @@ def locate(model: str, revision: str | None) -> Path:
         raise UserError(
             f"CLIP {model!r} (revision {revision or 'main'}) is neither a local folder nor in the local hub cache, and "
             f"the hub cannot be reached; on a machine with network run `hf download {model}{at}`, copy the folder it "
-            "prints, and set clip.model and clip.files to the copy."
+            "prints, and set encoder.model and encoder.files to the copy."
         )
     return found
 
@@ -82,14 +82,21 @@ def cache_key(folder: Path) -> dict[str, Any]:
 def locate_same(key: dict[str, Any], model: str, revision: str | None, exported: Path | None = None) -> Path:
     """Return the folder of the checkpoint with this cache_key: `exported` if it exists, else the model's.
 
-    key: may hold further entries, as the settings of a store do. Raises UserError if the checkpoint is another one.
+    key: may hold further entries, as the settings of a store do. Raises UserError if the checkpoint is another one, or
+    if the features were not made by a checkpoint (own_features.py).
     """
+    if "features" in key:
+        raise UserError(
+            f"the keyframe embeddings are those of {key['name']!r} from a file (encoder.features), so neither a new "
+            "clip nor a text can be embedded; for that, set encoder.features to configs/none and encoder.model to a "
+            "checkpoint, and run `dvc repro`."
+        )
     folder = exported if exported is not None and exported.is_dir() else locate(model, revision)
     different = [name for name, value in cache_key(folder).items() if key.get(name) != value]
     if different:
         raise UserError(
             f"{folder} is not the CLIP checkpoint that the features were made with ({different[0]} differs); "
-            "run `dvc repro`, or set clip.model to that checkpoint."
+            "run `dvc repro`, or set encoder.model to that checkpoint."
         )
     return folder
 
@@ -193,7 +200,7 @@ def _from_hub(model: str, revision: str | None) -> Path | None:
         cached: Path | None = Path(snapshot_download(model, revision=revision, local_files_only=True))
     except HFValidationError:
         raise UserError(
-            f"params.yaml: clip.model is {model!r}, which is neither a local folder nor a hub id such as "
+            f"params.yaml: encoder.model is {model!r}, which is neither a local folder nor a hub id such as "
             "openai/clip-vit-base-patch32."
         ) from None
     except IncompleteSnapshotError as error:

@@ -20,7 +20,7 @@ def read_templates(path: str | Path) -> list[str]:
     Blank lines and lines that start with # are skipped. Raises UserError for a file without templates, or a template
     without exactly one {}.
     """
-    templates = [line for _, line in _read_lines(path, "clip.prompts")]
+    templates = [line for _, line in _read_lines(path, "encoder.prompts")]
     for template in templates:
         if template.count("{}") != 1 or template.count("{") != 1 or template.count("}") != 1:
             raise UserError(f"{path}: {template!r} must contain {{}} exactly once, where the class name goes.")
@@ -36,7 +36,7 @@ def read_names(path: str | Path) -> dict[str, list[str]]:
     listed twice.
     """
     names: dict[str, list[str]] = {}
-    for number, line in _read_lines(path, "clip.names"):
+    for number, line in _read_lines(path, "encoder.names"):
         # In Unicode form NFC, like the names of classes: see data.clips.find_labels.
         folder, colon, rest = (part.strip() for part in unicodedata.normalize("NFC", line).partition(":"))
         class_names = [name.strip() for name in rest.split(",")]

@@ -9,7 +9,7 @@ from mocliplite.evaluation import intervals
 from mocliplite.evaluation.calibration import ece, reliability
 from mocliplite.evaluation.metrics import macro_f1, mean_class, softmax, within_top
 
-METHODS = (  # in the order of the tables
+METHODS = (  # in the order of the tables, which leave out a method without figures
     "zero_shot",
     "keyframe_probe",
     "keyframe",
@@ -56,7 +56,7 @@ def all_metrics(
 def table(metrics: dict[str, Any]) -> str:
     """Return the figures of metrics/eval.json as lines of text."""
     lines = [f"{metrics['clips']} test clips        top-1   95 % interval    top-5   mean class   F1      ECE"]
-    for name in METHODS:
+    for name in (name for name in METHODS if name in metrics["top1"]):
         row = metrics["top1"][name]
         accuracy = f"{row['mean']:.3f}   {row['low']:.3f}-{row['high']:.3f}"
         top5, by_class, f1 = (metrics[key][name]["mean"] for key in ("top5", "mean_class", "macro_f1"))
@@ -91,12 +91,16 @@ def by_class(logits: Mapping[str, np.ndarray], labels: np.ndarray, classes: np.n
 
 
 def reliability_by_method(probabilities: Mapping[str, np.ndarray], labels: np.ndarray) -> list[dict[str, object]]:
-    """Return a row per bin of confidence: its centre, and each method's accuracy; empty where the bin has no answer."""
+    """Return a row per bin of confidence: its centre, and each method's accuracy; empty where the bin has no answer.
+
+    Without zero-shot its column is empty, since the plot in dvc.yaml names it.
+    """
     accuracy = {
         name: {row["bin"]: row["accuracy"] for row in reliability(values, labels)}
         for name, values in probabilities.items()
     }
     bins = sorted(set().union(*accuracy.values()))
+    accuracy.setdefault("zero_shot", {})
     return [
         {"confidence": centre, **{name: by_bin.get(centre, "") for name, by_bin in accuracy.items()}} for centre in bins
     ]

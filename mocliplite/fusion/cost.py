@@ -7,17 +7,18 @@ from mocliplite.fusion.pairs import Arrays
 
 
 def cost(tensors: Arrays, settings: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-    """Return parameters and MACs per clip of CLIP, the motion network, one seed of the fusion head, and their total.
+    """Return parameters and MACs per clip of the encoder, the motion network and one seed of the fusion head.
+
+    `total` is their sum. Where the cost of the encoder is not known, there is neither `encoder` nor `total`.
 
     tensors: those of models/head; settings and provenance: those of features/pairs.h5.
     """
-    clip, frames = provenance["cost"]["clip"], settings["keyframes"]["frames"]
+    encoder, frames = provenance["cost"]["encoder"], settings["keyframes"]["frames"]
     layers = [tensors[f"fusion.{name}"][0] for name in ("weight1", "bias1", "weight2", "bias2")]
     head = {"parameters": sum(layer.size for layer in layers), "macs": layers[0].size + layers[2].size}
-    parts = {
-        "clip": {"parameters": clip["parameters"], "macs": clip["macs"] * frames},
-        "motion": provenance["cost"]["motion"],
-        "head": head,
-    }
+    parts = {"motion": provenance["cost"]["motion"], "head": head}
+    if encoder is None:
+        return parts
+    parts = {"encoder": {"parameters": encoder["parameters"], "macs": encoder["macs"] * frames}, **parts}
     total = {key: sum(part[key] for part in parts.values()) for key in ("parameters", "macs")}
     return {**parts, "total": total}

@@ -44,7 +44,12 @@ def trained_logits(heads: Arrays, probes: Arrays, data: Arrays) -> dict[str, np.
 
 
 def all_logits(heads: Arrays, probes: Arrays, data: Arrays) -> dict[str, np.ndarray]:
-    """Logits of every method that is not a mixture, for the arrays of pairs.h5: trained_logits and zero-shot."""
+    """Logits of every method that is not a mixture, for the arrays of pairs.h5: zero-shot and trained_logits.
+
+    Without embeddings of the classes there is no zero-shot.
+    """
+    if "prompts" not in data:
+        return trained_logits(heads, probes, data)
     zero_shot = zero_shot_logits(data["keyframe"][:, 0], data["prompts"], float(data["logit_scale"]))
     return {"zero_shot": zero_shot} | trained_logits(heads, probes, data)
 

@@ -1,7 +1,7 @@
 """The joined features of all clips: checks before anything is fitted, and selection of splits and streams.
 
 Arrays are those of features/pairs.h5: `keyframe` [N, F, D1] and `motion` [N, K, D2], where view 0 is the plain view,
-the only one used for validation and test.
+the only one used for validation and test. Without embeddings of the classes, `prompts` and `logit_scale` are absent.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ def check(arrays: Arrays) -> None:
 
 
 def _check_finite(arrays: Arrays) -> None:
-    for name in ("keyframe", "motion", "motion_logits", "prompts"):
+    for name in [name for name in ("keyframe", "motion", "motion_logits", "prompts") if name in arrays]:
         finite = np.isfinite(arrays[name]).reshape(len(arrays[name]), -1).all(axis=1)
         if not finite.all():
             invalid = arrays["classes" if name == "prompts" else "ids"][~finite]

@@ -25,7 +25,7 @@ class DecodedClip:
 
 
 def decode(path: str, frames: int, pick: str, settings: params.Motion, limits: Limits = DEFAULT_LIMITS) -> DecodedClip:
-    """Return the keyframes (clip.frames, clip.pick) and the motion field of a clip.
+    """Return the keyframes (encoder.frames, encoder.pick) and the motion field of a clip.
 
     Raises UserError for a clip that cannot be used.
     """

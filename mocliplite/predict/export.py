@@ -71,7 +71,7 @@ def export(folder: str | Path, with_clip: bool, models: str | Path = "models") -
     checkpoint.check_source(
         Path(models, "head"), "features/prompts.h5", config["features"]["prompts"], prompts.settings
     )
-    settings = params.load().clip
+    settings = params.load().encoder
     clip_folder = checkpoints.locate_same(config["features"]["keyframes"], settings.model, settings.revision)
     copies_clip = with_clip or Path(settings.model).is_dir()
     card = _card(config, trained.motion_config, len(prompts.arrays["templates"]), settings, copies_clip)
@@ -88,7 +88,9 @@ def export(folder: str | Path, with_clip: bool, models: str | Path = "models") -
     write_text(out / "README.md", card)
 
 
-def _card(config: dict[str, Any], net: dict[str, Any], templates: int, settings: params.Clip, copies_clip: bool) -> str:
+def _card(
+    config: dict[str, Any], net: dict[str, Any], templates: int, settings: params.Encoder, copies_clip: bool
+) -> str:
     metrics, data = (read_json(f"metrics/{name}.json") for name in ("eval", "data"))
     classes = config["classes"]
     revision = f", revision {settings.revision}" if settings.revision else ""

@@ -173,5 +173,5 @@ def _clip_of(folder: Path) -> tuple[str, str | None]:
         return recorded["model"], recorded["revision"]
     if Path(folder, "clip").is_dir():
         return str(Path(folder, "clip")), None
-    settings = params.load().clip
+    settings = params.load().encoder
     return settings.model, settings.revision

@@ -27,7 +27,7 @@ from mocliplite.video.streams import Limits
 GALLERY = 6  # clips in each part of the gallery
 ROWS = 12  # of the short tables
 DESCRIPTIONS = {
-    "zero_shot": "CLIP without training: keyframe against class names",
+    "zero_shot": "without training: keyframe against class names",
     "keyframe_probe": "keyframe, linear",
     "keyframe": "keyframe, MLP",
     "motion": "motion network",
@@ -53,7 +53,7 @@ def write(out: str | Path) -> list[str]:
         out,
         "report.html",
         metrics=metrics,
-        methods=[_method_row(metrics["eval"], name) for name in METHODS],
+        methods=[_method_row(metrics["eval"], name) for name in METHODS if name in metrics["eval"]["top1"]],
         gains=_gains(metrics["eval"]),
         classes=predictions.classes,
         confusion=charts.heatmap(confusion_matrix(predictions), predictions.classes),

@@ -17,9 +17,9 @@ def export_store(path: str | Path, to: str, out: str | Path | None = None) -> Pa
 
     out: path of the file; by default `<name of the store>.<to>` in the working folder.
 
-    npz: `ids`, and each array of all clips; for motion, where clips differ in length, one array `<id>/<name>` per clip.
-    parquet: one row per clip; arrays are lists, flattened in C order, and `<name>_shape` accompanies arrays whose shape
-    differs between clips.
+    npz: `ids`, and each array of all clips; for motion, where clips differ in length, one array `<id>/<name>` per clip;
+    for keyframes, also `name`, the model. parquet: one row per clip; arrays are lists, flattened in C order, and
+    `<name>_shape` accompanies arrays whose shape differs between clips; `name` is in the metadata of the schema.
     """
     if Path(path).is_file():
         raise UserError(f"{path} is a file; give a store: a folder of shards such as features/keyframes.")
@@ -44,12 +44,20 @@ def _write_npz(target: Path, store: stores.Store) -> None:
 def _named_arrays(store: stores.Store) -> Iterator[tuple[str, np.ndarray]]:
     yield "ids", np.array(store.ids, dtype=str)
     yield "settings", np.array(hdf5.canonical_json(store.settings))
+    if "model" in store.provenance:
+        yield "name", np.array(_model_name(store))
     if store.kind == "motion":
         for clip_id, record in store.records(store.ids):
             arrays = {**record.arrays, **{key: np.array(value) for key, value in record.attributes.items()}}
             yield from ((f"{clip_id}/{name}", array) for name, array in sorted(arrays.items()))
     else:
         yield from ((name, store.read(store.ids, name)) for name in sorted(store.sample()))
+
+
+def _model_name(store: stores.Store) -> str:
+    """Return the name of the model of a keyframe store, with its revision."""
+    model, revision = store.provenance["model"], store.provenance["revision"]
+    return f"{model} {revision}" if revision else str(model)
 
 
 def _write_parquet(target: Path, store: stores.Store) -> None:
@@ -59,6 +67,8 @@ def _write_parquet(target: Path, store: stores.Store) -> None:
     if not store.ids:
         raise UserError(f"{store.path} has no clips to export.")
     metadata = {"kind": store.kind, "settings": hdf5.canonical_json(store.settings)}
+    if "model" in store.provenance:
+        metadata["name"] = _model_name(store)
     writer = None
     with atomic_write(target) as partial:
         try:

@@ -39,14 +39,15 @@ def _select(path: str | Path, frame_types: str, count: int, pick: str) -> list[i
         raise UserError(f"{path} has no frame that can be decoded; replace or remove it.")
     if len(frame_types) < count:
         raise UserError(
-            f"{path} has {len(frame_types)} frames, but clip.frames is {count}; lower clip.frames or remove the clip."
+            f"{path} has {len(frame_types)} frames, but encoder.frames is {count}; lower encoder.frames or remove the "
+            "clip."
         )
     centres = segment_centres(len(frame_types), count)
     if pick == "middle":
         return centres
     intra = [index for index, frame_type in enumerate(frame_types) if frame_type == "I"]
     if not intra:
-        raise UserError(f"{path} has no I-frame; set clip.pick to middle.")
+        raise UserError(f"{path} has no I-frame; set encoder.pick to middle.")
     return [min(intra, key=lambda index: abs(index - centre)) for centre in centres]
 
 

@@ -129,7 +129,7 @@ def test_the_params_file_is_complete_and_has_the_warnings_as_comments(clips_fold
     expected = params.load("configs/folder.yaml")
     assert settings.dataset == replace(expected.dataset, root="clips")
     assert settings.motion == replace(expected.motion, reencode="auto")
-    assert settings.clip == replace(expected.clip, model="my_clip", files="my_clip", revision=None)
+    assert settings.encoder == replace(expected.encoder, model="my_clip", files="my_clip", revision=None)
     assert settings.motion_net == replace(expected.motion_net, flip=False, views=("plain",))
     written = Path("params.yaml").read_text()
     assert "# Warning: fewer than 10 clips" in written
@@ -173,8 +173,8 @@ def test_a_clip_checkpoint_on_the_hub_will_be_downloaded(clips_folder, monkeypat
         "CLIP ann/vit is not available yet; it is downloaded when needed, as by `hf download ann/vit`",
         "wrote params.yaml; run `dvc repro`, which also downloads CLIP.",
     ]
-    expected = params.load("configs/folder.yaml").clip
-    assert params.load("params.yaml").clip == replace(expected, model="ann/vit", revision=None)
+    expected = params.load("configs/folder.yaml").encoder
+    assert params.load("params.yaml").encoder == replace(expected, model="ann/vit", revision=None)
 
 
 def test_the_next_step_for_another_output_file_is_to_copy_it(clips_folder):

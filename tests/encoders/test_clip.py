@@ -351,7 +351,7 @@ def test_a_folder_that_lacks_files(copy, gone, lacking):
 @pytest.mark.parametrize("model", ["no such model", "./models/clip", "a/b/c", "models/clip/"])
 def test_neither_a_folder_nor_an_id(model):
     wanted = (
-        f"params.yaml: clip.model is {model!r}, which is neither a local folder nor a hub id such as "
+        f"params.yaml: encoder.model is {model!r}, which is neither a local folder nor a hub id such as "
         "openai/clip-vit-base-patch32."
     )
     assert sentence_of(checkpoints.locate, model, None) == wanted
@@ -366,8 +366,8 @@ def test_neither_cache_nor_network(revision, shown, option):
     assert answer == (
         f"CLIP 'openai/clip-vit-base-patch32' (revision {shown}) is neither a local folder nor in the local hub cache, "
         "and the hub cannot be reached; on a machine with network run "
-        f"`hf download openai/clip-vit-base-patch32{option}`, copy the folder it prints, and set clip.model and "
-        "clip.files to the copy."
+        f"`hf download openai/clip-vit-base-patch32{option}`, copy the folder it prints, and set encoder.model and "
+        "encoder.files to the copy."
     )
     assert seconds < 5
 
@@ -502,7 +502,7 @@ def test_a_checkpoint_with_another_file_is_refused(copy, name, change, key):
     file.write_bytes(change(file.read_bytes()))
     assert sentence_of(checkpoints.locate_same, before, "copy", None) == (
         f"copy is not the CLIP checkpoint that the features were made with ({key} differs); "
-        "run `dvc repro`, or set clip.model to that checkpoint."
+        "run `dvc repro`, or set encoder.model to that checkpoint."
     )
 
 

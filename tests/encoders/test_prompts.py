@@ -36,7 +36,7 @@ def test_a_class_that_is_listed_twice_is_refused():
 
 
 def test_a_missing_file_of_names_is_refused():
-    expected = "params.yaml: clip.names is nowhere.txt, which is not a file; see prompts/ for examples."
+    expected = "params.yaml: encoder.names is nowhere.txt, which is not a file; see prompts/ for examples."
     assert sentence_of(read_names, "nowhere.txt") == expected
 
 
@@ -107,7 +107,7 @@ def test_a_file_without_templates_is_refused(text):
 @pytest.mark.parametrize("name", ["missing.txt", "directory"])
 def test_a_missing_file_or_a_folder_of_templates_is_refused(name):
     Path("directory").mkdir()
-    expected = f"params.yaml: clip.prompts is {name}, which is not a file; see prompts/ for examples."
+    expected = f"params.yaml: encoder.prompts is {name}, which is not a file; see prompts/ for examples."
     assert sentence_of(read_templates, name) == expected
 
 

@@ -125,5 +125,5 @@ def test_a_store_of_another_clip_checkpoint_is_refused(checkpoint):
     store = write_store("keyframes", dict.fromkeys(IDS, np.ones((1, 16))), settings, provenance)
     assert sentence_of(search.by_text, "a star", store, 3, COMPUTE) == (
         f"{checkpoint} is not the CLIP checkpoint that the features were made with (weights differs); "
-        "run `dvc repro`, or set clip.model to that checkpoint."
+        "run `dvc repro`, or set encoder.model to that checkpoint."
     )

@@ -163,8 +163,7 @@ def test_prompts_of_another_clip_checkpoint_are_refused():
     other = SETTINGS["prompts"] | {"weights": "1"}
     table_file.write_table("features/prompts.h5", "prompts", prompts.arrays, other)
     assert sentence_of(pairs.main) == (
-        "features/prompts.h5 and features/keyframes are of different CLIP checkpoints (weights differs); "
-        "run `dvc repro`."
+        "features/prompts.h5 and features/keyframes are of different encoders (weights differs); run `dvc repro`."
     )
 
 

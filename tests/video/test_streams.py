@@ -158,14 +158,16 @@ def test_a_keyframe_of_real_footage_equals_the_frame_of_a_full_decode(path):
 
 def test_more_keyframes_than_frames_are_refused():
     encode("a.mp4", moving(frames=2))
-    wanted = "a.mp4 has 2 frames, but clip.frames is 3; lower clip.frames or remove the clip."
+    wanted = "a.mp4 has 2 frames, but encoder.frames is 3; lower encoder.frames or remove the clip."
     assert sentence_of(keyframes.read_keyframes, "a.mp4", 3, "middle") == wanted
 
 
 def test_a_clip_without_i_frames_is_refused_for_key():
     with_packets(encode("whole.avi", moving(frames=5)), "a.avi", start=1)
     assert frame_types_of("a.avi") == "PPPP"
-    assert sentence_of(keyframes.read_keyframes, "a.avi", 1, "key") == "a.avi has no I-frame; set clip.pick to middle."
+    assert (
+        sentence_of(keyframes.read_keyframes, "a.avi", 1, "key") == "a.avi has no I-frame; set encoder.pick to middle."
+    )
 
 
 # Bad files
