@@ -41,7 +41,7 @@ def main() -> None:
     settings = replace(settings, views=given.views or settings.views)
     folds = [evaluate_fold(path, settings) for path in given.files]
 
-    logits = {name: np.concatenate([fold.logits[name] for fold in folds], axis=-2) for name in method_table.METHODS}
+    logits = {name: np.concatenate([fold.logits[name] for fold in folds], axis=-2) for name in folds[0].logits}
     labels, groups = (np.concatenate([getattr(fold, name) for fold in folds]) for name in ("labels", "groups"))
     # The best single stream of all folds is the one that most folds chose.
     choices = [fold.calibration["best_single"] for fold in folds]
@@ -64,10 +64,8 @@ def evaluate_fold(path: str, settings: params.Head) -> Fold:
     tensors: dict[str, np.ndarray] = {}
     for name in methods.STREAMS:
         tensors |= fit_head(name, train, val, settings, torch.device("cpu"))[0]
-    # Pairs without prompts have no method without training.
-    logits_of = methods.all_logits if len(arrays["prompts"]) else methods.trained_logits
-    calibration = methods.fit_calibration(logits_of(tensors, probes, val), val["label"])
-    logits = logits_of(tensors, probes, test)
+    calibration = methods.fit_calibration(methods.all_logits(tensors, probes, val), val["label"])
+    logits = methods.all_logits(tensors, probes, test)
     return Fold(methods.calibrate(logits, calibration), test["label"], test["group"], calibration)
 
 

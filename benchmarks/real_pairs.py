@@ -7,7 +7,8 @@ mean of several. The random views for training are computed once for all folds. 
 of the clips re-encoded as MPEG-4 with an I-frame in every 12 frames, in FOLDER/DATA_SET/reencoded, so that they say
 nothing about the settings of the original encoder.
 
-There is no text encoder, so the pairs have no prompts and no method is zero-shot. What exists is not computed again.
+There is no text encoder, so the pairs have no embeddings of the classes, and no method is zero-shot. What exists is
+not computed again.
 """
 
 import argparse
@@ -306,13 +307,11 @@ def _write_pairs(
         "keyframe": views,
         "motion": motion["embedding"],
         "motion_logits": motion["logits"],
-        "prompts": np.zeros((0, frames.shape[2]), dtype=np.float32),
         "classes": np.array(classes, dtype=str),
-        "logit_scale": np.array(1, dtype=np.float32),
     }
     _, arrays["similarity"] = similarity.nearest_train_clips(arrays)
     made_with = {"keyframes": keyframes["settings"], "motion_embeddings": motion["settings"], "prompts": {}}
-    provenance = {"cost": {"clip": keyframes["cost"], "motion": motion["cost"]}}
+    provenance = {"cost": {"encoder": keyframes["cost"], "motion": motion["cost"]}}
     table_file.write_table(path, "pairs", arrays, made_with, provenance)
 
 
