@@ -22,31 +22,26 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 import yaml
-from torch import Tensor
 
-from benchmarks import efficientnet_lite
+from benchmarks import efficientnet_lite, real_motion
 from mocliplite import files, params, versions
 from mocliplite.data.clips import Clip, class_names, read_clips
 from mocliplite.data.groups import group_of
 from mocliplite.data.splits import split_clips
 from mocliplite.evaluation.metrics import within_top
 from mocliplite.fusion import similarity
-from mocliplite.motion_net import augmentation, networks, sampling, training
-from mocliplite.motion_net.loader import ClipSample, MotionClips
-from mocliplite.motion_net.optimiser import build_optimiser
-from mocliplite.motion_net.training_state import TrainingState, copy_state_dict
+from mocliplite.motion_net import networks
 from mocliplite.runtime.progress import progress
 from mocliplite.store import stores, table_file
 from mocliplite.video.keyframes import read_keyframes
 
 ROOT = Path(__file__).parents[1]
 FRAMES = (1, 3, 8)  # keyframes per clip
-AUGMENTED = 48  # random views per clip from which the motion network is trained
 REENCODE = {"codec": "mpeg4", "gop": 12, "bframes": 0, "size": None}
 
 
@@ -64,33 +59,6 @@ DATA_SETS = {
     "ucf101_six": DataSet(r"_(g\d+)_c\d+", shared_groups=False, folds=6, val=0.1667),
     "ut_interaction": DataSet(r"_(\d+)_\d\.avi$", shared_groups=True, folds=5, val=0.1667),
 }
-
-
-class FieldsInMemory(MotionClips):
-    """All fields of some clips, resampled once: the same input as from the store, without reading it in each epoch."""
-
-    def __init__(self, store: stores.Store, ids: Sequence[str], settings: params.MotionNet) -> None:
-        super().__init__(store, ids, settings)
-        self.fields: dict[str, Tensor] = {}
-        for clip_id, record in store.records(self.ids):
-            kind = record.arrays["kind"]
-            # So many even positions include every frame with vectors.
-            frames = np.unique(sampling.frames_at(kind, sampling.even_positions(len(kind))))
-            vectors = record.arrays["vectors"][frames]
-            fields = sampling.sample_fields(vectors, store.sizes[clip_id], self.grid, self.remove_global_motion)
-            self.fields[clip_id] = torch.from_numpy(fields)
-
-    def __getitem__(self, sample: ClipSample) -> tuple[Tensor, int]:
-        fields = self.fields[self.ids[sample.row]]
-        rows = np.minimum((sample.positions * len(fields)).astype(np.int64), len(fields) - 1)
-        return fields[torch.from_numpy(rows)], sample.row
-
-
-class Histograms(NamedTuple):
-    """The input of motion_histogram behind its part without parameters, for all clips."""
-
-    augmented: Tensor  # float16 [N, AUGMENTED, ...]
-    views: Tensor  # float32 [N, K, ...], plain first
 
 
 def main() -> None:
@@ -178,7 +146,7 @@ def _motion(
     store = stores.open_store(folder / "features/motion")
     key = {
         "net": asdict(settings.motion_net),
-        "augmented": AUGMENTED,
+        "augmented": real_motion.AUGMENTED,
         "version": versions.MOTION_NET,
         "motion": store.settings,
     }
@@ -186,8 +154,8 @@ def _motion(
     results = {fold: _read_cache(folder / f"fold{fold}/motion.npz", key) for fold in folds}
     missing = [fold for fold, stored in results.items() if stored is None]
     if missing:
-        fields = FieldsInMemory(store, [clip.id for clip in clips], settings.motion_net)
-        data = histograms(fields, settings.motion_net, len(class_names(clips)))
+        fields = real_motion.FieldsInMemory(store, [clip.id for clip in clips], settings.motion_net)
+        data = real_motion.histograms(fields, settings.motion_net, len(class_names(clips)))
         # Forked processes share the memory of the histograms.
         pool = multiprocessing.get_context("fork").Pool(processes, _share, (data, clips, settings))
         with pool, progress("motion networks", len(missing), "fold") as bar:
@@ -215,29 +183,10 @@ def _motion(
 
 
 _PARTS = ("train", "val", "test")
-_SHARED: dict[str, tuple[Histograms, Sequence[Clip], params.Params]] = {}
+_SHARED: dict[str, tuple[real_motion.Histograms, Sequence[Clip], params.Params]] = {}
 
 
-def histograms(fields: FieldsInMemory, settings: params.MotionNet, classes: int) -> Histograms:
-    """Compute the histograms of AUGMENTED random views of each clip for training, and those of settings.views."""
-    net, generator = networks.MotionHistogram(settings, classes), np.random.default_rng(settings.seed)
-    torch_generator = torch.Generator().manual_seed(settings.seed)
-    augmented, views = [], []
-    with progress("views", len(fields), "clip") as bar:
-        for row in range(len(fields)):
-            samples = [ClipSample(row, sampling.random_positions(settings, generator)) for _ in range(AUGMENTED)]
-            random = torch.stack([fields[sample][0] for sample in samples])
-            augmented.append(net.histogram(augmentation.augment(random, settings, torch_generator)).half())
-            plain = []
-            for view in settings.views:
-                sample = ClipSample(row, sampling.view_positions(settings, view))
-                plain += augmentation.view_inputs(fields[sample][0][None], settings, view)
-            views.append(net.histogram(torch.cat(plain)))
-            bar.update()
-    return Histograms(torch.stack(augmented), torch.stack(views))
-
-
-def _share(data: Histograms, clips: Sequence[Clip], settings: params.Params) -> None:
+def _share(data: real_motion.Histograms, clips: Sequence[Clip], settings: params.Params) -> None:
     torch.set_num_threads(1)
     _SHARED["all"] = data, clips, settings
 
@@ -248,7 +197,7 @@ def _train(fold: int) -> dict[str, np.ndarray]:
     split = split_clips(clips, replace(settings.dataset, split=fold))
     train, val = (np.flatnonzero([split[clip.id] == part for clip in clips]) for part in ("train", "val"))
     labels = torch.tensor([clip.index for clip in clips])
-    net, epoch = fit_histogram(data, labels, train, val, settings.motion_net)
+    net, epoch = real_motion.fit_histogram(data, labels, train, val, settings.motion_net)
     with torch.inference_mode():
         embedding = net.embed_histogram(data.views.flatten(0, 1)).unflatten(0, data.views.shape[:2])
         logits = net.classify(embedding).mean(dim=1)
@@ -260,34 +209,6 @@ def _train(fold: int) -> dict[str, np.ndarray]:
         "cost": np.array([cost["parameters"], cost["macs"]]),
         "epoch": np.array(epoch),
     }
-
-
-def fit_histogram(
-    data: Histograms, labels: Tensor, train: np.ndarray, val: np.ndarray, settings: params.MotionNet
-) -> tuple[networks.MotionHistogram, int]:
-    """Train as fit_motion does, but on precomputed views; return the network of the best epoch, and that epoch."""
-    torch.manual_seed(settings.seed)
-    net, generator = networks.MotionHistogram(settings, int(labels.max()) + 1), np.random.default_rng(settings.seed)
-    optimiser, steps = build_optimiser(net, settings), max(1, len(train) // settings.batch)
-    state = TrainingState(net, optimiser, copy_state_dict(net))
-    while state.epoch < settings.epochs:
-        net.train()
-        for step, rows in enumerate(np.array_split(generator.permutation(train), steps)):
-            inputs = data.augmented[rows, generator.integers(data.augmented.shape[1], size=len(rows))].float()
-            fraction_done = (state.epoch + step / steps) / settings.epochs
-            training.train_step(
-                lambda histograms: net.classify(net.dropout(net.embed_histogram(histograms))),
-                optimiser,
-                (inputs, labels[rows]),
-                settings,
-                fraction_done,
-            )
-        net.eval()
-        with torch.inference_mode():
-            logits = net.classify(net.embed_histogram(data.views[val, 0]))
-        state.finish_epoch({"val_loss": torch.nn.functional.cross_entropy(logits, labels[val]).item()})
-    net.load_state_dict(state.best)
-    return net.eval(), state.best_epoch
 
 
 # Pairs

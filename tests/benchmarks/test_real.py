@@ -8,7 +8,7 @@ import stores as small_stores
 import torch
 from footage import CLIPS, real
 
-from benchmarks import codec_traits, real_pairs
+from benchmarks import codec_traits, real_motion, real_pairs
 from benchmarks import real as benchmark
 from mocliplite import params
 from mocliplite.data.clips import Clip
@@ -24,7 +24,7 @@ def test_fields_in_memory_are_those_that_the_loader_reads(tmp_path):
     store = stores.open_store(tmp_path / "motion")
     ids = [clip_id for clip_id in store.ids if store.lengths[clip_id] > 2]
     stored = MotionClips(store, ids, SETTINGS.motion_net)
-    in_memory = real_pairs.FieldsInMemory(store, ids, SETTINGS.motion_net)
+    in_memory = real_motion.FieldsInMemory(store, ids, SETTINGS.motion_net)
     assert len(ids) > 10
     for row in range(len(ids)):
         sample = ClipSample(row, np.random.default_rng(row).random(7))
