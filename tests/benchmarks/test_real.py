@@ -63,6 +63,7 @@ def test_a_handful_of_clips_gives_the_tables(tmp_path, monkeypatch):
     data_set = replace(real_pairs.DATA_SETS["ucf101_six"], folds=2, val=0.5)
     monkeypatch.setitem(real_pairs.DATA_SETS, "ucf101_six", data_set)
     monkeypatch.setattr(real_pairs, "FRAMES", (1, 2))
+    monkeypatch.setattr(real_motion, "AUGMENTED", 2)
     folds = real_pairs.prepare(tmp_path / "clips", tmp_path / "work", "ucf101_six", epochs=1)
     first = [path.read_bytes() for path in sorted(tmp_path.glob("work/fold*/F*/pairs.h5"))]
     assert len(first) == 4
