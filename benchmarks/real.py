@@ -39,6 +39,7 @@ DIFFERENCES = (
     ("score_fusion", "keyframe"),
     ("fusion", "keyframe"),
 )
+CONTROLLED = ("motion", "ridge", "fusion", "blend")  # compared between own and re-encoded vectors
 
 
 class Pooled(NamedTuple):
@@ -67,10 +68,12 @@ def main() -> None:
         for pooled in own.values():
             pooled.correct["codec_traits"] = traits
         summary[name] = {"own vectors": figures(own), "re-encoded": figures(reencoded), "cost": cost(work, clips)}
+        summary[name]["control"] = control_figures(own, reencoded)
         for kind in ("own vectors", "re-encoded"):
             print(f"\n{name}, {kind}, {len(traits)} test clips in {len(folds)} folds\n")
-            print("\n".join(table(summary[name][kind])))
-        print("\n".join(cost_table(summary[name]["cost"])))
+            print("\n".join([*table(summary[name][kind]), "", *differences_table(summary[name][kind])]))
+        print("\n".join(["", *differences_table(summary[name]["control"])]))
+        print("\n".join(["", *cost_table(summary[name]["cost"])]))
     print(f"\n{time.perf_counter() - start:.0f} s")
     files.write_json(given.work / "results.json", files.rounded(summary))
 
@@ -105,8 +108,23 @@ def figures(pooled: Mapping[int, Pooled]) -> dict[str, Any]:
     }
 
 
+def control_figures(own: Mapping[int, Pooled], reencoded: Mapping[int, Pooled]) -> dict[str, Any]:
+    """Differences of CONTROLLED methods between a clip's own vectors and those of the re-encoded clip."""
+    return {
+        str(count): {
+            "minus": {
+                f"{name}: own vectors minus re-encoded": intervals.difference(
+                    part.correct[name], reencoded[count].correct[name], part.groups
+                )
+                for name in CONTROLLED
+            }
+        }
+        for count, part in own.items()
+    }
+
+
 def table(by_count: Mapping[str, Any]) -> list[str]:
-    """Lines of two tables in Markdown: accuracies by method, and differences."""
+    """Lines of a table in Markdown: accuracies by method."""
     first = next(iter(by_count.values()))
     names = [name for name in ("codec_traits", *method_table.METHODS) if name in first["top1"]]
     rows = [["top-1 (95 % interval), mean class", *_counts(by_count)]]
@@ -117,12 +135,17 @@ def table(by_count: Mapping[str, Any]) -> list[str]:
             by_class = part["mean_class"][name]["mean"]
             cells.append(f"{row['mean']:.3f} ({row['low']:.3f}-{row['high']:.3f}), {by_class:.3f}")
         rows.append([f"`{name}`", *cells])
-    differences = [["difference in top-1 (95 % interval)", *_counts(by_count)]]
-    for name in first["minus"]:
+    return _markdown(rows)
+
+
+def differences_table(by_count: Mapping[str, Any]) -> list[str]:
+    """Lines of a table in Markdown: the differences in `minus`."""
+    rows = [["difference in top-1 (95 % interval)", *_counts(by_count)]]
+    for name in next(iter(by_count.values()))["minus"]:
         gains = [part["minus"][name] for part in by_count.values()]
         cells = [f"{gain['mean']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})" for gain in gains]
-        differences.append([name.replace("best_single", "best single stream"), *cells])
-    return [*_markdown(rows), "", *_markdown(differences)]
+        rows.append([name.replace("best_single", "best single stream"), *cells])
+    return _markdown(rows)
 
 
 def _counts(by_count: Mapping[str, Any]) -> list[str]:

@@ -72,10 +72,13 @@ def test_a_handful_of_clips_gives_the_tables(tmp_path, monkeypatch):
     assert sorted(by_count[1].groups.tolist()) == sorted(
         f"{label}/{group}" for label in ("Lunges", "YoYo") for group in ("g08", "g09", "g10", "g11")
     )
-    lines = benchmark.table(benchmark.figures(by_count))
+    figures = benchmark.figures(by_count)
+    lines = [*benchmark.table(figures), *benchmark.differences_table(figures)]
     assert lines[0] == "| top-1 (95 % interval), mean class | 1 keyframe | 2 keyframes |"
     assert any(line.startswith("| `fusion` | ") for line in lines)
     assert any(line.startswith("| blend minus best single stream | ") for line in lines)
+    control = benchmark.differences_table(benchmark.control_figures(by_count, by_count))
+    assert control[2].startswith("| motion: own vectors minus re-encoded | +0.000 (")
 
     # A second run computes nothing again.
     monkeypatch.setattr(real_pairs, "_train", None)
