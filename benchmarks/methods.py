@@ -40,9 +40,9 @@ def main() -> None:
     given = parser.parse_args()
     settings = params.load().head
     settings = replace(settings, views=given.views or settings.views)
-    folds = [_evaluate_fold(path, settings) for path in given.files]
+    folds = [evaluate_fold(path, settings) for path in given.files]
 
-    logits = {name: np.concatenate([fold.logits[name] for fold in folds], axis=-2) for name in METHODS}
+    logits = {name: np.concatenate([fold.logits[name] for fold in folds], axis=-2) for name in folds[0].logits}
     labels, groups = (np.concatenate([getattr(fold, name) for fold in folds]) for name in ("labels", "groups"))
     # The best single stream of all folds is the one that most folds chose.
     choices = [fold.calibration["best_single"] for fold in folds]
@@ -57,7 +57,8 @@ def main() -> None:
     print(json.dumps({"views": settings.views, "top1": metrics["top1"]}))
 
 
-def _evaluate_fold(path: str, settings: params.Head) -> Fold:
+def evaluate_fold(path: str, settings: params.Head) -> Fold:
+    """Fit and calibrate all methods on a fold; return their results on its test clips."""
     arrays = table_file.read_table(path, "pairs").arrays
     train, val, test = (select_split(arrays, split) for split in ("train", "val", "test"))
     probes, alphas = fit_probes(train, val, settings.class_weight)
