@@ -28,9 +28,9 @@ def save_checkpoint(folder, family):
     with torch.no_grad():
         if family in ("align", "efficientnet"):
             _fit_normalisation(model.vision_model if family == "align" else model)
-        # Biases and normalisations start at 0 and 1, which would hide errors.
+        # Biases, normalisations and SigLIP's and ALIGN's scales start at 0 and 1, which would hide errors.
         for value in model.parameters():
-            if value.ndim == 1:
+            if value.ndim <= 1:
                 value.add_(torch.rand_like(value) * 0.2 + 0.1)
     model.save_pretrained(folder)
     _processor(family).save_pretrained(folder)

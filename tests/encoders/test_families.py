@@ -180,6 +180,6 @@ def test_preprocessing_that_leaves_images_of_different_shapes_is_refused():
 def test_code_in_a_checkpoint_is_not_executed():
     path = save_checkpoint("evil", "dinov2") / "config.json"
     Path("evil/code.py").write_text("raise SystemExit('executed')\n")
-    given = json.loads(path.read_text()) | {"model_type": "unknown", "auto_map": {"AutoModel": "code.Model"}}
-    path.write_text(json.dumps(given))
+    classes = {"AutoConfig": "code.Config", "AutoModel": "code.Model"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "unknown", "auto_map": classes}))
     assert sentence_of(loading.load_encoder, Path("evil"), COMPUTE).startswith("evil does not load as a checkpoint of ")
