@@ -16,7 +16,6 @@ import torch
 from mocliplite import files, params
 from mocliplite.errors import run
 from mocliplite.evaluation import method_table
-from mocliplite.evaluation.rows import METHODS
 from mocliplite.fusion import methods
 from mocliplite.fusion.heads import fit_head
 from mocliplite.fusion.pairs import select_split
