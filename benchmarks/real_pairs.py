@@ -35,7 +35,7 @@ from mocliplite.data.groups import group_of
 from mocliplite.data.splits import split_clips
 from mocliplite.evaluation.metrics import within_top
 from mocliplite.fusion import similarity
-from mocliplite.motion_net import networks
+from mocliplite.motion_net import arithmetic, networks
 from mocliplite.runtime.progress import progress
 from mocliplite.store import stores, table_file
 from mocliplite.video.keyframes import read_keyframes
@@ -188,6 +188,8 @@ _SHARED: dict[str, tuple[real_motion.Histograms, Sequence[Clip], params.Params]]
 
 def _share(data: real_motion.Histograms, clips: Sequence[Clip], settings: params.Params) -> None:
     torch.set_num_threads(1)
+    # With two threads in each process, a step takes many times as long where processes share the cores.
+    arithmetic.THREADS = 1
     _SHARED["all"] = data, clips, settings
 
 
