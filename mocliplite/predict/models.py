@@ -47,6 +47,9 @@ def check_version(head: str | Path, config: dict[str, Any]) -> None:
     complete = {"features", "classes"} <= config.keys() and MIXED.keys() <= temperature.keys()
     mixed = all(len(weights.get(name, ())) == len(parts) for name, parts in MIXED.items())
     if not (complete and mixed and calibration.get("answer") in METHODS):
-        raise UserError(
-            f"{head} is from another version of MoCLIP-Lite; run `dvc repro`, and export it again if needed."
-        )
+        raise other_version(head)
+
+
+def other_version(model: str | Path) -> UserError:
+    """Return the error for a model from another version of the code, whose settings or tensors are others."""
+    return UserError(f"{model} is from another version of MoCLIP-Lite; run `dvc repro`, and export it again if needed.")
