@@ -331,7 +331,7 @@ def _check_keys(given: dict[str, Any], known: list[str], prefix: str, optional: 
             raise UserError(f"{FILE}: {prefix}{key} is not a setting; the nearest is {prefix}{nearest}.")
     for key in known:
         if key not in given and key not in optional:
-            raise UserError(f"{FILE}: {prefix}{key} is missing; add it.")
+            raise UserError(f"{FILE}: {prefix}{key} is missing; add it, as in the files in configs/.")
 
 
 _EXPECTED = {int: "a whole number such as 256", float: "a number such as 1.0e-4", bool: "true or false", str: "text"}
@@ -339,8 +339,9 @@ _EXPECTED = {int: "a whole number such as 256", float: "a number such as 1.0e-4"
 
 def _convert(kind: Any, key: str, value: Any) -> Any:
     """Return the value as its declared type: int, float, bool, str, Literal, section, `X | None`, `tuple[X, ...]`."""
+    null = NoneType in get_args(kind)
     if get_origin(kind) in (UnionType, Union):
-        if value is None and NoneType in get_args(kind):
+        if value is None and null:
             return None
         # A mapping is for the part that is a section.
         parts = [part for part in get_args(kind) if part is not NoneType]
@@ -354,7 +355,7 @@ def _convert(kind: Any, key: str, value: Any) -> Any:
         hint = f"; {'it is now called' if renamed else 'the nearest is'} {near[0]}" if near else ""
         # `in` alone would accept True for 1.
         allowed = any(value == choice and type(value) is type(choice) for choice in choices)
-        require(allowed, key, value, " or ".join(map(str, choices)) + hint)
+        require(allowed, key, value, " or ".join([*["null"] * null, *map(str, choices)]) + hint)
         return value
     if get_origin(kind) is tuple:
         require(isinstance(value, list), key, value, "a list such as [plain, flip]")

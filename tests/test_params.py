@@ -82,8 +82,8 @@ ROOT = "it must be a folder that contains one folder per class"
     [
         ("hidden: 512", "hiden: 3", "head.hiden is not a setting; the nearest is head.hidden."),
         ("head:\n", "heads:\n", "heads is not a setting; the nearest is head."),
-        ("  hidden: 512", "", "head.hidden is missing; add it."),
-        ("motion:\n  cell_size: 8 ", "#", "motion is missing; add it."),
+        ("  hidden: 512", "", "head.hidden is missing; add it, as in the files in configs/."),
+        ("motion:\n  cell_size: 8 ", "#", "motion is missing; add it, as in the files in configs/."),
         ("hidden: 512", "hidden: -1", "head.hidden is -1; it must be at least 1."),
         ("hidden: 512", "hidden: true", "head.hidden is True; it must be a whole number such as 256."),
         ("hidden: 512", "hidden: 2.0", "head.hidden is 2.0; it must be a whole number such as 256."),
@@ -100,6 +100,7 @@ ROOT = "it must be a folder that contains one folder per class"
         ("cell_size: 8", "cell_size: 8.0", "motion.cell_size is 8.0; it must be 8 or 16."),
         ("cell_size: 8", "cell_size: '8'", "motion.cell_size is '8'; it must be 8 or 16; the nearest is 8."),
         ("device: auto", "device: cdua", f"compute.device is 'cdua'; {DEVICES}; the nearest is cuda."),
+        ("class_weight: null", "class_weight: none", "head.class_weight is 'none'; it must be null or balanced."),
         ("pick: middle", "pick: zzz", "encoder.pick is 'zzz'; it must be middle or key."),
         ("[plain, flip, shift]", "plain", "motion_net.views is 'plain'; it must be a list such as [plain, flip]."),
         ("[plain, flip, shift]", "[plain, flop]", f"motion_net.views is 'flop'; {VIEWS}; the nearest is flip."),

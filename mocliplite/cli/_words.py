@@ -38,7 +38,11 @@ def load(text: str, model: str | None, compute: params.Compute) -> "ZeroShotReco
 
 
 def split(text: str) -> list[str]:
-    """Return the words of a list separated by commas. Raises UserError for empty or repeated words, or fewer than 2."""
+    """Return the words of a list separated by commas. Raises UserError for unusable words, or fewer than 2."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UserError(f"--words {text!r} is not valid UTF-8; check the encoding of the terminal.") from None
     words = [" ".join(unicodedata.normalize("NFC", word).split()) for word in text.split(",")]
     if "" in words:
         raise UserError(f"--words {text!r} has an empty word; write words separated by single commas.")

@@ -48,6 +48,8 @@ def run(given: argparse.Namespace) -> None:
     if not Path(given.folder).is_dir():
         raise UserError(f"{given.folder} is not a folder; give a folder of clips without labels.")
     found = clip_paths(given.folder)
+    if given.csv:
+        _refuse_undecodable(found)
     recognizer = Recognizer.load(MODELS, compute())
     pairs = read_table("features/pairs.h5", "pairs")
     check_fitted_on(checkpoint.load(f"{MODELS}/head")[1], pairs, f"{MODELS}/head")
@@ -63,6 +65,17 @@ def run(given: argparse.Namespace) -> None:
         write_rows(given.csv, COLUMNS, rows)
         print(f"wrote {given.csv}")
     refuse_failed(failed, len(found))
+
+
+def _refuse_undecodable(paths: Iterable[str]) -> None:
+    """Raise UserError for a file name that a CSV file cannot contain, before the clips are decoded."""
+    for path in paths:
+        try:
+            path.encode("utf-8")
+        except UnicodeEncodeError:
+            raise UserError(
+                f"the name of {path!r} is not UTF-8, so --csv cannot contain it; rename the file."
+            ) from None
 
 
 def _new_clips(paths: Sequence[str], in_data_set: set[str]) -> tuple[list[str], int, int]:

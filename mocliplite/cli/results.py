@@ -12,6 +12,6 @@ USES_MODELS = True
 def run(_: argparse.Namespace) -> None:
     """Print the figures of metrics/eval.json as a table."""
     from mocliplite.evaluation.method_table import table
-    from mocliplite.files import read_json
+    from mocliplite.predict.metrics_file import read_metrics
 
-    print(table(read_json("metrics/eval.json")))
+    print(table(read_metrics()))

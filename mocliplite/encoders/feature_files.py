@@ -42,13 +42,15 @@ def digest(path: Path) -> str:
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    from zipfile import BadZipFile
+    from zipfile import BadZipFile, is_zipfile
     from zlib import error as ZlibError  # noqa: N812  (a class)
 
     try:
+        if not is_zipfile(path):  # numpy would try other formats
+            raise ValueError("it is not a .npz file")
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, BadZipFile, ZlibError) as error:
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, MemoryError, BadZipFile, ZlibError) as error:
         raise _unreadable(path, error, "save it with numpy.savez, text as numpy.array(..., dtype=str)") from None
 
 
@@ -64,7 +66,7 @@ def _read_folder(folder: Path) -> dict[str, np.ndarray]:
         try:
             with file.open("rb") as opened:
                 row = np.lib.format.read_array(opened, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, MemoryError) as error:
             raise _unreadable(file, error, "save it with numpy.save") from None
         if rows and (row.shape, row.dtype) != (rows[0].shape, rows[0].dtype):
             raise UserError(
@@ -73,7 +75,10 @@ def _read_folder(folder: Path) -> dict[str, np.ndarray]:
             )
         rows.append(row)
     ids = [file.relative_to(folder).with_suffix("").as_posix() for file in files]
-    name = (folder / NAME_FILE).read_text(encoding="utf-8").strip()
+    try:
+        name = (folder / NAME_FILE).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(folder / NAME_FILE, error, "save it as text in UTF-8") from None
     return {"ids": np.array(ids), "embedding": np.stack(rows), "name": np.array(name)}
 
 
@@ -89,13 +94,14 @@ def _read_parquet(path: Path) -> dict[str, np.ndarray]:
     try:
         table = pq.read_table(path)
         arrays = {"ids" if name == "id" else name: _column_values(table[name]) for name in table.column_names}
+        metadata = table.schema.metadata or {}
+        if b"name" in metadata:
+            arrays["name"] = np.array(metadata[b"name"].decode())
     except (OSError, ValueError, pa.ArrowException) as error:
         raise _unreadable(path, error, "write a row per clip, as `export-store --to parquet` does") from None
-    metadata = table.schema.metadata or {}
-    if b"name" in metadata:
-        arrays["name"] = np.array(metadata[b"name"].decode())
     # export-store flattens lists, so the number of frames is that of their indices.
     frames = arrays["frame"].shape[1] if "frame" in arrays and arrays["frame"].ndim == 2 else 1
+    frames = max(frames, 1)  # own_features.py refuses an empty list
     if "embedding" in arrays and arrays["embedding"].ndim == 2 and arrays["embedding"].shape[1] % frames == 0:
         arrays["embedding"] = arrays["embedding"].reshape(len(arrays["embedding"]), frames, -1)
     return arrays

@@ -168,6 +168,8 @@ def _class_arrays(path: Path, arrays: Mapping[str, np.ndarray], width: int) -> d
     if missing:
         raise UserError(f"{path} has {given[0]} but no {missing[0]}; give all of {', '.join(_CLASSES)}, or none.")
     classes, scale = arrays["classes"], arrays["logit_scale"].astype(np.float32)
+    if not classes.size:
+        raise UserError(f"{path}: classes is empty; add the classes, or remove {', '.join(_CLASSES)}.")
     _check_shape(path, arrays, "classes", (classes.size,))
     _check_shape(path, arrays, "class_embedding", (classes.size, width))
     _check_shape(path, arrays, "logit_scale", ())

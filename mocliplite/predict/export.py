@@ -9,6 +9,7 @@ from mocliplite.encoders import checkpoints
 from mocliplite.errors import UserError
 from mocliplite.evaluation.method_table import table
 from mocliplite.files import read_json, write_json, write_text
+from mocliplite.predict.metrics_file import read_metrics
 from mocliplite.predict.models import load_models
 from mocliplite.predict.recognizer import CLIP_FILE
 from mocliplite.store import table_file
@@ -100,7 +101,7 @@ def _card(
     settings: params.Encoder,
     copies_clip: bool,
 ) -> str:
-    metrics, data = (read_json(f"metrics/{name}.json") for name in ("eval", "data"))
+    metrics, data = read_metrics(), read_json("metrics/data.json")
     classes = config["classes"]
     revision = f", revision {settings.revision}" if settings.revision else ""
     return CARD.format(

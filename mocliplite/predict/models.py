@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 
 from mocliplite import checkpoint
+from mocliplite.errors import UserError
+from mocliplite.evaluation.rows import METHODS
+from mocliplite.fusion.methods import MIXED
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,29 @@ class Models:
 def load_models(folder: str | Path) -> Models:
     """Load the models of a folder.
 
-    Raises UserError where one is missing or damaged, or where the head was not fitted on the outputs of the others.
+    Raises UserError where one is missing or damaged, where the head was not fitted on the outputs of the others, and
+    where it is from a version of the code with other methods.
     """
     head, probes, motion = (Path(folder, name) for name in ("head", "probes", "motion"))
     tensors, config = checkpoint.load(head)
+    check_version(head, config)
     models = Models(tensors, config, *checkpoint.load(probes), *checkpoint.load(motion))
     checkpoint.check_source(head, probes, config.get("probes"), checkpoint.digest(probes))
     fitted_on = config["features"]["motion_embeddings"].get("model")
     checkpoint.check_source(head, motion, fitted_on, checkpoint.digest(motion))
     return models
+
+
+def check_version(head: str | Path, config: dict[str, Any]) -> None:
+    """Raise UserError unless a head's config has what the methods of this version of the code need."""
+    calibration = config.get("calibration", {})
+    weights, temperature = (calibration.get(name, {}) for name in ("weights", "temperature"))
+    complete = {"features", "classes"} <= config.keys() and MIXED.keys() <= temperature.keys()
+    mixed = all(len(weights.get(name, ())) == len(parts) for name, parts in MIXED.items())
+    if not (complete and mixed and calibration.get("answer") in METHODS):
+        raise other_version(head)
+
+
+def other_version(model: str | Path) -> UserError:
+    """Return the error for a model from another version of the code, whose settings or tensors are others."""
+    return UserError(f"{model} is from another version of MoCLIP-Lite; run `dvc repro`, and export it again if needed.")

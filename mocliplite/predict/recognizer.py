@@ -22,7 +22,7 @@ from mocliplite.motion.field import Field
 from mocliplite.motion_net import networks, sampling
 from mocliplite.motion_net.embedding import embed_motion
 from mocliplite.predict.decoding import DecodedClip, classify_decoded, decode
-from mocliplite.predict.models import load_models
+from mocliplite.predict.models import load_models, other_version
 from mocliplite.runtime.device import device
 from mocliplite.video.streams import Limits
 
@@ -65,7 +65,8 @@ class Recognizer:
     def load(cls, folder: str | Path = "models", compute: params.Compute = COMPUTE) -> "Recognizer":
         """Load motion/, probes/ and head/ of folder, and the encoder of their features: folder/clip if it exists.
 
-        Raises UserError where a model is missing or damaged, or was not fitted on the outputs of the others.
+        Raises UserError where a model is missing, damaged or from another version of the code, or was not fitted on
+        the outputs of the others.
         """
         models = load_models(folder)
         config = models.head_config
@@ -73,11 +74,14 @@ class Recognizer:
         model, revision = _clip_of(Path(folder))
         checkpoint = locate_same(provenance["keyframes"], model, revision, Path(folder, "clip"))
         encoder = load_encoder(checkpoint, compute)
-        net = networks.load_network(models.motion, models.motion_config).to(device(compute, "--device"))
-        settings = networks.settings_from_config(models.motion_config, provenance["motion_embeddings"]["views"])
+        try:
+            net = networks.load_network(models.motion, models.motion_config)
+            settings = networks.settings_from_config(models.motion_config, provenance["motion_embeddings"]["views"])
+        except (KeyError, TypeError, RuntimeError):  # other settings or other layers
+            raise other_version(Path(folder, "motion")) from None
         return cls(
             encoder,
-            net,
+            net.to(device(compute, "--device")),
             settings,
             models.head,
             models.probes,

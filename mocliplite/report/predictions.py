@@ -14,6 +14,7 @@ from mocliplite.files import read_csv
 from mocliplite.fusion import methods
 from mocliplite.fusion.answers import Answers, answer
 from mocliplite.fusion.pairs import check_fitted_on, select_split
+from mocliplite.predict.models import check_version
 from mocliplite.store import stores, table_file
 
 NEIGHBOURS = 5  # of the classifier that gets the frame size alone
@@ -43,6 +44,7 @@ def predict_test_clips() -> Predictions:
     table = table_file.read_table("features/pairs.h5", "pairs")
     probes, _ = checkpoint.load("models/probes")
     tensors, config = checkpoint.load("models/head")
+    check_version("models/head", config)
     check_fitted_on(config, table, "models/head")
     checkpoint.check_source("models/head", "models/probes", config["probes"], checkpoint.digest("models/probes"))
     data = select_split(table.arrays, "test")

@@ -12,6 +12,7 @@ from mocliplite.errors import UserError
 from mocliplite.evaluation.calibration import reliability
 from mocliplite.evaluation.rows import METHODS
 from mocliplite.files import read_csv, read_json
+from mocliplite.predict.metrics_file import read_metrics
 from mocliplite.report import charts, html, overlay
 from mocliplite.report.predictions import (
     Predictions,
@@ -33,7 +34,9 @@ def write(out: str | Path) -> list[str]:
 
     Raises UserError where metrics, plots or features are missing.
     """
-    metrics = {name: read_json(f"metrics/{name}.json") for name in ("eval", "cost", "data", "motion")}
+    metrics = {name: read_json(f"metrics/{name}.json") for name in ("cost", "data", "motion")} | {
+        "eval": read_metrics()
+    }
     clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
     predictions = predict_test_clips()
     settings = params.load()

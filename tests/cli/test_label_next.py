@@ -1,6 +1,7 @@
 """`label-next` on small real models."""
 
 import csv
+import os
 import shutil
 from pathlib import Path
 
@@ -71,6 +72,15 @@ def test_a_folder_without_new_clips_has_nothing_to_label(small_project, tmp_path
     main(["label-next", str(tmp_path), "--csv", f"{tmp_path}/next.csv"])
     assert "nothing is left to label" in capsys.readouterr().out
     assert rows_of(tmp_path / "next.csv") == []
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_name_that_is_not_utf_8_is_refused_before_clips_are_decoded():
+    Path("new").mkdir()
+    Path(os.fsdecode(b"new/\xff.avi")).write_bytes(b"")
+    assert sentence_of(main, ["label-next", "new", "--csv", "next.csv"]) == (
+        "the name of 'new/\\udcff.avi' is not UTF-8, so --csv cannot contain it; rename the file."
+    )
 
 
 @pytest.mark.usefixtures("folder")

@@ -1,6 +1,7 @@
 """Embeddings made elsewhere: every format gives the same arrays, and every file that cannot be used a sentence."""
 
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -197,6 +198,10 @@ NAN[1, 0, 0] = np.nan
             "f.npz: class_embedding of Run is zero; embed the class again.",
         ),
         (CLASSES | {"classes": np.array(["Hop", "Hop"])}, "f.npz: classes contains a class twice; remove one."),
+        (
+            CLASSES | {"classes": np.array([], dtype=str), "class_embedding": np.zeros((0, 4))},
+            "f.npz: classes is empty; add the classes, or remove classes, class_embedding, logit_scale.",
+        ),
     ],
 )
 def test_a_file_with_a_problem_is_refused_with_one_sentence(changes, wanted):
@@ -219,6 +224,35 @@ def test_a_damaged_file_is_named(name, content):
     sentence = sentence_of(read_own_features, "f" if name.endswith(".npy") else name)
     assert sentence.startswith(f"{name} cannot be read (")
     assert "\n" not in sentence
+
+
+def test_a_npy_file_renamed_to_npz_is_named():
+    np.save("f.npy", np.ones(3))
+    Path("f.npy").rename("f.npz")
+    assert sentence_of(read_own_features, "f.npz").startswith("f.npz cannot be read (it is not a .npz file)")
+
+
+def test_an_array_larger_than_the_memory_is_named():
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (4000000000, 4000000), }"
+    with zipfile.ZipFile("f.npz", "w") as archive:
+        archive.writestr("embedding.npy", b"\x93NUMPY\x01\x00\x76\x00" + header.ljust(117) + b"\n")
+    assert sentence_of(read_own_features, "f.npz").startswith("f.npz cannot be read (Unable to allocate")
+
+
+def test_a_name_that_is_not_utf_8_is_refused():
+    write_folder(arrays_of(), PATHS)
+    Path("f/name.txt").write_bytes(b"\xff")
+    assert sentence_of(read_own_features, "f").startswith("f/name.txt cannot be read ('utf-8' codec")
+    write_parquet(arrays_of(), [("name", b"\xff")])
+    assert sentence_of(read_own_features, "f.parquet").startswith("f.parquet cannot be read ('utf-8' codec")
+
+
+def test_parquet_with_frames_of_no_index_is_refused():
+    table = pa.table(
+        {"id": list(PATHS), "embedding": [[1.0, 2.0]] * 3, "frame": pa.array([[]] * 3, pa.list_(pa.int64()))}
+    )
+    pq.write_table(table.replace_schema_metadata({"name": "vit 1"}), "f.parquet")
+    assert sentence_of(read_own_features, "f.parquet") == "f.parquet: frame is [3, 0]; it must be [3, 1]."
 
 
 @pytest.mark.parametrize("path", ["f.npz", "f.pt", "f"])

@@ -8,6 +8,8 @@ import pytest
 from builders import sentence_of
 from small_project import CLASSES
 
+from mocliplite import checkpoint, files
+from mocliplite.cli._main import main
 from mocliplite.errors import UserError
 from mocliplite.motion import extraction
 from mocliplite.predict import decoding
@@ -70,4 +72,54 @@ def test_models_that_do_not_belong_together_are_refused(small_models, other_mode
     monkeypatch.chdir(tmp_path)
     assert sentence_of(Recognizer.load, "changed", INLINE) == (
         f"changed/head was not made from this changed/{name}, but from another version; run `dvc repro`."
+    )
+
+
+def earlier_head(config):
+    """The config of a head from the version in which no head named its answer and the blend had a fourth part."""
+    del config["calibration"]["answer"]
+    config["calibration"]["weights"]["blend"] = [0.1, 0.2, 0.3, 0.4]
+
+
+def other_mixture(config):
+    config["calibration"]["weights"]["blend"] = [0.1, 0.2, 0.3, 0.4]
+
+
+@pytest.mark.parametrize("edit", [earlier_head, other_mixture, lambda config: config.pop("calibration")])
+def test_a_head_from_another_version_is_refused_in_one_sentence(small_copy, edit):
+    tensors, config = checkpoint.load("models/head")
+    edit(config)
+    checkpoint.save("models/head", tensors, config)
+    sentence = "models/head is from another version of MoCLIP-Lite; run `dvc repro`, and export it again if needed."
+    assert sentence_of(main, ["predict", CLIP]) == sentence
+    assert sentence_of(main, ["report"]) == sentence
+
+
+def test_metrics_from_another_version_are_refused_in_one_sentence(small_copy, tmp_path):
+    metrics = files.read_json("metrics/eval.json")
+    del metrics["answer"]
+    files.write_json("metrics/eval.json", metrics)
+    sentence = "metrics/eval.json is from another version of MoCLIP-Lite; run `dvc repro` to write it again."
+    for words in (["results"], ["report"], ["export", str(tmp_path / "out")]):
+        assert sentence_of(main, words) == sentence
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda net: net.update(camera=True),
+        lambda net: net.pop("rows"),
+        lambda net: net.update(width=64),
+        lambda net: net.update(histogram="other"),
+    ],
+)
+def test_a_motion_network_from_another_version_is_refused_in_one_sentence(small_copy, edit):
+    tensors, config = checkpoint.load("models/motion")
+    edit(config["net"])
+    checkpoint.save("models/motion", tensors, config)
+    tensors, config = checkpoint.load("models/head")
+    config["features"]["motion_embeddings"]["model"] = checkpoint.digest("models/motion")
+    checkpoint.save("models/head", tensors, config)
+    assert sentence_of(main, ["predict", CLIP]) == (
+        "models/motion is from another version of MoCLIP-Lite; run `dvc repro`, and export it again if needed."
     )

@@ -114,6 +114,7 @@ def test_a_project_with_own_features_needs_a_clip_model_for_words(small_copy):
         ("wave", "--words 'wave' is one word; give at least two, separated by commas."),
         ("wave, fall,  Wave", "--words has 'Wave' twice; remove one."),
         ("a  man,a man", "--words has 'a man' twice; remove one."),
+        ("a,\udcff", "--words 'a,\\udcff' is not valid UTF-8; check the encoding of the terminal."),
     ],
 )
 def test_empty_repeated_and_single_words_are_refused(words, sentence):
