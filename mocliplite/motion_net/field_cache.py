@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from mocliplite.errors import UserError
 from mocliplite.motion_net.loader import ClipDataset, ClipSample, MotionClips
 from mocliplite.motion_net.sampling import indices_at
 from mocliplite.runtime.progress import progress
@@ -44,11 +46,12 @@ def cache_fields(clips: MotionClips, folder: Path, workers: int) -> MotionClips 
     """Return the clips with the fields of all their frames that have vectors cached in a file in this folder.
 
     The file needs 6 * rows * cols bytes per frame. If it would take most of the free disk, the clips are returned as
-    they are, and a warning is printed.
+    they are, and a warning is printed. Raises UserError if the file cannot be written.
     """
     bytes_needed = sum(clips.store.lengths[clip_id] for clip_id in clips.ids) * math.prod(clips.field_shape) * 2
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
+    with _errors_name(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
     if bytes_needed > _MAX_SHARE * free:
         print(
             f"warning: caching the fields of all clips needs {bytes_needed / 2**30:.1f} GiB in {folder}, and "
@@ -57,12 +60,28 @@ def cache_fields(clips: MotionClips, folder: Path, workers: int) -> MotionClips 
         )
         return clips
     lengths = [0] * len(clips)
-    with tempfile.TemporaryFile(dir=folder) as file:
+    with _errors_name(folder):
+        opened = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (closed below)
+    with opened as file:
         for row, fields in _read_parts(clips, workers):
             lengths[row] += len(fields)
-            file.write(fields.numpy().tobytes())
-        file.flush()
+            with _errors_name(folder):
+                file.write(fields.numpy().tobytes())
+        with _errors_name(folder):
+            file.flush()
         return CachedClips(np.memmap(file, np.float16, "r", shape=(sum(lengths), *clips.field_shape)), lengths)
+
+
+@contextmanager
+def _errors_name(folder: Path) -> Iterator[None]:
+    """Context in which the system's errors are raised as a UserError that names the folder of the cache."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"the fields cannot be cached in {folder} ({error.strerror or error}); free disk space or fix the "
+            "permissions and run again."
+        ) from None
 
 
 class _Parts(Dataset[tuple[int, Tensor]]):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from builders import NET, write_motion
+from builders import NET, sentence_of, write_motion
 
 from mocliplite.motion_net import field_cache
 from mocliplite.motion_net.loader import ClipSample, MotionClips, load_batches
@@ -60,3 +60,11 @@ def test_without_enough_disk_the_store_is_read_in_every_epoch(clips, tmp_path, m
     assert "the store is read in every epoch instead, which is slower" in capsys.readouterr().err
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=2 * needed))
     assert field_cache.cache_fields(clips, tmp_path, workers=0) is not clips
+
+
+def test_a_cache_that_cannot_be_written_is_an_error_that_names_the_folder(clips, tmp_path):
+    (tmp_path / "models").write_text("a file in place of the folder")
+    assert sentence_of(field_cache.cache_fields, clips, tmp_path / "models", 0) == (
+        f"the fields cannot be cached in {tmp_path}/models (File exists); free disk space or fix the permissions and "
+        "run again."
+    )
