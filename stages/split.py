@@ -11,6 +11,11 @@ from mocliplite.data.clips import read_clips
 from mocliplite.data.splits import Split, split_clips, write_splits
 from mocliplite.errors import run
 
+ABSENT = {
+    "val": "validation has no clips of {} classes, such as {}, so epochs, weights and temperatures ignore them",
+    "test": "the test part has no clips of {} classes, such as {}, so they are not tested",
+}
+
 
 def main() -> None:
     settings = params.load().dataset
@@ -20,6 +25,10 @@ def main() -> None:
 
     counts = Counter(splits.values())
     print(", ".join(f"{split} {counts[split]}" for split in get_args(Split) if counts[split]))
+    for split in ("val", "test"):
+        absent = sorted({clip.label for clip in clips} - {clip.label for clip in clips if splits[clip.id] == split})
+        if absent:
+            print(f"warning: {ABSENT[split].format(len(absent), absent[0])}; add clips of other groups to them.")
 
 
 if __name__ == "__main__":

@@ -148,14 +148,14 @@ def weights(module):
     return {name: value.numpy().tobytes() for name, value in module.state_dict().items()}
 
 
-def write_motion(folder, clips):
-    """Write a motion store of P-frames; clips maps an id to int8 [T, rows, cols, 2]."""
+def write_motion(folder, clips, kind=None):
+    """Write a motion store; clips maps an id to int8 [T, rows, cols, 2], kind to frame types, by default P-frames."""
     for number, ids in enumerate(stores.by_shard(clips, "motion")):
         records = {
             clip_id: shards.Record(
                 {
                     "vectors": clips[clip_id],
-                    "kind": np.ones(len(clips[clip_id]), dtype=np.uint8),
+                    "kind": (kind or {}).get(clip_id, np.ones(len(clips[clip_id]), dtype=np.uint8)),
                     "time": np.arange(len(clips[clip_id])) / 25,
                 },
                 {"height": 8 * clips[clip_id].shape[1], "width": 8 * clips[clip_id].shape[2]},

@@ -10,24 +10,24 @@ _SEPARATORS = ("_", "-", " ")
 def guess_group(paths: Sequence[str]) -> str | None:
     """Return a pattern for dataset.group that captures the part of the names that probably identifies scene or person.
 
-    That is the folder below the class folder if all clips have one. Otherwise it is the part of the file name with the
-    most values, if a value occurs in at least half of the classes on average. None if there is no such part. If
-    only one part varies within a class, it is the number of the clip.
+    That is the folder below the class folder if all clips have one. Otherwise it is the first part of the file name
+    with more than two values of which a value occurs in at least half of the classes on average: names go from the
+    general to the particular. None if there is no such part. If only one part varies within a class, it is the number
+    of the clip.
     """
     if all(path.count("/") >= 2 for path in paths):
         return "^[^/]+/([^/]+)/"
-    best, values = None, 2
     for pattern in _candidates(paths):
         matches = [(match[1], path.split("/")[0]) for path in paths if (match := re.search(pattern, path))]
         groups, classes = {value for value, _ in matches}, {label for _, label in matches}
         shared = len(set(matches)) / max(1, len(groups))  # mean number of classes per value
-        if len(matches) == len(paths) > len(groups) > values and shared >= max(2, len(classes) / 2):
-            best, values = pattern, len(groups)
-    return best
+        if len(matches) == len(paths) > len(groups) > 2 and shared >= max(2, len(classes) / 2):
+            return pattern
+    return None
 
 
 def _candidates(paths: Sequence[str]) -> Iterable[str]:
-    """Yield a pattern for each part of the names that varies within a class, from the end; none if only one does."""
+    """Yield a pattern for each part of the names that varies within a class, in order; none if only one does."""
     stems = [Path(path).stem for path in paths]
     separator = max(_SEPARATORS, key=lambda candidate: sum(candidate in stem for stem in stems))
     parts = [stem.split(separator)[::-1] for stem in stems]
@@ -47,6 +47,6 @@ def _candidates(paths: Sequence[str]) -> Iterable[str]:
         r"\d+" if all(part[position].isdecimal() for part in parts) else f"[^{separator}/]+"
         for position in range(common)
     ]
-    for position in varying:
+    for position in reversed(varying):
         after = "".join(f"{separator}{part_pattern}" for part_pattern in part_patterns[:position][::-1])
         yield rf"({part_patterns[position]}){after}\.\w+$"

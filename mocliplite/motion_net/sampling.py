@@ -1,5 +1,7 @@
 """Which fields of a clip a network gets, and how they are resampled to one grid. Uses numpy only."""
 
+import math
+
 import numpy as np
 
 from mocliplite.motion.field import KIND_CODES, MISSING
@@ -71,7 +73,9 @@ def sample_fields(
 
 def _median(vectors: np.ndarray) -> np.ndarray:
     """The lower median of the known vectors of each field, by component: int8 [S, 1, 1, 2]; 0 where none is known."""
-    values = np.sort(vectors.reshape(len(vectors), -1, 2).transpose(0, 2, 1), axis=2, kind="stable")
+    values = np.sort(
+        vectors.reshape(len(vectors), math.prod(vectors.shape[1:3]), 2).transpose(0, 2, 1), axis=2, kind="stable"
+    )
     # MISSING is the lowest int8 value, so the known values come last.
     missing = (values[:, 0] == MISSING).sum(axis=1)
     middle = np.minimum((missing + values.shape[2] - 1) // 2, values.shape[2] - 1)

@@ -26,6 +26,9 @@ CLIP_FILES = ["config.json", "preprocessor_config.json", "model.safetensors", "t
     ("paths", "pattern"),
     [
         (UCF101, r"([^_/]+)_[^_/]+\.\w+$"),
+        # Fewer recordings than clips of a recording.
+        ([path for path in UCF101 if "_g01" in path or "_g02" in path or "c01" in path], r"([^_/]+)_[^_/]+\.\w+$"),
+        ([path.replace("_c03", "_c11") for path in UCF101 if int(path[-9:-8]) < 4], r"([^_/]+)_[^_/]+\.\w+$"),
         (UT, r"(\d+)_\d+\.\w+$"),
         ([f"{label}/{who}/{n}.mp4" for label in "ab" for who in ("ann", "bob") for n in range(3)], "^[^/]+/([^/]+)/"),
         (

@@ -45,6 +45,18 @@ def test_cached_clips_equal_those_of_the_store(clips, tmp_path, monkeypatch, wor
     assert loaded(cached) == loaded(clips)
 
 
+def test_a_clip_may_have_fewer_frames_with_vectors_than_its_length(tmp_path, monkeypatch):
+    monkeypatch.setattr(field_cache, "_PART", 4)
+    vectors = np.random.default_rng(0).integers(-60, 61, (5, 6, 8, 2)).astype(np.int8)
+    write_motion(tmp_path / "motion", {"clip": vectors}, kind={"clip": np.array([0, 1, 1, 1, 1], np.uint8)})
+    settings = replace(NET, remove_global_motion=True)
+    clips = MotionClips(stores.open_store(tmp_path / "motion"), ["clip"], settings)
+    cached = field_cache.cache_fields(clips, tmp_path, workers=0)
+    assert len(cached.fields) == 4
+    sample = ClipSample(0, np.linspace(0, 1, 9))
+    assert np.array_equal(cached[sample][0], clips[sample][0])
+
+
 def test_the_file_has_no_name(clips, tmp_path):
     before = sorted(tmp_path.rglob("*"))
     cached = field_cache.cache_fields(clips, tmp_path, workers=0)
