@@ -118,7 +118,7 @@ def next_step(out: Path, found: Findings, clip: _clip_source.Finding) -> str:
     steps = ["fix the problems marked `stops`"] if found.stops else []
     if out != Path(params.FILE):
         steps.append(f"copy it to {params.FILE}, which DVC reads")
-    action = "run `dvc repro`" if clip.mark == "ok" else "run `dvc repro`, which also downloads the encoder"
+    action = "run `dvc repro`" if clip.mark == "ok" else "run `dvc repro`, which also downloads or creates the encoder"
     return ", then ".join([*steps, f"{action}."])
 
 
