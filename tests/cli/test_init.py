@@ -174,7 +174,7 @@ def test_a_clip_checkpoint_on_the_hub_will_be_downloaded(clips_folder, monkeypat
     output = run_python("-m", "mocliplite", "init", "clips", "--clip", "ann/vit")
     assert output.stdout.splitlines()[-2:] == [
         "encoder ann/vit is not available yet; it is downloaded when needed, as by `hf download ann/vit`",
-        "wrote params.yaml; run `dvc repro`, which also downloads the encoder.",
+        "wrote params.yaml; run `dvc repro`, which also downloads or creates the encoder.",
     ]
     expected = params.load("configs/folder.yaml").encoder
     assert params.load("params.yaml").encoder == replace(expected, model="ann/vit", revision=None)
