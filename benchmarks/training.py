@@ -1,8 +1,8 @@
 """Seconds of a training epoch of the motion network: from the store, from the cache of fields, and of its steps alone.
 
-Run `python -m benchmarks.training`. It uses features/motion and the settings of params.yaml, with made-up classes, which
-do not change the time, and repeats each way --repeats times in turn. `steps alone` is the limit: augmentation, forward
-and backward pass on batches that are in memory.
+Run `python -m benchmarks.training`. It uses features/motion and the settings of params.yaml, with made-up classes,
+which do not change the time, and repeats each way --repeats times in turn. `steps alone` is the limit: augmentation,
+forward and backward pass on batches that are in memory.
 """
 
 import argparse
