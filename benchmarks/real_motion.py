@@ -3,7 +3,6 @@
 The network is trained as by `fit_motion`, but on AUGMENTED random views of each clip instead of new ones in each epoch.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,33 +11,13 @@ from torch import Tensor
 
 from mocliplite import params
 from mocliplite.motion_net import augmentation, networks, sampling, training
+from mocliplite.motion_net.field_cache import CachedClips
 from mocliplite.motion_net.loader import ClipSample, MotionClips
 from mocliplite.motion_net.optimiser import build_optimiser
 from mocliplite.motion_net.training_state import TrainingState, copy_state_dict
 from mocliplite.runtime.progress import progress
-from mocliplite.store import stores
 
 AUGMENTED = 48
-
-
-class FieldsInMemory(MotionClips):
-    """All fields of some clips, resampled once: the same input as from the store, without reading it in each epoch."""
-
-    def __init__(self, store: stores.Store, ids: Sequence[str], settings: params.MotionNet) -> None:
-        super().__init__(store, ids, settings)
-        self.fields: dict[str, Tensor] = {}
-        for clip_id, record in store.records(self.ids):
-            kind = record.arrays["kind"]
-            # So many even positions include every frame with vectors.
-            frames = np.unique(sampling.frames_at(kind, sampling.even_positions(len(kind))))
-            vectors = record.arrays["vectors"][frames]
-            fields = sampling.sample_fields(vectors, store.sizes[clip_id], self.grid, self.remove_global_motion)
-            self.fields[clip_id] = torch.from_numpy(fields)
-
-    def __getitem__(self, sample: ClipSample) -> tuple[Tensor, int]:
-        fields = self.fields[self.ids[sample.row]]
-        rows = np.minimum((sample.positions * len(fields)).astype(np.int64), len(fields) - 1)
-        return fields[torch.from_numpy(rows)], sample.row
 
 
 class Histograms(NamedTuple):
@@ -48,7 +27,7 @@ class Histograms(NamedTuple):
     views: Tensor  # float32 [N, K, ...], plain first
 
 
-def histograms(fields: FieldsInMemory, settings: params.MotionNet, classes: int) -> Histograms:
+def histograms(fields: MotionClips | CachedClips, settings: params.MotionNet, classes: int) -> Histograms:
     """Compute the histograms of AUGMENTED random views of each clip for training, and those of settings.views."""
     net, generator = networks.MotionHistogram(settings, classes), np.random.default_rng(settings.seed)
     torch_generator = torch.Generator().manual_seed(settings.seed)

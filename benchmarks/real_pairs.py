@@ -36,6 +36,8 @@ from mocliplite.data.splits import split_clips
 from mocliplite.evaluation.metrics import within_top
 from mocliplite.fusion import similarity
 from mocliplite.motion_net import arithmetic, networks
+from mocliplite.motion_net.field_cache import cache_fields
+from mocliplite.motion_net.loader import MotionClips
 from mocliplite.runtime.progress import progress
 from mocliplite.store import stores, table_file
 from mocliplite.video.keyframes import read_keyframes
@@ -154,7 +156,8 @@ def _motion(
     results = {fold: _read_cache(folder / f"fold{fold}/motion.npz", key) for fold in folds}
     missing = [fold for fold, stored in results.items() if stored is None]
     if missing:
-        fields = real_motion.FieldsInMemory(store, [clip.id for clip in clips], settings.motion_net)
+        stored = MotionClips(store, [clip.id for clip in clips], settings.motion_net)
+        fields = cache_fields(stored, folder, workers=0)
         data = real_motion.histograms(fields, settings.motion_net, len(class_names(clips)))
         # Forked processes share the memory of the histograms.
         pool = multiprocessing.get_context("fork").Pool(processes, _share, (data, clips, settings))

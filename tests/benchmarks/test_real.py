@@ -12,6 +12,7 @@ from benchmarks import codec_traits, real_motion, real_pairs
 from benchmarks import real as benchmark
 from mocliplite import params
 from mocliplite.data.clips import Clip
+from mocliplite.motion_net.field_cache import cache_fields
 from mocliplite.motion_net.loader import ClipSample, MotionClips
 from mocliplite.store import stores, table_file
 
@@ -19,16 +20,16 @@ UCF101 = CLIPS.parent / "ucf101_six"
 SETTINGS = params.load(real_pairs.ROOT / "configs/folder.yaml")
 
 
-def test_fields_in_memory_are_those_that_the_loader_reads(tmp_path):
+def test_cached_fields_are_those_that_the_loader_reads(tmp_path):
     small_stores.build(tmp_path / "motion", "motion")
     store = stores.open_store(tmp_path / "motion")
     ids = [clip_id for clip_id in store.ids if store.lengths[clip_id] > 2]
     stored = MotionClips(store, ids, SETTINGS.motion_net)
-    in_memory = real_motion.FieldsInMemory(store, ids, SETTINGS.motion_net)
+    cached = cache_fields(stored, tmp_path, workers=0)
     assert len(ids) > 10
     for row in range(len(ids)):
         sample = ClipSample(row, np.random.default_rng(row).random(7))
-        assert torch.equal(in_memory[sample][0], stored[sample][0])
+        assert torch.equal(cached[sample][0], stored[sample][0])
 
 
 def pairs_with(path, ids, label, split):
