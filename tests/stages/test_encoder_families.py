@@ -67,5 +67,7 @@ def test_an_image_tower_alone_goes_from_keyframes_to_predictions(small_copy):
 
 def test_nothing_is_computed_again_for_the_same_checkpoint(small_copy, monkeypatch):
     join("siglip")
+    before = {path: path.read_bytes() for path in Path("features/keyframes").iterdir()}
     monkeypatch.setattr(keyframes.loading, "load_encoder", lambda *_: pytest.fail("the encoder is loaded"))
     keyframes.main()
+    assert {path: path.read_bytes() for path in Path("features/keyframes").iterdir()} == before
