@@ -34,10 +34,11 @@ def fit_head(
         )
         for data in (train, val)
     )
-    start = None
-    if settings.start != "random":
-        fit_start = ridge_start if settings.start == "ridge" else scores_start
-        start = fit_start(train, val, methods.STREAMS[name], alphas, settings.class_weight == "balanced")
+    start, balanced = None, settings.class_weight == "balanced"
+    if settings.start == "scores" and name == "fusion":
+        start = scores_start(train, val, alphas, balanced)
+    elif settings.start != "random":
+        start = ridge_start(train, val, methods.STREAMS[name], alphas, balanced)
     heads, curve, val_figures = fit_heads(train_data, val_data, len(train["classes"]), settings, name, start)
     return {f"{name}.{key}": value.cpu().numpy() for key, value in heads.state_dict().items()}, curve, val_figures
 
