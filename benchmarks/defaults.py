@@ -32,11 +32,17 @@ from mocliplite.store import table_file
 
 RECORD = Path(__file__).with_suffix(".json")
 HALVINGS = 3
-PENALTY = "penalty of the start"
-# Compared by the row fusion, in this order; the others than the penalty are settings of the head.
+# head.start and linear_start.PENALTY_FACTOR of each candidate.
+STARTS = {
+    "random": ("random", 1.0),
+    "ridge, 10 times the penalty": ("ridge", 10.0),
+    "ridge": ("ridge", 1.0),
+    "scores, 10 times the penalty": ("scores", 10.0),
+    "scores": ("scores", 1.0),
+}
+# Settings of the head, compared by the row fusion in this order.
 CANDIDATES: dict[str, tuple[Any, ...]] = {
-    "start": ("random", "ridge", "scores"),
-    PENALTY: (10.0, 1.0, 100.0),
+    "start": tuple(STARTS),
     "label_smoothing": (0.0, 0.1),
     "patience": (5, 20),
     "views": ("plain", "all"),
@@ -73,12 +79,13 @@ class Options(NamedTuple):
     """What the heads are fitted with."""
 
     head: params.Head
-    penalty: float = CANDIDATES[PENALTY][0]  # of the start, as a multiple of the probe's
+    penalty: float = 1.0  # linear_start.PENALTY_FACTOR
 
     def changed(self, question: str, value: Any) -> "Options":
         """Return the options with another answer to one of CANDIDATES."""
-        if question == PENALTY:
-            return self._replace(penalty=value)
+        if question == "start":
+            start, penalty = STARTS[value]
+            return Options(replace(self.head, start=start), penalty)
         return self._replace(head=replace(self.head, **{question: value}))
 
 
@@ -125,8 +132,7 @@ def answer_questions(folds: Folds, settings: params.Head, processes: int = 1) ->
     for question, values in CANDIDATES.items():
         compared = several if question == "pooling" else one
         fusion = {value: pick(score(compared, options.changed(question, value), True), "fusion") for value in values}
-        name = question if question == PENALTY else f"head.{question}"
-        questions.append(choose(compared, name, fusion))
+        questions.append(choose(compared, f"head.{question}", fusion))
         options = options.changed(question, questions[-1]["choice"])
     results = score(one, options)
     questions.append(choose(one, "members of blend", {name: pick(results, name) for name in BLENDS}))

@@ -21,7 +21,7 @@ CHOICES = {question["question"]: question["choice"] for question in RECORD["ques
 FILES = ["params.yaml", *sorted(f"configs/{path.name}" for path in (CHECKOUT / "configs").glob("*.yaml"))]
 
 
-SETTINGS = [key for key in defaults.CANDIDATES if key not in (defaults.PENALTY, "patience")]
+SETTINGS = [key for key in defaults.CANDIDATES if key not in ("start", "patience")]
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -36,8 +36,10 @@ def test_the_patience_for_twenty_epochs_is_the_one_that_the_rule_chose(file):
     assert (head.epochs, head.patience) == (20, CHOICES["head.patience"])
 
 
-def test_the_penalty_of_the_start_is_the_one_that_the_rule_chose():
-    assert CHOICES[defaults.PENALTY] == linear_start.PENALTY_FACTOR
+@pytest.mark.parametrize("file", FILES)
+def test_the_start_is_the_one_that_the_rule_chose(file):
+    start = params.load(CHECKOUT / file).head.start
+    assert defaults.STARTS[CHOICES["head.start"]] == (start, linear_start.PENALTY_FACTOR)
 
 
 def test_the_members_of_the_blend_and_the_answer_are_those_that_the_rule_chose():
@@ -157,7 +159,6 @@ def test_the_rule_on_small_pairs_prefers_the_methods_with_both_streams():
     record = defaults.answer_questions(folds, settings)
     assert [question["question"] for question in record["questions"]] == [
         "head.start",
-        defaults.PENALTY,
         "head.label_smoothing",
         "head.patience",
         "head.views",
