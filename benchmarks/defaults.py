@@ -24,7 +24,7 @@ from mocliplite.errors import UserError, run
 from mocliplite.evaluation.calibration import fit_temperature, log_losses
 from mocliplite.evaluation.intervals import mean_over_seeds
 from mocliplite.evaluation.metrics import within_top
-from mocliplite.fusion import linear_start, methods
+from mocliplite.fusion import early_stopping, linear_start, methods
 from mocliplite.fusion.head_training import fit_head
 from mocliplite.fusion.pairs import Arrays, select_clips, select_split
 from mocliplite.fusion.probes import fit_probes
@@ -32,19 +32,19 @@ from mocliplite.store import table_file
 
 RECORD = Path(__file__).with_suffix(".json")
 HALVINGS = 3
-# head.start and linear_start.PENALTY_FACTOR of each candidate.
+# head.start, linear_start.PENALTY_FACTOR and early_stopping.MARGIN of each candidate.
 STARTS = {
-    "random": ("random", 1.0),
-    "ridge, 10 times the penalty": ("ridge", 10.0),
-    "ridge": ("ridge", 1.0),
-    "scores, 10 times the penalty": ("scores", 10.0),
-    "scores": ("scores", 1.0),
+    "random": ("random", 1.0, 0.0),
+    "ridge, penalty x 10": ("ridge", 10.0, 0.0),
+    "ridge, penalty x 10, margin": ("ridge", 10.0, 1.0),
+    "scores, penalty x 10, margin": ("scores", 10.0, 1.0),
+    "scores": ("scores", 1.0, 0.0),
+    "scores, margin": ("scores", 1.0, 1.0),
 }
 # Settings of the head, compared by the row fusion in this order.
 CANDIDATES: dict[str, tuple[Any, ...]] = {
     "start": tuple(STARTS),
     "label_smoothing": (0.0, 0.1),
-    "patience": (5, 20),
     "views": ("plain", "all"),
     "pooling": ("mean", "attention"),
 }
@@ -80,12 +80,13 @@ class Options(NamedTuple):
 
     head: params.Head
     penalty: float = 1.0  # linear_start.PENALTY_FACTOR
+    margin: float = 0.0  # early_stopping.MARGIN
 
     def changed(self, question: str, value: Any) -> "Options":
         """Return the options with another answer to one of CANDIDATES."""
         if question == "start":
-            start, penalty = STARTS[value]
-            return Options(replace(self.head, start=start), penalty)
+            start, *constants = STARTS[value]
+            return Options(replace(self.head, start=start), *constants)
         return self._replace(head=replace(self.head, **{question: value}))
 
 
@@ -253,7 +254,7 @@ def halve(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
 
 def fit(train: Arrays, chosen_on: Arrays, val: Arrays, options: Options, only_fusion: bool) -> dict[str, np.ndarray]:
     """Fit probes and heads, choosing on some validation clips; return the logits of all validation clips."""
-    linear_start.PENALTY_FACTOR = options.penalty
+    linear_start.PENALTY_FACTOR, early_stopping.MARGIN = options.penalty, options.margin
     probes, alphas = fit_probes(train, chosen_on, options.head.class_weight)
     tensors: dict[str, np.ndarray] = {}
     for name in ("fusion",) if only_fusion else methods.STREAMS:

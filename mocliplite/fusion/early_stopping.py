@@ -6,23 +6,34 @@ from torch import Tensor
 from mocliplite.fusion.heads import Heads
 
 
+# By how many standard errors of the paired difference an epoch must have a lower loss than the start to replace it.
+MARGIN = 1.0
+
+
 class EarlyStopping:
     """Keeps the parameters of each seed at its epoch of lowest validation loss.
 
-    A seed stops after `patience` epochs without a lower loss; its later epochs are ignored.
+    A seed stops after `patience` epochs without a lower loss; its later epochs are ignored. start: validation losses
+    of the initial state [S, N]. It is kept where no epoch is better by MARGIN standard errors: with few validation
+    clips, the best of many epochs looks better than it is.
     """
 
-    def __init__(self, heads: Heads, patience: int) -> None:
+    def __init__(self, heads: Heads, patience: int, start: Tensor | None = None) -> None:
         seeds, device = len(heads.weight1), heads.weight1.device
         self.heads, self.patience = heads, patience
         self.best = [parameter.detach().clone() for parameter in heads.parameters()]
-        self.lowest = torch.full((seeds,), torch.inf, device=device)
+        self.start = start
+        self.lowest = torch.full((seeds,), torch.inf, device=device) if start is None else start.mean(dim=1)
         self.epochs_since = torch.zeros(seeds, dtype=torch.int64, device=device)
 
     def update(self, losses: Tensor) -> bool:
-        """Record the validation losses [S] of an epoch; return whether all seeds have stopped."""
-        better = (losses < self.lowest) & (self.epochs_since < self.patience)
-        self.lowest = torch.where(better, losses, self.lowest)
+        """Record the validation losses [S, N] of an epoch; return whether all seeds have stopped."""
+        means = losses.mean(dim=1)
+        better = (means < self.lowest) & (self.epochs_since < self.patience)
+        if self.start is not None:
+            gains = self.start - losses
+            better &= gains.mean(dim=1) > MARGIN * gains.std(dim=1, correction=0) / gains.shape[1] ** 0.5
+        self.lowest = torch.where(better, means, self.lowest)
         self.epochs_since = torch.where(better, 0, self.epochs_since + 1)
         for best, parameter in zip(self.best, self.heads.parameters(), strict=True):
             best[better] = parameter.detach()[better]

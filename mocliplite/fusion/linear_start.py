@@ -1,6 +1,7 @@
 """The linear classifier from which a head starts, as logits."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from mocliplite.fusion.probes import PROBES
 # Times the penalty that is best on validation. With more features than train clips, the best ridge alone may fit the
 # train labels exactly, which would leave nothing for the hidden layer to learn.
 PENALTY_FACTOR = 10.0
+SMALL_PENALTY = 1e-4  # far below the variance of a feature times the number of clips, far above rounding errors
 PROBE_ON = {streams: name for name, streams in PROBES.items()}
 
 
@@ -63,9 +65,10 @@ def motion_classifier(train: Arrays) -> LinearStart:
     """Return the classifier of the motion network, on its embedding.
 
     Its logits are the mean over views of a linear function of the embedding, so least squares on the train clips find
-    this function. Directions in which the train clips do not vary get no weight.
+    this function. A small penalty leaves out the directions in which the train clips do not vary.
     """
-    x, logits = train["motion"].mean(axis=1).astype(np.float64), train["motion_logits"].astype(np.float64)
-    # The features are float32: smaller singular values are rounding errors.
-    weight = np.linalg.lstsq(x - x.mean(axis=0), logits - logits.mean(axis=0), rcond=1e-6)[0]
-    return LinearStart(weight, logits.mean(axis=0) - x.mean(axis=0) @ weight)
+    x, logits = train["motion"].mean(axis=1), train["motion_logits"].astype(np.float64)
+    data = ridge.standardised(x, train["label"], logits.shape[1])
+    data = replace(data, y=logits - logits.mean(axis=0))
+    weight = ridge.solve(data, ridge.gram(data), SMALL_PENALTY) / data.std[:, None]
+    return LinearStart(weight, logits.mean(axis=0) - data.mean @ weight)
