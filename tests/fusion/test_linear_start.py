@@ -71,7 +71,8 @@ def test_the_classifier_of_the_motion_network_is_found_from_its_logits():
     weight, bias = rng.normal(size=(5, 3)), rng.normal(size=3)
     embedding = rng.normal(size=(20, 2, 5)).astype(np.float32)
     embedding[:, :, 4] = 1.0  # does not vary
-    data = {"motion": embedding, "motion_logits": (embedding @ weight + bias).mean(axis=1).astype(np.float32)}
+    logits = (embedding @ weight + bias).mean(axis=1).astype(np.float32)
+    data = {"motion": embedding, "motion_logits": logits, "label": np.arange(20) % 3}
     found = motion_classifier(data)
     assert found.logits(embedding[:, 0]) == pytest.approx(embedding[:, 0] @ weight + bias, abs=1e-4)
     assert found.weight[4] == pytest.approx([0, 0, 0], abs=1e-6)
