@@ -5,6 +5,8 @@ and renamed. Only one run at a time updates a store.
 """
 
 import hashlib
+import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -195,12 +197,17 @@ def open_store(path: str | Path) -> Store:
 @contextmanager
 def open_shard(path: Path, kind: str, settings: Settings, first: Path) -> Iterator[hdf5.Group]:
     """Yield an open shard. Raises UserError if its settings differ from these, the settings of the first shard."""
-    if not path.is_file():
-        raise UserError(f"{path} is missing; run `dvc pull {path.parent}` or `dvc repro`.")
-    with hdf5.open_file(path, kind) as file:
+    with hdf5.open_file(_present(path), kind) as file:
         if hdf5.read_settings(file) != settings:
             raise UserError(f"{path} and {first} were computed with different settings; run `dvc repro`.")
         yield file
+
+
+def _present(shard: Path) -> Path:
+    """Return the path of a shard. Raises UserError if there is no such file."""
+    if not shard.is_file():
+        raise UserError(f"{shard} is missing; run `dvc pull {shard.parent}` or `dvc repro`.")
+    return shard
 
 
 def verify(path: str | Path) -> list[str]:
@@ -214,14 +221,16 @@ def verify(path: str | Path) -> list[str]:
         except UserError as error:
             return [str(error)]
         return _check_digest(Path(path))
-    readable = [found for found in map(_kind_and_settings, sorted(Path(path).glob("[0-9]*.h5"))) if found]
+    shards = sorted(Path(path).glob("[0-9]*.h5"))
+    readable = [found for found in map(_kind_and_settings, shards) if found]
     if not readable:
         raise UserError(f"{path} is not a feature store, or is not pulled yet; run `dvc pull {path}` or `dvc repro`.")
-    kind, settings = readable[0]
-    damage = [line for number in range(schema.SHARDS[kind]) for line in _verify_shard(path, number, kind, settings)]
+    kind = readable[0][0]
+    damage = [line for number in range(schema.SHARDS[kind]) for line in _verify_shard(path, number, kind)]
     names = {shard.name for shard in shard_paths(path, kind)} | set(SIDECAR_FILES)
     unknown = sorted(file.name for file in Path(path).iterdir() if file.name not in names)
     damage += [f"{path}/{name} does not belong to the store; remove it." for name in unknown]
+    damage += _verify_settings(path, [settings for _, settings in readable])
     return damage or _verify_sidecar_files(open_store(path))
 
 
@@ -235,12 +244,30 @@ def _kind_and_settings(shard: Path) -> tuple[str, dict[str, Any]] | None:
         return None
 
 
-def _verify_shard(folder: str | Path, number: int, kind: str, settings: Settings) -> list[str]:
-    """Return one sentence per damage in one shard."""
+def _verify_settings(folder: str | Path, settings: Sequence[Settings]) -> list[str]:
+    """Return one sentence if not all shards have the same settings: a run with other settings has not ended."""
+    counts = Counter(json.dumps(one, sort_keys=True) for one in settings)
+    if len(counts) < 2:
+        return []
+    versions = [(json.loads(text), count) for text, count in counts.most_common()]
+    names = sorted({name for one, _ in versions for name in one})
+    differing = [name for name in names if len({json.dumps(one.get(name)) for one, _ in versions}) > 1]
+    parts = (
+        f"{count} with {', '.join(f'{name}: {json.dumps(one.get(name))}' for name in differing)}"
+        for one, count in versions
+    )
+    return [
+        f"{folder} has shards of different settings ({'; '.join(parts)}), because a run was stopped; run `dvc repro` "
+        "to complete it with params.yaml, or go back with `git restore -SW . && dvc checkout -f --allow-missing`."
+    ]
+
+
+def _verify_shard(folder: str | Path, number: int, kind: str) -> list[str]:
+    """Return one sentence per damage in one shard, whatever its settings."""
     path = shard_path(folder, number)
     damage: list[str] = []
     try:
-        with open_shard(path, kind, settings, shard_path(folder, 0)) as file:
+        with hdf5.open_file(_present(path), kind) as file:
             for clip_id in read_index(file)[2]:
                 if shard_of(clip_id, schema.SHARDS[kind]) != number:
                     raise ValueError(f"clip {clip_id} belongs to another shard")

@@ -273,3 +273,17 @@ def test_attributes_of_any_length_come_back():
     settings = {"names": ["é" * 40_000, "x" * 40_000]}
     table_file.write_table("t.h5", "prompts", {"a": np.zeros(3)}, settings)
     assert table_file.read_table("t.h5").settings == settings
+
+
+def test_shards_of_a_stopped_run_with_other_settings_are_one_sentence():
+    build("s", "motion")
+    build("other", "motion", settings={"cell_size": 16})
+    Path("other/0000.h5").rename("s/0000.h5")
+    shards_in_all = len(list(Path("s").glob("*.h5")))
+    assert stores.verify("s") == [
+        f's has shards of different settings ({shards_in_all - 1} with cell_size: 8, views: ["plain"]; 1 with cell_size: '
+        "16, views: null), because a run was stopped; run `dvc repro` to complete it with params.yaml, or go back with "
+        "`git restore -SW . && dvc checkout -f --allow-missing`."
+    ]
+    flip(Path("s/0000.h5"), 3000)
+    assert [line.split(" ")[0] for line in stores.verify("s")] == ["s/0000.h5", "s"]
