@@ -36,7 +36,7 @@ HALVINGS = 3
 STARTS = {
     "random": ("random", 1.0, 0.0),
     "ridge, penalty x 10": ("ridge", 10.0, 0.0),
-    "ridge, penalty x 10, margin": ("ridge", 10.0, 1.0),
+    "scores, penalty x 10": ("scores", 10.0, 0.0),
     "scores, penalty x 10, margin": ("scores", 10.0, 1.0),
     "scores": ("scores", 1.0, 0.0),
     "scores, margin": ("scores", 1.0, 1.0),

@@ -165,7 +165,12 @@ def _train_epoch(
 
 @torch.inference_mode()
 def _validate(heads: Heads, streams: Sequence[Tensor], labels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Validation losses [S, N], and top-1 of each seed [S], for standardised streams [N, K, D]."""
+    """Validation losses [S, N], and top-1 of each seed [S], for standardised streams [N, K, D].
+
+    The labels are smoothed by one clip's worth of probability, as in `fit_temperature`. Otherwise, with few clips that
+    are all correct, more confident answers would look better.
+    """
     logits = heads(heads.plain_input(streams))
-    losses = torch.stack([_losses(seed_logits, labels, weights) for seed_logits in logits])
+    smoothing = 1 / (len(labels) + 2)
+    losses = torch.stack([_losses(seed_logits, labels, weights, smoothing) for seed_logits in logits])
     return losses, (logits.argmax(dim=2) == labels).double().mean(dim=1)
