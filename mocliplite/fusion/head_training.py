@@ -59,7 +59,7 @@ def fit_heads(
     share settings.stream_dropout of the clips, a step sets one stream to its mean. Where settings.class_weight is
     balanced, both losses weight the clips by `class_weights`. val: the same; only view 0 is used. start: the linear
     classifier to start from, or None for a random start. Each seed keeps the epoch of its lowest validation loss (see
-    `EarlyStopping`), or the start. Returns the heads, the training curve, and the
+    `EarlyStopping`); with a start, the initial state counts as an epoch. Returns the heads, the training curve, and the
     validation figures of the heads that were kept; both are means over seeds.
     """
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import the compiler
@@ -79,8 +79,9 @@ def fit_heads(
     generators = [torch.Generator(device).manual_seed(seed) for seed in range(settings.seeds)]
     buffers = allocate(settings, len(heads.mean), device)
 
-    initial = None if start is None else _validate(heads, val_streams, val[1], weights)[0]
-    early_stopping = EarlyStopping(heads, settings.patience, initial)
+    early_stopping = EarlyStopping(heads, settings.patience)
+    if start is not None:
+        early_stopping.update(_validate(heads, val_streams, val[1], weights)[0])
     curve: Curve = []
     for _ in progress_range(f"train_head {name}", settings.epochs, "epoch"):
         steps_of_epoch = batches(views, labels, settings, generators, buffers, heads.query)
@@ -123,13 +124,8 @@ def _loss(logits: Tensor, labels: Tensor, weights: Tensor | None, smoothing: flo
     """
     if weights is None:
         return nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
-    return _losses(logits, labels, weights, smoothing).mean()
-
-
-def _losses(logits: Tensor, labels: Tensor, weights: Tensor | None, smoothing: float = 0.0) -> Tensor:
-    """Cross-entropy [N] of logits [N, C], times the weight of each clip's class."""
     losses = nn.functional.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
-    return losses if weights is None else losses * weights[labels]
+    return (losses * weights[labels]).mean()
 
 
 def _standardised(heads: Heads, streams: Sequence[Tensor]) -> list[Tensor]:
@@ -160,13 +156,13 @@ def _train_epoch(
 def _validate(
     heads: Heads, streams: Sequence[Tensor], labels: Tensor, weights: Tensor | None
 ) -> tuple[Tensor, dict[str, float]]:
-    """Losses [S, N] that choose the epoch, and loss and top-1, means over seeds, for standardised streams [N, K, D].
+    """Loss [S] that chooses the epoch, and loss and top-1, means over seeds, for standardised streams [N, K, D].
 
-    The losses that choose are of labels smoothed by one clip's worth of probability, as in `fit_temperature`.
-    Otherwise, with few clips that are all correct, mere confidence would look better.
+    The loss that chooses is of labels smoothed by one clip's worth of probability, as in `fit_temperature`. Otherwise,
+    with few clips that are all correct, mere confidence would look better.
     """
     logits = heads(heads.plain_input(streams))
     smoothing = 1 / (len(labels) + 2)
-    losses = torch.stack([_losses(seed_logits, labels, weights, smoothing) for seed_logits in logits])
+    losses = torch.stack([_loss(seed_logits, labels, weights, smoothing) for seed_logits in logits])
     loss = _loss(logits.flatten(0, 1), labels.repeat(len(logits)), weights).item()
     return losses, {"val_loss": loss, "val_top1": (logits.argmax(dim=2) == labels).double().mean().item()}
