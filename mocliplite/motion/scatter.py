@@ -71,9 +71,7 @@ def _located(stream: FrameStream, held: Callable[[], int]) -> Iterator[_Located]
         yield other
 
 
-def _motion_of(
-    batch: Sequence[_Located], size: tuple[int, int], joiner: Joiner
-) -> tuple[list[int], np.ndarray, int]:
+def _motion_of(batch: Sequence[_Located], size: tuple[int, int], joiner: Joiner) -> tuple[list[int], np.ndarray, int]:
     distances = np.array([frame.distances for frame in batch])
     with np.errstate(divide="ignore"):
         # A vector points from the block to its source, so motion is against a past vector, and along a future vector.

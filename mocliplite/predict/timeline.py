@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mocliplite import params
 from mocliplite.encoders.embedding import embed_images
-from mocliplite.errors import UserError
 from mocliplite.evaluation.metrics import softmax
 from mocliplite.motion import extraction
 from mocliplite.predict.windows import Window, WindowSettings, different_positions, read_windows

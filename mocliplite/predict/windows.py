@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
-import av
 import numpy as np
 
 from mocliplite import params
@@ -104,8 +103,7 @@ class _Entry:
     """A frame that a window may need."""
 
     number: int
-    frame: PassedFrame
-    picture: av.VideoFrame | None  # None also if no window needs it
+    frame: PassedFrame  # its picture is dropped if no window needs it
     cells: np.ndarray | None = None  # int8 [rows, cols, 2], once they are known
     sample: np.ndarray | None = None  # float16 [3, rows, cols], once a window needed it
 
@@ -163,16 +161,16 @@ class _Cutter:
 
     def _append(self, frame: PassedFrame) -> None:
         number = self._entries[-1].number + 1 if self._entries else self._complete
-        entry = _Entry(number, frame, frame.picture)
         if self._settings.pick == "key":
-            entry.picture = frame.picture if frame.intra else None
+            frame = frame if frame.intra else replace(frame, picture=None)
         elif self._entries:
             # The frames on both sides of the middle of a window are kept, and two more on each side, since the number
             # of frames in a window varies.
             margin, before = 2 * self._video.interval, self._entries[-1]
-            if not self._has_centre(before.frame.time - margin, max(frame.time, before.frame.time + margin)):
-                before.picture = None
-        self._entries.append(entry)
+            at = before.frame.time
+            if not self._has_centre(at - margin, max(frame.time, at + margin)):
+                before.frame = replace(before.frame, picture=None)
+        self._entries.append(_Entry(number, frame))
 
     def _has_centre(self, low: float, high: float) -> bool:
         """Return whether the middle of a segment of any window lies between two times."""
@@ -260,9 +258,9 @@ class _Cutter:
         count = self._settings.keyframes
         if not count:
             return []
-        with_picture = [index for index, entry in enumerate(entries) if entry.picture is not None]
+        with_picture = [index for index, entry in enumerate(entries) if entry.frame.picture is not None]
         if not with_picture:
-            before = [entry for entry in self._entries if entry.picture and entry.number < entries[0].number]
+            before = [entry for entry in self._entries if entry.frame.picture and entry.number < entries[0].number]
             latest = before[-1] if before else self._last_intra
             if latest is None:
                 raise UserError(f"{self._video.stream.path} begins without an I-frame; set encoder.pick to middle.")
@@ -271,7 +269,7 @@ class _Cutter:
         return [entries[min(with_picture, key=lambda index: abs(index - centre))] for centre in centres]
 
     def _image(self, entry: _Entry) -> np.ndarray:
-        assert entry.picture is not None
+        assert entry.frame.picture is not None
         if entry.frame.damaged:
             raise UserError(f"{self._video.stream.path}: the keyframe at {entry.frame.time:.2f} s is damaged.")
-        return picture_of(entry.picture).image
+        return picture_of(entry.frame.picture).image

@@ -52,9 +52,10 @@ def reencode_clip(
 ) -> Reencoded:
     """Return the packets of a clip re-encoded upright and at the size in the settings; source records its frames.
 
-    Raises UserError if no frame can be decoded. The quality is the highest of MPEG-4 (`-q:v 1`), as in CoViAR, or CRF 18 of x264. x264 uses one reference and no
+    The quality is the highest of MPEG-4 (`-q:v 1`), as in CoViAR, or CRF 18 of x264. x264 uses one reference and no
     B-frame as reference, so that every reference distance is known. Of an interlaced frame, only the first field is
     used, scaled to the full height: the two fields show different times, so no vector of a block would fit both.
+    Raises UserError if no frame can be decoded.
     """
     frames = _upright_frames(clip, packets, settings, source)
     first = next(frames, None)
