@@ -137,8 +137,8 @@ def smooth(windows: Iterable[Step], stride: float) -> Iterator[Step]:
         while held and (number + 0.5) * stride < window.start:
             yield _step(held, number, stride, (number + 1) * stride)
             number += 1
-        while held and held[0].end <= (number + 0.5) * stride:
-            held.popleft()
+            while held and held[0].end <= (number + 0.5) * stride:
+                held.popleft()
         if not held:
             number = max(number, round(window.start / stride))
         held.append(window)

@@ -16,7 +16,7 @@ from mocliplite.motion.field import Field
 from mocliplite.motion_net import sampling
 from mocliplite.video.decoding import UnusableVectorsError
 from mocliplite.video.frames import picture_of
-from mocliplite.video.keyframes import segment_centres
+from mocliplite.video.keyframes import read_keyframes, segment_centres
 from mocliplite.video.one_pass import Pass, PassedFrame, start_pass
 from mocliplite.video.streams import Limits, OpenClip, open_clip
 from mocliplite.video.vectors import AUTO, EXPORTING, ClipFrames
@@ -66,11 +66,20 @@ def read_windows(path: str, settings: WindowSettings, limits: Limits) -> Iterato
     try:
         with open_clip(path, limits) as clip:
             for window in cut_windows(clip, settings, reencode):
-                yield window
+                yield _with_own_keyframes(path, window, settings, limits)
                 count += 1
     except UnusableVectorsError:
         with open_clip(path, limits) as clip:
             yield from islice(cut_windows(clip, settings, AUTO), count, None)
+
+
+def _with_own_keyframes(path: str, window: Window, settings: WindowSettings, limits: Limits) -> Window:
+    """Return a window, with the keyframes of the file if it is the whole of a shorter file: it was not known before."""
+    if window.end - window.start > settings.length - _TOLERANCE or not settings.keyframes or window.reason:
+        return window
+    keyframes = read_keyframes(path, settings.keyframes, settings.pick, limits)
+    images = {keyframe.frame: keyframe.image for keyframe in keyframes}
+    return replace(window, keyframes=tuple(keyframe.frame for keyframe in keyframes), images=tuple(images.items()))
 
 
 def cut_windows(clip: OpenClip, settings: WindowSettings, reencode: params.Reencode | None) -> Iterator[Window]:
