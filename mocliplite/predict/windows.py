@@ -18,7 +18,7 @@ from mocliplite.video.decoding import UnusableVectorsError
 from mocliplite.video.frames import picture_of
 from mocliplite.video.keyframes import read_keyframes, segment_centres
 from mocliplite.video.one_pass import Pass, PassedFrame, start_pass
-from mocliplite.video.streams import Limits, OpenClip, open_clip
+from mocliplite.video.streams import Limits, OpenStream, open_clip
 from mocliplite.video.vectors import AUTO, EXPORTING, ClipFrames
 
 _TOLERANCE = 1e-6  # seconds, for the rounding of times
@@ -47,6 +47,7 @@ class Window:
     images: tuple[tuple[int, np.ndarray], ...] = ()  # of keyframes that no earlier window has, RGB uint8 [H, W, 3]
     reason: str = ""  # why it cannot be classified, a sentence
     seconds: float = 0.0  # processor time since the last window
+    arrived: float = 0.0  # time.monotonic() when its last frame was decoded
 
 
 def different_positions(net: params.MotionNet) -> tuple[np.ndarray, np.ndarray]:
@@ -82,7 +83,7 @@ def _with_own_keyframes(path: str, window: Window, settings: WindowSettings, lim
     return replace(window, keyframes=tuple(keyframe.frame for keyframe in keyframes), images=tuple(images.items()))
 
 
-def cut_windows(clip: OpenClip, settings: WindowSettings, reencode: params.Reencode | None) -> Iterator[Window]:
+def cut_windows(clip: OpenStream, settings: WindowSettings, reencode: params.Reencode | None) -> Iterator[Window]:
     """Yield the windows of an open video as they become complete.
 
     reencode: the settings to re-encode the video with; a codec without vectors is re-encoded if motion.reencode is
@@ -213,11 +214,12 @@ class _Cutter:
             keyframes = self._keyframes(entries)
             images = [(entry.number, self._image(entry)) for entry in keyframes if entry.number not in self._sent]
         except UserError as error:
-            yield Window(start, end, reason=str(error))
+            yield Window(start, end, reason=str(error), arrived=entries[-1].frame.arrived)
             return
         self._sent |= {number for number, _ in images}
         numbers = tuple(entry.number for entry in keyframes)
-        yield Window(start, end, self._samples(entries, field), numbers, tuple(dict(images).items()))
+        shown, samples = tuple(dict(images).items()), self._samples(entries, field)
+        yield Window(start, end, samples, numbers, shown, arrived=entries[-1].frame.arrived)
 
     def _field(self, entries: list[_Entry]) -> Field:
         """Return the motion field of a window, as that of a file with these frames. Raises UserError without one."""

@@ -14,7 +14,7 @@ from mocliplite.video import h264
 from mocliplite.video.blocks import NO_VECTORS, copied, exported_vectors
 from mocliplite.video.frames import configure_decoder, decode_packets, frame_type, require_one_size
 from mocliplite.video.orientation import PLAIN, Orientation, orientation_of
-from mocliplite.video.streams import Info, OpenClip
+from mocliplite.video.streams import Info, OpenStream
 
 EXPORT_PIXELS = {"flags2": "+export_mvs"}
 # The skipped steps change pixels, but no vector.
@@ -55,7 +55,7 @@ _B_FRAME = _DecodedFrame("B", 0, False, NO_VECTORS)  # not decoded
 class Decoding:
     """The decoding of a clip or of its re-encoded copy: what is decoded, and what is recorded of the frames."""
 
-    clip: OpenClip
+    clip: OpenStream
     info: Info
     codec: str
     decoder: VideoCodecContext

@@ -4,6 +4,7 @@ The modules `vectors` and `frames` read all packets of a clip before they decode
 as it is read. So memory does not grow with the length of the video, and the video need not have an end.
 """
 
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from mocliplite.params import Reencode
 from mocliplite.video.decoding import Decoding, Frame, decode_frames
 from mocliplite.video.frames import frame_type
 from mocliplite.video.reencode import SourceFrames, reencode_clip
-from mocliplite.video.streams import Info, OpenClip
+from mocliplite.video.streams import Info, OpenStream
 from mocliplite.video.vectors import FrameStream
 
 _DELAY = 64  # packets, more than any decoder holds back
@@ -37,6 +38,7 @@ class PassedFrame:
     damaged: bool  # whether the decoder concealed a part of it
     lost: int  # number of packets since the frame before that cannot be decoded
     picture: av.VideoFrame | None  # on request
+    arrived: float  # time.monotonic() when it was decoded
     frame_type: str = ""  # "I", "P" or "B", after re-encoding
     vectors: int = 0
 
@@ -52,7 +54,7 @@ class Pass:
     interval: float  # seconds from a frame to the next one, according to the container
 
 
-def start_pass(clip: OpenClip, reencode: Reencode | None, pictures: bool) -> Pass:
+def start_pass(clip: OpenStream, reencode: Reencode | None, pictures: bool) -> Pass:
     """Start to decode a video, or the video re-encoded in memory with the settings `reencode`.
 
     pictures: keep the decoded picture of each frame. Without it, decoding leaves out what only changes pixels. Raises
@@ -73,8 +75,9 @@ def start_pass(clip: OpenClip, reencode: Reencode | None, pictures: bool) -> Pas
         nonlocal lost
         source.packet_numbers.clear()
         new, lost = source.lost - lost, source.lost
-        time, intra = clock.time(frame.pts), frame_type(frame) == "I"
-        seen.append(PassedFrame(time, intra, frame.is_corrupt, new, frame if pictures else None))
+        seconds, intra = clock.time(frame.pts), frame_type(frame) == "I"
+        picture = frame if pictures else None
+        seen.append(PassedFrame(seconds, intra, frame.is_corrupt, new, picture, time.monotonic()))
 
     source.on_frame = see
     if isinstance(source, SourceFrames) and reencode is not None:
@@ -114,7 +117,7 @@ class _Clock:
     after the usual interval, and the times that follow continue from there.
     """
 
-    def __init__(self, clip: OpenClip) -> None:
+    def __init__(self, clip: OpenStream) -> None:
         self._clip = clip
         # In AVI, FFmpeg guesses presentation timestamps. The number of a chunk is its time.
         self._avi = clip.container.format.name == "avi"

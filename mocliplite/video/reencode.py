@@ -17,7 +17,7 @@ from mocliplite.errors import UserError
 from mocliplite.params import Reencode
 from mocliplite.video.frames import configure_decoder, decode_packets, require_one_size
 from mocliplite.video.orientation import PLAIN, orientation_of
-from mocliplite.video.streams import OpenClip
+from mocliplite.video.streams import OpenStream
 
 # x264 chooses its code by the processor, and its bytes with it, unless told not to.
 X264_SAME_BYTES = "cpu-independent=1"
@@ -48,7 +48,7 @@ class Reencoded:
 
 
 def reencode_clip(
-    clip: OpenClip, packets: "Iterable[Packet[VideoStream]]", settings: Reencode, source: SourceFrames
+    clip: OpenStream, packets: "Iterable[Packet[VideoStream]]", settings: Reencode, source: SourceFrames
 ) -> Reencoded:
     """Return the packets of a clip re-encoded upright and at the size in the settings; source records its frames.
 
@@ -75,7 +75,7 @@ def reencode_clip(
 
 
 def _upright_frames(
-    clip: OpenClip, packets: "Iterable[Packet[VideoStream]]", settings: Reencode, source: SourceFrames
+    clip: OpenStream, packets: "Iterable[Packet[VideoStream]]", settings: Reencode, source: SourceFrames
 ) -> Iterator[tuple[av.VideoFrame, bool]]:
     """Decode a clip and record its frames; yield each with whether width and height are swapped."""
     decoder = clip.new_decoder()
