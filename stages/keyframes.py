@@ -5,8 +5,10 @@ and changed clips are decoded, and with --retry-failed also those that failed. T
 none.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
+from itertools import chain, islice
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from mocliplite.video import keyframes
 from mocliplite.video.streams import Limits
 
 FOLDER = "features/keyframes"
+Prepared = list[tuple[int, float, embedding.Pixels]]  # index, seconds and input of the encoder of each keyframe
 
 
 def main() -> None:
@@ -58,66 +61,92 @@ def embed_keyframes(settings: params.Params, clips: Mapping[str, Clip], retry_fa
     checkpoint = checkpoints.locate(settings.encoder.model, settings.encoder.revision)
     sampling = {"frames": settings.encoder.frames, "pick": settings.encoder.pick, "batch": settings.encoder.batch}
     cache_key = {**checkpoints.cache_key(checkpoint), **sampling}
+    if settings.encoder.dtype != "float32":  # whose stores have no such key
+        cache_key["dtype"] = settings.encoder.dtype
     provenance = {
         "model": settings.encoder.model,
         "revision": settings.encoder.revision,
         "cost": cost.image_cost(checkpoint),
     }
-    encoder = cache(lambda: loading.load_encoder(checkpoint, settings.compute))
+    encoder = cache(lambda: loading.load_encoder(checkpoint, settings.compute, settings.encoder.dtype))
     decode = crash_safe.crash_safe(keyframes.read_keyframes, settings.compute)
+    machine_failures: dict[str, Failure] = {}
 
-    def prepare(clip_id: str) -> list[tuple[int, float, embedding.Pixels]] | Failure:
-        """Return index, seconds and input of each keyframe. Threads call this while the encoder computes embeddings."""
+    def prepare(clip_id: str) -> Prepared | Failure:
         path = f"{settings.dataset.root}/{clips[clip_id].path}"
         found = decode(path, settings.encoder.frames, settings.encoder.pick, Limits.of(settings.compute))
         if isinstance(found, Failure):
             return found
         return [(frame.frame, frame.time, embedding.preprocess(encoder(), frame.image)) for frame in found]
 
-    def compute(ids: list[str]) -> dict[str, shards.Record | Failure]:
-        results: dict[str, shards.Record | Failure] = {}
-        positions: list[tuple[str, int, float]] = []
+    def prepared(ids: list[str]) -> Iterator[tuple[Clip, Prepared | Failure]]:
+        """Yield each clip with its keyframes. Threads prepare a batch of them while the encoder computes embeddings."""
         encoder()  # loaded once, before the threads use it
-
-        def pixels() -> Iterator[embedding.Pixels]:
-            for clip_id, found in zip(ids, engines.map_ahead(prepare, ids, settings.compute.workers), strict=True):
-                bar.update()
-                if isinstance(found, Failure):
-                    results[clip_id] = machine_failures[clip_id] = found
-                    continue
-                for frame, seconds, image in found:
-                    positions.append((clip_id, frame, seconds))
-                    yield image
-
-        embeddings = list(embedding.embed_pixels(encoder(), pixels(), settings.encoder.batch))
-        for clip_id in dict.fromkeys(clip_id for clip_id, _, _ in positions):
-            rows = [row for row, (key, _, _) in enumerate(positions) if key == clip_id]
-            results[clip_id] = shards.Record(
-                {
-                    "embedding": np.stack([embeddings[row] for row in rows]),
-                    "frame": np.array([positions[row][1] for row in rows]),
-                    "time": np.array([positions[row][2] for row in rows]),
-                    "source": np.array(clips[clip_id].sha256),
-                }
-            )
-        return results
+        ahead = engines.map_ahead(prepare, ids, settings.compute.workers, settings.encoder.batch)
+        for clip_id, found in zip(ids, ahead, strict=True):
+            bar.update()
+            if isinstance(found, Failure):
+                machine_failures[clip_id] = found
+            yield clips[clip_id], found
 
     before = recorded_failures(FOLDER)
-    machine_failures: dict[str, Failure] = {}
     computed = failed = 0
+    ids_by_shard = stores.by_shard(clips, "keyframes")
+    paths = [stores.shard_path(FOLDER, number) for number in range(len(ids_by_shard))]
+    fingerprints = [{key: shards.fingerprint(clips[key].sha256, cache_key) for key in ids} for ids in ids_by_shard]
     with stores.updating(FOLDER, "keyframes"), progress("keyframes", len(clips), "clip") as bar:
-        for number, ids in enumerate(stores.by_shard(clips, "keyframes")):
-            fingerprints = {clip_id: shards.fingerprint(clips[clip_id].sha256, cache_key) for clip_id in ids}
-            path = stores.shard_path(FOLDER, number)
+        new_ids = [
+            shards.ids_to_compute(path, "keyframes", cache_key, wanted, retry_failed)
+            for path, wanted in zip(paths, fingerprints, strict=True)
+        ]
+        # One sequence for all shards: the encoder's batches are full, and decoding runs ahead while a shard is written.
+        results = embedded(prepared(list(chain.from_iterable(new_ids))), encoder, settings.encoder)
+        for path, wanted in zip(paths, fingerprints, strict=True):
             new, new_failures = shards.update_shard(
-                path, "keyframes", cache_key, fingerprints, compute, retry_failed, provenance
+                path,
+                "keyframes",
+                cache_key,
+                wanted,
+                lambda ids: dict(islice(results, len(ids))),
+                retry_failed,
+                provenance,
             )
             computed, failed = computed + new, failed + new_failures
             bar.set_postfix(computed=computed, failed=failed, refresh=False)
-            bar.update(len(ids) - new)
+            bar.update(len(wanted) - new)
     failures = stores.open_store(FOLDER).failures
     check_machine(machine_failures, before, len(clips), "keyframes")
     check_failed(failures, len(clips), settings.dataset.max_failed, "keyframes")
+
+
+def embedded(
+    prepared: Iterable[tuple[Clip, Prepared | Failure]],
+    encoder: Callable[[], loading.Encoder],
+    settings: params.Encoder,
+) -> Iterator[tuple[str, shards.Record | Failure]]:
+    """Yield the id and the record or Failure of each clip, in order. Several clips share a batch of the encoder."""
+    waiting: deque[tuple[Clip, list[tuple[int, float]] | Failure]] = deque()
+
+    def pixels() -> Iterator[embedding.Pixels]:
+        for clip, found in prepared:
+            if isinstance(found, Failure):
+                waiting.append((clip, found))
+            else:
+                waiting.append((clip, [(frame, seconds) for frame, seconds, _ in found]))
+                yield from (image for _, _, image in found)
+
+    rows = embedding.embed_pixels(encoder(), pixels(), settings.batch)
+    while rows_of_clip := list(islice(rows, settings.frames)):
+        clip, positions = waiting.popleft()
+        while isinstance(positions, Failure):
+            yield clip.id, positions
+            clip, positions = waiting.popleft()
+        frames, times = zip(*positions, strict=True)
+        arrays = {"embedding": np.stack(rows_of_clip), "frame": np.array(frames), "time": np.array(times)}
+        yield clip.id, shards.Record({**arrays, "source": np.array(clip.sha256)})
+    for clip, failure in waiting:
+        assert isinstance(failure, Failure)
+        yield clip.id, failure
 
 
 if __name__ == "__main__":
