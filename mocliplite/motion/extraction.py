@@ -12,7 +12,7 @@ from mocliplite.errors import UserError
 from mocliplite.motion.accumulation import accumulate_since_intra
 from mocliplite.motion.field import BASE_CELL_SIZE, KIND_CODES, MISSING, Field
 from mocliplite.motion.grid import Batches, Grid
-from mocliplite.motion.scatter import scatter
+from mocliplite.motion.scatter import BATCH_FRAMES, scatter
 from mocliplite.params import Motion, Reencode
 from mocliplite.video.orientation import PLAIN, Orientation
 from mocliplite.video.streams import DEFAULT_LIMITS, Limits
@@ -47,9 +47,11 @@ def finish_of(stream: FrameStream, settings: Motion) -> Callable[[np.ndarray], n
     return (lambda cells: cells) if settings.interpolate else partial(_finished, settings, stream.orientation)
 
 
-def motion_batches(stream: FrameStream, settings: Motion, held: Callable[[], int]) -> Batches:
-    """Yield the motion of a stream in cells of 8 pixels. held: the bytes that the receiver stores."""
-    return accumulate_since_intra(stream) if settings.accumulate == "gop" else scatter(stream, held)
+def motion_batches(
+    stream: FrameStream, settings: Motion, held: Callable[[], int], frames: int = BATCH_FRAMES
+) -> Batches:
+    """Yield the motion of a stream in cells of 8 pixels, some frames at a time. held: bytes that the receiver stores."""
+    return accumulate_since_intra(stream) if settings.accumulate == "gop" else scatter(stream, held, frames)
 
 
 def field_of(path: str | Path, clip: ClipFrames, grid: np.ndarray, clipped: int, settings: Motion) -> Field:

@@ -13,7 +13,7 @@ from mocliplite.video.vectors import FrameStream
 
 # Frames are written in batches, because a call of numpy right after the decoder takes several microseconds: its code is
 # no longer in the processor cache. The intermediate results of a batch of this size fit in that cache.
-_BATCH_BLOCKS, _BATCH_FRAMES = 12_000, 64
+_BATCH_BLOCKS, BATCH_FRAMES = 12_000, 64
 # By item size of the grid: integers that contain both components of one cell, and those of two cells, for fewer writes.
 _WIDE = {1: (np.int16, np.int32), 2: (np.int32, np.int64)}
 
@@ -29,8 +29,8 @@ class _Located(NamedTuple):
 class _Batch:
     """Frames that are converted together."""
 
-    def __init__(self, size: tuple[int, int]) -> None:
-        self._size, self._blocks = size, BlockBuffer()
+    def __init__(self, size: tuple[int, int], frames: int) -> None:
+        self._size, self._frames, self._blocks = size, frames, BlockBuffer()
         self._clear()
 
     @property
@@ -39,7 +39,7 @@ class _Batch:
 
     @property
     def is_full(self) -> bool:
-        return len(self._blocks) >= _BATCH_BLOCKS or len(self._numbers) == _BATCH_FRAMES
+        return len(self._blocks) >= _BATCH_BLOCKS or len(self._numbers) == self._frames
 
     def append(self, frame: _Located) -> None:
         """Add a frame. Its vectors are copied, so that the decoder can use its picture again."""
@@ -70,13 +70,13 @@ class _Batch:
         self._blocks.clear()
 
 
-def scatter(stream: FrameStream, held: Callable[[], int]) -> Batches:
+def scatter(stream: FrameStream, held: Callable[[], int], frames: int) -> Batches:
     """Yield the motion of content per frame interval, in quarter pixels, MISSING without a vector.
 
     Vectors to a frame that is not in the clip are ignored. If a block of a B-frame has two vectors, the one to the past
-    is used. held: the bytes that the receiver stores, for the limit of memory.
+    is used. held: the bytes that the receiver stores, for the limit of memory. frames: at most so many at a time.
     """
-    batch = _Batch(size_in_cells(stream))
+    batch = _Batch(size_in_cells(stream), frames)
     for frame in _located(stream, held):
         batch.append(frame)
         if batch.is_full:

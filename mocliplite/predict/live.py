@@ -15,6 +15,7 @@ from mocliplite.video.streams import Limits
 from mocliplite.video.vectors import AUTO
 
 QUEUE = 8  # windows that wait for the networks; beyond it, the oldest is dropped
+_BATCH = 4  # frames, a sixth of a second
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0  # seconds before a new connection is tried
 
 
@@ -36,7 +37,8 @@ class LiveWindows:
     def __init__(self, address: str, settings: WindowSettings, limits: Limits, notice: Callable[[str], None]) -> None:
         """notice: is called with a sentence for each lost connection."""
         self.counts = LiveCounts()
-        self._address, self._settings, self._limits, self._notice = address, settings, limits, notice
+        self._address, self._limits, self._notice = address, limits, notice
+        self._settings = replace(settings, batch=_BATCH)
         self._reencode = settings.motion.reencode if isinstance(settings.motion.reencode, params.Reencode) else None
         self._waiting: deque[Window] = deque()
         self._changed = threading.Condition()

@@ -13,6 +13,7 @@ from mocliplite import params
 from mocliplite.errors import UserError
 from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
+from mocliplite.motion.scatter import BATCH_FRAMES
 from mocliplite.motion_net import sampling
 from mocliplite.video.decoding import UnusableVectorsError
 from mocliplite.video.frames import picture_of
@@ -34,6 +35,7 @@ class WindowSettings:
     net: params.MotionNet
     keyframes: int  # per window; 0 for motion alone
     pick: str  # as encoder.pick
+    batch: int = BATCH_FRAMES  # frames whose vectors are converted at a time; fewer take longer, but come earlier
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def cut_windows(clip: OpenStream, settings: WindowSettings, reencode: params.Ree
 
 
 def _cut(video: Pass, cutter: "_Cutter", settings: WindowSettings) -> Iterator[Window]:
-    for numbers, cells, _ in extraction.motion_batches(video.stream, settings.motion, cutter.held):
+    for numbers, cells, _ in extraction.motion_batches(video.stream, settings.motion, cutter.held, settings.batch):
         cutter.add(numbers, cells)
         yield from cutter.complete_windows()
     yield from cutter.last_windows()
