@@ -50,7 +50,7 @@ def finish_of(stream: FrameStream, settings: Motion) -> Callable[[np.ndarray], n
 def motion_batches(
     stream: FrameStream, settings: Motion, held: Callable[[], int], frames: int = BATCH_FRAMES
 ) -> Batches:
-    """Yield the motion of a stream in cells of 8 pixels, some frames at a time. held: bytes that the receiver stores."""
+    """Yield the motion of a stream in cells of 8 pixels, a few frames at a time. held: bytes that are stored."""
     return accumulate_since_intra(stream) if settings.accumulate == "gop" else scatter(stream, held, frames)
 
 
