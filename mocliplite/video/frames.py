@@ -24,6 +24,8 @@ from mocliplite.video.packets import CodedStream, read_packets
 from mocliplite.video.shortcuts import Shortcut, find_shortcut
 from mocliplite.video.streams import DEFAULT_LIMITS, Limits, OpenClip, open_clip
 
+# Called with each frame as it is decoded, and the number of packets that could not be decoded so far.
+OnFrame = Callable[[av.VideoFrame, int], None]
 Selector = Callable[[str], Sequence[int]]  # from the frame types of a clip to the indices of the selected frames
 
 _FRAME_TYPES = {PictureType.I: "I", PictureType.P: "P", PictureType.B: "B", PictureType.S: "P"}
