@@ -46,7 +46,7 @@ def store_own_features(path: str, clips: Mapping[str, Clip]) -> None:
                 stores.shard_path(FOLDER, number),
                 "keyframes",
                 cache_key,
-                {clip_id: shards.fingerprint(sources[clip_id], cache_key) for clip_id in ids},
+                {clip_id: shards.fingerprint(clips[clip_id].content, cache_key) for clip_id in ids},
                 lambda new: {clip_id: shards.Record(arrays[clip_id]) for clip_id in new},
                 provenance={"model": features.name, "revision": None},
             )
@@ -107,7 +107,7 @@ def embed_keyframes(settings: params.Params, clips: Mapping[str, Clip], retry_fa
     computed = failed = 0
     with stores.updating(FOLDER, "keyframes"), progress("keyframes", len(clips), "clip") as bar:
         for number, ids in enumerate(stores.by_shard(clips, "keyframes")):
-            fingerprints = {clip_id: shards.fingerprint(clips[clip_id].sha256, cache_key) for clip_id in ids}
+            fingerprints = {clip_id: shards.fingerprint(clips[clip_id].content, cache_key) for clip_id in ids}
             path = stores.shard_path(FOLDER, number)
             new, new_failures = shards.update_shard(
                 path, "keyframes", cache_key, fingerprints, compute, retry_failed, provenance

@@ -61,7 +61,7 @@ def extract(part: Part) -> tuple[Part, int, int, dict[str, Failure]]:
     Returns the part, the number of computed clips, the number of failures, and the failures of the machine by clip id.
     """
     cache_key = {**asdict(part.settings.motion), "version": versions.MOTION}
-    fingerprints = {clip.id: shards.fingerprint(clip.sha256, cache_key) for clip in part.clips}
+    fingerprints = {clip.id: shards.fingerprint(clip.content, cache_key) for clip in part.clips}
     paths = {clip.id: f"{part.settings.dataset.root}/{clip.path}" for clip in part.clips}
     sources = {clip.id: clip.sha256 for clip in part.clips}
     path = stores.shard_path(FOLDER, part.number)

@@ -21,6 +21,7 @@ from mocliplite.data import lists
 from mocliplite.errors import UserError
 from mocliplite.files import read_rows, write_rows
 from mocliplite.runtime.progress import progress
+from mocliplite.video.spans import WHOLE_FILE, Span
 
 ENDINGS = (
     *(".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".3gp", ".3g2", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
@@ -35,15 +36,37 @@ OTHER_ENDINGS = (
 
 @dataclass(frozen=True)
 class Clip:
-    """One video file."""
+    """One video file, or a segment of it: the frames from `start` on and before `end`."""
 
-    id: str  # path without its extension and with "__" for "/", which can be the name of a file or an HDF5 group
+    id: str  # see `id_of`
     path: str  # POSIX, relative to dataset.root
     label: str
     index: int  # of the class, from 0
     group: str  # all clips of a group are in the same split
-    bytes: int
-    sha256: str
+    bytes: int  # of the file
+    sha256: str  # of the file
+    start: float | None = None  # seconds from the first frame; None: the beginning of the file
+    end: float | None = None  # None: the end of the file
+
+    @property
+    def span(self) -> Span:
+        """The span of the file."""
+        return Span(self.start, self.end)
+
+    @property
+    def content(self) -> str:
+        """What decides the frames of the clip: the hash of the file, with the span of a segment."""
+        return self.sha256 if self.span.is_whole_file else f"{self.sha256} {self.span}"
+
+
+def id_of(path: str, span: Span = WHOLE_FILE) -> str:
+    """Return the id of a clip, which can be the name of a file or an HDF5 group: `class__file`, `class__file@12.5-15`.
+
+    It is the path without its extension, with "__" for "/", and for a segment its span after "@". The part after "@"
+    has no influence on the shard of a clip, so that a file is decoded once for all of its segments.
+    """
+    file_id = stem_of(path).replace("/", "__")
+    return file_id if span.is_whole_file else f"{file_id}@{span}"
 
 
 _COLUMNS = [field.name for field in fields(Clip)]
@@ -57,12 +80,16 @@ def write_clips(path: str | Path, clips: Iterable[Clip]) -> None:
 def read_clips(path: str | Path) -> list[Clip]:
     """Return the clips in a file of write_clips. Raises UserError if it is missing or has another format."""
     clips = []
-    for id_, clip_path, label, index, group, size, digest in read_rows(path, _COLUMNS):
+    for id_, clip_path, label, index, group, size, digest, *span in read_rows(path, _COLUMNS):
         if not (index.isdecimal() and size.isdecimal()):
             raise UserError(
                 f"{path}: clip {id_} has index {index!r} and bytes {size!r}; run `dvc repro` to create it again."
             )
-        clips.append(Clip(id_, clip_path, label, int(index), group, int(size), digest))
+        try:
+            start, end = (float(seconds) if seconds else None for seconds in span)
+        except ValueError:
+            raise UserError(f"{path}: clip {id_} has the span {span}; run `dvc repro` to create it again.") from None
+        clips.append(Clip(id_, clip_path, label, int(index), group, int(size), digest, start, end))
     return clips
 
 
@@ -275,7 +302,7 @@ def _ids(root: Path, paths: Iterable[str]) -> dict[str, str]:
     """Return the id of each path."""
     owners: dict[str, str] = {}
     for path in sorted(paths):
-        owner = owners.setdefault(stem_of(path).replace("/", "__"), path)
+        owner = owners.setdefault(id_of(path), path)
         if owner != path:
             raise UserError(f"{root}/{owner} and {root}/{path} have the same id; rename or remove one of them.")
     return {path: id_ for id_, path in owners.items()}

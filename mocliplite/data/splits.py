@@ -17,6 +17,7 @@ from mocliplite import params
 from mocliplite.data.clips import ENDINGS, Clip, check_classes, included, normal, stem_of
 from mocliplite.data.groups import group_of
 from mocliplite.data.lists import Entry, read_entries
+from mocliplite.data.segments import check_overlaps
 from mocliplite.errors import UserError
 from mocliplite.files import read_rows, write_rows
 
@@ -79,6 +80,7 @@ def check_splits(
         if splits[clip.id] != splits[other.id]:
             both = f"{splits[other.id]} ({other.path}) and {splits[clip.id]} ({clip.path})"
             raise UserError(f"group {group} is in both {both}; correct dataset.group or the lists.")
+    check_overlaps([clip for clip in clips if splits[clip.id] != "unused"], splits)
     for label in sorted({clip.label for clip in clips}):
         counts = Counter(splits[clip.id] for clip in clips if clip.label == label)
         if not counts["train"]:
