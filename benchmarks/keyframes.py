@@ -17,7 +17,8 @@ import yaml
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
 from mocliplite import params
-from mocliplite.data.clips import find_clips, write_clips
+from mocliplite.data.clips import write_clips
+from mocliplite.data.index import find_clips
 from mocliplite.encoders import loading
 from stages import keyframes as stage
 

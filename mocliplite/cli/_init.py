@@ -16,8 +16,10 @@ from mocliplite import params
 from mocliplite.cli import _clip_source
 from mocliplite.cli._group_guess import guess_group
 from mocliplite.cli._shared import compute
-from mocliplite.data.clips import OTHER_ENDINGS, Clip, clips_of_scan, name_problem, scan_clips
+from mocliplite.data.clips import Clip
+from mocliplite.data.folders import clips_of_scan, scan_clips
 from mocliplite.data.groups import are_shared
+from mocliplite.data.names import OTHER_ENDINGS, name_problem
 from mocliplite.data.splits import split_clips
 from mocliplite.errors import Failure, UserError
 from mocliplite.files import write_text

@@ -10,7 +10,8 @@ from builders import CHECKOUT, put, sentence_of
 from footage import encode, moving, overwritten
 
 from mocliplite import params
-from mocliplite.data.clips import find_clips, write_clips
+from mocliplite.data.clips import write_clips
+from mocliplite.data.index import find_clips
 from mocliplite.errors import MachineError
 from mocliplite.store import stores
 from stages import motion as stage
