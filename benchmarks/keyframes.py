@@ -48,7 +48,7 @@ def main() -> None:
         checkpoint(model)
         for file in given.tokenizer.glob("*token*"):
             (model / file.name).write_bytes(file.read_bytes())
-        settings["dataset"].update(root=str(FOOTAGE), lists=params.NO_PATH, group=None)
+        settings["dataset"].update(root=str(FOOTAGE), files=str(FOOTAGE), lists=params.NO_PATH, group=None)
         settings["encoder"].update(model=str(model), files=str(model), revision=None, batch=8)
         forward = CLIPModel.get_image_features
 

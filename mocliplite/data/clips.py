@@ -106,13 +106,14 @@ def clips_of(entries: Iterable[Entry], labels: Sequence[str], settings: params.D
         if owner is not entry:
             both = f"{owner.location} and {entry.location}"
             raise UserError(f"{both} have the same id; rename or remove one of them.")
-        group = entry.group or _group(entry.path, settings.group) or id_of(entry.path)
+        group = entry.group or group_in(entry.path, settings.group) or id_of(entry.path)
         label, span = entry.label, (entry.start, entry.end)
         clips[clip_id] = Clip(clip_id, entry.path, label, index[label], group, 0, "", *span)
     return [clips[clip_id] for clip_id in sorted(clips)]
 
 
-def _group(path: str, pattern: str | None) -> str | None:
+def group_in(path: str, pattern: str | None) -> str | None:
+    """Return the group that a pattern captures in a path, None without a pattern. Raises UserError if there is none."""
     if pattern is None:
         return None
     match = re.search(pattern, path)
