@@ -44,9 +44,7 @@ class Findings:
 def inspect_folder(root: str) -> Findings:
     """Inspect every clip in root/<class>/**. Raises UserError for a folder that is not a data set."""
     if not Path(root).is_dir():
-        raise UserError(
-            f"{root} is not a folder; give the folder that has one subfolder of clips per class, or a list."
-        )
+        raise UserError(f"{root} does not exist; give a folder with one subfolder of clips per class, or a list.")
     settings = replace(params.load(TEMPLATE).dataset, root=root, files=root, group=None)
     scan = scan_clips(settings)
     settings = replace(settings, group=guess_group([path for paths in scan.videos.values() for path in paths]))

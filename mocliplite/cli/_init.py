@@ -127,8 +127,9 @@ def describe(found: Findings) -> str:
     lines = [f"{source}: {len(found.clips)} clips in {len(classes)} classes"]
     lines += [f"  {label:{width}}  {count}" for label, count in sorted(classes.items())]
     lines += [f"codecs: {', '.join(f'{codec} {count}' for codec, count in found.codecs.items())}"]
-    if found.dataset.group is None and any(clip.group != clip.id for clip in found.clips):
-        lines += [f"groups: {len({clip.group for clip in found.clips})}, given by the list or the files of segments"]
+    groups = {clip.group for clip in found.clips}
+    if found.dataset.group is None and len(groups) < len(found.clips):
+        lines += [f"groups: {len(groups)}, given by the list or the files of segments"]
     elif found.dataset.group is None:
         lines += [
             "groups: none found in the names, so every clip is a group; set dataset.group if some clips belong together"

@@ -200,7 +200,7 @@ def test_classes_too_small_to_split_are_a_stop(clips_folder):
 
 def test_a_folder_that_is_not_a_data_set_is_refused(clips_folder):
     assert sentence_of(_findings.inspect_folder, "nope") == (
-        "nope is not a folder; give the folder that has one subfolder of clips per class."
+        "nope does not exist; give a folder with one subfolder of clips per class, or a list."
     )
     assert sentence_of(_findings.inspect_folder, "clips/wave left") == (
         "clips/wave left/0.mp4 is not in a class folder (6 such files); move it to the folder of its class."
