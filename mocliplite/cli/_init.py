@@ -61,7 +61,7 @@ def settings_for(found: Findings, model: str | None) -> dict[str, object]:
 def write(path: Path, found: Findings, model: str | None) -> None:
     """Write a complete params file for the findings, with the warnings as comments at the top."""
     root = found.dataset.root
-    head = f"Settings for the clips in {root}, from `python -m mocliplite init`. Comments explain them."
+    head = f"Settings for the clips in {_source(found)}, from `python -m mocliplite init`. Comments explain them."
     comments = [head, *(f"Warning: {warning}" for warning in [*found.stops, *found.warnings])]
     template = Path(TEMPLATE).read_text(encoding="utf-8")
     body = template[template.index("dataset:\n") :]
@@ -123,8 +123,7 @@ def describe(found: Findings) -> str:
     """Return the findings as lines of text."""
     classes = Counter(clip.label for clip in found.clips)
     width = max(map(len, classes))
-    source = found.dataset.root if found.dataset.lists == params.NO_PATH else found.dataset.lists
-    lines = [f"{source}: {len(found.clips)} clips in {len(classes)} classes"]
+    lines = [f"{_source(found)}: {len(found.clips)} clips in {len(classes)} classes"]
     lines += [f"  {label:{width}}  {count}" for label, count in sorted(classes.items())]
     lines += [f"codecs: {', '.join(f'{codec} {count}' for codec, count in found.codecs.items())}"]
     groups = {clip.group for clip in found.clips}
@@ -146,3 +145,8 @@ def describe(found: Findings) -> str:
         ]
     lines += [f"warning: {warning}" for warning in found.warnings]
     return "\n".join([*lines, *(f"stops: {reason}" for reason in found.stops)])
+
+
+def _source(found: Findings) -> str:
+    """Return the folder or the list that was inspected."""
+    return found.dataset.root if found.dataset.lists == params.NO_PATH else found.dataset.lists

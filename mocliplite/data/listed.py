@@ -36,7 +36,7 @@ def name_clips(settings: params.Dataset) -> tuple[list[Clip], set[str]]:
     missing = [entry for entry, place in places if place is None]
     warnings = list(annotations.notes)
     if missing:
-        count = f"{len(missing)} of {len(places)} listed files are missing"
+        count = f"{len(missing)} of {len(places)} listed clips are missing"
         found = f"{_missing_sentence(missing[0], root, names_in)} ({count}"
         if len(missing) > settings.max_failed * len(places):
             allowed = f"more than dataset.max_failed, {settings.max_failed:g}, allows"

@@ -170,7 +170,7 @@ def test_a_few_missing_files_are_failed_clips_and_many_are_an_error(capsys):
     put("root", {path: path for path in paths if path != "Run/3.mp4"})
     Path("root/Run/3b.mp4").touch()
     found = f"{lists} line 11: root/Run/3.mp4 does not exist; the nearest name in root/Run is 3b.mp4"
-    count = "1 of 12 listed files are missing"
+    count = "1 of 12 listed clips are missing"
     wanted = f"{found} ({count}, more than dataset.max_failed, 0.02, allows); add the files or correct the list."
     assert sentence_of(find_clips, settings_of(lists=lists)) == wanted
 
