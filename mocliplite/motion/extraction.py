@@ -15,7 +15,7 @@ from mocliplite.motion.grid import Grid
 from mocliplite.motion.scatter import scatter
 from mocliplite.params import Motion, Reencode
 from mocliplite.video.orientation import PLAIN, Orientation
-from mocliplite.video.spans import Span, frame_range
+from mocliplite.video.spans import WHOLE_FILE, Span, frame_range, name_of
 from mocliplite.video.streams import DEFAULT_LIMITS, Limits
 from mocliplite.video.vectors import AUTO, EXPORTING, ClipFrames, FrameStream, read_vectors
 
@@ -45,11 +45,10 @@ def motion_fields(
     fields: list[Field | Failure] = []
     for span in spans:
         try:
-            frames = frame_range(path, span, times)
-            name = f"{path} ({span} s)"
-            # A copy, so that the field neither keeps the grid of the file in memory nor changes it.
-            part = grid[frames.start : frames.stop].copy()
-            if part.max(initial=MISSING) == MISSING:
+            frames, name = frame_range(path, span, times), name_of(path, span)
+            # Copied, because the grid is needed for other spans, or because it is larger.
+            part = grid if spans == [WHOLE_FILE] else grid[frames.start : frames.stop].copy()
+            if not span.is_whole_file and part.max() == MISSING:
                 raise UserError(f"{name} has no frame with motion vectors; choose a longer span or remove the clip.")
             clipped_in_span = {frame: count for frame, count in clipped.items() if frame in frames}
             fields.append(field_of(name, clip.part(frames), part, clipped_in_span, settings))
