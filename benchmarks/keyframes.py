@@ -17,7 +17,8 @@ import yaml
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
 from mocliplite import params
-from mocliplite.data.clips import find_clips, write_clips
+from mocliplite.data.clips import write_clips
+from mocliplite.data.index import find_clips
 from mocliplite.encoders import loading
 from stages import keyframes as stage
 
@@ -47,7 +48,7 @@ def main() -> None:
         checkpoint(model)
         for file in given.tokenizer.glob("*token*"):
             (model / file.name).write_bytes(file.read_bytes())
-        settings["dataset"].update(root=str(FOOTAGE), lists=params.NO_PATH, group=None)
+        settings["dataset"].update(root=str(FOOTAGE), files=str(FOOTAGE), lists=params.NO_PATH, group=None)
         settings["encoder"].update(model=str(model), files=str(model), revision=None, batch=8)
         forward = CLIPModel.get_image_features
 

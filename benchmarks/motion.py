@@ -66,7 +66,7 @@ def ours(paths: Sequence[Path], compute: Compute = ALONE) -> int:
     clips = {f"{number:05d}": Clip(f"{number:05d}", str(path), "", 0, "", 0, "") for number, path in enumerate(paths)}
     project = params.load(PROJECT / "params.yaml")
     # The paths of the clips are absolute.
-    settings = replace(project, dataset=replace(project.dataset, root="/"), motion=SETTINGS, compute=compute)
+    settings = replace(project, dataset=replace(project.dataset, root="/", files="/"), motion=SETTINGS, compute=compute)
     parts = [
         stage.Part(number, [clips[clip_id] for clip_id in ids], settings, False)
         for number, ids in enumerate(stores.by_shard(clips, "motion"))

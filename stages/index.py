@@ -4,8 +4,9 @@ Reads dataset.root and, if it exists, classInd.txt in dataset.lists. Writes feat
 """
 
 from mocliplite import params
-from mocliplite.data.clips import find_clips, write_clips
+from mocliplite.data.clips import write_clips
 from mocliplite.data.groups import group_of
+from mocliplite.data.index import find_clips
 from mocliplite.errors import run
 
 

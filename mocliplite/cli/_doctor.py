@@ -10,7 +10,8 @@ import yaml
 
 from mocliplite import files, params
 from mocliplite.cli._clip_source import Finding, find_clip, output_path
-from mocliplite.data.clips import find_videos, read_clips
+from mocliplite.data.clips import read_clips
+from mocliplite.data.folders import find_videos
 from mocliplite.errors import UserError
 
 # Bytes of motion store per byte of video, an upper estimate: 0.12 for the MPEG-4 clips of UT-Interaction, more for

@@ -66,7 +66,7 @@ def run(given: argparse.Namespace) -> None:
 
 def _clip_id(name: str, root: str, clips: Mapping[str, "Clip"]) -> str:
     """Return the id of a clip that is given by its id, its path below root, or any path that leads to it."""
-    from mocliplite.data.clips import normal
+    from mocliplite.data.names import normal
 
     plain, there = normal(name), os.path.realpath(name)
     for clip in clips.values():

@@ -1,14 +1,15 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builders import CHECKOUT, run_python
+from builders import CHECKOUT, clip_of, run_python
 from project import sh
 
 from mocliplite import params
 from mocliplite.cli import _doctor
 from mocliplite.cli._clip_source import Finding
-from mocliplite.files import write_rows
+from mocliplite.data.clips import write_clips
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -41,8 +42,7 @@ def test_doctor_names_metrics_that_git_ignores(small_project):
 
 
 def test_doctor_compares_the_free_disk_space_with_the_size_of_the_stores(small_project):
-    header = ["id", "path", "label", "index", "group", "bytes", "sha256"]
-    write_rows("features/clips.csv", header, [["a", "A/a.avi", "A", 0, "g", 10**16, "0"]])
+    write_clips("features/clips.csv", [replace(clip_of("A/a.avi"), bytes=10**16)])
     finding = _doctor._check_disk_space(params.load())
     assert finding.mark == "BAD"
     assert "the stores of 1 clips and their cache need about 4000000.00 GB" in finding.sentence

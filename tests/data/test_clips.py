@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from builders import clip_of, put, put_clips, put_params, run_python, sentence_of, settings_of
 
-from mocliplite.data.clips import Clip, find_clips, included, read_clips, write_clips
+from mocliplite.data.clips import Clip, read_clips, write_clips
+from mocliplite.data.index import find_clips
+from mocliplite.data.names import included
 
 pytestmark = pytest.mark.usefixtures("folder")
 

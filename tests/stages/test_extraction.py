@@ -10,7 +10,8 @@ from builders import CHECKOUT, put, sentence_of
 from footage import encode, moving, overwritten
 
 from mocliplite import params
-from mocliplite.data.clips import find_clips, write_clips
+from mocliplite.data.clips import write_clips
+from mocliplite.data.index import find_clips
 from mocliplite.errors import MachineError
 from mocliplite.store import stores
 from stages import motion as stage
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 def extract(**compute):
     """Run the stage on all clips of root/; return a digest of each file of the store."""
     settings = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
-    settings["dataset"].update(root="root", lists=params.NO_PATH, group=None, max_failed=1.0)
+    settings["dataset"].update(root="root", files="root", lists=params.NO_PATH, group=None, max_failed=1.0)
     settings["compute"].update(compute)
     put(".", {"params.yaml": yaml.safe_dump(settings)})
     write_clips("features/clips.csv", find_clips(params.load().dataset))

@@ -1,0 +1,54 @@
+"""Rows of a CSV file by the names of its columns, with the place of each row for error messages."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mocliplite.data.lists.entry import nearest, read_text
+from mocliplite.data.names import normal
+from mocliplite.errors import UserError
+
+Row = tuple[str, dict[str, str]]  # location, and the cells by column without spaces around them
+
+
+def header_of(file: Path) -> list[str]:
+    """Return the names of the columns, in any order and without spaces around them."""
+    return [cell.strip() for cell in next(csv.reader(io.StringIO(read_text(file), newline="")), [])]
+
+
+def read_table(file: Path, required: Sequence[str]) -> Iterator[Row]:
+    """Yield the rows that are not blank. Cells are in Unicode form NFC.
+
+    Raises UserError for a missing or repeated column, a row of another length, and an empty cell of a required column.
+    """
+    rows = csv.reader(io.StringIO(read_text(file), newline=""), strict=True)
+    header = [cell.strip() for cell in next(rows, [])]
+    _check_header(header, required, file)
+    try:
+        for cells in rows:
+            location = f"{file} line {rows.line_num}"
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) != len(header):
+                counts = f"{len(cells)} cells, but the first line has {len(header)} columns"
+                raise UserError(f"{location}: there are {counts}; quote a cell that contains a comma.")
+            row = dict(zip(header, (normal(cell.strip()) for cell in cells), strict=True))
+            for column in required:
+                if not row[column]:
+                    raise UserError(f"{location}, column {column}: the cell is empty; fill it or remove the line.")
+            yield location, row
+    except csv.Error as error:
+        raise UserError(f"{file} line {rows.line_num}: this is not CSV ({error}); correct it.") from None
+
+
+def _check_header(header: Sequence[str], required: Sequence[str], file: Path) -> None:
+    for column in required:
+        if column not in header:
+            hint = f"the nearest is {nearest(column, header)!r}" if any(header) else "the file is empty"
+            first = f"{file} line 1: there is no column {column} ({hint})"
+            raise UserError(f"{first}; the first line must name the columns, separated by commas.")
+    repeated = [column for column, count in Counter(header).items() if count > 1 and column]
+    if repeated:
+        raise UserError(f"{file} line 1: the column {repeated[0]} is there twice; rename or remove one.")
