@@ -1,17 +1,19 @@
 """Embed the keyframes of every clip with the frozen image encoder, or take the embeddings from a file.
 
 Reads features/clips.csv, and the videos and the checkpoint, or encoder.features; writes features/keyframes/. Only new
-and changed clips are decoded, and with --retry-failed also those that failed. The encoder is not loaded if there are
-none.
+and changed clips are decoded, and with --retry-failed also those that failed. The segments of a file are decoded
+together. The encoder is not loaded if there are no such clips.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain
 
 import numpy as np
 
 from mocliplite import params
 from mocliplite.data.clips import Clip, read_clips
+from mocliplite.data.segments import by_file
 from mocliplite.encoders import checkpoints, cost, embedding, loading, own_features
 from mocliplite.errors import Failure, run
 from mocliplite.runtime import arguments, crash_safe, engines
@@ -22,6 +24,9 @@ from mocliplite.video import keyframes
 from mocliplite.video.streams import Limits
 
 FOLDER = "features/keyframes"
+PICTURES = 32  # at most decoded in one call, because they are in memory together
+
+Prepared = tuple[int, float, embedding.Pixels]  # index, seconds and input of a keyframe
 
 
 def main() -> None:
@@ -64,15 +69,20 @@ def embed_keyframes(settings: params.Params, clips: Mapping[str, Clip], retry_fa
         "cost": cost.image_cost(checkpoint),
     }
     encoder = cache(lambda: loading.load_encoder(checkpoint, settings.compute))
-    decode = crash_safe.crash_safe(keyframes.read_keyframes, settings.compute)
+    decode = crash_safe.crash_safe(keyframes.read_keyframes_of_spans, settings.compute)
 
-    def prepare(clip_id: str) -> list[tuple[int, float, embedding.Pixels]] | Failure:
-        """Return index, seconds and input of each keyframe. Threads call this while the encoder computes embeddings."""
-        path = f"{settings.dataset.root}/{clips[clip_id].path}"
-        found = decode(path, settings.encoder.frames, settings.encoder.pick, Limits.of(settings.compute))
+    def prepare(segments: Sequence[Clip]) -> list[list[Prepared] | Failure]:
+        """Return the keyframes of some clips of one file. Threads call this while the encoder computes embeddings."""
+        path, spans = f"{settings.dataset.root}/{segments[0].path}", [clip.span for clip in segments]
+        found = decode(path, spans, settings.encoder.frames, settings.encoder.pick, Limits.of(settings.compute))
         if isinstance(found, Failure):
-            return found
-        return [(frame.frame, frame.time, embedding.preprocess(encoder(), frame.image)) for frame in found]
+            return [found] * len(segments)
+        return [
+            part
+            if isinstance(part, Failure)
+            else [(frame.frame, frame.time, embedding.preprocess(encoder(), frame.image)) for frame in part]
+            for part in found
+        ]
 
     def compute(ids: list[str]) -> dict[str, shards.Record | Failure]:
         results: dict[str, shards.Record | Failure] = {}
@@ -80,13 +90,15 @@ def embed_keyframes(settings: params.Params, clips: Mapping[str, Clip], retry_fa
         encoder()  # loaded once, before the threads use it
 
         def pixels() -> Iterator[embedding.Pixels]:
-            for clip_id, found in zip(ids, engines.map_ahead(prepare, ids, settings.compute.workers), strict=True):
+            parts = _parts([clips[clip_id] for clip_id in ids], settings.encoder.frames)
+            prepared = engines.map_ahead(prepare, parts, settings.compute.workers)
+            for clip, found in zip(chain.from_iterable(parts), chain.from_iterable(prepared), strict=True):
                 bar.update()
                 if isinstance(found, Failure):
-                    results[clip_id] = machine_failures[clip_id] = found
+                    results[clip.id] = machine_failures[clip.id] = found
                     continue
                 for frame, seconds, image in found:
-                    positions.append((clip_id, frame, seconds))
+                    positions.append((clip.id, frame, seconds))
                     yield image
 
         embeddings = list(embedding.embed_pixels(encoder(), pixels(), settings.encoder.batch))
@@ -118,6 +130,17 @@ def embed_keyframes(settings: params.Params, clips: Mapping[str, Clip], retry_fa
     failures = stores.open_store(FOLDER).failures
     check_machine(machine_failures, before, len(clips), "keyframes")
     check_failed(failures, len(clips), settings.dataset.max_failed, "keyframes")
+
+
+def _parts(clips: Sequence[Clip], frames: int) -> list[list[Clip]]:
+    """Return the clips in parts that are decoded in one call: those of one file, up to a number of pictures."""
+    size = max(1, PICTURES // frames)
+    parts = [
+        segments[start : start + size]
+        for segments in by_file(clips).values()
+        for start in range(0, len(segments), size)
+    ]
+    return sorted(parts, key=lambda part: part[0].id)
 
 
 if __name__ == "__main__":

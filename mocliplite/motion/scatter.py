@@ -1,5 +1,6 @@
 """Conversion of blocks of vectors to a grid of cells of 8 pixels, some frames at a time."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -26,22 +27,23 @@ class _Located(NamedTuple):
     blocks: np.ndarray
 
 
-def scatter(stream: FrameStream, grid: Grid) -> int:
-    """Write the motion of content per frame interval to the grid; return the number of components clipped to +-LIMIT.
+def scatter(stream: FrameStream, grid: Grid) -> None:
+    """Write the motion of content per frame interval to the grid, and the number of components clipped to +-LIMIT.
 
     The motion is in quarter pixels, MISSING without a vector. Vectors to a frame that is not in the clip are ignored.
     If a block of a B-frame has two vectors, the one to the past is used.
     """
-    size, joiner, clipped = size_in_cells(stream), Joiner(), 0
+    size, joiner = size_in_cells(stream), Joiner()
     batch: list[_Located] = []
     blocks = 0
     for frame in _located(stream, grid):
         batch.append(frame)
         blocks += len(frame.blocks)
         if blocks >= _BATCH_BLOCKS or len(batch) == _BATCH_FRAMES:
-            clipped += _write_batch(grid, batch, size, joiner)
+            _write_batch(grid, batch, size, joiner)
             batch, blocks = [], 0
-    return clipped + (_write_batch(grid, batch, size, joiner) if batch else 0)
+    if batch:
+        _write_batch(grid, batch, size, joiner)
 
 
 def _located(stream: FrameStream, grid: Grid) -> Iterator[_Located]:
@@ -70,8 +72,8 @@ def _located(stream: FrameStream, grid: Grid) -> Iterator[_Located]:
         yield other
 
 
-def _write_batch(grid: Grid, batch: Sequence[_Located], size: tuple[int, int], joiner: Joiner) -> int:
-    """Write the motion of some frames and return the number of clipped components."""
+def _write_batch(grid: Grid, batch: Sequence[_Located], size: tuple[int, int], joiner: Joiner) -> None:
+    """Write the motion of some frames, and their numbers of clipped components."""
     distances = np.array([frame.distances for frame in batch])
     with np.errstate(divide="ignore"):
         # A vector points from the block to its source, so motion is against a past vector, and along a future vector.
@@ -80,11 +82,11 @@ def _write_batch(grid: Grid, batch: Sequence[_Located], size: tuple[int, int], j
     number = np.repeat(np.arange(len(batch)), [len(frame.blocks) for frame in batch])
     clipped = _write_interval(cells, joiner.join([frame.blocks for frame in batch]), number, factors)
     grid.write([frame.number for frame in batch], _cropped(cells, size))
-    return clipped
+    grid.clipped |= {batch[index].number: count for index, count in clipped.items()}
 
 
-def _write_interval(grid: np.ndarray, blocks: np.ndarray, frame: np.ndarray, factors: np.ndarray) -> int:
-    """Write the motion of some blocks to the grid and return the number of clipped components.
+def _write_interval(grid: np.ndarray, blocks: np.ndarray, frame: np.ndarray, factors: np.ndarray) -> dict[int, int]:
+    """Write the motion of some blocks to the grid and return the number of clipped components of frames with any.
 
     frame: int64 [V], number of the frame of each block in the grid.
     factors: float64 [T, 2], from a displacement to quarter pixels per frame interval, for past and future references.
@@ -98,8 +100,10 @@ def _write_interval(grid: np.ndarray, blocks: np.ndarray, frame: np.ndarray, fac
     quarters = np.empty((len(blocks), 2))
     for axis, name in enumerate(("motion_x", "motion_y")):
         np.rint(blocks[name] * factor, out=quarters[:, axis])
-    clipped = int(np.count_nonzero(np.abs(quarters) > LIMIT))
-    if clipped:
+    clipped: dict[int, int] = {}
+    beyond = np.abs(quarters) > LIMIT
+    if beyond.any():
+        clipped = Counter(np.repeat(frame, beyond.sum(axis=1)).tolist())
         quarters.clip(-LIMIT, LIMIT, out=quarters)
     _write(grid, blocks, frame, quarters.astype(np.int8), future)
     return clipped

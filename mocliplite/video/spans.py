@@ -52,6 +52,11 @@ class Span:
 WHOLE_FILE = Span()
 
 
+def name_of(path: str | Path, span: Span) -> str:
+    """Return how error messages name a span of a file."""
+    return str(path) if span.is_whole_file else f"{path} ({span} s)"
+
+
 def frame_range(path: str | Path, span: Span, times: Sequence[float]) -> range:
     """Return the indices of the frames of a span. times: of all frames, in seconds from the first, increasing.
 
