@@ -83,7 +83,7 @@ def activitynet():
     }
     videos["unlabelled_"] = {"duration": 60.0, "subset": "testing", "annotations": []}
     put("lists", {"anet.json": json.dumps({"version": "VERSION 1.3", "taxonomy": [], "database": videos})})
-    return "lists/anet.json", [f"v_tU4vW7xY0z{n}.{'mp4' if n else 'mkv'}" for n in NUMBERS]
+    return "lists/anet.json", ["v_tU4vW7xY0z0.mkv", *(f"tU4vW7xY0z{n}.mp4" for n in NUMBERS if n)]
 
 
 @pytest.mark.parametrize(
