@@ -169,6 +169,7 @@ def test_what_is_not_used_is_named_once_and_so_is_the_test_part(capsys):
 def test_a_few_missing_files_are_failed_clips_and_many_are_an_error(capsys):
     lists, paths = own_csv()
     put("root", {path: path for path in paths if path != "Run/3.mp4"})
+    Path("root/Run/3").mkdir()
     Path("root/Run/3b.mp4").touch()
     found = f"{lists} line 11: root/Run/3.mp4 does not exist; the nearest name in root/Run is 3b.mp4"
     count = "1 of 12 listed clips are missing"
