@@ -28,7 +28,7 @@ def findings() -> Iterator[Finding]:
     yield _check_locks()
     yield _check_encoder(settings.encoder)
     yield _check_decoders()
-    yield from _check_links(settings.dataset.root)
+    yield from _check_clips(settings.dataset)
     yield _check_disk_space(settings)
 
 
@@ -123,9 +123,14 @@ def _check_locks() -> Finding:
     )
 
 
-def _check_links(root: str) -> Iterator[Finding]:
-    """Look for links to folders in the data set: DVC tracks the link, not what the folder contains."""
-    if Path(root).is_dir():
+def _check_clips(settings: params.Dataset) -> Iterator[Finding]:
+    """Look for the manifest, or else for links to folders: DVC tracks the link, not what the folder contains."""
+    root = settings.root
+    if settings.has_manifest:
+        if not Path(settings.files).is_file():
+            wanted = "run `python -m mocliplite manifest`"
+            yield Finding("BAD", f"dataset.files is {settings.files}, which does not exist; {wanted}.")
+    elif Path(root).is_dir():
         linked: list[str] = []
         find_videos(Path(root), linked)
         # DVC follows a link that is dataset.root itself.

@@ -3,7 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builders import CHECKOUT, clip_of, run_python
+from builders import CHECKOUT, clip_of, run_python, settings_of
 from project import sh
 
 from mocliplite import params
@@ -48,6 +48,14 @@ def test_doctor_compares_the_free_disk_space_with_the_size_of_the_stores(small_p
     assert "the stores of 1 clips and their cache need about 4000000.00 GB" in finding.sentence
 
 
+def test_doctor_reports_a_manifest_that_does_not_exist(folder):
+    (finding,) = _doctor._check_clips(settings_of(files="m.csv"))
+    wanted = "dataset.files is m.csv, which does not exist; run `python -m mocliplite manifest`."
+    assert (finding.mark, finding.sentence) == ("BAD", wanted)
+    Path("m.csv").touch()
+    assert list(_doctor._check_clips(settings_of(files="m.csv"))) == []
+
+
 def test_doctor_reports_a_file_system_without_locks(monkeypatch):
     import filelock
 
@@ -61,9 +69,9 @@ def test_doctor_reports_linked_folders_in_the_data_set_but_not_the_data_set_itse
     for name in ("real/a", "real/b", "far"):
         Path(name).mkdir(parents=True)
     Path("clips").symlink_to("real")
-    assert list(_doctor._check_links("clips")) == []
+    assert list(_doctor._check_clips(settings_of(root="clips"))) == []
     Path("real/b/more").symlink_to(Path("far").resolve())
-    (finding,) = _doctor._check_links("clips")
+    (finding,) = _doctor._check_clips(settings_of(root="clips"))
     assert finding.sentence.startswith("1 folders are links, such as clips/b/more; DVC does not see changes behind")
 
 
