@@ -13,6 +13,9 @@ from footage import encode, moving
 from PIL import Image
 
 from mocliplite.report import overlay
+from mocliplite.video.frames import pictures
+from mocliplite.video.spans import Span
+from mocliplite.video.streams import DEFAULT_LIMITS
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -136,3 +139,11 @@ def test_a_crash_of_the_decoder_fails_one_clip_only(monkeypatch, tmp_path):
     assert result.stderr.startswith("error: a.avi was not read: the decoder crashed (SIGSEGV)")
     assert "b.avi" in result.stdout
     assert result.returncode == 2
+
+
+def test_show_draws_a_frame_of_the_span():
+    path = encode("a.avi", moving(frames=25), gop=12)
+    span = Span(0.4, 0.8)
+    assert overlay.show(path, "a.png", span=span) == "a.png: frame 5 of 10, mpeg4"
+    drawn = overlay._picture(path, span, 5, DEFAULT_LIMITS)
+    assert np.array_equal(drawn, pictures(path, [15])[15])
