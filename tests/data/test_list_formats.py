@@ -1,11 +1,12 @@
 """Lists that name and label the clips: each format as its publisher distributes it, from the files to the split."""
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from builders import put, sentence_of, settings_of
+from builders import CHECKOUT, put, sentence_of, settings_of
 
 from mocliplite.data.clips import class_names
 from mocliplite.data.index import find_clips
@@ -68,21 +69,21 @@ def mmaction():
 
 def activitynet():
     videos = {
-        f"QOlSCBRmfW{n}": {
+        f"tU4vW7xY0z{n}": {
             "duration": 82.73,
             "subset": {"train": "training", "val": "validation"}[part_of(n, test="val")],
             "resolution": "426x240",
-            "url": f"https://example.org/watch?v=QOlSCBRmfW{n}",
+            "url": f"https://example.org/watch?v=tU4vW7xY0z{n}",
             "annotations": [
-                {"segment": [6.195294851794072, 30.5], "label": "Ballet"},
-                {"segment": [n + 31, 77.73085420904837], "label": "Archery"},
+                {"segment": [4.125294851794072, 30.5], "label": "Ballet"},
+                {"segment": [n + 31, 71.25085420904837], "label": "Archery"},
             ],
         }
         for n in NUMBERS
     }
     videos["unlabelled_"] = {"duration": 60.0, "subset": "testing", "annotations": []}
     put("lists", {"anet.json": json.dumps({"version": "VERSION 1.3", "taxonomy": [], "database": videos})})
-    return "lists/anet.json", [f"v_QOlSCBRmfW{n}.{'mp4' if n else 'mkv'}" for n in NUMBERS]
+    return "lists/anet.json", [f"v_tU4vW7xY0z{n}.{'mp4' if n else 'mkv'}" for n in NUMBERS]
 
 
 @pytest.mark.parametrize(
@@ -189,6 +190,39 @@ def test_ucf101_lists_of_some_classes_may_keep_the_numbers_of_all():
     clips = find_clips(settings)
     assert class_names(clips) == ["Hop", "Run"]
     assert Counter(split_clips(clips, settings).values()) == {"train": 8, "val": 2, "test": 2}
+
+
+EXAMPLES = re.findall(r"^```\w+ (\S+)\n(.*?)^```", (CHECKOUT / "docs/lists.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("lists", "name", "first", "classes"),
+    [
+        ("annotations.csv", "CSV", ("monday/cam1.mp4", "wave", "train", 0.0, 4.5), {"wave", "sit down"}),
+        (
+            "val.csv",
+            "Kinetics",
+            ("juggling/aB3dE6gH9jK_000084_000094.mp4", "juggling", "val", None, None),
+            {"juggling", "folding paper"},
+        ),
+        (
+            "something",
+            "Something-Something",
+            ("40012.webm", "Holding something next to something", "train", None, None),
+            {"Holding something next to something", "Tearing something into two pieces"},
+        ),
+        ("mmaction", "MMAction2", ("some/path/000.mp4", "wave", "train", None, None), {"sit down", "wave"}),
+        ("activitynet.json", "ActivityNet", ("v_tU4vW7xY0zA.mp4", "Juggling", "train", 4.5, 61.25), {"Juggling"}),
+    ],
+)
+def test_the_examples_of_the_docs_are_lists(lists, name, first, classes):
+    put(".", dict(EXAMPLES))
+    settings = settings_of(lists=lists)
+    entries = formats.read_annotations(settings).entries
+    assert formats.list_format(settings) == name
+    entry = entries[0]
+    assert (entry.path, entry.label, entry.split, entry.start, entry.end) == first
+    assert {entry.label for entry in entries} == classes
 
 
 CSV = "path,label,split,start,end,id\n"
