@@ -12,6 +12,8 @@ from builders import CHECKOUT, run_python
 from footage import encode, moving
 from PIL import Image
 
+from mocliplite.cli import show
+from mocliplite.cli._main import parser
 from mocliplite.report import overlay
 from mocliplite.video.frames import pictures
 from mocliplite.video.spans import Span
@@ -141,9 +143,9 @@ def test_a_crash_of_the_decoder_fails_one_clip_only(monkeypatch, tmp_path):
     assert result.returncode == 2
 
 
-def test_show_draws_a_frame_of_the_span():
+def test_show_draws_a_frame_of_the_span(capsys):
     path = encode("a.avi", moving(frames=25), gop=12)
-    span = Span(0.4, 0.8)
-    assert overlay.show(path, "a.png", span=span) == "a.png: frame 5 of 10, mpeg4"
-    drawn = overlay._picture(path, span, 5, DEFAULT_LIMITS)
+    show.run(parser().parse_args(["show", "a.avi", "--span", "0.4-0.8", "--out", "a.png"]))
+    assert capsys.readouterr().out == "a.png: frame 5 of 10, mpeg4\n"
+    drawn = overlay._picture(path, Span(0.4, 0.8), 5, DEFAULT_LIMITS)
     assert np.array_equal(drawn, pictures(path, [15])[15])
