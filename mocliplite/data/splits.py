@@ -85,10 +85,10 @@ def check_splits(
             both = f"{splits[other.id]} ({other.path}) and {splits[clip.id]} ({clip.path})"
             raise UserError(f"group {group} is in both {both}; correct dataset.group or the lists.")
     check_overlaps([clip for clip in clips if splits[clip.id] != "unused"], splits)
+    counts = Counter((clip.label, splits[clip.id]) for clip in clips)
     for label in sorted({clip.label for clip in clips}):
-        counts = Counter(splits[clip.id] for clip in clips if clip.label == label)
-        if not counts["train"]:
-            found = ", ".join(f"{split} {counts[split]}" for split in get_args(Split) if counts[split])
+        if not counts[label, "train"]:
+            found = ", ".join(f"{split} {counts[label, split]}" for split in get_args(Split) if counts[label, split])
             raise UserError(f"class {label} has no train clip ({found}); add clips to it, or {_advice(settings)}.")
 
 
