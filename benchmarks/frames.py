@@ -272,6 +272,10 @@ def difference(path: Path) -> str:
             return f"picture {index} exists, but there are {len(expected)}"
         if index < len(expected) and (index not in found or not np.array_equal(found[index], expected[index])):
             return f"picture {index} of {len(expected)} {'differs' if index in found else 'is missing'}"
+    several = range(0, len(expected), 7)
+    found = frames.pictures(path, several)
+    if list(found) != list(several) or not all(np.array_equal(found[index], expected[index]) for index in several):
+        return "pictures that are read together differ"
     return ""
 
 

@@ -160,7 +160,7 @@ def _check_disk_space(settings: params.Params) -> Finding:
             "note", f"{index} does not exist yet, so the disk space for the stores is unknown; run `dvc repro index`"
         )
     clips = read_clips(index)
-    motion = _MOTION_BYTES_PER_VIDEO_BYTE * sum(clip.bytes for clip in clips)
+    motion = _MOTION_BYTES_PER_VIDEO_BYTE * sum({clip.path: clip.bytes for clip in clips}.values())
     # Twice: in the working folder and in the DVC cache. Besides keyframes, 4 embeddings for motion views and pairs.
     needed = 2 * (motion + len(clips) * _EMBEDDING_BYTES * (settings.encoder.frames + 4))
     free = shutil.disk_usage(".").free

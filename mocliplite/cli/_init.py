@@ -14,6 +14,7 @@ from mocliplite import params
 from mocliplite.cli import _clip_source
 from mocliplite.cli._findings import TEMPLATE, Findings, names_a_side
 from mocliplite.data import index
+from mocliplite.data.groups import group_of
 from mocliplite.data.names import name_problem
 from mocliplite.errors import UserError
 from mocliplite.files import write_text
@@ -134,10 +135,7 @@ def describe(found: Findings) -> str:
             "groups: none found in the names, so every clip is a group; set dataset.group if some clips belong together"
         ]
     else:
-        first = {
-            clip.group if found.dataset.shared_groups else f"{clip.label}/{clip.group}": clip.path
-            for clip in reversed(found.clips)
-        }
+        first = {group_of(clip, found.dataset): clip.path for clip in reversed(found.clips)}
         examples = ", ".join(f"{first[group]} -> {group}" for group in sorted(first)[:2])
         scope = "shared by all classes" if found.dataset.shared_groups else "each of one class"
         lines += [

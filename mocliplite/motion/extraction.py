@@ -46,8 +46,8 @@ def motion_fields(
     for span in spans:
         try:
             frames, name = frame_range(path, span, times), name_of(path, span)
-            # Copied, because the grid is needed for other spans, or because it is larger.
-            part = grid if spans == [WHOLE_FILE] else grid[frames.start : frames.stop].copy()
+            # Copied, because spans may overlap, and because a part would keep the whole grid in memory.
+            part = grid if list(spans) == [WHOLE_FILE] else grid[frames.start : frames.stop].copy()
             if not span.is_whole_file and part.max() == MISSING:
                 raise UserError(f"{name} has no frame with motion vectors; choose a longer span or remove the clip.")
             clipped_in_span = {frame: count for frame, count in clipped.items() if frame in frames}

@@ -6,10 +6,9 @@ Frames are therefore counted as they leave the decoder, except where `shortcuts`
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import chain, groupby, pairwise
+from itertools import chain, groupby, islice, pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -118,40 +117,49 @@ def _expected_indices(selector: Selector, count: int, times: list[float]) -> set
 
 def _decode(clip: OpenClip, coded: CodedStream, shortcut: Shortcut | None, indices: set[int]) -> dict[int, Picture]:
     if shortcut is not None and shortcut.order is not None and indices:
-        found: dict[int, Picture] = {}
-        for run in _runs(shortcut, {index for index in indices if index < len(shortcut.order)}):
-            part = _decode_from_safe_start(clip, coded, shortcut, run)
-            clip.release_decoders()
-            if part is None:
-                return _decode_from_beginning(clip, coded, indices)
-            found |= part
-        return found
+        known = {index for index in indices if index < len(shortcut.order)}
+        found = _decode_from_safe_starts(clip, coded, shortcut.order, shortcut.safe_starts, known)
+        if found is not None:
+            return found
     return _decode_from_beginning(clip, coded, indices)
 
 
-def _runs(shortcut: Shortcut, indices: set[int]) -> Iterator[set[int]]:
-    """Yield the indices in groups, each of those with the same last safe start before them."""
-    index_of = {number: index for index, number in enumerate(shortcut.order or [])}
-    starts = sorted(index_of[number] for number in shortcut.safe_starts if number in index_of)
-    for _, run in groupby(sorted(indices), partial(bisect_right, starts)):
-        yield set(run)
-
-
-def _decode_from_safe_start(
-    clip: OpenClip, coded: CodedStream, shortcut: Shortcut, indices: set[int]
+def _decode_from_safe_starts(
+    clip: OpenClip, coded: CodedStream, order: Sequence[int], safe_starts: Sequence[int], indices: set[int]
 ) -> dict[int, Picture] | None:
-    """Decode from the last safe start before the first index; None if the decoder outputs unexpected frames."""
-    order = shortcut.order or []
-    first, last = min(indices), max(order[index] for index in indices)
+    """Decode from the last safe start before each index, once for those with the same; None if `_decode_run` is."""
     index_of = {number: index for index, number in enumerate(order)}
-    start = max((number for number in shortcut.safe_starts if index_of.get(number, first + 1) <= first), default=0)
-    expected = iter([number for number in order[index_of.get(start, 0) :] if start <= number <= last])
+    # In order of display. Without a safe start before an index, decoding starts at the first packet.
+    starts = sorted((index_of[number], number) for number in safe_starts if number in index_of)
+    found: dict[int, Picture] = {}
+    for position, run in groupby(sorted(indices), lambda index: bisect_right(starts, (index, len(coded.packets)))):
+        start = starts[position - 1][1] if position else 0
+        pictures_of_run = _decode_run(clip, coded, order, index_of, start, set(run))
+        clip.release_decoders()
+        if pictures_of_run is None:
+            return None
+        found |= pictures_of_run
+    return found
+
+
+def _decode_run(
+    clip: OpenClip,
+    coded: CodedStream,
+    order: Sequence[int],
+    index_of: Mapping[int, int],
+    start: int,
+    indices: set[int],
+) -> dict[int, Picture] | None:
+    """Decode from a packet up to the last of some indices; None if the decoder outputs unexpected frames."""
+    first = index_of.get(start, 0)
+    last = max(order[index] for index in indices)
+    expected = (number for number in islice(order, first, None) if start <= number <= last)
     found = {}
     for frame in decode_packets(_new_decoder(clip), coded.packets[start : last + 1], start):
         if frame is None or frame.is_corrupt:
             return None
         index = index_of.get(frame.pts, -1)
-        if index < index_of.get(start, 0):  # a leading picture, a reference of which has not been decoded
+        if index < first:  # a leading picture, a reference of which has not been decoded
             continue
         if frame.pts != next(expected, None):
             return None

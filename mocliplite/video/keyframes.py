@@ -21,12 +21,14 @@ class Keyframe:
     image: np.ndarray  # uint8 [height, width, 3], RGB, upright, pixels as coded
 
 
-def read_keyframes(path: str | Path, count: int, pick: str, limits: Limits = DEFAULT_LIMITS) -> list[Keyframe]:
+def read_keyframes(
+    path: str | Path, count: int, pick: str, limits: Limits = DEFAULT_LIMITS, span: Span = WHOLE_FILE
+) -> list[Keyframe]:
     """Return the centre frames of `count` equal segments of a clip, or with pick "key" the I-frames nearest to them.
 
-    Raises UserError for a file that cannot be read or decoded, or has fewer than `count` frames.
+    Raises UserError for a file that cannot be read or decoded, or has fewer than `count` frames in the span.
     """
-    (found,) = read_keyframes_of_spans(path, [WHOLE_FILE], count, pick, limits)
+    (found,) = read_keyframes_of_spans(path, [span], count, pick, limits)
     if isinstance(found, Failure):
         raise UserError(found.reason)
     return found

@@ -5,14 +5,14 @@ from dataclasses import replace
 import av
 import numpy as np
 import pytest
-from builders import PLAIN
+from builders import PLAIN, sentence_of
 from footage import CLIPS, encode, moving, real, with_noise
 
 from mocliplite.errors import Failure
 from mocliplite.motion import extraction
 from mocliplite.video import frames
 from mocliplite.video.keyframes import read_keyframes, read_keyframes_of_spans
-from mocliplite.video.spans import WHOLE_FILE, Span, frame_range
+from mocliplite.video.spans import WHOLE_FILE, Span, frame_range, span_of
 from mocliplite.video.vectors import read_frames
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -198,6 +198,23 @@ def test_packets_that_are_lost_count_in_the_segments_that_contain_them():
 def test_times_that_equal_a_start_belong_to_the_span_in_spite_of_rounding():
     times = [index / 29.97 for index in range(100)]
     assert frame_range("a", Span(times[30] + 1e-9, times[60] - 1e-9), times) == range(30, 60)
+
+
+@pytest.mark.parametrize("span", [Span(12.5, 15.0), Span(0.0, 100.0), Span(0.25, None)])
+def test_a_span_is_read_as_it_is_written(span):
+    assert span_of(str(span)) == span
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("3", "3 is not a span of seconds; write it as 12.5-15 or 12.5-end."),
+        ("1.2.3-4", "1.2.3-4 is not a span of seconds; write it as 12.5-15 or 12.5-end."),
+        ("4-3", "the span 4-3 ends at 3 s, but does not start before, at 4 s; correct one of them."),
+    ],
+)
+def test_a_text_that_is_no_span_is_refused(text, sentence):
+    assert sentence_of(span_of, text) == sentence
 
 
 @pytest.mark.parametrize(
