@@ -244,6 +244,7 @@ CSV = "path,label,split,start,end,id\n"
             "a.csv line 1: there is no column path (the nearest is 'path;label'); the first line must name the columns,"
             " separated by commas.",
         ),
+        ("a.csv", '"path"x,label\n', "a.csv line 1: this is not CSV (',' expected after '\"'); correct it."),
         ("a.csv", "path,label,path\n", "a.csv line 1: the column path is there twice; rename or remove one."),
         (
             "a.csv",
