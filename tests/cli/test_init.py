@@ -346,7 +346,22 @@ def test_the_paths_of_a_list_may_begin_elsewhere_and_dvc_watches_that_folder(lar
     assert found.stops == []
 
 
-def test_root_without_a_list_is_refused(large_folder):
+def test_a_folder_with_root_is_a_folder_of_lists(large_folder):
+    put("lists", {f"{label}_test_split1.txt": lines_of_hmdb51() for label in ("hop", "run")})
+
+    output = run_python("-m", "mocliplite", "init", "lists", "--root", "clips")
+
+    assert output.returncode == 0, output.stderr
+    settings = params.load("params.yaml").dataset
+    assert (settings.root, settings.files, settings.lists) == ("clips", "clips", "lists")
+    assert "stops" not in output.stdout
+
+
+def lines_of_hmdb51():
+    return "".join(f"{n}.mp4 {1 if n < 24 else 2}\n" for n in range(30))
+
+
+def test_a_folder_with_root_that_has_no_lists_is_refused(large_folder):
     output = run_python("-m", "mocliplite", "init", "clips", "--root", "clips")
-    wanted = "--root is clips, but clips is no list; leave it out or give a list."
-    assert (output.returncode, output.stderr) == (2, f"error: {wanted}\n")
+    assert output.returncode == 2
+    assert output.stderr.startswith("error: dataset.lists is clips, which contains neither classInd.txt (UCF101), ")
