@@ -50,7 +50,7 @@ def checkpoint(folder: Path, tokenizer: Path) -> None:
 def project(root: Path, model: Path, dtype: str) -> params.Params:
     """Return the settings of the project for these clips and this checkpoint."""
     settings = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    settings["dataset"].update(root=str(root), lists=params.NO_PATH, group=None)
+    settings["dataset"].update(root=str(root), files=str(root), lists=params.NO_PATH, group=None)
     settings["encoder"].update(model=str(model), files=str(model), revision=None, batch=8, dtype=dtype)
     return params.parse(yaml.safe_dump(settings))
 
