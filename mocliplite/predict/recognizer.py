@@ -73,7 +73,7 @@ class Recognizer:
         provenance = config["features"]
         model, revision = _clip_of(Path(folder))
         checkpoint = locate_same(provenance["keyframes"], model, revision, Path(folder, "clip"))
-        encoder = load_encoder(checkpoint, compute)
+        encoder = load_encoder(checkpoint, compute, provenance["keyframes"].get("dtype", "float32"))
         try:
             net = networks.load_network(models.motion, models.motion_config)
             settings = networks.settings_from_config(models.motion_config, provenance["motion_embeddings"]["views"])

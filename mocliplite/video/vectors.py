@@ -175,7 +175,7 @@ def _read_own(
     codec, expected = clip.info.codec, None
     regular = not coded.lost and not coded.has_hidden_frames and coded.is_evenly_spaced
     if skip_b_frames and codec == "mpeg4" and regular:
-        expected = mpeg4.frame_types(map(bytes, coded.packets)) or None
+        expected = mpeg4.frame_types(mpeg4.read_pictures(map(bytes, coded.packets))) or None
 
     def has_unusable_vectors() -> bool:
         return codec == "h264" or (codec == "mpeg2video" and mpeg2.has_fields(coded.packets))
