@@ -56,7 +56,7 @@ def inspect_folder(root: str) -> Findings:
 
 
 def inspect_list(lists: str, root: str) -> Findings:
-    """Inspect every clip of lists, a file or folder; paths begin in root. Raises UserError for an invalid list."""
+    """Inspect every clip of a list or a folder of lists, whose paths begin in root. Raises UserError for a bad list."""
     # A folder that contains the project contains what the stages write, so DVC cannot watch it.
     files = MANIFEST if Path.cwd().is_relative_to(Path(root).resolve()) else root
     settings = replace(params.load(TEMPLATE).dataset, root=root, files=files, lists=lists, group=None)
