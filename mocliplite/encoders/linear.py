@@ -1,11 +1,9 @@
-"""Linear layers by oneDNN instead of MKL.
-
-MKL chooses its code by the maker of the processor, so embeddings differ in their last bits. MKL's portable code, which
-does not, takes twice as long (docs/reproducibility.md). oneDNN is as fast as MKL's best code, and the same everywhere.
-"""
+"""Linear layers of an encoder by oneDNN."""
 
 import torch
 from torch import Tensor, nn
+
+from mocliplite.runtime import products
 
 
 class OneDnnLinear(nn.Linear):
@@ -13,8 +11,7 @@ class OneDnnLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (nn.Linear's name)
         """Return x W^T + b, float32 [..., out_features], of x float32 [..., in_features]."""
-        out: Tensor = torch.ops.mkldnn._linear_pointwise(input, self.weight, self.bias, "none", [], "")
-        return out
+        return products.linear(input, self.weight, self.bias)
 
 
 def use_onednn(model: nn.Module) -> None:
