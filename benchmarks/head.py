@@ -28,8 +28,8 @@ from mocliplite import params
 from mocliplite.fusion import methods, ridge
 from mocliplite.fusion.head_training import fit_head
 from mocliplite.fusion.pairs import features, select_split
-from mocliplite.runtime import products
 from mocliplite.fusion.probes import fit_probes
+from mocliplite.runtime import products
 
 EPOCHS = 100  # of the paper
 TIMED_EPOCHS = 2

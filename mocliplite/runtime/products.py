@@ -22,7 +22,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def batched_product(x: Tensor, weight: Tensor) -> Tensor:
     """Return x W, float32 [S, N, O], of x [S, N, I] and weight [S, I, O]; differentiable once."""
-    return _BatchedProduct.apply(x, weight) if _by_onednn(x) else x @ weight
+    if not _by_onednn(x):
+        return x @ weight
+    out: Tensor = _BatchedProduct.apply(x, weight)  # type: ignore[no-untyped-call]
+    return out
 
 
 def _by_onednn(x: Tensor) -> bool:
