@@ -25,11 +25,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks import synthetic
 from mocliplite import params
-from mocliplite.fusion import methods, ridge
+from mocliplite.fusion import methods, products, ridge
 from mocliplite.fusion.head_training import fit_head
 from mocliplite.fusion.pairs import features, select_split
 from mocliplite.fusion.probes import fit_probes
-from mocliplite.runtime import products
 
 EPOCHS = 100  # of the paper
 TIMED_EPOCHS = 2

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mocliplite.fusion.linear_start import LinearStart
-from mocliplite.runtime.products import batched_product
+from mocliplite.fusion.products import batched_product
 
 
 class Heads(nn.Module):
