@@ -6,7 +6,7 @@ Reads dataset.root and, if it exists, classInd.txt in dataset.lists. Writes feat
 from mocliplite import params
 from mocliplite.data.clips import find_clips, write_clips
 from mocliplite.data.groups import group_of
-from mocliplite.errors import run
+from stages import run_stage
 
 
 def main() -> None:
@@ -21,4 +21,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("index", main)
