@@ -1,7 +1,6 @@
 """The stages of dvc.yaml, one module each: read parameters and files, call mocliplite, write files."""
 
 import hashlib
-import runpy
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -42,8 +41,8 @@ def _recorded(name: str, graph: str) -> dict[str, object]:
             }
         else:
             for file, names in item.items():
-                constants = runpy.run_path(file)
-                found |= {f"{file}: {constant}": constants.get(constant) for constant in names}
+                lines = Path(file).read_text(encoding="utf-8").splitlines() if Path(file).is_file() else []
+                found |= {f"{file}: {one}": [line for line in lines if line.startswith(f"{one} =")] for one in names}
     code = [dep for dep in stage.get("deps", []) if dep.endswith(".py") or Path(dep, "__init__.py").is_file()]
     return found | {dep: _digest(Path(dep)) for dep in code}
 
@@ -58,8 +57,8 @@ def _leaves(prefix: str, section: Mapping[str, Any]) -> Iterator[tuple[str, obje
 
 
 def _digest(path: Path) -> str:
-    """Return the SHA-256 of a file, or of all Python files in a folder with their names."""
-    paths = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    """Return the SHA-256 of a file, or of all Python files in a folder and their names; of nothing if it is gone."""
+    paths = sorted(path.rglob("*.py")) if path.is_dir() else [path] if path.is_file() else []
     return hashlib.sha256(b"".join(str(one).encode() + one.read_bytes() for one in paths)).hexdigest()
 
 

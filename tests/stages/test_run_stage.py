@@ -17,6 +17,7 @@ STAGES = {
 }
 WITH_SETTINGS = [key for key, stage in STAGES.items() if "params" in stage]
 ROOM = "mocliplite/fusion"
+VERSION = ("motion", "mocliplite/versions.py", "mocliplite/versions.py: MOTION")
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +87,11 @@ def test_changed_code_of_the_stage_is_an_error(graph, name, capsys):
 def test_a_new_file_in_a_room_of_the_stage_is_an_error(capsys):
     error = failure_of("train_head", lambda: Path(ROOM, "new.py").touch(), "dvc.yaml", capsys)
     assert error == sentence(ROOM, "train_head")
+
+
+@pytest.mark.parametrize(("name", "file", "what"), [("split", "stages/split.py", "stages/split.py"), VERSION])
+def test_code_that_is_gone_is_an_error(name, file, what, capsys):
+    assert failure_of(name, Path(file).unlink, "dvc.yaml", capsys) == sentence(what, name)
 
 
 def test_settings_that_are_not_yaml_any_more_are_an_error(capsys):
