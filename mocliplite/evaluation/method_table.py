@@ -83,19 +83,17 @@ def by_class(logits: Mapping[str, np.ndarray], labels: np.ndarray, classes: np.n
 
 
 def reliability_by_method(probabilities: Mapping[str, np.ndarray], labels: np.ndarray) -> list[dict[str, object]]:
-    """Return a row per bin of confidence: its centre, and each method's accuracy; empty where the bin has no answer.
+    """Return a row per method, called `curve`, and bin of confidence with answers: its centre, and the accuracy.
 
-    Without zero-shot its column is empty, since the plot in dvc.yaml names it.
+    The curve `calibrated` is that of equal confidence and accuracy.
     """
-    accuracy = {
-        name: {row["bin"]: row["accuracy"] for row in reliability(values, labels)}
-        for name, values in probabilities.items()
-    }
-    bins = sorted(set().union(*accuracy.values()))
-    accuracy.setdefault("zero_shot", {})
-    return [
-        {"confidence": centre, **{name: by_bin.get(centre, "") for name, by_bin in accuracy.items()}} for centre in bins
-    ]
+    rows: list[dict[str, object]] = [{"confidence": x, "curve": "calibrated", "accuracy": x} for x in (0.0, 1.0)]
+    for name, values in probabilities.items():
+        rows += [
+            {"confidence": found["bin"], "curve": name, "accuracy": found["accuracy"]}
+            for found in reliability(values, labels)
+        ]
+    return rows
 
 
 def by_clip(

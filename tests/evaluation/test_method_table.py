@@ -15,11 +15,15 @@ def test_by_class_has_clips_accuracy_of_each_method_and_the_gain_of_fusion():
     ]
 
 
-def test_reliability_by_method_leaves_the_cell_of_an_empty_bin_empty():
+def test_reliability_by_method_has_no_row_for_an_empty_bin():
     probabilities = {"motion": np.array([[0.95, 0.05], [0.95, 0.05]]), "fusion": np.array([[0.95, 0.05], [0.3, 0.7]])}
-    assert method_table.reliability_by_method(probabilities, np.array([0, 1])) == [
-        {"confidence": 10.5 / 15, "motion": "", "fusion": 1.0, "zero_shot": ""},
-        {"confidence": 14.5 / 15, "motion": 0.5, "fusion": 1.0, "zero_shot": ""},
+    rows = method_table.reliability_by_method(probabilities, np.array([0, 1]))
+    assert [tuple(row.values()) for row in rows] == [
+        (0.0, "calibrated", 0.0),
+        (1.0, "calibrated", 1.0),
+        (14.5 / 15, "motion", 0.5),
+        (10.5 / 15, "fusion", 1.0),
+        (14.5 / 15, "fusion", 1.0),
     ]
 
 
