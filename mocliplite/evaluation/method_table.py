@@ -45,22 +45,25 @@ def all_metrics(
 
 def table(metrics: dict[str, Any]) -> str:
     """Return the figures of metrics/eval.json as lines of text; an asterisk marks the method that answers."""
+    one_group = are_of_one_group(metrics)
     lines = [f"{metrics['clips']} test clips        top-1   95 % interval    top-5   mean class   F1      ECE"]
     for name in (name for name in METHODS if name in metrics["top1"]):
         row = metrics["top1"][name]
-        accuracy = f"{row['mean']:.3f}   {row['low']:.3f}-{row['high']:.3f}"
+        accuracy = f"{row['mean']:.3f}   " + ("none       " if one_group else f"{row['low']:.3f}-{row['high']:.3f}")
         top5, by_class, f1 = (metrics[key][name]["mean"] for key in ("top5", "mean_class", "macro_f1"))
         others = f"{top5:.3f}   {by_class:.3f}        {f1:.3f}   {metrics['calibration'][name]['ece']:.3f}"
         marked = f"{name} *" if name == metrics["answer"] else name
         lines.append(f"{marked:<24}{accuracy}      {others}")
     for name in ("keyframe", "best_single"):
         gain = metrics[f"fusion_minus_{name}"]
-        bounds = f"{gain['low']:+.3f} to {gain['high']:+.3f}"
+        bounds = "no interval" if one_group else f"{gain['low']:+.3f} to {gain['high']:+.3f}"
         p = "p < 0.0001" if gain["p"] < 0.0001 else f"p = {gain['p']:.4f}"
         other = name if name == "keyframe" else metrics["best_single"]
         if name == "keyframe" or other != "keyframe":
             lines.append(f"fusion minus {other:<15}{gain['mean']:+.3f} ({bounds}), {p}")
     lines.append("* the method with which predict answers")
+    if one_group:
+        lines.append("there are no intervals: all test clips are of one group, which says nothing about other groups")
     duplicates = metrics.get("near_duplicates", {"clips": 0})
     if duplicates["clips"]:
         lines.append(
@@ -68,6 +71,11 @@ def table(metrics: dict[str, Any]) -> str:
             f"(features/near_duplicates.csv); without them, the top-1 of fusion is {duplicates['fusion_without']:.3f}"
         )
     return "\n".join(lines)
+
+
+def are_of_one_group(metrics: Mapping[str, Any]) -> bool:
+    """Return whether the test clips of metrics/eval.json are of one group, so that the intervals allow any value."""
+    return all((row["low"], row["high"]) == (0, 1) for row in metrics["top1"].values())
 
 
 def by_class(logits: Mapping[str, np.ndarray], labels: np.ndarray, classes: np.ndarray) -> list[dict[str, object]]:

@@ -85,3 +85,15 @@ def test_by_clip_has_the_guess_its_probability_and_the_share_of_each_stream():
     expected |= {"keyframe_share": 1.0, "motion_share": 0.5}
     assert first == pytest.approx(expected)
     assert second["probability"] == pytest.approx(0.7)
+
+
+def test_table_has_no_intervals_where_the_test_clips_are_of_one_group():
+    labels = np.arange(8) % 2
+    logits = {name: np.eye(2)[labels] for name in ("motion", "keyframe", "fusion")}
+    calibration = {"temperature": dict.fromkeys(logits, 1.0), "best_single": "motion", "answer": "fusion"}
+    text = method_table.table(method_table.all_metrics(logits, labels, np.zeros(8), calibration))
+    assert text.count("1.000   none  ") == 3
+    assert text.count("+0.000 (no interval), p = 1.0000") == 2
+    assert text.endswith(
+        "there are no intervals: all test clips are of one group, which says nothing about other groups"
+    )
