@@ -22,7 +22,7 @@ def all_metrics(
     """Return the metrics of all methods, with the keys of metrics/eval.json.
 
     logits: calibrated logits [N, C] or [S, N, C] by method; calibration: the result of `methods.fit_calibration`, of
-    which `temperature`, `best_single` and `answer` are used.
+    which `best_single` and `answer` are used.
     """
     correct_by_method = {name: within_top(values, labels, 1) for name, values in logits.items()}
     fusion, best_single = correct_by_method["fusion"], calibration["best_single"]
@@ -32,14 +32,29 @@ def all_metrics(
         "top5": {name: intervals.summary(within_top(values, labels, 5), groups) for name, values in logits.items()},
         "mean_class": {name: mean_class(correct, labels, groups) for name, correct in correct_by_method.items()},
         "macro_f1": {name: macro_f1(values, labels, groups) for name, values in logits.items()},
-        "calibration": {
-            name: {"ece": ece(softmax(values), labels), "temperature": calibration["temperature"][name]}
-            for name, values in logits.items()
-        },
+        "calibration": {name: {"ece": ece(softmax(values), labels)} for name, values in logits.items()},
         "answer": calibration["answer"],
         "best_single": best_single,
         "fusion_minus_keyframe": intervals.difference(fusion, correct_by_method["keyframe"], groups),
         "fusion_minus_best_single": intervals.difference(fusion, correct_by_method[best_single], groups),
+    }
+
+
+def summary(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return the few figures of metrics/summary.json, with names so short that `dvc exp show` has room for them.
+
+    metrics: those of metrics/eval.json. `top1` is that of the method that answers, and `ece` its calibration
+    error; `gain` is the top-1 of fusion minus that of the keyframe, with the 95 % interval `gain_low` to `gain_high`.
+    """
+    top1, gain, answer = metrics["top1"], metrics["fusion_minus_keyframe"], metrics["answer"]
+    return {
+        "top1": top1[answer]["mean"],
+        **{name: top1[name]["mean"] for name in ("fusion", "keyframe", "motion")},
+        "gain": gain["mean"],
+        "gain_low": gain["low"],
+        "gain_high": gain["high"],
+        "ece": metrics["calibration"][answer]["ece"],
+        "test_clips": metrics["clips"],
     }
 
 

@@ -37,7 +37,7 @@ def metrics_of(**changes):
         "top5": by_method,
         "mean_class": by_method,
         "macro_f1": by_method,
-        "calibration": {method: {"ece": 0.0213, "temperature": 1.0} for method in METHODS},
+        "calibration": {method: {"ece": 0.0213} for method in METHODS},
         "answer": "blend",
         "best_single": "motion",
         "fusion_minus_keyframe": gain,
@@ -90,10 +90,27 @@ def test_by_clip_has_the_guess_its_probability_and_the_share_of_each_stream():
 def test_table_has_no_intervals_where_the_test_clips_are_of_one_group():
     labels = np.arange(8) % 2
     logits = {name: np.eye(2)[labels] for name in ("motion", "keyframe", "fusion")}
-    calibration = {"temperature": dict.fromkeys(logits, 1.0), "best_single": "motion", "answer": "fusion"}
+    calibration = {"best_single": "motion", "answer": "fusion"}
     text = method_table.table(method_table.all_metrics(logits, labels, np.zeros(8), calibration))
     assert text.count("1.000   none  ") == 3
     assert text.count("+0.000 (no interval), p = 1.0000") == 2
     assert text.endswith(
         "there are no intervals: all test clips are of one group, which says nothing about other groups"
     )
+
+
+def test_summary_has_the_answer_the_streams_and_the_gain_with_its_interval():
+    top1 = {
+        name: {"mean": mean} for name, mean in (("blend", 0.9), ("fusion", 0.8), ("keyframe", 0.5), ("motion", 0.4))
+    }
+    assert method_table.summary(metrics_of(top1=top1)) == {
+        "top1": 0.9,
+        "fusion": 0.8,
+        "keyframe": 0.5,
+        "motion": 0.4,
+        "gain": 0.041,
+        "gain_low": -0.01,
+        "gain_high": 0.09,
+        "ece": 0.0213,
+        "test_clips": 96,
+    }
