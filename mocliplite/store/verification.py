@@ -87,8 +87,8 @@ def _check_digest(path: Path) -> list[str]:
     if hdf5.digest_matches(path):
         return []
     return [
-        f"{path} is damaged (its values can be read, but its digest differs); restore it with `dvc checkout -f` or delete "
-        "it."
+        f"{path} is damaged (its values can be read, but its digest differs); restore it with `dvc checkout -f` or "
+        "delete it."
     ]
 
 
