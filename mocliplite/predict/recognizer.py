@@ -11,9 +11,8 @@ import torch
 
 from mocliplite import params
 from mocliplite.encoders.checkpoints import locate_same
-from mocliplite.encoders.clip_images import load_image_encoder
 from mocliplite.encoders.embedding import embed_images
-from mocliplite.encoders.loading import Encoder
+from mocliplite.encoders.loading import Encoder, load_encoder
 from mocliplite.errors import UserError
 from mocliplite.files import read_json
 from mocliplite.fusion import methods
