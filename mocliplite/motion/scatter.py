@@ -1,5 +1,6 @@
 """Conversion of blocks of vectors to a grid of cells of 8 pixels, some frames at a time."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -50,7 +51,7 @@ class _Batch:
         self._scales.append(int(frame.blocks["motion_scale"][0]) if len(frame.blocks) else 1)
         self._blocks.append(frame.blocks)
 
-    def take(self) -> tuple[list[int], np.ndarray, int]:
+    def take(self) -> tuple[list[int], np.ndarray, dict[int, int]]:
         """Return the motion of the frames, see Batches, and remove them."""
         distances, scales = np.array(self._distances), np.array(self._scales)
         with np.errstate(divide="ignore"):
@@ -60,7 +61,7 @@ class _Batch:
         clipped = _write_interval(cells, self._blocks.columns(), np.array(self._counts), factors)
         numbers = self._numbers
         self._clear()
-        return numbers, _cropped(cells, self._size), clipped
+        return numbers, _cropped(cells, self._size), {numbers[frame]: count for frame, count in clipped.items()}
 
     def _clear(self) -> None:
         self._numbers: list[int] = []
@@ -111,8 +112,8 @@ def _located(stream: FrameStream, held: Callable[[], int]) -> Iterator[_Located]
         yield other
 
 
-def _write_interval(grid: np.ndarray, blocks: Columns, counts: np.ndarray, factors: np.ndarray) -> int:
-    """Write the motion of some blocks to the grid and return the number of clipped components.
+def _write_interval(grid: np.ndarray, blocks: Columns, counts: np.ndarray, factors: np.ndarray) -> dict[int, int]:
+    """Write the motion of some blocks to the grid and return the number of clipped components of frames with any.
 
     counts: int [T], number of blocks of each frame of the grid.
     factors: float64 [T, 2], from a vector to quarter pixels per frame interval, for past and future references; NaN for
@@ -124,12 +125,13 @@ def _write_interval(grid: np.ndarray, blocks: Columns, counts: np.ndarray, facto
     else:
         factor = np.repeat(factors[:, 0], counts)
     quarters = np.rint(blocks.motion * np.repeat(factor, 2))
-    clipped = 0
+    clipped: dict[int, int] = {}
     # NaN makes both extremes NaN, for which every comparison is false.
     if quarters.min(initial=0) >= -LIMIT and quarters.max(initial=0) <= LIMIT:
         has_reference = None
     else:
-        clipped, has_reference = int(np.count_nonzero(np.abs(quarters) > LIMIT)), ~np.isnan(factor)
+        clipped = Counter(np.repeat(np.arange(len(counts)), 2 * counts)[np.abs(quarters) > LIMIT].tolist())
+        has_reference = ~np.isnan(factor)
         quarters = np.nan_to_num(quarters, copy=False).clip(-LIMIT, LIMIT)
     _write(grid, blocks, counts, quarters.astype(np.int8), has_reference)
     return clipped

@@ -17,6 +17,7 @@ from mocliplite.errors import UserError
 from mocliplite.files import read_json
 from mocliplite.fusion import methods
 from mocliplite.fusion.answers import Answers, answer
+from mocliplite.fusion.pairs import keyframe_views
 from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
 from mocliplite.motion_net import networks, sampling
@@ -114,7 +115,7 @@ class Recognizer:
     def features(self, clips: list[DecodedClip]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         """Return the features as pairs.h5 has them, and milliseconds by network.
 
-        keyframe float32 [N, 1, D1], motion float32 [N, K, D2], motion_logits float32 [N, C].
+        keyframe float32 [N, K1, D1], motion float32 [N, K, D2], motion_logits float32 [N, C].
         """
         start = time.perf_counter()
         images = [keyframe.image for clip in clips for keyframe in clip.keyframes]
@@ -132,7 +133,7 @@ class Recognizer:
 
     def keyframe_features(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return `keyframe` of pairs.h5 for the embeddings of the keyframes, float32 [N, F, D]."""
-        return {"keyframe": rows.mean(axis=1, keepdims=True)}
+        return {"keyframe": keyframe_views(rows)}
 
     def motion_features(self, fields: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Return `motion` and `motion_logits` of pairs.h5 for the fields of each view, [N, frames, 3, rows, cols]."""

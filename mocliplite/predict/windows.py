@@ -235,8 +235,8 @@ class _Cutter:
             interlaced=False,
             orientation=video.stream.orientation,
             frame_types=[frame.frame_type for frame in frames],
-            damaged=sum(frame.damaged for frame in frames),
-            lost=sum(frame.lost for frame in frames),
+            damaged=[index for index, frame in enumerate(frames) if frame.damaged],
+            lost=[index for index, frame in enumerate(frames) for _ in range(frame.lost)],
             time=np.array([frame.time - frames[0].time for frame in frames]),
             vectors=vectors,
         )
@@ -244,7 +244,7 @@ class _Cutter:
             reason = extraction.no_vectors_reason(video.info.codec, clip.frame_types)
             raise UserError(f"{video.stream.path}: {reason}")
         grid = np.stack([entry.cells for entry in entries if entry.cells is not None])
-        return extraction.field_of(video.stream.path, clip, grid, 0, self._settings.motion)
+        return extraction.field_of(video.stream.path, clip, grid, {}, self._settings.motion)
 
     def _samples(self, entries: list[_Entry], field: Field) -> np.ndarray:
         """Return the fields of a window as the network gets them: float16 [P, frames, 3, rows, cols]."""

@@ -69,8 +69,8 @@ class Decoding:
     interlaced: bool = False
     frame_types: list[str] = field(default_factory=list)
     packet_numbers: list[int] = field(default_factory=list)  # packet of each frame
-    damaged: int = 0
-    lost: int = 0
+    damaged: list[int] = field(default_factory=list)  # as in ClipFrames
+    lost: list[int] = field(default_factory=list)  # as in ClipFrames
     vectors: int = 0
 
 
@@ -84,7 +84,8 @@ def decode_frames(decoding: Decoding) -> Iterator[Frame]:
     for index, frame in enumerate(decoded):
         decoding.frame_types.append(frame.frame_type)
         decoding.packet_numbers.append(frame.packet_number)
-        decoding.damaged += frame.damaged
+        if frame.damaged:
+            decoding.damaged.append(index)
         decoding.vectors += len(frame.blocks)
         if decoding.codec == "h264":
             order, reference = frame.packet_number, bool(references[frame.packet_number])
@@ -126,14 +127,14 @@ def _decoded(decoding: Decoding, references: bytearray) -> Iterator[_DecodedFram
         if frame is None:
             if decoding.expected:
                 raise UnexpectedFrameError
-            decoding.lost += 1
+            decoding.lost.append(index)
             continue
         if frame.interlaced_frame and not decoding.interlaced:
             decoding.interlaced = True
             if decoding.has_unusable_vectors():
                 raise UnusableVectorsError
         if decoding.on_frame:
-            decoding.on_frame(frame, decoding.lost)
+            decoding.on_frame(frame, len(decoding.lost))
         if index == 0:
             decoding.orientation = orientation_of(frame)
         kind = frame_type(frame)

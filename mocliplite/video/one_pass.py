@@ -82,7 +82,9 @@ def start_pass(clip: OpenStream, reencode: Reencode | None, pictures: bool) -> P
         new = reencode_clip(clip, clock.packets(), reencode, source)
         info = replace(clip.info, width=new.decoder.width, height=new.decoder.height, pixel_aspect=new.pixel_aspect)
         decoding = Decoding(clip, info, reencode.codec, new.decoder, new.packets, damaged_before=source.damaged)
-    frames = _passed(decoding, seen, passed, [decoding.frame_types, decoding.packet_numbers, *records])
+    frames = _passed(
+        decoding, seen, passed, [decoding.frame_types, decoding.packet_numbers, decoding.damaged, *records]
+    )
     # The orientation is that of the first frame.
     first = list(islice(frames, 1))
     if not first:

@@ -33,7 +33,7 @@ class SourceFrames:
     packet_numbers: list[int] = field(default_factory=list)  # packet of each frame
     damaged: bytearray = field(default_factory=bytearray)  # per frame, whether the decoder concealed a part of it
     interlaced: bool = False
-    lost: int = 0
+    lost: list[int] = field(default_factory=list)  # for each packet that cannot be decoded, the number of frames before
     on_frame: OnFrame | None = None
 
 
@@ -83,13 +83,13 @@ def _upright_frames(
     frames = decode_packets(decoder, packets)
     for frame in frames if settings.size else require_one_size(clip.path, frames):
         if frame is None:
-            source.lost += 1
+            source.lost.append(len(source.packet_numbers))
             continue
         source.packet_numbers.append(frame.pts)
         source.damaged.append(frame.is_corrupt)
         source.interlaced |= frame.interlaced_frame
         if source.on_frame:
-            source.on_frame(frame, source.lost)
+            source.on_frame(frame, len(source.lost))
         yield _upright(frame)
 
 
