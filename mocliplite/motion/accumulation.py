@@ -32,8 +32,8 @@ def accumulate_since_intra(stream: FrameStream) -> Batches:
             if after is not None and (frame.blocks["source"] < 0).any():
                 quarters = np.rint(4 * _mean_of_cells(after))
                 cells[0] = np.clip(quarters, -LIMIT, LIMIT)
-                if beyond := int(np.count_nonzero(np.abs(quarters) > LIMIT)):
-                    clipped[index] = beyond
+                if count := int(np.count_nonzero(np.abs(quarters) > LIMIT)):
+                    clipped = {index: count}
         yield [index], cells, clipped
         moved[index] = after
         moved = {reference: moved[reference] for reference in references.past}

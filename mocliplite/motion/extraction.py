@@ -62,8 +62,7 @@ def grid_of(stream: FrameStream, settings: Motion) -> tuple[np.ndarray, dict[int
 
     These are given as the number of each frame that has any.
     """
-    grid = Grid(stream, finish_of(stream, settings))
-    clipped: dict[int, int] = {}
+    grid, clipped = Grid(stream, finish_of(stream, settings)), dict[int, int]()
     for numbers, cells, new_clipped in motion_batches(stream, settings, lambda: grid.size):
         grid.write(numbers, cells)
         clipped |= new_clipped

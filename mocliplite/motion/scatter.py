@@ -1,7 +1,7 @@
 """Conversion of blocks of vectors to a grid of cells of 8 pixels, some frames at a time."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,7 +51,7 @@ class _Batch:
         self._scales.append(int(frame.blocks["motion_scale"][0]) if len(frame.blocks) else 1)
         self._blocks.append(frame.blocks)
 
-    def take(self) -> tuple[list[int], np.ndarray, Mapping[int, int]]:
+    def take(self) -> tuple[list[int], np.ndarray, dict[int, int]]:
         """Return the motion of the frames, see Batches, and remove them."""
         distances, scales = np.array(self._distances), np.array(self._scales)
         with np.errstate(divide="ignore"):

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import av
 import numpy as np
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
@@ -12,7 +11,7 @@ from av.video.stream import VideoStream
 
 from mocliplite.video import h264
 from mocliplite.video.blocks import NO_VECTORS, exported_vectors
-from mocliplite.video.frames import configure_decoder, decode_packets, frame_type, require_one_size
+from mocliplite.video.frames import OnFrame, configure_decoder, decode_packets, frame_type, require_one_size
 from mocliplite.video.orientation import PLAIN, Orientation, orientation_of
 from mocliplite.video.streams import Info, OpenStream
 
@@ -64,7 +63,7 @@ class Decoding:
     damaged_before: Sequence[int] = ()  # by frame, damaged before re-encoding
     has_unusable_vectors: Callable[[], bool] = lambda: False  # called if the clip is interlaced
     pixels: bool = False  # whether the pixels have to be right, not only the vectors
-    on_frame: Callable[[av.VideoFrame], None] | None = None  # called with each frame as it is decoded
+    on_frame: OnFrame | None = None
 
     orientation: Orientation = PLAIN
     interlaced: bool = False
@@ -135,7 +134,7 @@ def _decoded(decoding: Decoding, references: bytearray) -> Iterator[_DecodedFram
             if decoding.has_unusable_vectors():
                 raise UnusableVectorsError
         if decoding.on_frame:
-            decoding.on_frame(frame)
+            decoding.on_frame(frame, len(decoding.lost))
         if index == 0:
             decoding.orientation = orientation_of(frame)
         kind = frame_type(frame)

@@ -25,6 +25,8 @@ from mocliplite.video.packets import CodedStream, read_packets
 from mocliplite.video.shortcuts import Shortcut, find_shortcut
 from mocliplite.video.streams import DEFAULT_LIMITS, Limits, OpenClip, open_clip
 
+# Called with each frame as it is decoded, and the number of packets that could not be decoded so far.
+OnFrame = Callable[[av.VideoFrame, int], None]
 # From the types and times of all frames of a clip, as in SelectedFrames, to the indices of the selected frames.
 Selector = Callable[[str, list[float]], Sequence[int]]
 

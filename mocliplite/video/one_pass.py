@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, islice
+from typing import Any
 
 import av
 from av.packet import Packet
@@ -62,28 +63,28 @@ def start_pass(clip: OpenStream, reencode: Reencode | None, pictures: bool) -> P
     interlaced.
     """
     clock, seen, passed = _Clock(clip), deque[PassedFrame](), deque[PassedFrame]()
-    if reencode is None:
-        decoding = Decoding(clip, clip.info, clip.info.codec, clip.decoder, clock.packets())
-        decoding.has_unusable_vectors = lambda: clip.info.codec in _UNUSABLE_INTERLACED
-        decoding.pixels = pictures
-        source: Decoding | SourceFrames = decoding
-    else:
-        source = SourceFrames()
+    lost, records = 0, list[list[Any]]()
 
-    def see(frame: av.VideoFrame) -> None:
-        source.packet_numbers.clear()
-        lost = len(source.lost)
-        source.lost.clear()
+    def see(frame: av.VideoFrame, lost_so_far: int) -> None:
+        nonlocal lost
+        new, lost = lost_so_far - lost, lost_so_far
         seconds, intra = clock.time(frame.pts), frame_type(frame) == "I"
         picture = frame if pictures else None
         seen.append(PassedFrame(seconds, intra, frame.is_corrupt, lost, picture, time.monotonic()))
 
-    source.on_frame = see
-    if isinstance(source, SourceFrames) and reencode is not None:
+    if reencode is None:
+        decoding = Decoding(clip, clip.info, clip.info.codec, clip.decoder, clock.packets(), on_frame=see)
+        decoding.has_unusable_vectors = lambda: clip.info.codec in _UNUSABLE_INTERLACED
+        decoding.pixels = pictures
+    else:
+        source = SourceFrames(on_frame=see)
+        records = [source.packet_numbers]
         new = reencode_clip(clip, clock.packets(), reencode, source)
         info = replace(clip.info, width=new.decoder.width, height=new.decoder.height, pixel_aspect=new.pixel_aspect)
         decoding = Decoding(clip, info, reencode.codec, new.decoder, new.packets, damaged_before=source.damaged)
-    frames = _passed(decoding, seen, passed)
+    frames = _passed(
+        decoding, seen, passed, [decoding.frame_types, decoding.packet_numbers, decoding.damaged, *records]
+    )
     # The orientation is that of the first frame.
     first = list(islice(frames, 1))
     if not first:
@@ -101,10 +102,13 @@ def start_pass(clip: OpenStream, reencode: Reencode | None, pictures: bool) -> P
     return Pass(stream, passed, decoding.info, reencode is not None, clock.interval)
 
 
-def _passed(decoding: Decoding, seen: deque[PassedFrame], passed: deque[PassedFrame]) -> Iterator[Frame]:
+def _passed(
+    decoding: Decoding, seen: deque[PassedFrame], passed: deque[PassedFrame], records: list[list[Any]]
+) -> Iterator[Frame]:
+    """Yield the frames. records: lists with an item per frame, which are emptied, since nobody needs them here."""
     for frame in decode_frames(decoding):
-        decoding.frame_types.clear()
-        decoding.packet_numbers.clear()
+        for record in records:
+            record.clear()
         passed.append(replace(seen.popleft(), frame_type=frame.frame_type, vectors=len(frame.blocks)))
         yield frame
 

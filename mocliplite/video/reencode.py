@@ -1,6 +1,6 @@
 """Re-encoding of a clip in memory, to obtain motion vectors."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain, islice
@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from mocliplite.errors import UserError
 from mocliplite.params import Reencode
-from mocliplite.video.frames import configure_decoder, decode_packets, require_one_size
+from mocliplite.video.frames import OnFrame, configure_decoder, decode_packets, require_one_size
 from mocliplite.video.orientation import PLAIN, orientation_of
 from mocliplite.video.streams import OpenStream
 
@@ -34,7 +34,7 @@ class SourceFrames:
     damaged: bytearray = field(default_factory=bytearray)  # per frame, whether the decoder concealed a part of it
     interlaced: bool = False
     lost: list[int] = field(default_factory=list)  # for each packet that cannot be decoded, the number of frames before
-    on_frame: Callable[[av.VideoFrame], None] | None = None  # called with each frame as it is decoded
+    on_frame: OnFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _upright_frames(
         source.damaged.append(frame.is_corrupt)
         source.interlaced |= frame.interlaced_frame
         if source.on_frame:
-            source.on_frame(frame)
+            source.on_frame(frame, len(source.lost))
         yield _upright(frame)
 
 
