@@ -1,6 +1,6 @@
 """The grid of a motion field while it is filled, a few frames at a time."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 

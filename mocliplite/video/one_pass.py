@@ -70,7 +70,7 @@ def start_pass(clip: OpenStream, reencode: Reencode | None, pictures: bool) -> P
         new, lost = lost_so_far - lost, lost_so_far
         seconds, intra = clock.time(frame.pts), frame_type(frame) == "I"
         picture = frame if pictures else None
-        seen.append(PassedFrame(seconds, intra, frame.is_corrupt, lost, picture, time.monotonic()))
+        seen.append(PassedFrame(seconds, intra, frame.is_corrupt, new, picture, time.monotonic()))
 
     if reencode is None:
         decoding = Decoding(clip, clip.info, clip.info.codec, clip.decoder, clock.packets(), on_frame=see)
