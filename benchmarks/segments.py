@@ -27,11 +27,11 @@ from benchmarks.scenes import CODECS
 from mocliplite.errors import Failure
 from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
+from mocliplite.spans import Span
 from mocliplite.video.keyframes import Keyframe, read_keyframes, read_keyframes_of_spans
-from mocliplite.video.spans import Span
 
-SEGMENTS, FRAMES, RATE = 100, 25, 25  # a segment is a group of pictures of one second
-SPANS = [Span(float(number), number + 1.0) for number in range(SEGMENTS)]
+SEGMENTS, FRAMES, RATE = 100, 12, 25  # a segment is a group of pictures
+SPANS = [Span(number * FRAMES / RATE, (number + 1) * FRAMES / RATE) for number in range(SEGMENTS)]
 KINDS = {"H.264 320x240": ("libx264", "mp4", 2), "MPEG-4 320x240": ("mpeg4", "avi", 0)}
 
 

@@ -17,9 +17,9 @@ from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
 from mocliplite.runtime import arguments, crash_safe, engines
 from mocliplite.runtime.progress import progress
+from mocliplite.spans import Span
 from mocliplite.store import shards, stores
 from mocliplite.store.failures import check_failed, check_machine, recorded_failures
-from mocliplite.video.spans import Span
 from mocliplite.video.streams import Limits
 
 FOLDER = "features/motion"
@@ -73,11 +73,9 @@ def extract(part: Part) -> tuple[Part, int, int, dict[str, Failure]]:
     def compute(ids: list[str]) -> dict[str, shards.Record | Failure]:
         limits = Limits.of(part.settings.compute)
         results: dict[str, shards.Record | Failure] = {}
-        for path, segments in by_file(clips[clip_id] for clip_id in ids).items():
-            spans = [clip.span for clip in segments]
-            found = extract_records(
-                f"{part.settings.dataset.root}/{path}", segments[0].sha256, spans, part.settings.motion, limits
-            )
+        for name, segments in by_file(clips[clip_id] for clip_id in ids).items():
+            file, spans = f"{part.settings.dataset.root}/{name}", [clip.span for clip in segments]
+            found = extract_records(file, segments[0].sha256, spans, part.settings.motion, limits)
             for position, clip in enumerate(segments):
                 result = found if isinstance(found, Failure) else found[position]
                 results[clip.id] = result

@@ -44,7 +44,7 @@ def load_encoder(folder: Path, compute: params.Compute, dtype: str = "float32") 
     """
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     if dtype == "bfloat16":
-        _allow_bfloat16()
+        allow_bfloat16()
     from pickle import UnpicklingError
 
     from safetensors import SafetensorError
@@ -88,7 +88,7 @@ def load_encoder(folder: Path, compute: params.Compute, dtype: str = "float32") 
     return encoder
 
 
-def _allow_bfloat16() -> None:
+def allow_bfloat16() -> None:
     """Let oneDNN use the bfloat16 instructions of the processor, which the fixed instruction set does not have.
 
     oneDNN reads the variable when it is first used. Where it was used before, or the processor has no such

@@ -189,7 +189,7 @@ def test_batch_size_moves_the_last_bits_at_most(loaded):
 
 
 def test_bfloat16_moves_images_a_little_and_texts_not_at_all(tiny, loaded, monkeypatch):
-    monkeypatch.setattr(loading, "_allow_bfloat16", lambda: None)  # would change the code of all later tests
+    monkeypatch.setattr(loading, "allow_bfloat16", lambda: None)  # would change the code of all later tests
     rounded = loading.load_encoder(tiny, COMPUTE, "bfloat16")
     images = [picture(seed) for seed in range(3)]
     rows, exact = embedding.unit(embedded(rounded, images, 4)), embedding.unit(embedded(loaded, images, 4))
@@ -202,7 +202,7 @@ def test_bfloat16_moves_images_a_little_and_texts_not_at_all(tiny, loaded, monke
 @pytest.mark.parametrize(("before", "after"), [("AVX2", "DEFAULT"), ("SSE41", "SSE41")])
 def test_bfloat16_lifts_the_limit_of_instructions_unless_the_user_has_set_it(monkeypatch, before, after):
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", before)
-    loading._allow_bfloat16()
+    loading.allow_bfloat16()
     assert os.environ["ONEDNN_MAX_CPU_ISA"] == after
 
 

@@ -124,6 +124,14 @@ def test_quarter_pixel_and_four_vector_blocks_give_the_same_motion(flags):
     assert np.median(inner(field, "P"), axis=0).tolist() == [16, 8]
 
 
+@pytest.mark.parametrize("at", [(32, 0), (-16, 0), (0, 16), (0, -16)])
+def test_a_block_outside_of_the_picture_is_left_out(at):
+    inside = vector(-1, (-8, 0), (0, 0), (8, 8))
+    field = synthetic_field(("I",), ("P", inside, vector(-1, (-8, 0), at)), ("P", inside))
+    assert unknown(field)[1:].sum() == 2 * 8 - 2
+    assert field.vectors[1:, 0, 0].tolist() == [[8, 0], [8, 0]]
+
+
 def test_a_b_frame_that_others_refer_to_is_their_nearest_reference():
     pyramid = {"x264-params": f"b-adapt=0:b-pyramid=normal:weightb=0:weightp=0:scenecut=0:{SAME_BYTES}"}
     path = encode("a.mp4", moving(right=4, down=2), "libx264", b_frames=3, **pyramid)

@@ -78,7 +78,7 @@ def test_nothing_is_computed_again_for_the_same_checkpoint(small_copy, monkeypat
 
 
 def test_bfloat16_is_part_of_the_settings_of_a_store_and_of_the_recogniser(small_copy, monkeypatch):
-    monkeypatch.setattr(loading, "_allow_bfloat16", lambda: None)  # would change the code of all later tests
+    monkeypatch.setattr(loading, "allow_bfloat16", lambda: None)  # would change the code of all later tests
     exact = stores.open_store("features/keyframes")
     assert "dtype" not in exact.settings
     set_params(encoder={"dtype": "bfloat16"})
