@@ -10,7 +10,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from mocliplite.video import h264
-from mocliplite.video.blocks import NO_VECTORS, exported_vectors
+from mocliplite.video.blocks import NO_VECTORS, copied, exported_vectors
 from mocliplite.video.frames import configure_decoder, decode_packets, frame_type, require_one_size
 from mocliplite.video.orientation import PLAIN, Orientation, orientation_of
 from mocliplite.video.streams import Info, OpenClip
@@ -26,7 +26,7 @@ class Frame(NamedTuple):
     frame_type: str  # "I", "P" or "B"
     order: int  # at least 0, increasing in decoding order, but not always by 1
     reference: bool  # whether the frame may be a reference of others
-    blocks: np.ndarray  # EXPORTED [V], empty for a damaged frame; a view of the decoded picture, which it keeps
+    blocks: np.ndarray  # EXPORTED [V], empty for a damaged frame
 
 
 class UnexpectedFrameError(Exception):
@@ -134,7 +134,7 @@ def _decoded(decoding: Decoding, references: list[bool]) -> Iterator[_DecodedFra
         kind = frame_type(frame)
         damaged = frame.is_corrupt or (index < len(damaged_before) and damaged_before[index])
         has_vectors = not damaged and (kind != "B" or codec in _EXPORTING_B_FRAMES)
-        blocks = exported_vectors(frame) if has_vectors else NO_VECTORS
+        blocks = copied(exported_vectors(frame)) if has_vectors else NO_VECTORS
         if decoding.interlaced and codec == "mpeg4":
             blocks = _with_halved_fields(blocks)
         index += 1
