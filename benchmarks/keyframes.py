@@ -24,7 +24,8 @@ import yaml
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
 from mocliplite import params
-from mocliplite.data.clips import Clip, find_clips
+from mocliplite.data.clips import Clip
+from mocliplite.data.index import find_clips
 from mocliplite.encoders import embedding, loading
 from mocliplite.errors import Failure
 from mocliplite.runtime import crash_safe, engines
@@ -49,7 +50,7 @@ def checkpoint(folder: Path, tokenizer: Path) -> None:
 def project(root: Path, model: Path, dtype: str) -> params.Params:
     """Return the settings of the project for these clips and this checkpoint."""
     settings = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    settings["dataset"].update(root=str(root), lists=params.NO_PATH, group=None)
+    settings["dataset"].update(root=str(root), files=str(root), lists=params.NO_PATH, group=None)
     settings["encoder"].update(model=str(model), files=str(model), revision=None, batch=8, dtype=dtype)
     return params.parse(yaml.safe_dump(settings))
 

@@ -1,12 +1,12 @@
 """Embed the keyframes of every clip with the frozen image encoder, or take the embeddings from a file.
 
 Reads features/clips.csv, and the videos and the checkpoint, or encoder.features; writes features/keyframes/. Only new
-and changed clips are decoded, and with --retry-failed also those that failed. The encoder is not loaded if there are
-none.
+and changed clips are decoded, and with --retry-failed also those that failed. The segments of a file are decoded
+together. The encoder is not loaded if there are no such clips.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain, islice
 
@@ -14,16 +14,19 @@ import numpy as np
 
 from mocliplite import params
 from mocliplite.data.clips import Clip, read_clips
+from mocliplite.data.segments import by_file
 from mocliplite.encoders import checkpoints, cost, embedding, loading, own_features
-from mocliplite.errors import Failure, run
+from mocliplite.errors import Failure
 from mocliplite.runtime import arguments, crash_safe, engines
 from mocliplite.runtime.progress import progress
 from mocliplite.store import shards, stores
 from mocliplite.store.failures import check_failed, check_machine, recorded_failures
 from mocliplite.video import keyframes
 from mocliplite.video.streams import Limits
+from stages import run_stage
 
 FOLDER = "features/keyframes"
+PICTURES = 32  # at most decoded in one call, because they are in memory together
 Prepared = list[tuple[int, float, embedding.Pixels]]  # index, seconds and input of the encoder of each keyframe
 
 
@@ -69,38 +72,44 @@ def embed_keyframes(settings: params.Params, clips: Mapping[str, Clip], retry_fa
         "cost": cost.image_cost(checkpoint),
     }
     encoder = cache(lambda: loading.load_encoder(checkpoint, settings.compute, settings.encoder.dtype))
-    decode = crash_safe.crash_safe(keyframes.read_keyframes, settings.compute)
+    decode = crash_safe.crash_safe(keyframes.read_keyframes_of_spans, settings.compute)
     machine_failures: dict[str, Failure] = {}
 
-    def prepare(clip_id: str) -> Prepared | Failure:
-        path = f"{settings.dataset.root}/{clips[clip_id].path}"
-        found = decode(path, settings.encoder.frames, settings.encoder.pick, Limits.of(settings.compute))
+    def prepare(part: Sequence[Clip]) -> list[Prepared | Failure]:
+        """Return the keyframes of some clips of one file."""
+        path, spans = f"{settings.dataset.root}/{part[0].path}", [clip.span for clip in part]
+        found = decode(path, spans, settings.encoder.frames, settings.encoder.pick, Limits.of(settings.compute))
         if isinstance(found, Failure):
-            return found
-        return [(frame.frame, frame.time, embedding.preprocess(encoder(), frame.image)) for frame in found]
+            return [found] * len(part)
+        return [frames if isinstance(frames, Failure) else list(map(prepare_frame, frames)) for frames in found]
 
-    def prepared(ids: list[str]) -> Iterator[tuple[Clip, Prepared | Failure]]:
+    def prepare_frame(frame: keyframes.Keyframe) -> tuple[int, float, embedding.Pixels]:
+        return frame.frame, frame.time, embedding.preprocess(encoder(), frame.image)
+
+    def prepared(parts: Sequence[Sequence[Clip]]) -> Iterator[tuple[Clip, Prepared | Failure]]:
         """Yield each clip with its keyframes. Threads prepare a batch of them while the encoder computes embeddings."""
         encoder()  # loaded once, before the threads use it
-        ahead = engines.map_ahead(prepare, ids, settings.compute.workers, settings.encoder.batch)
-        for clip_id, found in zip(ids, ahead, strict=True):
+        ahead = settings.encoder.batch // max(map(len, parts), default=1)
+        found = engines.map_ahead(prepare, parts, settings.compute.workers, ahead)
+        for clip, keyframes_of_clip in zip(chain.from_iterable(parts), chain.from_iterable(found), strict=True):
             bar.update()
-            if isinstance(found, Failure):
-                machine_failures[clip_id] = found
-            yield clips[clip_id], found
+            if isinstance(keyframes_of_clip, Failure):
+                machine_failures[clip.id] = keyframes_of_clip
+            yield clip, keyframes_of_clip
 
     before = recorded_failures(FOLDER)
     computed = failed = 0
     ids_by_shard = stores.by_shard(clips, "keyframes")
     paths = [stores.shard_path(FOLDER, number) for number in range(len(ids_by_shard))]
-    fingerprints = [{key: shards.fingerprint(clips[key].sha256, cache_key) for key in ids} for ids in ids_by_shard]
+    fingerprints = [{key: shards.fingerprint(clips[key].content, cache_key) for key in ids} for ids in ids_by_shard]
     with stores.updating(FOLDER, "keyframes"), progress("keyframes", len(clips), "clip") as bar:
         new_ids = [
             shards.ids_to_compute(path, "keyframes", cache_key, wanted, retry_failed)
             for path, wanted in zip(paths, fingerprints, strict=True)
         ]
         # One sequence for all shards: the encoder's batches are full, and decoding runs ahead while a shard is written.
-        results = embedded(prepared(list(chain.from_iterable(new_ids))), encoder, settings.encoder)
+        parts = [part for ids in new_ids for part in _parts([clips[key] for key in ids], settings.encoder.frames)]
+        results = embedded(prepared(parts), encoder, settings.encoder)
         for path, wanted in zip(paths, fingerprints, strict=True):
             new, new_failures = shards.update_shard(
                 path,
@@ -117,6 +126,17 @@ def embed_keyframes(settings: params.Params, clips: Mapping[str, Clip], retry_fa
     failures = stores.open_store(FOLDER).failures
     check_machine(machine_failures, before, len(clips), "keyframes")
     check_failed(failures, len(clips), settings.dataset.max_failed, "keyframes")
+
+
+def _parts(clips: Sequence[Clip], frames: int) -> list[list[Clip]]:
+    """Return the clips in parts that are decoded in one call: those of one file, up to a number of pictures."""
+    size = max(1, PICTURES // frames)
+    parts = [
+        segments[start : start + size]
+        for segments in by_file(clips).values()
+        for start in range(0, len(segments), size)
+    ]
+    return sorted(parts, key=lambda part: part[0].id)
 
 
 def embedded(
@@ -150,4 +170,4 @@ def embedded(
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("keyframes", main)

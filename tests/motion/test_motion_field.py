@@ -81,7 +81,7 @@ def synthetic_field(*frames, settings=CELLS_OF_8, size=(32, 16)):
     orders = orders_of("".join(kinds))
     coded = [Frame(*each) for each in zip(kinds, orders, [kind != "B" for kind in kinds], blocks, strict=True)]
     info, time = streams.Info("h264", *size, 25.0), np.arange(len(kinds)) / 25
-    clip = ClipFrames(info, False, False, orientation.PLAIN, kinds, 0, 0, time, sum(map(len, blocks)))
+    clip = ClipFrames(info, False, False, orientation.PLAIN, kinds, [], [], time, sum(map(len, blocks)))
     return extraction.field_of("by hand", clip, *extraction.grid_of(synthetic_stream(coded, size), settings), settings)
 
 
