@@ -16,13 +16,14 @@ from mocliplite import params
 from mocliplite.data.clips import Clip, read_clips
 from mocliplite.data.segments import by_file
 from mocliplite.encoders import checkpoints, cost, embedding, loading, own_features
-from mocliplite.errors import Failure, run
+from mocliplite.errors import Failure
 from mocliplite.runtime import arguments, crash_safe, engines
 from mocliplite.runtime.progress import progress
 from mocliplite.store import shards, stores
 from mocliplite.store.failures import check_failed, check_machine, recorded_failures
 from mocliplite.video import keyframes
 from mocliplite.video.streams import Limits
+from stages import run_stage
 
 FOLDER = "features/keyframes"
 PICTURES = 32  # at most decoded in one call, because they are in memory together
@@ -169,4 +170,4 @@ def embedded(
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("keyframes", main)

@@ -12,7 +12,7 @@ import numpy as np
 from mocliplite import params, versions
 from mocliplite.data.clips import Clip, read_clips
 from mocliplite.data.segments import by_file
-from mocliplite.errors import Failure, run
+from mocliplite.errors import Failure
 from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
 from mocliplite.runtime import arguments, crash_safe, engines
@@ -21,6 +21,7 @@ from mocliplite.spans import Span
 from mocliplite.store import shards, stores
 from mocliplite.store.failures import check_failed, check_machine, recorded_failures
 from mocliplite.video.streams import Limits
+from stages import run_stage
 
 FOLDER = "features/motion"
 
@@ -102,4 +103,4 @@ def _record(field: Field, source: str) -> shards.Record:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("motion", main)
