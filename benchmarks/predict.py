@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from benchmarks import bad_files
-from mocliplite.data.clips import ENDINGS
+from mocliplite.data.names import ENDINGS
 from mocliplite.predict.recognizer import Prediction, Recognizer
 
 FOOTAGE = Path(__file__).parents[2] / "shared/data/ut_interaction"

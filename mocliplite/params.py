@@ -41,8 +41,9 @@ def _require_at_most(section: object, name: str, **limits: int) -> None:
 class Dataset:
     """The clips, and how they are split into train, validation and test."""
 
-    root: str  # folder that contains one folder of clips per class
-    lists: str  # folder of the official split lists, or NO_PATH
+    root: str  # folder in which the paths of the clips begin; without lists it has a folder per class
+    files: str  # what DVC watches of the clips: the root, or a file that `python -m mocliplite manifest` writes
+    lists: str  # list of the clips, or folder of official split lists, or NO_PATH
     split: int  # number of the official split, or of the fold used as test; from 1
     include: str  # glob relative to root; clips that do not match are ignored
     group: str | None  # regular expression; its capture group is the group of a clip, from the path relative to root
@@ -54,9 +55,10 @@ class Dataset:
     max_failed: float  # fraction of clips that may fail before a stage stops
 
     def __post_init__(self) -> None:
-        require(
-            self.root not in ("", NO_PATH), "dataset.root", self.root, "a folder that contains one folder per class"
-        )
+        require(self.root not in ("", NO_PATH), "dataset.root", self.root, "the folder of the clips")
+        # Otherwise DVC would not notice a changed clip.
+        watched = not self.has_manifest or (self.files not in ("", NO_PATH) and not Path(self.files).is_dir())
+        require(watched, "dataset.files", self.files, f"{self.root!r}, like dataset.root, or the file of a manifest")
         require(self.split >= 1, "dataset.split", self.split, "at least 1")
         expected = "null or a regular expression with one capture group"
         require(_has_one_capture_group(self.group), "dataset.group", self.group, expected)
@@ -68,6 +70,11 @@ class Dataset:
         require(0 < self.val < 1, "dataset.val", self.val, "above 0 and below 1")
         require(0 <= self.max_failed <= 1, "dataset.max_failed", self.max_failed, "from 0 to 1")
         require(self.seed >= 0, "dataset.seed", self.seed, "at least 0")
+
+    @property
+    def has_manifest(self) -> bool:
+        """Whether DVC watches a manifest instead of the folder of the clips."""
+        return Path(self.files) != Path(self.root)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +126,7 @@ class Encoder:
     frames: int  # keyframes per clip: the centre frames of as many equal segments
     pick: Literal["middle", "key"]  # middle: the centre frame itself; key: the nearest I-frame
     batch: int  # images per forward pass; changes the last bits of the values
+    dtype: Literal["float32", "bfloat16"]  # arithmetic of the image encoder
 
     def __post_init__(self) -> None:
         require(self.model != "", "encoder.model", self.model, "a hub id or a local folder")

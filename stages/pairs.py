@@ -32,7 +32,7 @@ def main() -> None:
 
     # Every clip has a row or a recorded failure, made from the file in clips.csv.
     for store, cache_key in ((keyframes, keyframes.settings), (motion, motion.settings["motion"])):
-        expected = {clip.id: shards.fingerprint(clip.sha256, cache_key) for clip in clips.values()}
+        expected = {clip.id: shards.fingerprint(clip.content, cache_key) for clip in clips.values()}
         outdated = sorted(key for key in expected if store.fingerprints.get(key) != expected[key])
         if outdated:
             raise UserError(
@@ -98,7 +98,7 @@ def main() -> None:
 
 def _encoder_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of the settings of keyframes or prompts that identifies the encoder."""
-    others = ("frames", "pick", "batch", "templates", "names")
+    others = ("frames", "pick", "batch", "dtype", "templates", "names")
     return {name: value for name, value in settings.items() if name not in others}
 
 
