@@ -12,10 +12,11 @@ from mocliplite.encoders import efficientnet
 from mocliplite.params import MotionNet, View
 
 # Of MotionHistogram: channels of the histogram for one sign of the motion or of its derivatives, bins in time, rows and
-# columns, and the channels of the two convolutions.
+# columns, the channels of the two convolutions, and the number of members.
 SIGNED = 4
 BINS = (8, 12, 16)
 CHANNELS = (24, 48)
+MEMBERS = 4
 # Fields that EfficientNet-B0 embeds at once: more would not fit the memory of a small machine.
 MAX_IMAGES = 64
 
@@ -32,8 +33,14 @@ class Network(nn.Module):
 
     def forward(self, fields: Tensor) -> Tensor:
         """Return class logits, float32 [B, C]."""
-        logits: Tensor = self.classify(self.dropout(self.embed(fields)))
-        return logits
+        return self.member_logits(self.embed(fields)).mean(dim=1)
+
+    def member_logits(self, embedding: Tensor) -> Tensor:
+        """Return class logits, float32 [B, M, C], of M members, each of which has a loss of its own in training.
+
+        classify(embedding) is their mean. A network has one member unless it overrides this method.
+        """
+        return self.classify(self.dropout(embedding)).unsqueeze(1)
 
 
 class MotionHistogram(Network):
@@ -43,8 +50,8 @@ class MotionHistogram(Network):
     those of the spatial derivatives of the motion (motion boundary histograms, Dalal et al., ECCV 2006); with
     `directions`, those of the motion projected on four axes. Both are split by sign, so that opposite values within a
     bin do not cancel. They and the share unknown are averaged over BINS; the square root reduces the differences
-    between slow and fast clips. The output of two convolutions is used twice: cell by cell, and pooled by mean and
-    maximum. A hidden layer on both gives the embedding.
+    between slow and fast clips. MEMBERS networks, which differ by their initial weights and by dropout, share the
+    histograms. The embedding has the hidden units of all of them, and the logits are the mean of theirs.
     """
 
     def __init__(self, settings: MotionNet, classes: int) -> None:
@@ -52,14 +59,9 @@ class MotionHistogram(Network):
         self.write = {"boundaries": _write_derivatives, "directions": _write_projections}[settings.histogram]
         channels = 2 * SIGNED + 1
         self.normalise = nn.BatchNorm3d(channels)
-        first, second = CHANNELS
-        self.convolve = nn.Sequential(_conv_block(channels, first, (1, 2, 2)), _conv_block(first, second, (2, 2, 2)))
-        cells = math.prod(math.ceil(bins / stride) for bins, stride in zip(BINS, (2, 4, 4), strict=True))
-        self.hidden = nn.Sequential(
-            nn.Dropout(settings.dropout), nn.Linear(second * (cells + 2), settings.width), nn.ReLU()
-        )
+        self.members = nn.ModuleList(_Member(channels, settings) for _ in range(MEMBERS))
         self.dropout = nn.Dropout(settings.dropout / 2)
-        self.classify = nn.Linear(settings.width, classes)
+        self.classify = nn.Linear(MEMBERS * settings.width, classes)
 
     @torch.no_grad()
     def histogram(self, fields: Tensor) -> Tensor:
@@ -81,19 +83,44 @@ class MotionHistogram(Network):
         return torch.cat([positive, (positive - signed).clamp(min=0), 1 - known]).transpose(0, 1)
 
     def embed_histogram(self, histogram: Tensor) -> Tensor:
-        """Return the embedding, float32 [B, width], of histograms [B, 9, *BINS]."""
+        """Return the embedding, float32 [B, MEMBERS * width], of histograms [B, 9, *BINS]."""
         # Resampling may leave a share slightly above 1. The constant keeps the root from enlarging rounding errors.
         positive = histogram.clamp(min=0) + 1e-4
         # The square root without torch.sqrt, whose last bits differ between makers of processors.
         normalised = self.normalise(positive * positive.rsqrt())
         # In this memory format convolutions are a quarter faster on a CPU.
-        features = self.convolve(normalised.contiguous(memory_format=torch.channels_last_3d))
-        pooled = torch.cat([features.mean(dim=(2, 3, 4)), features.amax(dim=(2, 3, 4))], dim=1)
-        return self.hidden(torch.cat([features.flatten(1), pooled], dim=1))
+        normalised = normalised.contiguous(memory_format=torch.channels_last_3d)
+        # Divided, so that the linear layer on all of them gives the mean of the members' logits.
+        return torch.cat([member(normalised) for member in self.members], dim=1) / MEMBERS
 
     def embed(self, fields: Tensor) -> Tensor:
-        """Return the embedding, float32 [B, width], of fields [B, T, 3, rows, cols]."""
+        """Return the embedding, float32 [B, MEMBERS * width], of fields [B, T, 3, rows, cols]."""
         return self.embed_histogram(self.histogram(fields))
+
+    def member_logits(self, embedding: Tensor) -> Tensor:
+        """Return the class logits of each member, float32 [B, MEMBERS, C]."""
+        hidden = self.dropout(embedding * MEMBERS).unflatten(1, (MEMBERS, -1))
+        weight = self.classify.weight.unflatten(1, (MEMBERS, -1))
+        return torch.einsum("bmd,cmd->bmc", hidden, weight) + self.classify.bias
+
+
+class _Member(nn.Module):
+    """Two convolutions and a hidden layer. The output of the convolutions is used cell by cell and pooled."""
+
+    def __init__(self, channels: int, settings: MotionNet) -> None:
+        super().__init__()
+        first, second = CHANNELS
+        self.convolve = nn.Sequential(_conv_block(channels, first, (1, 2, 2)), _conv_block(first, second, (2, 2, 2)))
+        cells = math.prod(math.ceil(bins / stride) for bins, stride in zip(BINS, (2, 4, 4), strict=True))
+        self.hidden = nn.Sequential(
+            nn.Dropout(settings.dropout), nn.Linear(second * (cells + 2), settings.width), nn.ReLU()
+        )
+
+    def forward(self, normalised: Tensor) -> Tensor:
+        features = self.convolve(normalised)
+        pooled = torch.cat([features.mean(dim=(2, 3, 4)), features.amax(dim=(2, 3, 4))], dim=1)
+        hidden: Tensor = self.hidden(torch.cat([features.flatten(1), pooled], dim=1))
+        return hidden
 
 
 def _write_projections(out: Tensor, fields: Tensor) -> None:
