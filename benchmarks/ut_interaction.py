@@ -276,9 +276,9 @@ def _extract(folder: Path, root: Path) -> None:
     project = folder.parent.parent
     project.mkdir(parents=True, exist_ok=True)
     text = (ROOT / "configs/folder.yaml").read_text(encoding="utf-8")
-    text = text.replace("root: my_clips", f"root: {root.resolve()}", 1).replace(
-        "group: null", r"group: '_(\d+)_\d\.avi$'", 1
-    )
+    for key in ("root", "files"):
+        text = text.replace(f"{key}: my_clips", f"{key}: {root.resolve()}", 1)
+    text = text.replace("group: null", r"group: '_(\d+)_\d\.avi$'", 1)
     (project / "params.yaml").write_text(text, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for stage in ("index", "motion"):

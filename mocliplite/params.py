@@ -11,8 +11,6 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-import yaml
-
 from mocliplite.errors import UserError
 
 FILE = "params.yaml"
@@ -43,8 +41,9 @@ def _require_at_most(section: object, name: str, **limits: int) -> None:
 class Dataset:
     """The clips, and how they are split into train, validation and test."""
 
-    root: str  # folder that contains one folder of clips per class
-    lists: str  # folder of the official split lists, or NO_PATH
+    root: str  # folder in which the paths of the clips begin; without lists it has a folder per class
+    files: str  # what DVC watches of the clips: the root, or a file that `python -m mocliplite manifest` writes
+    lists: str  # list of the clips, or folder of official split lists, or NO_PATH
     split: int  # number of the official split, or of the fold used as test; from 1
     include: str  # glob relative to root; clips that do not match are ignored
     group: str | None  # regular expression; its capture group is the group of a clip, from the path relative to root
@@ -56,9 +55,10 @@ class Dataset:
     max_failed: float  # fraction of clips that may fail before a stage stops
 
     def __post_init__(self) -> None:
-        require(
-            self.root not in ("", NO_PATH), "dataset.root", self.root, "a folder that contains one folder per class"
-        )
+        require(self.root not in ("", NO_PATH), "dataset.root", self.root, "the folder of the clips")
+        # Otherwise DVC would not notice a changed clip.
+        watched = not self.has_manifest or (self.files not in ("", NO_PATH) and not Path(self.files).is_dir())
+        require(watched, "dataset.files", self.files, f"{self.root!r}, like dataset.root, or the file of a manifest")
         require(self.split >= 1, "dataset.split", self.split, "at least 1")
         expected = "null or a regular expression with one capture group"
         require(_has_one_capture_group(self.group), "dataset.group", self.group, expected)
@@ -70,6 +70,11 @@ class Dataset:
         require(0 < self.val < 1, "dataset.val", self.val, "above 0 and below 1")
         require(0 <= self.max_failed <= 1, "dataset.max_failed", self.max_failed, "from 0 to 1")
         require(self.seed >= 0, "dataset.seed", self.seed, "at least 0")
+
+    @property
+    def has_manifest(self) -> bool:
+        """Whether DVC watches a manifest instead of the folder of the clips."""
+        return Path(self.files) != Path(self.root)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +126,7 @@ class Encoder:
     frames: int  # keyframes per clip: the centre frames of as many equal segments
     pick: Literal["middle", "key"]  # middle: the centre frame itself; key: the nearest I-frame
     batch: int  # images per forward pass; changes the last bits of the values
+    dtype: Literal["float32", "bfloat16"]  # arithmetic of the image encoder
 
     def __post_init__(self) -> None:
         require(self.model != "", "encoder.model", self.model, "a hub id or a local folder")
@@ -207,11 +213,14 @@ class Head:
     dropout: float
     lr: float
     weight_decay: float
-    start: Literal["random", "ridge"]  # ridge: a linear classifier, to which the hidden layer adds what it learns
+    start: Literal[
+        "random", "ridge", "scores"
+    ]  # others than random: a linear classifier, to which the hidden layer adds
     label_smoothing: float
     epochs: int
     patience: int  # epochs without a lower validation loss after which the training of a seed stops
     batch: int
+    pooling: Literal["mean", "attention"]  # of several keyframes: their mean, or weighted by a learned query
     views: Literal["all", "plain"]  # all: train on a random cached view of each clip; plain: on view 0 only
     stream_dropout: float  # fraction of the clips of a batch for which one stream is dropped
     class_weight: Literal["balanced"] | None  # balanced: classes have equal weight, also in the linear probes
@@ -282,6 +291,8 @@ def load(path: str | Path = FILE) -> Params:
 
 def parse(text: str, path: str | Path = FILE) -> Params:
     """Check the text of a settings file. Raises UserError, whose message names path, as load does."""
+    import yaml
+
     try:
         given = yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -1,11 +1,10 @@
 """Evaluate all methods on the test clips; nothing is fitted or chosen here.
 
-Reads features/pairs.h5, models/probes/ and models/head/; writes metrics/eval.json, metrics/cost.json,
-plots/confusion.csv, plots/classes.csv, plots/reliability.csv and features/test_clips.csv.
+Reads features/pairs.h5, models/probes/ and models/head/; writes metrics/summary.json, metrics/eval.json,
+metrics/cost.json, plots/confusion.csv, plots/classes.csv, plots/reliability.csv and features/test_clips.csv.
 """
 
 from mocliplite import checkpoint, files
-from mocliplite.errors import run
 from mocliplite.evaluation import method_table
 from mocliplite.evaluation.metrics import softmax
 from mocliplite.fusion import methods, similarity
@@ -14,6 +13,7 @@ from mocliplite.fusion.cost import cost
 from mocliplite.fusion.pairs import check_fitted_on, select_split
 from mocliplite.fusion.shares import logits_by_streams
 from mocliplite.store import table_file
+from stages import run_stage
 
 
 def main() -> None:
@@ -41,6 +41,7 @@ def main() -> None:
     metrics["share"] = {stream: float(values.mean()) for stream, values in answers.shares.items()}
     metrics = files.rounded(metrics)
     files.write_json("metrics/eval.json", metrics)
+    files.write_json("metrics/summary.json", method_table.summary(metrics))
     files.write_json("metrics/cost.json", cost(heads, table.settings, table.provenance))
 
     confusion = [
@@ -54,4 +55,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("evaluate", main)

@@ -6,12 +6,12 @@ Of the settings of the head, only class_weight has an influence, so this stage d
 """
 
 from mocliplite import checkpoint, files, params
-from mocliplite.errors import run
 from mocliplite.evaluation.metrics import within_top
 from mocliplite.fusion import learning_curve, suspicious_labels
 from mocliplite.fusion.pairs import select_split
 from mocliplite.fusion.probes import fit_probes, probe_logits
 from mocliplite.store import table_file
+from stages import run_stage
 
 
 def main() -> None:
@@ -33,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("train_probes", main)

@@ -54,6 +54,7 @@ NET = params.MotionNet(
 def settings_of(**changes):
     default = params.Dataset(
         root="root",
+        files="root",
         lists=params.NO_PATH,
         split=1,
         include="**/*",
@@ -65,7 +66,7 @@ def settings_of(**changes):
         seed=0,
         max_failed=0.02,
     )
-    return replace(default, **changes)
+    return replace(default, **{"files": changes.get("root", "root")} | changes)
 
 
 def put(folder, files):
@@ -126,7 +127,7 @@ def sentence_of(call, *arguments):
 
 def put_params(**changes):
     settings = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
-    settings["dataset"] = {**vars(settings_of()), **changes}
+    settings["dataset"] = {**vars(settings_of()), "files": changes.get("root", "root"), **changes}
     Path("params.yaml").write_text(yaml.safe_dump(settings))
 
 

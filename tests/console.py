@@ -23,6 +23,8 @@ NOT_RUN = {
     'git commit -am "settings and figures of my clips"': "the copy of the project stays on its branch",
     "git checkout main && dvc checkout": "the copy of the project stays on its branch",
     "python -m mocliplite init my_clips --force": "test_own_clips_become_a_recogniser",
+    "python -m mocliplite init annotations.csv --force": "test_init.py",
+    "python -m mocliplite manifest": "test_manifest.py",
     "python -m mocliplite predict new.mp4": "test_own_clips_become_a_recogniser",
     'python -m mocliplite predict new.mp4 --words "person waving, person falling, nothing"': "test_zero_shot.py",
     "python -m mocliplite label-next unlabelled/ --count 20 --csv next.csv": "test_label_next.py",

@@ -80,6 +80,7 @@ def write_params(seed=0):
     given = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
     given["dataset"] |= {
         "root": "clips",
+        "files": "clips",
         "lists": params.NO_PATH,
         "group": None,
         "folds": None,

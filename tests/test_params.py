@@ -50,7 +50,7 @@ def test_a_complete_file_has_the_declared_settings_in_their_order(file):
 
 
 def test_keys_lists_the_settings_of_all_sections():
-    assert len(params.keys()) == 11 + 5 + 9 + 27 + 13 + 8
+    assert len(params.keys()) == 12 + 5 + 10 + 27 + 13 + 8
 
 
 @complete
@@ -74,7 +74,7 @@ UNFLIPPED = "it must be without flip where motion_net.flip is false"
 DEVICES = "it must be cpu or cuda or auto"
 VIEWS = "it must be plain or flip or shift"
 ORDER = "it must be plain, optionally followed by flip, shift or both"
-ROOT = "it must be a folder that contains one folder per class"
+ROOT = "it must be the folder of the clips"
 
 
 @pytest.mark.parametrize(

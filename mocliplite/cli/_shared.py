@@ -45,7 +45,8 @@ def for_each(paths: Sequence[str], work: Callable[[str], None]) -> int:
 
 def clip_paths(place: str) -> list[str]:
     """Return the clips in a folder, at any depth, or the path itself if it is not a folder."""
-    from mocliplite.data.clips import SUCH_AS, find_videos
+    from mocliplite.data.folders import find_videos
+    from mocliplite.data.names import SUCH_AS
 
     if not Path(place).is_dir():
         return [place]

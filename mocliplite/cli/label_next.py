@@ -84,7 +84,7 @@ def _new_clips(paths: Sequence[str], in_data_set: set[str]) -> tuple[list[str], 
     Also returns how many clips are left out because they are in the data set, and how many cannot be read, for which it
     prints the error. in_data_set: SHA-256 digests.
     """
-    from mocliplite.data.clips import size_and_digest
+    from mocliplite.data.contents import size_and_digest
 
     first: dict[str, str] = {}
     known: list[str] = []

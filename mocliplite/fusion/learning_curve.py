@@ -16,11 +16,11 @@ DRAWS = 3  # random subsets of the clips at each point of the curve
 
 
 def learning_curve(train: Arrays, val: Arrays, alphas: Mapping[str, float]) -> list[dict[str, object]]:
-    """Return a row per number of train clips per class (1, 2, 4, ... up to all): validation top-1 of each probe.
+    """Return a row per number of train clips per class (1, 2, 4, ... up to all) and probe, called `curve`.
 
-    A row has the mean and the standard deviation over draws of whole groups; see `draw_clips`. The penalty alpha is
-    scaled with the number of clips, so that its weight relative to a clip stays the same. The motion network was
-    trained on all train clips, so the curves of probes on motion start too high.
+    A row has the mean `top1` on validation, and its `std` over draws of whole groups; see `draw_clips`. The penalty
+    alpha is scaled with the number of clips, so that its weight relative to a clip stays the same. The motion network
+    was trained on all train clips, so the curves of probes on motion start too high.
     """
     labels = train["label"]
     largest = int(np.bincount(labels).max())
@@ -29,11 +29,10 @@ def learning_curve(train: Arrays, val: Arrays, alphas: Mapping[str, float]) -> l
     for size in sizes:
         draws = range(DRAWS if size < largest else 1)
         subsets = [draw_clips(labels, train["group"], size, draw) for draw in draws]
-        row: dict[str, object] = {"clips_per_class": size}
         for name in PROBES:
             top1 = [_val_top1(train, val, name, subset, alphas[name]) for subset in subsets]
-            row |= {name: float(np.mean(top1)), f"{name}_std": float(np.std(top1, ddof=1)) if len(top1) > 1 else 0.0}
-        rows.append(row)
+            std = float(np.std(top1, ddof=1)) if len(top1) > 1 else 0.0
+            rows.append({"clips_per_class": size, "curve": name, "top1": float(np.mean(top1)), "std": std})
     return rows
 
 

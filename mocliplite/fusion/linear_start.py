@@ -1,16 +1,21 @@
-"""The linear classifier from which a head starts: a strongly penalised ridge regression, as logits."""
+"""The linear classifier from which a head starts, as logits."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from mocliplite.evaluation.calibration import fit_temperature
+from mocliplite.evaluation.calibration import fit_log_weights, fit_temperature
 from mocliplite.fusion import ridge
 from mocliplite.fusion.pairs import Arrays, class_weights, features
+from mocliplite.fusion.probes import PROBES
 
 # Times the penalty that is best on validation. With more features than train clips, the best ridge alone may fit the
 # train labels exactly, which would leave nothing for the hidden layer to learn.
 PENALTY_FACTOR = 10.0
+SMALL_PENALTY = 1e-4  # far below the variance of a feature times the number of clips, far above rounding errors
+PROBE_ON = {streams: name for name, streams in PROBES.items()}
 
 
 class LinearStart(NamedTuple):
@@ -19,19 +24,51 @@ class LinearStart(NamedTuple):
     weight: np.ndarray
     bias: np.ndarray
 
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        """Logits float64 [N, C] of features x float32 [N, D]."""
+        return x @ self.weight + self.bias
 
-def fit_linear_start(
-    train: Arrays, val: Arrays, streams: tuple[str, ...], alpha: float, balanced: bool = False
+
+def ridge_start(
+    train: Arrays, val: Arrays, streams: tuple[str, ...], alphas: Mapping[str, float], balanced: bool = False
 ) -> LinearStart:
-    """Fit a ridge with PENALTY_FACTOR times the penalty alpha, and scale its scores by a temperature fitted on val.
+    """Fit a ridge with PENALTY_FACTOR times the penalty of the probe, and divide its scores by a temperature.
 
-    train and val: the arrays of pairs.h5; alpha: the penalty of the probe on these streams; balanced: whether classes
-    have equal weight.
+    train and val: the arrays of pairs.h5; val chooses the temperature. alphas: the penalty of each probe, the result of
+    fit_probes. balanced: whether classes have equal weight.
     """
     x, labels, classes = features(train, streams), train["label"], len(train["classes"])
     weights = class_weights(labels, classes)[labels] if balanced else None
     data = ridge.standardised(x, labels, classes, weights)
-    weight = ridge.solve(data, ridge.gram(data), PENALTY_FACTOR * alpha) / data.std[:, None]
-    bias = data.prior - data.mean @ weight
-    temperature = fit_temperature(features(val, streams) @ weight + bias, val["label"])
-    return LinearStart(weight / temperature, bias / temperature)
+    alpha = PENALTY_FACTOR * alphas[PROBE_ON[streams]]
+    weight = ridge.solve(data, ridge.gram(data), alpha) / data.std[:, None]
+    start = LinearStart(weight, data.prior - data.mean @ weight)
+    temperature = fit_temperature(start.logits(features(val, streams)), val["label"])
+    return LinearStart(start.weight / temperature, start.bias / temperature)
+
+
+def scores_start(train: Arrays, val: Arrays, alphas: Mapping[str, float], balanced: bool = False) -> LinearStart:
+    """Add the logits of a ridge on the keyframe and those of the motion network, with the best weights on val.
+
+    The parameters are those of `ridge_start`; the features are the keyframe and the motion, concatenated. The weights
+    have the lowest log loss, so a stream that says nothing gets a weight near 0. Their scale is that of calibrated
+    logits, and the probabilities are those of a weighted sum of log probabilities.
+    """
+    keyframe, motion = ridge_start(train, val, ("keyframe",), alphas, balanced), motion_classifier(train)
+    logits = [keyframe.logits(features(val, ("keyframe",))), motion.logits(features(val, ("motion",)))]
+    first, second = fit_log_weights(np.stack(logits), val["label"])
+    weight = np.concatenate([first * keyframe.weight, second * motion.weight])
+    return LinearStart(weight, first * keyframe.bias + second * motion.bias)
+
+
+def motion_classifier(train: Arrays) -> LinearStart:
+    """Return the classifier of the motion network, on its embedding.
+
+    Its logits are the mean over views of a linear function of the embedding, so least squares on the train clips find
+    this function. A small penalty leaves out the directions in which the train clips do not vary.
+    """
+    x, logits = train["motion"].mean(axis=1), train["motion_logits"].astype(np.float64)
+    data = ridge.standardised(x, train["label"], logits.shape[1])
+    data = replace(data, y=logits - logits.mean(axis=0))
+    weight = ridge.solve(data, ridge.gram(data), SMALL_PENALTY) / data.std[:, None]
+    return LinearStart(weight, logits.mean(axis=0) - data.mean @ weight)

@@ -17,6 +17,7 @@ class Grid:
 
     def __init__(self, stream: FrameStream, finish: Callable[[np.ndarray], np.ndarray]) -> None:
         self._stream, self._finish, self._count = stream, finish, 0
+        self.clipped: dict[int, int] = {}  # number of components clipped to +-LIMIT, of frames that have any
         rows, cols = size_in_cells(stream)
         shape = finish(np.zeros((1, rows, cols, 2), dtype=np.int8)).shape[1:]
         self._frame_size = int(np.prod(shape))

@@ -10,7 +10,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from mocliplite.video import h264
-from mocliplite.video.blocks import NO_VECTORS, copied, exported_vectors
+from mocliplite.video.blocks import NO_VECTORS, exported_vectors
 from mocliplite.video.frames import configure_decoder, decode_packets, frame_type, require_one_size
 from mocliplite.video.orientation import PLAIN, Orientation, orientation_of
 from mocliplite.video.streams import Info, OpenClip
@@ -26,7 +26,7 @@ class Frame(NamedTuple):
     frame_type: str  # "I", "P" or "B"
     order: int  # at least 0, increasing in decoding order, but not always by 1
     reference: bool  # whether the frame may be a reference of others
-    blocks: np.ndarray  # EXPORTED [V], empty for a damaged frame
+    blocks: np.ndarray  # EXPORTED [V], empty for a damaged frame; a view of the decoded picture, which it keeps
 
 
 class UnexpectedFrameError(Exception):
@@ -66,8 +66,8 @@ class Decoding:
     interlaced: bool = False
     frame_types: list[str] = field(default_factory=list)
     packet_numbers: list[int] = field(default_factory=list)  # packet of each frame
-    damaged: int = 0
-    lost: int = 0
+    damaged: list[int] = field(default_factory=list)  # as in ClipFrames
+    lost: list[int] = field(default_factory=list)  # as in ClipFrames
     vectors: int = 0
 
 
@@ -81,7 +81,8 @@ def decode_frames(decoding: Decoding) -> Iterator[Frame]:
     for index, frame in enumerate(decoded):
         decoding.frame_types.append(frame.frame_type)
         decoding.packet_numbers.append(frame.packet_number)
-        decoding.damaged += frame.damaged
+        if frame.damaged:
+            decoding.damaged.append(index)
         decoding.vectors += len(frame.blocks)
         if decoding.codec == "h264":
             order, reference = frame.packet_number, references[frame.packet_number]
@@ -123,7 +124,7 @@ def _decoded(decoding: Decoding, references: list[bool]) -> Iterator[_DecodedFra
         if frame is None:
             if decoding.expected:
                 raise UnexpectedFrameError
-            decoding.lost += 1
+            decoding.lost.append(index)
             continue
         if frame.interlaced_frame and not decoding.interlaced:
             decoding.interlaced = True
@@ -134,7 +135,7 @@ def _decoded(decoding: Decoding, references: list[bool]) -> Iterator[_DecodedFra
         kind = frame_type(frame)
         damaged = frame.is_corrupt or (index < len(damaged_before) and damaged_before[index])
         has_vectors = not damaged and (kind != "B" or codec in _EXPORTING_B_FRAMES)
-        blocks = copied(exported_vectors(frame)) if has_vectors else NO_VECTORS
+        blocks = exported_vectors(frame) if has_vectors else NO_VECTORS
         if decoding.interlaced and codec == "mpeg4":
             blocks = _with_halved_fields(blocks)
         index += 1

@@ -34,7 +34,7 @@ class SourceFrames:
     packet_numbers: list[int] = field(default_factory=list)  # packet of each frame
     damaged: list[bool] = field(default_factory=list)  # per frame, whether the decoder concealed a part of it
     interlaced: bool = False
-    lost: int = 0
+    lost: list[int] = field(default_factory=list)  # for each packet that cannot be decoded, the number of frames before
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _upright_frames(
     frames = decode_packets(decoder, coded.packets)
     for frame in frames if settings.size else require_one_size(clip.path, frames):
         if frame is None:
-            source.lost += 1
+            source.lost.append(len(source.packet_numbers))
             continue
         source.packet_numbers.append(frame.pts)
         source.damaged.append(frame.is_corrupt)

@@ -75,6 +75,10 @@ class OpenClip:
         decoder: VideoCodecContext = reopened.streams[self.stream.index].codec_context
         return decoder
 
+    def release_decoders(self) -> None:
+        """Free the memory of decoders from new_decoder that are no longer used."""
+        self.reopened.clear()
+
 
 def info(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Info:
     """Return codec, size, frame rate and pixel aspect ratio. Raises UserError for a file without a video stream."""

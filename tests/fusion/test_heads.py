@@ -8,8 +8,11 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from mocliplite import params
-from mocliplite.fusion import heads
-from mocliplite.fusion.heads import Heads, Views, _allocate, _loss, _loss_weights, _step_input, fit_heads
+from mocliplite.fusion import head_training
+from mocliplite.fusion.batches import Views, allocate, step_input
+from mocliplite.fusion.early_stopping import EarlyStopping
+from mocliplite.fusion.head_training import _loss, _loss_weights, fit_heads
+from mocliplite.fusion.heads import Heads
 
 torch.set_num_threads(1)  # the machine is shared, and so small a network gains nothing from more
 
@@ -23,6 +26,7 @@ HEAD = params.Head(
     epochs=6,
     patience=6,
     batch=16,
+    pooling="mean",
     views="all",
     stream_dropout=0.0,
     class_weight=None,
@@ -209,9 +213,9 @@ def input_of(streams, settings):
     """Input [N, D] of a step of one seed with all clips of the streams."""
     rows = torch.arange(len(streams[0]))[None]
     settings = replace(settings, seeds=1, batch=rows.shape[1])
-    buffers = _allocate(settings, sum(stream.shape[2] for stream in streams), rows.device)
-    views = [Views.of(stream) for stream in streams]
-    return _step_input(views, rows, settings, [torch.Generator().manual_seed(0)], buffers)[0][0]
+    buffers = allocate(settings, sum(stream.shape[2] for stream in streams), rows.device)
+    views = [Views.of(stream, stream.shape[1]) for stream in streams]
+    return step_input(views, rows, settings, [torch.Generator().manual_seed(0)], buffers)[0][0]
 
 
 def test_views_of_the_streams_are_drawn_independently():
@@ -250,7 +254,7 @@ def test_stream_dropout_lowers_the_loss_without_a_stream():
 def mock_validation(monkeypatch, *losses):
     """Make validation return these losses of the seeds, epoch by epoch, and the last ones once more at the end."""
     values = iter([*losses, losses[-1]])
-    monkeypatch.setattr(heads, "_validate", lambda *_: (torch.tensor(next(values)), torch.zeros(1)))
+    monkeypatch.setattr(head_training, "_validate", lambda *_: (torch.tensor(next(values))[:, None], torch.zeros(1)))
 
 
 def test_training_ends_when_the_patience_of_every_seed_is_exhausted(monkeypatch):
@@ -265,6 +269,26 @@ def test_a_stopped_seed_ignores_later_epochs(monkeypatch):
     mock_validation(monkeypatch, [1.0], [2.0], [2.0])
     one_seed, _, _ = fit_toy(epochs=40, patience=2, seeds=1)
     assert torch.allclose(two_seeds.weight1[0], one_seed.weight1[0], atol=1e-5)
+
+
+def restored(start, *epochs):
+    """Which epoch each seed keeps, 0 for the start, after epochs with these validation losses [S][N]."""
+    module = Heads(torch.zeros(4), torch.ones(4), hidden=6, classes=3, dropout=0.0, seeds=len(start))
+    torch.nn.init.zeros_(module.bias1)
+    early_stopping = EarlyStopping(module, patience=9, start=torch.tensor(start))
+    for losses in epochs:
+        with torch.no_grad():
+            module.bias1 += 1
+        early_stopping.update(torch.tensor(losses))
+    early_stopping.restore()
+    return module.bias1[:, 0, 0].tolist()
+
+
+def test_a_start_is_kept_unless_the_best_epoch_is_better_by_a_standard_error():
+    start = [[1.0, 1.0, 1.0, 1.0]] * 2
+    # Both seeds gain 0.2 on average in epoch 2, with standard errors of 0.07 and 0.29.
+    best = [[0.6, 0.8, 0.8, 1.0], [0.0, 0.6, 1.6, 1.0]]
+    assert restored(start, [[0.9] * 4] * 2, best, [[0.85] * 4] * 2) == [2.0, 0.0]
 
 
 # The module Heads
