@@ -11,7 +11,6 @@ from mocliplite.fusion import methods, similarity
 from mocliplite.fusion.answers import answer
 from mocliplite.fusion.cost import cost
 from mocliplite.fusion.pairs import check_fitted_on, select_split
-from mocliplite.fusion.shares import logits_by_streams
 from mocliplite.store import table_file
 from stages import run_stage
 
@@ -28,16 +27,15 @@ def main() -> None:
 
     logits = methods.calibrate(methods.all_logits(heads, probes, data), calibration)
     metrics = method_table.all_metrics(logits, labels, data["group"], calibration)
-    subset_logits = logits_by_streams(heads, data)
+    answers = answer(calibration["answer"], logits, heads, data)
     metrics["fusion_without"] = {
-        stream: method_table.top1(subset_logits[other,], labels)
+        stream: method_table.top1(answers.by_streams[other,], labels)
         for stream, other in (("keyframe", "motion"), ("motion", "keyframe"))
     }
     distinct = data["similarity"] < similarity.NEAR_DUPLICATE
     distinct_top1 = method_table.top1(logits["fusion"][:, distinct], labels[distinct]) if distinct.any() else 0.0
     metrics["near_duplicates"] = {"clips": int((~distinct).sum()), "fusion_without": distinct_top1}
     probabilities = {name: softmax(values) for name, values in logits.items()}
-    answers = answer(calibration["answer"], logits, heads, data)
     metrics["share"] = {stream: float(values.mean()) for stream, values in answers.shares.items()}
     metrics = files.rounded(metrics)
     files.write_json("metrics/eval.json", metrics)
