@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mocliplite.evaluation.metrics import softmax
+from mocliplite.fusion.methods import mean_probabilities
 from mocliplite.fusion.pairs import Arrays
 from mocliplite.fusion.shares import logits_by_streams, stream_shares
 
@@ -33,8 +33,6 @@ def answer(method: str, logits: Mapping[str, np.ndarray], heads: Arrays, data: A
     method: `answer` of the calibration; logits: the result of methods.calibrate; heads: the tensors of models/head;
     data: the arrays of pairs.h5, of which `keyframe` and `motion` are used, so this works for new clips.
     """
-    probabilities = softmax(logits[method])
-    if probabilities.ndim == 3:  # a method with seeds
-        probabilities = probabilities.mean(axis=0)
+    probabilities = mean_probabilities(logits[method])
     by_streams = logits_by_streams(heads, data)
     return Answers(probabilities, stream_shares(by_streams, probabilities.argmax(axis=1)), by_streams)

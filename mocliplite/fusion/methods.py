@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mocliplite.evaluation.calibration import fit_log_weights, fit_temperature
+from mocliplite.evaluation.calibration import fit_log_weights, fit_temperature, fit_threshold
 from mocliplite.evaluation.metrics import softmax, within_top
 from mocliplite.fusion.pairs import Arrays, features
 from mocliplite.fusion.probes import probe_logits, tensors_of
@@ -16,6 +16,7 @@ from mocliplite.fusion.probes import probe_logits, tensors_of
 STREAMS = {"fusion": ("keyframe", "motion"), "keyframe": ("keyframe",)}  # input streams of each MLP head
 SINGLE_STREAM = ("keyframe", "keyframe_probe", "motion", "motion_probe")  # trained methods with one input stream
 ANSWER = "score_fusion"  # the method with which `predict` answers; docs/defaults.md says why
+THRESHOLDS = (ANSWER, "motion")  # the methods that `predict --window` answers with
 MIXED = {"score_fusion": ("keyframe", "motion"), "blend": ("keyframe", "motion", "fusion")}
 
 
@@ -75,8 +76,8 @@ def fit_calibration(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dic
     """Return what the validation clips choose once the heads are fitted, as `calibrate` needs it.
 
     logits: those of all_logits for the validation clips. The keys are `temperature` (by method), `weights` (by
-    mixture), `best_single`, the method with one input stream that has the highest top-1, and `answer`, the method with
-    which `predict` answers.
+    mixture), `best_single`, the method with one input stream that has the highest top-1, `answer`, the method with
+    which `predict` answers, and `threshold` for `predict --threshold auto` (by method, see fit_threshold).
     """
     temperature = {name: fit_temperature(values, labels) for name, values in logits.items()}
     calibrated = {name: values / temperature[name] for name, values in logits.items()}
@@ -86,7 +87,16 @@ def fit_calibration(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dic
         temperature[name] = fit_temperature(calibrated[name], labels)
     top1 = {name: float(within_top(logits[name], labels, 1).mean()) for name in SINGLE_STREAM}
     best_single = max(SINGLE_STREAM, key=top1.__getitem__)
-    return {"temperature": temperature, "weights": weights, "best_single": best_single, "answer": ANSWER}
+    calibration = {"temperature": temperature, "weights": weights, "best_single": best_single, "answer": ANSWER}
+    final = calibrate(logits, calibration)
+    threshold = {name: fit_threshold(mean_probabilities(final[name]), labels) for name in THRESHOLDS}
+    return calibration | {"threshold": threshold}
+
+
+def mean_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Return the probabilities [N, C] of calibrated logits, those of a method with seeds [S, N, C] as their mean."""
+    probabilities = softmax(logits)
+    return probabilities.mean(axis=0) if probabilities.ndim == 3 else probabilities
 
 
 def calibrate(logits: Mapping[str, np.ndarray], calibration: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -1,6 +1,6 @@
 """Motion fields from the motion vectors of a codec."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,12 @@ from mocliplite import params
 from mocliplite.errors import Failure, UserError
 from mocliplite.motion.accumulation import accumulate_since_intra
 from mocliplite.motion.field import BASE_CELL_SIZE, KIND_CODES, MISSING, Field
-from mocliplite.motion.grid import Grid
-from mocliplite.motion.scatter import scatter
+from mocliplite.motion.grid import Batches, Grid
+from mocliplite.motion.scatter import BATCH_FRAMES, scatter
 from mocliplite.params import Motion, Reencode
+from mocliplite.spans import WHOLE_FILE, Span, name_of
 from mocliplite.video.orientation import PLAIN, Orientation
-from mocliplite.video.spans import WHOLE_FILE, Span, frame_range, name_of
+from mocliplite.video.spans import frame_range
 from mocliplite.video.streams import DEFAULT_LIMITS, Limits
 from mocliplite.video.vectors import AUTO, EXPORTING, ClipFrames, FrameStream, read_vectors
 
@@ -62,13 +63,24 @@ def grid_of(stream: FrameStream, settings: Motion) -> tuple[np.ndarray, dict[int
 
     These are given as the number of each frame that has any.
     """
+    grid, clipped = Grid(stream, finish_of(stream, settings)), dict[int, int]()
+    for numbers, cells, new_clipped in motion_batches(stream, settings, lambda: grid.size):
+        grid.write(numbers, cells)
+        clipped |= new_clipped
+    return grid.all(), clipped
+
+
+def finish_of(stream: FrameStream, settings: Motion) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function from cells of 8 pixels, int8 [frames, rows, cols, 2], to those that field_of expects."""
     # Interpolation is in cells of 8 pixels.
-    grid = Grid(
-        stream, (lambda cells: cells) if settings.interpolate else partial(_finished, settings, stream.orientation)
-    )
-    write = accumulate_since_intra if settings.accumulate == "gop" else scatter
-    write(stream, grid)
-    return grid.all(), grid.clipped
+    return (lambda cells: cells) if settings.interpolate else partial(_finished, settings, stream.orientation)
+
+
+def motion_batches(
+    stream: FrameStream, settings: Motion, held: Callable[[], int], frames: int = BATCH_FRAMES
+) -> Batches:
+    """Yield the motion of a stream in cells of 8 pixels, a few frames at a time. held: bytes that are stored."""
+    return accumulate_since_intra(stream) if settings.accumulate == "gop" else scatter(stream, held, frames)
 
 
 def field_of(

@@ -1,20 +1,20 @@
 """Conversion of blocks of vectors to a grid of cells of 8 pixels, some frames at a time."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mocliplite.motion.distances import References
 from mocliplite.motion.field import BASE_CELL_SIZE, LIMIT, MISSING
-from mocliplite.motion.grid import Grid, size_in_cells
+from mocliplite.motion.grid import Batches, size_in_cells
 from mocliplite.video.blocks import BlockBuffer, Columns, copied
 from mocliplite.video.vectors import FrameStream
 
 # Frames are written in batches, because a call of numpy right after the decoder takes several microseconds: its code is
 # no longer in the processor cache. The intermediate results of a batch of this size fit in that cache.
-_BATCH_BLOCKS, _BATCH_FRAMES = 12_000, 64
+_BATCH_BLOCKS, BATCH_FRAMES = 12_000, 64
 # By item size of the grid: integers that contain both components of one cell, and those of two cells, for fewer writes.
 _WIDE = {1: (np.int16, np.int32), 2: (np.int32, np.int64)}
 
@@ -28,15 +28,19 @@ class _Located(NamedTuple):
 
 
 class _Batch:
-    """Frames that are written together."""
+    """Frames that are converted together."""
 
-    def __init__(self, grid: Grid, size: tuple[int, int]) -> None:
-        self._grid, self._size, self._blocks = grid, size, BlockBuffer()
+    def __init__(self, size: tuple[int, int], frames: int) -> None:
+        self._size, self._frames, self._blocks = size, frames, BlockBuffer()
         self._clear()
 
     @property
+    def is_empty(self) -> bool:
+        return not self._numbers
+
+    @property
     def is_full(self) -> bool:
-        return len(self._blocks) >= _BATCH_BLOCKS or len(self._numbers) == _BATCH_FRAMES
+        return len(self._blocks) >= _BATCH_BLOCKS or len(self._numbers) == self._frames
 
     def append(self, frame: _Located) -> None:
         """Add a frame. Its vectors are copied, so that the decoder can use its picture again."""
@@ -47,19 +51,17 @@ class _Batch:
         self._scales.append(int(frame.blocks["motion_scale"][0]) if len(frame.blocks) else 1)
         self._blocks.append(frame.blocks)
 
-    def write(self) -> None:
-        """Write the motion of the frames and their numbers of clipped components to the grid, and remove them."""
-        if not self._numbers:
-            return
+    def take(self) -> tuple[list[int], np.ndarray, dict[int, int]]:
+        """Return the motion of the frames, see Batches, and remove them."""
         distances, scales = np.array(self._distances), np.array(self._scales)
         with np.errstate(divide="ignore"):
             # A vector points from the block to its source, so motion is against a past vector, and along a future one.
             factors = np.where(distances > 0, np.array([-4.0, 4.0]) / distances, np.nan) / scales[:, None]
         cells = _empty(len(self._numbers), self._size, np.int8, MISSING)
         clipped = _write_interval(cells, self._blocks.columns(), np.array(self._counts), factors)
-        self._grid.write(self._numbers, _cropped(cells, self._size))
-        self._grid.clipped |= {self._numbers[frame]: count for frame, count in clipped.items()}
+        numbers = self._numbers
         self._clear()
+        return numbers, _cropped(cells, self._size), {numbers[frame]: count for frame, count in clipped.items()}
 
     def _clear(self) -> None:
         self._numbers: list[int] = []
@@ -69,21 +71,22 @@ class _Batch:
         self._blocks.clear()
 
 
-def scatter(stream: FrameStream, grid: Grid) -> None:
-    """Write the motion of content per frame interval to the grid, and the number of components clipped to +-LIMIT.
+def scatter(stream: FrameStream, held: Callable[[], int], frames: int) -> Batches:
+    """Yield the motion of content per frame interval, in quarter pixels, MISSING without a vector.
 
-    The motion is in quarter pixels, MISSING without a vector. Vectors to a frame that is not in the clip are ignored.
-    If a block of a B-frame has two vectors, the one to the past is used.
+    Vectors to a frame that is not in the clip are ignored. If a block of a B-frame has two vectors, the one to the past
+    is used. held: the bytes that the receiver stores, for the limit of memory. frames: at most so many at a time.
     """
-    batch = _Batch(grid, size_in_cells(stream))
-    for frame in _located(stream, grid):
+    batch = _Batch(size_in_cells(stream), frames)
+    for frame in _located(stream, held):
         batch.append(frame)
         if batch.is_full:
-            batch.write()
-    batch.write()
+            yield batch.take()
+    if not batch.is_empty:
+        yield batch.take()
 
 
-def _located(stream: FrameStream, grid: Grid) -> Iterator[_Located]:
+def _located(stream: FrameStream, held: Callable[[], int]) -> Iterator[_Located]:
     """Yield every frame as soon as its references are known: at once, or after the future reference of its vectors."""
     references = References()
     waiting: list[tuple[int, _Located]] = []  # with the order of the frame
@@ -102,7 +105,7 @@ def _located(stream: FrameStream, grid: Grid) -> Iterator[_Located]:
         located = _Located(number, (past, 0), frame.blocks)
         if len(frame.blocks) and references.may_follow(frame.order) and (frame.blocks["source"] > 0).any():
             waiting.append((frame.order, located._replace(blocks=copied(frame.blocks))))
-            stream.check_memory(grid.size + sum(other.blocks.nbytes for _, other in waiting), number + 1)
+            stream.check_memory(held() + sum(other.blocks.nbytes for _, other in waiting), number + 1)
         else:
             yield located
     for _, other in waiting:

@@ -9,8 +9,9 @@ from mocliplite.errors import Failure, UserError
 from mocliplite.motion import extraction
 from mocliplite.motion.field import BASE_CELL_SIZE, KIND_CODES, MISSING, Field
 from mocliplite.params import Motion
+from mocliplite.spans import WHOLE_FILE, Span
 from mocliplite.video.frames import select_frames
-from mocliplite.video.spans import WHOLE_FILE, Span, frame_range
+from mocliplite.video.spans import frame_range
 from mocliplite.video.streams import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ def _picture(path: str, span: Span, frame: int, limits: Limits) -> np.ndarray:
     """Return a frame by its index in the span: uint8 [height, width, 3], RGB."""
 
     def index_in_file(frame_types: str, times: list[float]) -> list[int]:
-        return [frame_range(path, span, times)[frame]]
+        # Empty for a frame beyond the end: select_frames first asks for fewer frames than there may be.
+        return list(frame_range(path, span, times)[frame : frame + 1])
 
     (found,) = select_frames(path, index_in_file, limits).pictures.values()
     return found.image

@@ -25,6 +25,8 @@ from mocliplite.video.packets import CodedStream, read_packets
 from mocliplite.video.shortcuts import Shortcut, find_shortcut
 from mocliplite.video.streams import DEFAULT_LIMITS, Limits, OpenClip, open_clip
 
+# Called with each frame as it is decoded, and the number of packets that could not be decoded so far.
+OnFrame = Callable[[av.VideoFrame, int], None]
 # From the types and times of all frames of a clip, as in SelectedFrames, to the indices of the selected frames.
 Selector = Callable[[str, list[float]], Sequence[int]]
 
@@ -103,7 +105,7 @@ def _select_in_one_pass(clip: OpenClip, coded: CodedStream, selector: Selector) 
         raise UserError(f"{clip.path} has no frame that can be decoded; replace or remove it.")
     times = frame_times(clip, coded, packet_numbers, len(frame_types))
     indices = set(selector("".join(frame_types), times))
-    found = {index: _picture(stored[index]) for index in indices & stored.keys()}
+    found = {index: picture_of(stored[index]) for index in indices & stored.keys()}
     if len(found) < len(indices):
         found = _decode_from_beginning(clip, coded, indices)
     return SelectedFrames("".join(frame_types), times, found)
@@ -164,7 +166,7 @@ def _decode_run(
         if frame.pts != next(expected, None):
             return None
         if index in indices:
-            found[index] = _picture(frame)
+            found[index] = picture_of(frame)
     return found if found.keys() == indices else None
 
 
@@ -177,7 +179,7 @@ def _decode_from_beginning(clip: OpenClip, coded: CodedStream, indices: set[int]
         if index > last:
             break
         if index in indices:
-            found[index] = _picture(frame)
+            found[index] = picture_of(frame)
         if index == last:
             break
     return found
@@ -256,6 +258,7 @@ def _new_decoder(clip: OpenClip) -> VideoCodecContext:
     return decoder
 
 
-def _picture(frame: av.VideoFrame) -> Picture:
+def picture_of(frame: av.VideoFrame) -> Picture:
+    """Return a decoded frame as RGB, upright."""
     image = frame.to_ndarray(format="rgb24")
     return Picture(orientation_of(frame).upright(image), frame.is_corrupt)

@@ -10,9 +10,10 @@ from footage import CLIPS, encode, moving, real, with_noise
 
 from mocliplite.errors import Failure
 from mocliplite.motion import extraction
+from mocliplite.spans import WHOLE_FILE, Span, span_of
 from mocliplite.video import frames
 from mocliplite.video.keyframes import read_keyframes, read_keyframes_of_spans
-from mocliplite.video.spans import WHOLE_FILE, Span, frame_range, span_of
+from mocliplite.video.spans import frame_range
 from mocliplite.video.vectors import read_frames
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -231,3 +232,7 @@ def test_a_text_that_is_no_span_is_refused(text, sentence):
 )
 def test_a_span_that_no_file_can_contain_is_refused(span, problem):
     assert span.problem() == problem
+
+
+def test_a_file_of_one_frame_is_its_own_span():
+    assert frame_range("a", WHOLE_FILE, [0.0]) == range(1)
