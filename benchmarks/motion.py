@@ -63,7 +63,8 @@ def peer(paths: Sequence[Path], pictures: bool) -> int:
 
 def ours(paths: Sequence[Path], compute: Compute = ALONE) -> int:
     """Extract all clips into a new store as the stage does; return the number of failed clips."""
-    clips = {f"{number:05d}": Clip(f"{number:05d}", str(path), "", 0, "", 0, "") for number, path in enumerate(paths)}
+    ids = {f"{number:05d}": str(path) for number, path in enumerate(paths)}
+    clips = {clip_id: Clip(clip_id, path, "", (0,), "", 0, "") for clip_id, path in ids.items()}
     project = params.load(PROJECT / "params.yaml")
     # The paths of the clips are absolute.
     settings = replace(project, dataset=replace(project.dataset, root="/", files="/"), motion=SETTINGS, compute=compute)

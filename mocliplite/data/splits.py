@@ -85,10 +85,10 @@ def check_splits(
             both = f"{splits[other.id]} ({other.path}) and {splits[clip.id]} ({clip.path})"
             raise UserError(f"group {group} is in both {both}; correct dataset.group or the lists.")
     check_overlaps([clip for clip in clips if splits[clip.id] != "unused"], splits)
-    for label in sorted({clip.label for clip in clips}):
-        counts = Counter(splits[clip.id] for clip in clips if clip.label == label)
-        if not counts["train"]:
-            found = ", ".join(f"{split} {counts[split]}" for split in get_args(Split) if counts[split])
+    counts = Counter((label, splits[clip.id]) for clip in clips for label in clip.labels)
+    for label in sorted({label for label, _ in counts}):
+        if not counts[label, "train"]:
+            found = ", ".join(f"{split} {counts[label, split]}" for split in get_args(Split) if counts[label, split])
             raise UserError(f"class {label} has no train clip ({found}); add clips to it, or {_advice(settings)}.")
 
 
@@ -204,11 +204,13 @@ def _max_folds(clips: Sequence[Clip], settings: params.Dataset) -> int:
 
 
 def _largest_class(clips: Sequence[Clip]) -> int:
-    return max(Counter(clip.label for clip in clips).values(), default=0)
+    return max(Counter(label for clip in clips for label in clip.labels).values(), default=0)
 
 
 def _folds(clips: Sequence[Clip], settings: params.Dataset, count: int) -> list[set[str]]:
     """Return the ids of each of count folds."""
+    if settings.multi_label:
+        return _multi_label_folds(clips, settings, count)
     from sklearn.model_selection import StratifiedGroupKFold  # imported here because it takes 1 s
 
     ordered = sorted(clips, key=lambda clip: clip.id)
@@ -218,6 +220,15 @@ def _folds(clips: Sequence[Clip], settings: params.Dataset, count: int) -> list[
         # The warning is about classes with fewer clips than folds. check_splits refuses classes without train clips.
         warnings.simplefilter("ignore", UserWarning)
         return [{ordered[row].id for row in rows} for _, rows in kfold.split(labels, labels, groups)]
+
+
+def _multi_label_folds(clips: Sequence[Clip], settings: params.Dataset, count: int) -> list[set[str]]:
+    from mocliplite.data.multi_label_folds import fold_of_clips  # imported here because numpy is not needed otherwise
+
+    ordered = sorted(clips, key=lambda clip: clip.id)
+    groups = [group_of(clip, settings) for clip in ordered]
+    folds = fold_of_clips([clip.indices for clip in ordered], groups, count, settings.seed).tolist()
+    return [{clip.id for clip, fold in zip(ordered, folds, strict=True) if fold == number} for number in range(count)]
 
 
 def _natural_sort_key(name: str) -> list[tuple[int, str]]:

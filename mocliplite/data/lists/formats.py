@@ -6,7 +6,7 @@ from typing import Literal
 
 from mocliplite import params
 from mocliplite.data.lists import activitynet, hmdb51, kinetics, mmaction, own_csv, something, ucf101
-from mocliplite.data.lists.entry import Annotations, Entry, read_lines
+from mocliplite.data.lists.entry import SEPARATOR, Annotations, Entry, read_lines
 from mocliplite.data.lists.split_files import is_path_with_numbers
 from mocliplite.data.lists.table import header_of
 from mocliplite.errors import UserError
@@ -16,13 +16,24 @@ SPLIT_LISTS = ("UCF101", "HMDB51")  # formats of lists that only split the clips
 
 
 def list_format(settings: params.Dataset) -> Format:
-    """Return the format of dataset.lists. Raises UserError if it has no known format."""
+    """Return the format of dataset.lists. Raises UserError if it has no known format, or none for several labels."""
     if settings.lists == params.NO_PATH:
         return "none"
     place = Path(settings.lists)
     if not place.exists():
         raise UserError(f"dataset.lists is {place}, which does not exist; correct the path or set {params.NO_PATH}.")
-    return _format_of_folder(place) if place.is_dir() else _format_of_file(place)
+    name = _format_of_folder(place) if place.is_dir() else _format_of_file(place)
+    if settings.multi_label and name != "CSV":
+        problem = f"dataset.multi_label is true, but {place} has the format {name}, in which a clip has one class"
+        raise UserError(f"{problem}; set it to false, or use a CSV file with the columns path and label.")
+    return name
+
+
+def has_several_labels(settings: params.Dataset) -> bool:
+    """Return whether dataset.lists is a CSV file in which the label of a clip names several classes."""
+    if list_format(settings) != "CSV":
+        return False
+    return any(SEPARATOR in entry.label for entry in own_csv.read(Path(settings.lists), multi_label=True).entries)
 
 
 def read_split_lists(settings: params.Dataset) -> Iterator[Entry]:
@@ -40,7 +51,7 @@ def read_annotations(settings: params.Dataset) -> Annotations:
     if name == "Kinetics":
         found = kinetics.read(files)
     elif name == "CSV":
-        found = own_csv.read(place)
+        found = own_csv.read(place, settings.multi_label)
     elif name == "Something-Something":
         found = something.read(place)
     elif name == "ActivityNet":
