@@ -104,7 +104,7 @@ def class_names(clips: Iterable[Clip]) -> list[str]:
 def check_classes(clips: Sequence[Clip], settings: params.Dataset) -> None:
     """Raise UserError if there are less than two classes, or for a class with a single clip, which cannot be tested."""
     counts = Counter(label for clip in clips for label in clip.labels)
-    if not counts:
+    if clips and not counts:
         raise UserError(f"no clip of {settings.lists} has a class; fill the column label.")
     if len(counts) == 1:
         raise UserError(f"{settings.root} has the class {next(iter(counts))} alone; add clips of another class.")
