@@ -1,15 +1,18 @@
 """The rule of docs/defaults.md: choose the defaults of the head and the method that answers, on validation clips.
 
 Run `python -m benchmarks.defaults NAME=FILE...`, where NAME is a data set and FILE the features/pairs.h5 of one of its
-folds; give a data set once for each of its folds. It prints the score of every candidate on every data set and the
+folds; give a data set once for each of its folds. Files with several keyframes per clip answer the question about
+pooling, and all others the other questions. It prints the score of every candidate on every data set and the
 choices, and writes them to benchmarks/defaults.json, which a test compares with params.yaml and the code.
 """
 
 import argparse
 import json
+import multiprocessing
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,19 +24,23 @@ from mocliplite.errors import UserError, run
 from mocliplite.evaluation.calibration import fit_temperature, log_losses
 from mocliplite.evaluation.intervals import mean_over_seeds
 from mocliplite.evaluation.metrics import within_top
-from mocliplite.fusion import methods
-from mocliplite.fusion.heads import fit_head
-from mocliplite.fusion.pairs import Arrays, features, select_clips, select_split
+from mocliplite.fusion import linear_start, methods
+from mocliplite.fusion.head_training import fit_head
+from mocliplite.fusion.pairs import Arrays, select_clips, select_split
 from mocliplite.fusion.probes import fit_probes
 from mocliplite.store import table_file
 
 RECORD = Path(__file__).with_suffix(".json")
 HALVINGS = 3
-# Settings of the head, compared by the row fusion; the first value of each is the paper's.
-SETTINGS: dict[str, tuple[Any, ...]] = {
-    "start": ("random", "ridge"),
+PENALTY = "penalty of the start"
+# Compared by the row fusion, in this order; the others than the penalty are settings of the head.
+CANDIDATES: dict[str, tuple[Any, ...]] = {
+    "start": ("random", "ridge", "scores"),
+    PENALTY: (10.0, 1.0, 100.0),
     "label_smoothing": (0.0, 0.1),
+    "patience": (5, 20),
     "views": ("plain", "all"),
+    "pooling": ("mean", "attention"),
 }
 BLENDS = {
     "keyframe, motion, fusion": ("keyframe", "motion", "fusion"),
@@ -56,6 +63,24 @@ class Fold(NamedTuple):
     train: Arrays
     val: Arrays
 
+    @property
+    def several(self) -> bool:
+        """Whether there are several keyframes per clip."""
+        return bool(self.train["keyframe"].shape[1] > 1)
+
+
+class Options(NamedTuple):
+    """What the heads are fitted with."""
+
+    head: params.Head
+    penalty: float = CANDIDATES[PENALTY][0]  # of the start, as a multiple of the probe's
+
+    def changed(self, question: str, value: Any) -> "Options":
+        """Return the options with another answer to one of CANDIDATES."""
+        if question == PENALTY:
+            return self._replace(penalty=value)
+        return self._replace(head=replace(self.head, **{question: value}))
+
 
 Folds = Mapping[str, Sequence[Fold]]  # by data set
 Results = Mapping[str, Sequence[Mapping[str, Scores]]]  # by data set: of each fold, by method
@@ -65,11 +90,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", metavar="NAME=FILE", help="data set, and features/pairs.h5 of one fold")
     parser.add_argument("--seeds", type=int, default=2, help="seeds of the heads (2)")
+    parser.add_argument("--processes", type=int, default=2, help="folds evaluated at the same time (2)")
     parser.add_argument("--record", type=Path, default=RECORD, help=f"file to write ({RECORD.name})")
     given = parser.parse_args()
     torch.set_num_threads(1)
     settings = replace(params.load("configs/folder.yaml").head, seeds=given.seeds)
-    record = answer_questions(read_folds(given.files), settings)
+    record = answer_questions(read_folds(given.files), settings, given.processes)
     files.write_json(given.record, record)
     print(json.dumps({question["question"]: question["choice"] for question in record["questions"]}))
 
@@ -86,26 +112,34 @@ def read_folds(arguments: Sequence[str]) -> dict[str, list[Fold]]:
     return folds
 
 
-def answer_questions(folds: Folds, settings: params.Head) -> dict[str, Any]:
+def answer_questions(folds: Folds, settings: params.Head, processes: int = 1) -> dict[str, Any]:
     """Answer all questions in order; return the content of defaults.json."""
-    questions = []
-    settings = replace(settings, **{key: values[0] for key, values in SETTINGS.items()})
-    results = evaluate(folds, settings, only_fusion=True)
-    for key, values in SETTINGS.items():
-        candidates = {values[0]: results}
-        candidates |= {value: evaluate(folds, replace(settings, **{key: value}), True) for value in values[1:]}
-        question = choose(folds, f"head.{key}", {value: pick(found, "fusion") for value, found in candidates.items()})
-        settings, results = replace(settings, **{key: question["choice"]}), candidates[question["choice"]]
-        questions.append(question)
-    results = evaluate(folds, settings)
-    questions.append(choose(folds, "members of blend", {name: pick(results, name) for name in BLENDS}))
+    one, several = (
+        {name: found for name, parts in folds.items() if (found := [fold for fold in parts if fold.several is many])}
+        for many in (False, True)
+    )
+    score = partial(evaluate, processes=processes)
+    questions, options = [], Options(settings)
+    for question, values in CANDIDATES.items():
+        options = options.changed(question, values[0])
+    for question, values in CANDIDATES.items():
+        compared = several if question == "pooling" else one
+        fusion = {value: pick(score(compared, options.changed(question, value), True), "fusion") for value in values}
+        name = question if question == PENALTY else f"head.{question}"
+        questions.append(choose(compared, name, fusion))
+        options = options.changed(question, questions[-1]["choice"])
+    results = score(one, options)
+    questions.append(choose(one, "members of blend", {name: pick(results, name) for name in BLENDS}))
     blend = questions[-1]["choice"]
     answers = {name: pick(results, blend if name == "blend" else name) for name in ANSWERS}
     answers[PER_DATA_SET] = pick(results, f"{PER_DATA_SET}, {blend}")
-    questions.append(choose(folds, "answer", answers))
+    questions.append(choose(one, "answer", answers))
     data = {
-        name: {"folds": len(parts), "validation clips": sum(len(fold.val["label"]) for fold in parts)}
-        for name, parts in folds.items()
+        keyframes: {
+            name: {"folds": len(parts), "validation clips": sum(len(fold.val["label"]) for fold in parts)}
+            for name, parts in compared.items()
+        }
+        for keyframes, compared in (("one keyframe", one), ("several keyframes", several))
     }
     return {"data": data, "seeds": settings.seeds, "questions": questions}
 
@@ -162,19 +196,24 @@ def _groups(folds: Sequence[Fold]) -> np.ndarray:
 # Scores on validation clips that had no part in the choices
 
 
-def evaluate(folds: Folds, settings: params.Head, only_fusion: bool = False) -> dict[str, list[dict[str, Scores]]]:
-    """Return the scores of all methods with these settings, or of fusion alone, by data set and fold."""
-    return {name: [nested_scores(fold, settings, only_fusion) for fold in parts] for name, parts in folds.items()}
+def evaluate(
+    folds: Folds, options: Options, only_fusion: bool = False, processes: int = 1
+) -> dict[str, list[dict[str, Scores]]]:
+    """Return the scores of all methods with these options, or of fusion alone, by data set and fold."""
+    flat = [fold for parts in folds.values() for fold in parts]
+    with multiprocessing.get_context("fork").Pool(processes) as pool:
+        scores = iter(pool.map(partial(nested_scores, options=options, only_fusion=only_fusion), flat, chunksize=1))
+    return {name: [next(scores) for _ in parts] for name, parts in folds.items()}
 
 
-def nested_scores(fold: Fold, settings: params.Head, only_fusion: bool = False) -> dict[str, Scores]:
+def nested_scores(fold: Fold, options: Options, only_fusion: bool = False) -> dict[str, Scores]:
     """Score each method on either half of the validation clips, with the choices made on the other half."""
     labels = fold.val["label"]
     scores: dict[str, Scores] = {}
     for seed in range(HALVINGS):
         first = halve(labels, fold.val["group"], seed)
         for half in (first, ~first):
-            logits = fit(fold.train, select_clips(fold.val, half), fold.val, settings, only_fusion)
+            logits = fit(fold.train, select_clips(fold.val, half), fold.val, options, only_fusion)
             calibrated = calibrate(logits, labels, half)
             for blend in BLENDS if not only_fusion else ():
                 names = [blend if name == "blend" else name for name in ANSWERS]
@@ -206,16 +245,15 @@ def halve(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
     return np.isin(units.astype(str), in_order[seed % 2 :: 2].astype(str))
 
 
-def fit(
-    train: Arrays, chosen_on: Arrays, val: Arrays, settings: params.Head, only_fusion: bool
-) -> dict[str, np.ndarray]:
+def fit(train: Arrays, chosen_on: Arrays, val: Arrays, options: Options, only_fusion: bool) -> dict[str, np.ndarray]:
     """Fit probes and heads, choosing on some validation clips; return the logits of all validation clips."""
-    probes, alphas = fit_probes(train, chosen_on, settings.class_weight)
+    linear_start.PENALTY_FACTOR = options.penalty
+    probes, alphas = fit_probes(train, chosen_on, options.head.class_weight)
     tensors: dict[str, np.ndarray] = {}
     for name in ("fusion",) if only_fusion else methods.STREAMS:
-        tensors |= fit_head(name, train, chosen_on, settings, torch.device("cpu"), alphas)[0]
+        tensors |= fit_head(name, train, chosen_on, options.head, torch.device("cpu"), alphas)[0]
     if only_fusion:
-        return {"fusion": methods.head_logits(tensors, "fusion", features(val, methods.STREAMS["fusion"]))}
+        return {"fusion": methods.head_logits(tensors, "fusion", val)}
     return methods.trained_logits(tensors, probes, val)
 
 

@@ -17,7 +17,7 @@ from benchmarks import synthetic
 from mocliplite import params
 from mocliplite.errors import run
 from mocliplite.fusion import methods
-from mocliplite.fusion.heads import mean_and_std
+from mocliplite.fusion.head_training import mean_and_std
 from mocliplite.fusion.pairs import Arrays, select_split
 from mocliplite.store import table_file
 

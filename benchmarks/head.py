@@ -26,8 +26,9 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks import synthetic
 from mocliplite import params
 from mocliplite.fusion import methods, ridge
-from mocliplite.fusion.heads import fit_head
+from mocliplite.fusion.head_training import fit_head
 from mocliplite.fusion.pairs import features, select_split
+from mocliplite.fusion.probes import fit_probes
 
 EPOCHS = 100  # of the paper
 TIMED_EPOCHS = 2
@@ -91,10 +92,10 @@ def _time_fast(
     seconds: dict[str, list[float]],
 ) -> None:
     """Time ours, ridge and the epochs of the paper alternately, so that load on the machine slows all of them."""
-    _, alpha = ridge.fit_ridge(data["train"], data["val"], synthetic.CLASSES)
+    _, alphas = fit_probes(splits["train"], splits["val"])
     fits: dict[str, Callable[[], np.ndarray]] = {
-        "ours, 1 seed": lambda: ours(splits, 1, alpha),
-        "ours, 5 seeds": lambda: ours(splits, 5, alpha),
+        "ours, 1 seed": lambda: ours(splits, 1, alphas),
+        "ours, 5 seeds": lambda: ours(splits, 5, alphas),
         "ridge, 13 penalties": lambda: ridge_guesses(data),
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -128,11 +129,11 @@ def show(name: str, top1: float, seconds: float) -> None:
     print(f"{name:32} {top1:.4f} {seconds:9.2f} s", flush=True)
 
 
-def ours(splits: dict[str, dict[str, np.ndarray]], seeds: int, alpha: float) -> np.ndarray:
-    """Guesses on test of our heads; alpha: the penalty of ridge, which the pipeline has from train_probes."""
+def ours(splits: dict[str, dict[str, np.ndarray]], seeds: int, alphas: dict[str, float]) -> np.ndarray:
+    """Guesses on test of our heads; alphas: the penalties, which the pipeline has from train_probes."""
     settings, device = replace(SETTINGS, seeds=seeds), torch.device("cpu")
-    tensors, _, _ = fit_head("fusion", splits["train"], splits["val"], settings, device, {"ridge": alpha})
-    return methods.head_logits(tensors, "fusion", features(splits["test"], methods.STREAMS["fusion"])).argmax(axis=-1)
+    tensors, _, _ = fit_head("fusion", splits["train"], splits["val"], settings, device, alphas)
+    return methods.head_logits(tensors, "fusion", splits["test"]).argmax(axis=-1)
 
 
 def ridge_guesses(data: Splits) -> np.ndarray:

@@ -31,7 +31,7 @@ from mocliplite.errors import run
 from mocliplite.evaluation.calibration import fit_temperature, log_loss
 from mocliplite.evaluation.metrics import softmax, within_top
 from mocliplite.fusion import methods, ridge
-from mocliplite.fusion.heads import fit_heads
+from mocliplite.fusion.head_training import fit_heads
 from mocliplite.motion_net import loader, training
 from mocliplite.motion_net.embedding import embed_clips
 from mocliplite.store import stores, table_file

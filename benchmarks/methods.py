@@ -17,7 +17,7 @@ from mocliplite import files, params
 from mocliplite.errors import run
 from mocliplite.evaluation import method_table
 from mocliplite.fusion import methods
-from mocliplite.fusion.heads import fit_head
+from mocliplite.fusion.head_training import fit_head
 from mocliplite.fusion.pairs import select_split
 from mocliplite.fusion.probes import fit_probes
 from mocliplite.store import table_file

@@ -1,8 +1,8 @@
 """The methods compared on real footage, with cross-validation over whole groups and the test clips of all folds pooled.
 
 Run `python -m benchmarks.real`. It prepares the pairs of two data sets with `benchmarks.real_pairs` (see there), fits
-all methods of the project's table on them with one, three and eight keyframes per clip, and prints the tables of
-docs/results.md. A control repeats this with the vectors of re-encoded clips, and a classifier that sees nothing but
+all methods of the project's table on them with one, three and eight keyframes per clip and with a few train clips per
+class, and prints the tables of docs/results.md. A control repeats this with the vectors of re-encoded clips, and a classifier that sees nothing but
 the settings of the original encoder (`benchmarks.codec_traits`) shows how far these alone give the class away. What
 exists in the folder --work is not computed again.
 """
@@ -25,10 +25,12 @@ from mocliplite.data.clips import Clip, class_names, read_clips
 from mocliplite.errors import run
 from mocliplite.evaluation import intervals, method_table
 from mocliplite.evaluation.metrics import mean_class, within_top
+from mocliplite.fusion import few_shot
+from mocliplite.fusion.pairs import select_split
 from mocliplite.motion import extraction
 from mocliplite.motion_net import networks, sampling
 from mocliplite.motion_net.embedding import embed_motion
-from mocliplite.store import stores
+from mocliplite.store import stores, table_file
 from mocliplite.video.keyframes import read_keyframes
 
 # Differences that say what motion adds; the best single stream is chosen on the validation clips of each fold.
@@ -38,7 +40,9 @@ DIFFERENCES = (
     ("ridge", "keyframe_probe"),
     ("score_fusion", "keyframe"),
     ("fusion", "keyframe"),
+    ("fusion", "motion"),
 )
+SHOTS, DRAWS = (1, 2, 4, 8), 3  # train clips per class, and random draws of them in each fold
 CONTROLLED = ("motion", "ridge", "fusion", "blend")  # compared between own and re-encoded vectors
 
 
@@ -69,10 +73,12 @@ def main() -> None:
             pooled.correct["codec_traits"] = traits
         summary[name] = {"own vectors": figures(own), "re-encoded": figures(reencoded), "cost": cost(work, clips)}
         summary[name]["control"] = control_figures(own, reencoded)
+        summary[name]["few clips"] = few_clips([fold / "F1/pairs.h5" for fold in folds], settings)
         for kind in ("own vectors", "re-encoded"):
             print(f"\n{name}, {kind}, {len(traits)} test clips in {len(folds)} folds\n")
             print("\n".join([*table(summary[name][kind]), "", *differences_table(summary[name][kind])]))
         print("\n".join(["", *differences_table(summary[name]["control"])]))
+        print("\n".join(["", *few_clips_table(summary[name]["few clips"])]))
         print("\n".join(["", *cost_table(summary[name]["cost"])]))
     print(f"\n{time.perf_counter() - start:.0f} s")
     files.write_json(given.work / "results.json", files.rounded(summary))
@@ -121,6 +127,30 @@ def control_figures(own: Mapping[int, Pooled], reencoded: Mapping[int, Pooled]) 
         }
         for count, part in own.items()
     }
+
+
+def few_clips(paths: Sequence[Path], settings: params.Head) -> list[dict[str, float]]:
+    """Return the rows of `few_shot` with one keyframe, each figure the mean over the folds, weighted by test clips."""
+    by_fold, weights = [], []
+    for path in paths:
+        arrays = table_file.read_table(path, "pairs").arrays
+        train, val, test = (select_split(arrays, split) for split in ("train", "val", "test"))
+        by_fold.append(few_shot.few_shot((train, val, test), SHOTS, DRAWS, settings, torch.device("cpu")))
+        weights.append(len(test["label"]))
+    return [
+        {key: float(np.average([row[key] for row in rows], weights=weights)) for key in rows[0]}
+        for rows in zip(*by_fold, strict=True)
+    ]
+
+
+def few_clips_table(rows: Sequence[Mapping[str, float]]) -> list[str]:
+    """Lines of a table in Markdown: top-1 and its standard deviation over draws, by train clips per class."""
+    names = [name for name in few_shot.METHODS if f"top1_{name}" in rows[0]]
+    cells = [
+        [f"{row['shots']:.0f}", *(f"{row[f'top1_{name}']:.3f} ({row[f'top1_{name}_std']:.3f})" for name in names)]
+        for row in rows
+    ]
+    return _markdown([["train clips per class", *(f"`{name}`" for name in names)], *cells])
 
 
 def table(by_count: Mapping[str, Any]) -> list[str]:

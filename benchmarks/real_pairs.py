@@ -35,6 +35,7 @@ from mocliplite.data.groups import group_of
 from mocliplite.data.splits import split_clips
 from mocliplite.evaluation.metrics import within_top
 from mocliplite.fusion import similarity
+from mocliplite.fusion.pairs import keyframe_views
 from mocliplite.motion_net import arithmetic, networks
 from mocliplite.motion_net.field_cache import cache_fields
 from mocliplite.motion_net.loader import MotionClips
@@ -223,15 +224,13 @@ def _train(fold: int) -> dict[str, np.ndarray]:
 def _write_pairs(
     path: Path, clips: Sequence[Clip], settings: params.Dataset, keyframes: dict[str, Any], motion: dict[str, Any]
 ) -> None:
-    split, classes, frames = split_clips(clips, settings), class_names(clips), keyframes["embedding"]
-    # As in the stage pairs: view 0 is the mean of several frames, and the frames follow.
-    views = np.concatenate([frames.mean(axis=1, keepdims=True), frames], axis=1) if frames.shape[1] > 1 else frames
+    split, classes = split_clips(clips, settings), class_names(clips)
     arrays = {
         "ids": np.array([clip.id for clip in clips], dtype=str),
         "label": np.array([clip.index for clip in clips]),
         "split": np.array([split[clip.id] for clip in clips], dtype=str),
         "group": np.array([group_of(clip, settings) for clip in clips], dtype=str),
-        "keyframe": views,
+        "keyframe": keyframe_views(keyframes["embedding"]),
         "motion": motion["embedding"],
         "motion_logits": motion["logits"],
         "classes": np.array(classes, dtype=str),

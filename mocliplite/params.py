@@ -217,11 +217,14 @@ class Head:
     dropout: float
     lr: float
     weight_decay: float
-    start: Literal["random", "ridge"]  # ridge: a linear classifier, to which the hidden layer adds what it learns
+    start: Literal[
+        "random", "ridge", "scores"
+    ]  # others than random: a linear classifier, to which the hidden layer adds
     label_smoothing: float
     epochs: int
     patience: int  # epochs without a lower validation loss after which the training of a seed stops
     batch: int
+    pooling: Literal["mean", "attention"]  # of several keyframes: their mean, or weighted by a learned query
     views: Literal["all", "plain"]  # all: train on a random cached view of each clip; plain: on view 0 only
     stream_dropout: float  # fraction of the clips of a batch for which one stream is dropped
     class_weight: Literal["balanced"] | None  # balanced: classes have equal weight, also in the linear probes

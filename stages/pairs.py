@@ -16,7 +16,7 @@ from mocliplite.data.groups import group_of
 from mocliplite.data.splits import digest_of_fitted, read_splits
 from mocliplite.errors import UserError, run
 from mocliplite.fusion import similarity
-from mocliplite.fusion.pairs import check
+from mocliplite.fusion.pairs import check, keyframe_views
 from mocliplite.store import failures, shards, stores, table_file
 
 
@@ -62,7 +62,7 @@ def main() -> None:
         "label": np.array([clips[clip_id].index for clip_id in ids]),
         "split": np.array([splits[clip_id] for clip_id in ids], dtype=str),
         "group": np.array([group_of(clips[clip_id], settings.dataset) for clip_id in ids], dtype=str),
-        "keyframe": _keyframe_views(keyframes.read(ids)),
+        "keyframe": keyframe_views(keyframes.read(ids)),
         "motion": motion.read(ids),
         "motion_logits": motion.read(ids, "logits"),
         "classes": np.array(classes, dtype=str),
@@ -99,11 +99,6 @@ def _encoder_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of the settings of keyframes or prompts that identifies the encoder."""
     others = ("frames", "pick", "batch", "templates", "names")
     return {name: value for name, value in settings.items() if name not in others}
-
-
-def _keyframe_views(frames: np.ndarray) -> np.ndarray:
-    """Views of the frames [N, F, D]: view 0, the plain one, is their mean; the frames follow. One frame is view 0."""
-    return np.concatenate([frames.mean(axis=1, keepdims=True), frames], axis=1) if frames.shape[1] > 1 else frames
 
 
 if __name__ == "__main__":

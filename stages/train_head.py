@@ -12,7 +12,7 @@ import numpy as np
 from mocliplite import checkpoint, files, params
 from mocliplite.errors import run
 from mocliplite.fusion import methods
-from mocliplite.fusion.heads import Curve, fit_head
+from mocliplite.fusion.head_training import Curve, fit_head
 from mocliplite.fusion.pairs import check_fitted_on, select_split
 from mocliplite.runtime.device import device
 from mocliplite.store import table_file

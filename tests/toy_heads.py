@@ -6,11 +6,16 @@ import torch
 from mocliplite.fusion.heads import Heads
 
 
-def heads_of(seeds=2, inputs=5, hidden=3, classes=2):
-    """Untrained heads, and their tensors as models/head stores them under the name "fusion"."""
+def heads_of(seeds=2, inputs=5, hidden=3, classes=2, attention=None):
+    """Untrained heads, and their tensors as models/head stores them under the name "fusion".
+
+    attention: length of the query, which is random.
+    """
     mean, std = torch.linspace(-1, 1, inputs), torch.linspace(0.5, 2, inputs)
-    heads = Heads(mean, std, hidden, classes, dropout=0.5, seeds=seeds)
-    return heads, {f"fusion.{key}": value.numpy() for key, value in heads.state_dict().items()}
+    heads = Heads(mean, std, hidden, classes, dropout=0.5, seeds=seeds, attention=attention)
+    if attention is not None:
+        torch.nn.init.normal_(heads.query, generator=torch.Generator().manual_seed(0))
+    return heads, {f"fusion.{key}": value.detach().numpy() for key, value in heads.state_dict().items()}
 
 
 def toy_models(clips=8, classes=2):

@@ -16,8 +16,10 @@ def cost(tensors: Arrays, settings: Mapping[str, Any], provenance: Mapping[str, 
     encoder, frames = provenance["cost"]["encoder"], settings["keyframes"]["frames"]
     layers = [tensors[f"fusion.{name}"][0] for name in ("weight1", "bias1", "weight2", "bias2")]
     linear = tensors["fusion.linear"].size if "fusion.linear" in tensors else 0
-    parameters = sum(layer.size for layer in layers) + linear
-    head = {"parameters": parameters, "macs": layers[0].size + layers[2].size + linear}
+    # Attention multiplies each keyframe by the query, and then by its weight.
+    query = tensors["fusion.query"][0].size if "fusion.query" in tensors else 0
+    parameters = sum(layer.size for layer in layers) + linear + query
+    head = {"parameters": parameters, "macs": layers[0].size + layers[2].size + linear + 2 * frames * query}
     parts = {"motion": provenance["cost"]["motion"], "head": head}
     if encoder is None:
         return parts

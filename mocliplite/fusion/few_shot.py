@@ -14,7 +14,7 @@ from mocliplite import params
 from mocliplite.evaluation.metrics import mean_class, within_top
 from mocliplite.fusion import methods, ridge
 from mocliplite.fusion.draws import draw_clips
-from mocliplite.fusion.heads import fit_head
+from mocliplite.fusion.head_training import fit_head
 from mocliplite.fusion.pairs import Arrays, features, select_clips
 from mocliplite.fusion.probes import PROBES
 from mocliplite.runtime.progress import progress
@@ -99,7 +99,7 @@ def _test_logits(splits: Splits, settings: params.Head, device: torch.device) ->
         logits[name] = ridge.scores_of((x, train["label"]), classes, alphas[name], features(test, streams))
     with contextlib.redirect_stderr(io.StringIO()):  # the progress bar of every head
         tensors, _, _ = fit_head("fusion", train, val, settings, device, alphas)
-    logits["fusion"] = methods.head_logits(tensors, "fusion", features(test, methods.STREAMS["fusion"]))
+    logits["fusion"] = methods.head_logits(tensors, "fusion", test)
     return logits
 
 

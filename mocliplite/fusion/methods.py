@@ -19,12 +19,27 @@ ANSWER = "score_fusion"  # the method with which `predict` answers; docs/default
 MIXED = {"score_fusion": ("keyframe", "motion"), "blend": ("keyframe", "motion", "fusion")}
 
 
-def head_logits(tensors: Arrays, name: str, x: np.ndarray) -> np.ndarray:
-    """Logits float32 [S, N, C] of all seeds of the head `name`, for features float32 [N, D]."""
+def head_logits(tensors: Arrays, name: str, data: Arrays) -> np.ndarray:
+    """Logits float32 [S, N, C] of all seeds of the head `name`, for the arrays of pairs.h5."""
     head = tensors_of(tensors, name)
-    x = (x - head["mean"]) / head["std"]
+    x = head_input(head, data, STREAMS[name])
     logits = np.maximum(x @ head["weight1"] + head["bias1"], 0) @ head["weight2"] + head["bias2"]
     return logits + x @ head["linear"] if "linear" in head else logits
+
+
+def head_input(head: Arrays, data: Arrays, streams: tuple[str, ...]) -> np.ndarray:
+    """Standardised input of a head: float32 [N, D], or [S, N, D] where each seed pools the keyframes with its query.
+
+    head: tensors of one head; streams: those of the head, the keyframe first. See `heads.attend`.
+    """
+    x = (features(data, streams) - head["mean"]) / head["std"]
+    if "query" not in head:
+        return x
+    seeds, length = head["query"].shape
+    frames = (data["keyframe"][:, 1:] - head["mean"][:length]) / head["std"][:length]
+    weights = softmax((frames @ head["query"].T).transpose(2, 0, 1) / length**0.5)  # [S, N, F]
+    pooled = np.einsum("snf,nfd->snd", weights, frames)
+    return np.concatenate([pooled, np.broadcast_to(x[:, length:], (seeds, *x[:, length:].shape))], axis=2)
 
 
 def zero_shot_logits(keyframe: np.ndarray, prompts: np.ndarray, scale: float) -> np.ndarray:
@@ -40,7 +55,7 @@ def trained_logits(heads: Arrays, probes: Arrays, data: Arrays) -> dict[str, np.
     """
     return {
         "motion": data["motion_logits"],
-        **{name: head_logits(heads, name, features(data, streams)) for name, streams in STREAMS.items()},
+        **{name: head_logits(heads, name, data) for name in STREAMS},
         **probe_logits(probes, data),
     }
 

@@ -1,7 +1,8 @@
 """The joined features of all clips: checks before anything is fitted, and selection of splits and streams.
 
-Arrays are those of features/pairs.h5: `keyframe` [N, F, D1] and `motion` [N, K, D2], where view 0 is the plain view,
-the only one used for validation and test. Without embeddings of the classes, `prompts` and `logit_scale` are absent.
+Arrays are those of features/pairs.h5: `keyframe` [N, K1, D1], see `keyframe_views`, and `motion` [N, K2, D2]. View 0 is
+the plain view, the only one used for validation and test. Without embeddings of the classes, `prompts` and
+`logit_scale` are absent.
 """
 
 from collections.abc import Mapping
@@ -89,6 +90,11 @@ def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
 def features(data: Arrays, streams: tuple[str, ...]) -> np.ndarray:
     """Input of a head or probe: the plain views of the streams, concatenated, float32 [N, D]."""
     return np.concatenate([data[stream][:, 0] for stream in streams], axis=1)
+
+
+def keyframe_views(frames: np.ndarray) -> np.ndarray:
+    """Views [N, 1 + F, D] of keyframes [N, F, D]: view 0 is their mean; they follow. A single keyframe is view 0."""
+    return np.concatenate([frames.mean(axis=1, keepdims=True), frames], axis=1) if frames.shape[1] > 1 else frames
 
 
 def check_fitted_on(config: Mapping[str, Any], table: Table, folder: str) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mocliplite.fusion.methods import STREAMS
-from mocliplite.fusion.pairs import Arrays, features
+from mocliplite.fusion.methods import STREAMS, head_input
+from mocliplite.fusion.pairs import Arrays
 from mocliplite.fusion.probes import tensors_of
 
 
@@ -17,7 +17,7 @@ def logits_by_streams(tensors: Arrays, data: Arrays) -> dict[tuple[str, ...], np
     """
     head, streams = tensors_of(tensors, "fusion"), STREAMS["fusion"]
     bounds = np.cumsum([data[stream].shape[2] for stream in streams])[:-1]
-    inputs = np.split((features(data, streams) - head["mean"]) / head["std"], bounds, axis=1)
+    inputs = np.split(head_input(head, data, streams), bounds, axis=-1)
     hidden = _by_stream(inputs, np.split(head["weight1"], bounds, axis=1))
     linear = _by_stream(inputs, np.split(head["linear"], bounds)) if "linear" in head else {}
     zero = np.zeros_like(hidden[streams[0]])

@@ -17,6 +17,7 @@ from mocliplite.errors import UserError
 from mocliplite.files import read_json
 from mocliplite.fusion import methods
 from mocliplite.fusion.answers import answer
+from mocliplite.fusion.pairs import keyframe_views
 from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
 from mocliplite.motion_net import networks, sampling
@@ -114,7 +115,7 @@ class Recognizer:
     def features(self, clips: list[DecodedClip]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         """Return the features as pairs.h5 has them, and milliseconds by network.
 
-        keyframe float32 [N, 1, D1], motion float32 [N, K, D2], motion_logits float32 [N, C].
+        keyframe float32 [N, K1, D1], motion float32 [N, K, D2], motion_logits float32 [N, C].
         """
         start = time.perf_counter()
         images = [keyframe.image for clip in clips for keyframe in clip.keyframes]
@@ -123,7 +124,7 @@ class Recognizer:
         views = [self._embed_view(clips, view) for view in self.net_settings.views]
         motion_embedded = time.perf_counter()
         features = {
-            "keyframe": rows.reshape(len(clips), -1, rows.shape[1]).mean(axis=1, keepdims=True),
+            "keyframe": keyframe_views(rows.reshape(len(clips), -1, rows.shape[1])),
             "motion": torch.stack([embedding for embedding, _ in views], dim=1).cpu().numpy(),
             "motion_logits": torch.stack([logits for _, logits in views]).mean(dim=0).cpu().numpy(),
         }

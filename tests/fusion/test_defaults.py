@@ -12,8 +12,8 @@ from toy import pairs_of
 
 from benchmarks import defaults
 from mocliplite import params
-from mocliplite.fusion import methods
-from mocliplite.fusion.pairs import select_split
+from mocliplite.fusion import linear_start, methods
+from mocliplite.fusion.pairs import keyframe_views, select_split
 
 torch.set_num_threads(1)
 RECORD = json.loads(defaults.RECORD.read_text(encoding="utf-8"))
@@ -21,10 +21,23 @@ CHOICES = {question["question"]: question["choice"] for question in RECORD["ques
 FILES = ["params.yaml", *sorted(f"configs/{path.name}" for path in (CHECKOUT / "configs").glob("*.yaml"))]
 
 
+SETTINGS = [key for key in defaults.CANDIDATES if key not in (defaults.PENALTY, "patience")]
+
+
 @pytest.mark.parametrize("file", FILES)
-@pytest.mark.parametrize("key", defaults.SETTINGS)
+@pytest.mark.parametrize("key", SETTINGS)
 def test_the_shipped_setting_is_the_one_that_the_rule_chose(file, key):
     assert getattr(params.load(CHECKOUT / file).head, key) == CHOICES[f"head.{key}"]
+
+
+@pytest.mark.parametrize("file", ["params.yaml", "configs/folder.yaml"])
+def test_the_patience_for_twenty_epochs_is_the_one_that_the_rule_chose(file):
+    head = params.load(CHECKOUT / file).head
+    assert (head.epochs, head.patience) == (20, CHOICES["head.patience"])
+
+
+def test_the_penalty_of_the_start_is_the_one_that_the_rule_chose():
+    assert CHOICES[defaults.PENALTY] == linear_start.PENALTY_FACTOR
 
 
 def test_the_members_of_the_blend_and_the_answer_are_those_that_the_rule_chose():
@@ -39,7 +52,7 @@ def test_the_choices_in_the_record_follow_from_its_comparisons():
             assert str(row["to"]) == choice
             choice = str(row["candidate"]) if row["difference"] < -row["error"] else choice
         assert str(question["choice"]) == choice
-    assert len(RECORD["questions"]) == len(defaults.SETTINGS) + 2
+    assert len(RECORD["questions"]) == len(defaults.CANDIDATES) + 2
 
 
 # The comparison
@@ -127,32 +140,43 @@ def test_groups_shared_by_classes_stay_whole():
 # All questions on small pairs
 
 
-def test_the_rule_on_small_pairs_prefers_the_methods_with_both_streams(tmp_path, capsys):
+def with_keyframes(arrays, count):
+    """The arrays with `count` keyframes per clip, which differ by noise."""
+    frames = arrays["keyframe"] + np.random.default_rng(1).normal(scale=0.3, size=(len(arrays["ids"]), count, 8))
+    return {**arrays, "keyframe": keyframe_views(frames.astype(np.float32))}
+
+
+def fold_of(arrays):
+    return defaults.Fold(select_split(arrays, "train"), select_split(arrays, "val"))
+
+
+def test_the_rule_on_small_pairs_prefers_the_methods_with_both_streams():
     arrays = pairs_of(groups=20)
-    fold = defaults.Fold(select_split(arrays, "train"), select_split(arrays, "val"))
     settings = replace(HEAD, seeds=1, hidden=16, epochs=10, lr=0.01)
-    record = defaults.answer_questions({"toy": [fold]}, settings)
+    folds = {"toy": [fold_of(arrays), fold_of(with_keyframes(arrays, 3))]}
+    record = defaults.answer_questions(folds, settings)
     assert [question["question"] for question in record["questions"]] == [
         "head.start",
+        defaults.PENALTY,
         "head.label_smoothing",
+        "head.patience",
         "head.views",
+        "head.pooling",
         "members of blend",
         "answer",
     ]
     scores = record["questions"][-1]["scores"]
     assert list(scores) == [*defaults.ANSWERS, defaults.PER_DATA_SET]
     assert min(row["toy"]["top1"] for row in scores.values()) > 0.8
-    assert record["data"] == {"toy": {"folds": 1, "validation clips": 48}}
+    assert list(record["data"]) == ["one keyframe", "several keyframes"]
+    for data in record["data"].values():
+        assert data == {"toy": {"folds": 1, "validation clips": 48}}
 
 
 def test_scores_do_not_depend_on_test_clips():
     arrays = pairs_of()
     changed = {**arrays, "keyframe": arrays["keyframe"].copy()}
     changed["keyframe"][arrays["split"] == "test"] *= -3
-    first, second = (
-        defaults.nested_scores(
-            defaults.Fold(select_split(data, "train"), select_split(data, "val")), replace(HEAD, seeds=1, epochs=2)
-        )
-        for data in (arrays, changed)
-    )
+    options = defaults.Options(replace(HEAD, seeds=1, epochs=2))
+    first, second = (defaults.nested_scores(fold_of(data), options) for data in (arrays, changed))
     assert first["fusion"].loss.tolist() == second["fusion"].loss.tolist()

@@ -8,8 +8,10 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from mocliplite import params
-from mocliplite.fusion import heads
-from mocliplite.fusion.heads import Heads, Views, _allocate, _loss, _loss_weights, _step_input, fit_heads
+from mocliplite.fusion import head_training
+from mocliplite.fusion.batches import Views, allocate, step_input
+from mocliplite.fusion.head_training import _loss, _loss_weights, fit_heads
+from mocliplite.fusion.heads import Heads
 
 torch.set_num_threads(1)  # the machine is shared, and so small a network gains nothing from more
 
@@ -23,6 +25,7 @@ HEAD = params.Head(
     epochs=6,
     patience=6,
     batch=16,
+    pooling="mean",
     views="all",
     stream_dropout=0.0,
     class_weight=None,
@@ -209,9 +212,9 @@ def input_of(streams, settings):
     """Input [N, D] of a step of one seed with all clips of the streams."""
     rows = torch.arange(len(streams[0]))[None]
     settings = replace(settings, seeds=1, batch=rows.shape[1])
-    buffers = _allocate(settings, sum(stream.shape[2] for stream in streams), rows.device)
-    views = [Views.of(stream) for stream in streams]
-    return _step_input(views, rows, settings, [torch.Generator().manual_seed(0)], buffers)[0][0]
+    buffers = allocate(settings, sum(stream.shape[2] for stream in streams), rows.device)
+    views = [Views.of(stream, stream.shape[1]) for stream in streams]
+    return step_input(views, rows, settings, [torch.Generator().manual_seed(0)], buffers)[0][0]
 
 
 def test_views_of_the_streams_are_drawn_independently():
@@ -250,7 +253,7 @@ def test_stream_dropout_lowers_the_loss_without_a_stream():
 def mock_validation(monkeypatch, *losses):
     """Make validation return these losses of the seeds, epoch by epoch, and the last ones once more at the end."""
     values = iter([*losses, losses[-1]])
-    monkeypatch.setattr(heads, "_validate", lambda *_: (torch.tensor(next(values)), torch.zeros(1)))
+    monkeypatch.setattr(head_training, "_validate", lambda *_: (torch.tensor(next(values)), torch.zeros(1)))
 
 
 def test_training_ends_when_the_patience_of_every_seed_is_exhausted(monkeypatch):

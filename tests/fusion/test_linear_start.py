@@ -7,10 +7,11 @@ from test_heads import HEAD
 from toy import pairs_of
 
 from mocliplite.evaluation.calibration import fit_temperature, log_loss
-from mocliplite.evaluation.metrics import within_top
+from mocliplite.evaluation.metrics import softmax, within_top
 from mocliplite.fusion import methods, ridge
-from mocliplite.fusion.heads import Heads, fit_head, fit_heads
-from mocliplite.fusion.linear_start import PENALTY_FACTOR, LinearStart, fit_linear_start
+from mocliplite.fusion.head_training import fit_head, fit_heads
+from mocliplite.fusion.heads import Heads
+from mocliplite.fusion.linear_start import PENALTY_FACTOR, LinearStart, ridge_start, scores_start
 from mocliplite.fusion.pairs import features, select_split
 from mocliplite.fusion.probes import fit_probes
 from mocliplite.fusion.shares import logits_by_streams
@@ -20,8 +21,8 @@ STREAMS = ("keyframe", "motion")
 SETTINGS = replace(HEAD, start="ridge", hidden=32, epochs=20, lr=0.01)
 
 
-def splits_of(noise=0.6):
-    arrays = pairs_of(noise=noise)
+def splits_of(groups=10, noise=0.6):
+    arrays = pairs_of(groups=groups, noise=noise)
     return select_split(arrays, "train"), select_split(arrays, "val")
 
 
@@ -32,12 +33,34 @@ def fit(train, val, **changes):
 
 def test_the_start_has_the_calibrated_scores_of_a_ridge_with_a_larger_penalty():
     train, val = splits_of()
-    start = fit_linear_start(train, val, STREAMS, 2.0)
+    start = ridge_start(train, val, STREAMS, {"ridge": 2.0})
     x, x_val = features(train, STREAMS), features(val, STREAMS)
     data = ridge.standardised(x, train["label"], 6)
     weight = ridge.solve(data, ridge.gram(data), 2.0 * PENALTY_FACTOR)
     scores = (x_val - data.mean) / data.std @ weight + data.prior
     assert x_val @ start.weight + start.bias == pytest.approx(scores / fit_temperature(scores, val["label"]), abs=1e-6)
+
+
+def scores_and_parts(train, val):
+    """The logits of scores_start on the validation clips, and those of the ridge on each stream alone."""
+    alphas = fit_probes(train, val)[1]
+    parts = [ridge_start(train, val, (stream,), alphas).logits(features(val, (stream,))) for stream in STREAMS]
+    return scores_start(train, val, STREAMS, alphas).logits(features(val, STREAMS)), *parts
+
+
+def test_no_other_weights_of_the_streams_have_a_lower_validation_loss():
+    train, val = splits_of(groups=40, noise=1.2)
+    logits, keyframe, motion = scores_and_parts(train, val)
+    for change in (keyframe, -keyframe, motion, -motion):
+        assert log_loss(logits + 0.3 * change, val["label"]) > log_loss(logits, val["label"])
+
+
+def test_a_stream_without_information_has_no_influence_on_the_start():
+    train, val = splits_of(groups=40)
+    rng = np.random.default_rng(0)
+    train, val = (data | {"motion": rng.normal(size=data["motion"].shape)} for data in (train, val))
+    logits, keyframe, _ = scores_and_parts(train, val)
+    assert softmax(logits) == pytest.approx(softmax(keyframe), abs=0.1)
 
 
 def test_a_head_starts_as_the_linear_classifier():
@@ -51,10 +74,11 @@ def test_a_head_starts_as_the_linear_classifier():
     assert logits == pytest.approx(np.stack([x @ start.weight + start.bias] * 2), abs=1e-5)
 
 
-def test_a_head_with_a_linear_start_has_the_same_logits_without_torch_and_by_stream():
+@pytest.mark.parametrize("start", ["ridge", "scores"])
+def test_a_head_with_a_linear_start_has_the_same_logits_without_torch_and_by_stream(start):
     train, val = splits_of()
-    tensors, _, figures = fit(train, val)
-    logits = methods.head_logits(tensors, "fusion", features(val, STREAMS))
+    tensors, _, figures = fit(train, val, start=start)
+    logits = methods.head_logits(tensors, "fusion", val)
     assert tensors["fusion.linear"].shape == (13, 6)
     assert within_top(logits, val["label"], 1).mean() == pytest.approx(figures["val_top1"])
     assert logits_by_streams(tensors, val)[STREAMS] == pytest.approx(logits, abs=1e-4)
@@ -62,7 +86,7 @@ def test_a_head_with_a_linear_start_has_the_same_logits_without_torch_and_by_str
 
 def test_a_head_is_not_worse_on_validation_than_its_start():
     train, val = splits_of()
-    start = fit_linear_start(train, val, STREAMS, fit_probes(train, val)[1]["ridge"])
+    start = ridge_start(train, val, STREAMS, fit_probes(train, val)[1])
     # Wrong labels in training: every epoch makes the head worse.
     parts = [
         ([torch.from_numpy(data[stream]) for stream in STREAMS], torch.from_numpy(labels))

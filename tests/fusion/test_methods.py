@@ -27,18 +27,20 @@ def test_head_logits_equal_those_of_the_torch_module():
     features = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
     with torch.inference_mode():
         expected = heads(heads.standardise(torch.from_numpy(features)).expand(3, -1, -1)).numpy()
-    logits = methods.head_logits(tensors, "fusion", features)
+    data = {"keyframe": features[:, None, :2], "motion": features[:, None, 2:]}
+    logits = methods.head_logits(tensors, "fusion", data)
     assert logits.shape == (3, 7, 2)
     assert logits.dtype == np.float32
     assert logits == pytest.approx(expected, abs=1e-5)
 
 
 def test_head_logits_equal_a_computation_by_hand():
-    tensors = {"a.mean": [1.0, 2.0], "a.std": [2.0, 1.0], "a.weight1": [[[1.0, -1.0], [1.0, 0.0]]]}
-    tensors |= {"a.bias1": [[[0.5, 0.5]]], "a.weight2": [[[2.0], [10.0]]], "a.bias2": [[[0.25]]], "b.mean": [9.0, 9.0]}
+    head = {"mean": [1.0, 2.0], "std": [2.0, 1.0], "weight1": [[[1.0, -1.0], [1.0, 0.0]]]}
+    head |= {"bias1": [[[0.5, 0.5]]], "weight2": [[[2.0], [10.0]]], "bias2": [[[0.25]]]}
+    tensors = {f"keyframe.{key}": np.array(value) for key, value in head.items()} | {"fusion.mean": np.array([9.0])}
     # Standardised: (5 - 1) / 2 = 2 and (3 - 2) / 1 = 1. Hidden: 2 + 1 + 0.5 = 3.5, and ReLU(-2 + 0.5) = 0.
     # Logit: 3.5 x 2 + 0.25.
-    logits = methods.head_logits({key: np.array(value) for key, value in tensors.items()}, "a", np.array([[5.0, 3.0]]))
+    logits = methods.head_logits(tensors, "keyframe", {"keyframe": np.array([[[5.0, 3.0]]])})
     assert logits.tolist() == [[[7.25]]]
 
 

@@ -20,7 +20,8 @@ def test_shares_sum_to_the_logit_minus_that_of_the_mean_clip():
     guess = np.arange(8) % 2
     share = stream_shares(logits_by_streams(tensors, data), guess)
     logit = methods.all_logits(tensors, probes, data)["fusion"].mean(axis=0)[np.arange(8), guess]
-    mean_clip = methods.head_logits(tensors, "fusion", tensors["fusion.mean"][None]).mean(axis=0)[0, guess]
+    at_mean = {"keyframe": tensors["fusion.mean"][None, None, :2], "motion": tensors["fusion.mean"][None, None, 2:]}
+    mean_clip = methods.head_logits(tensors, "fusion", at_mean).mean(axis=0)[0, guess]
     assert share["keyframe"] + share["motion"] == pytest.approx(logit - mean_clip, abs=1e-5)
 
 

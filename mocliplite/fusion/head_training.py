@@ -1,0 +1,166 @@
+"""Training of the MLP heads of all seeds at once, with early stopping on the validation clips."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mocliplite import params
+from mocliplite.fusion import methods
+from mocliplite.fusion.batches import Views, allocate, batches
+from mocliplite.fusion.early_stopping import EarlyStopping
+from mocliplite.fusion.heads import Heads
+from mocliplite.fusion.linear_start import LinearStart, ridge_start, scores_start
+from mocliplite.fusion.one_cycle import OneCycleAdamW
+from mocliplite.fusion.pairs import Arrays, class_weights
+from mocliplite.runtime.progress import progress_range
+
+Curve = list[dict[str, float]]
+
+
+def fit_head(
+    name: str, train: Arrays, val: Arrays, settings: params.Head, device: torch.device, alphas: Mapping[str, float]
+) -> tuple[dict[str, np.ndarray], Curve, dict[str, float]]:
+    """Fit one head of methods.STREAMS on the arrays of pairs.h5.
+
+    alphas: the penalty of each probe, the result of fit_probes. Returns the tensors for methods.head_logits, the
+    training curve and the validation figures; see `fit_heads`.
+    """
+    train_data, val_data = (
+        (
+            [torch.from_numpy(data[stream]).to(device) for stream in methods.STREAMS[name]],
+            torch.from_numpy(data["label"]).to(device),
+        )
+        for data in (train, val)
+    )
+    start = None
+    if settings.start != "random":
+        fit_start = ridge_start if settings.start == "ridge" else scores_start
+        start = fit_start(train, val, methods.STREAMS[name], alphas, settings.class_weight == "balanced")
+    heads, curve, val_figures = fit_heads(train_data, val_data, len(train["classes"]), settings, name, start)
+    return {f"{name}.{key}": value.cpu().numpy() for key, value in heads.state_dict().items()}, curve, val_figures
+
+
+def fit_heads(
+    train: tuple[Sequence[Tensor], Tensor],
+    val: tuple[Sequence[Tensor], Tensor],
+    classes: int,
+    settings: params.Head,
+    name: str,
+    start: LinearStart | None = None,
+) -> tuple[Heads, Curve, dict[str, float]]:
+    """Fit the heads of all seeds at once.
+
+    train: the streams, float32 [N, K, D] with K and D of their own, and the labels, int64 [N]. A step uses one random
+    view of each stream per clip, or view 0 where settings.views is plain. Where settings.pooling is attention and the
+    first stream, the keyframe, has several views, its view 0 is the mean of the others weighted by `attend`. For a
+    share settings.stream_dropout of the clips, a step sets one stream to its mean. Where settings.class_weight is
+    balanced, both losses weight the clips by `class_weights`. val: the same; only view 0 is used. start: the linear
+    classifier to start from, or None for a random start. Each seed keeps the epoch of its lowest validation loss (see
+    `EarlyStopping`); with a start, the initial state counts as an epoch. Returns the heads, the training curve, and the
+    validation figures of the heads that were kept; both are means over seeds.
+    """
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import the compiler
+    streams = [stream[:, :1] if settings.views == "plain" else stream for stream in train[0]]
+    if attention := settings.pooling == "attention" and train[0][0].shape[1] > 1:
+        streams[0] = train[0][0]  # the frames are needed for any view
+    heads = _initial_heads(streams, classes, settings, start, attention)
+    views = [
+        Views.of(stream, drawn=1 if settings.views == "plain" else stream.shape[1])
+        for stream in _standardised(heads, streams)
+    ]
+    val_streams = _standardised(heads, val[0])
+    labels, device = train[1], train[1].device
+    weights = _loss_weights(labels, classes, settings)
+    steps = settings.epochs * -(-len(labels) // settings.batch)
+    optimizer = OneCycleAdamW(list(heads.parameters()), settings.lr, settings.weight_decay, steps)
+    generators = [torch.Generator(device).manual_seed(seed) for seed in range(settings.seeds)]
+    buffers = allocate(settings, len(heads.mean), device)
+
+    early_stopping = EarlyStopping(heads, settings.patience)
+    if start is not None:
+        early_stopping.update(_validate(heads, val_streams, val[1], weights)[0])
+    curve: Curve = []
+    for _ in progress_range(f"train_head {name}", settings.epochs, "epoch"):
+        steps_of_epoch = batches(views, labels, settings, generators, buffers, heads.query)
+        train_loss = _train_epoch(heads, optimizer, steps_of_epoch, weights, settings.label_smoothing)
+        losses, top1 = _validate(heads, val_streams, val[1], weights)
+        curve.append(
+            {
+                "train_loss": train_loss / len(labels),
+                "val_loss": losses.mean().item(),
+                "val_top1": top1.mean().item(),
+            }
+        )
+        if early_stopping.update(losses):
+            break
+    early_stopping.restore()
+    losses, top1 = _validate(heads, val_streams, val[1], weights)
+    return heads, curve, {"val_loss": losses.mean().item(), "val_top1": top1.mean().item()}
+
+
+def mean_and_std(stream: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation, float32 [D] each, over all views of a stream [N, K, D]; 1 for constant features."""
+    rows = stream.flatten(0, 1)
+    std = rows.std(dim=0, correction=0)
+    return rows.mean(dim=0), torch.where(std > 1e-6, std, torch.ones_like(std))
+
+
+def _initial_heads(
+    streams: Sequence[Tensor], classes: int, settings: params.Head, start: LinearStart | None, attention: bool
+) -> Heads:
+    mean, std = (torch.cat(parts) for parts in zip(*map(mean_and_std, streams), strict=True))
+    length = streams[0].shape[2] if attention else None
+    return Heads(mean, std, settings.hidden, classes, settings.dropout, settings.seeds, start, length).to(mean.device)
+
+
+def _loss_weights(labels: Tensor, classes: int, settings: params.Head) -> Tensor | None:
+    """Weight of a clip of each class in the loss, float32 [C], or None for equal weights."""
+    if settings.class_weight is None:
+        return None
+    return torch.from_numpy(class_weights(labels.cpu().numpy(), classes)).float().to(labels.device)
+
+
+def _loss(logits: Tensor, labels: Tensor, weights: Tensor | None, smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy of logits [N, C], with label smoothing.
+
+    With weights, torch's own mean would divide by the weights of the clips of this step, which would not be the
+    gradient of the weighted mean over all clips.
+    """
+    if weights is None:
+        return nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+    losses = nn.functional.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
+    return (losses * weights[labels]).mean()
+
+
+def _standardised(heads: Heads, streams: Sequence[Tensor]) -> list[Tensor]:
+    lengths = [stream.shape[2] for stream in streams]
+    moments = zip(streams, heads.mean.split(lengths), heads.std.split(lengths), strict=True)
+    return [(stream - mean) / std for stream, mean, std in moments]
+
+
+def _train_epoch(
+    heads: Heads,
+    optimizer: OneCycleAdamW,
+    steps: Iterator[tuple[Tensor, Tensor, Tensor]],
+    weights: Tensor | None,
+    smoothing: float,
+) -> float:
+    """Train for one epoch; return the sum over clips of the training loss, mean over seeds."""
+    seeds = len(heads.weight1)
+    total = torch.zeros((), device=heads.weight1.device)
+    for x, dropout_mask, labels in steps:
+        # The sum over seeds of their mean losses, so that each seed gets the gradient of a single head.
+        loss = _loss(heads(x, dropout_mask).flatten(0, 1), labels.flatten(), weights, smoothing) * seeds
+        optimizer.step(loss)
+        total += loss.detach() / seeds * labels.shape[1]
+    return total.item()
+
+
+@torch.inference_mode()
+def _validate(heads: Heads, streams: Sequence[Tensor], labels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Validation loss and top-1 of each seed, [S] each, for standardised streams [N, K, D]."""
+    logits = heads(heads.plain_input(streams))
+    losses = torch.stack([_loss(seed_logits, labels, weights) for seed_logits in logits])
+    return losses, (logits.argmax(dim=2) == labels).double().mean(dim=1)
