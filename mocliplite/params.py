@@ -18,6 +18,7 @@ from mocliplite.errors import UserError
 FILE = "params.yaml"
 # DVC requires every declared dependency to exist: settings that DVC watches name this file instead of staying empty.
 NO_PATH = "configs/none"
+CLASS_SEPARATOR = "|"  # between the classes of a clip, with dataset.multi_label
 View = Literal["plain", "flip", "shift"]
 Section = TypeVar("Section")
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mocliplite import params
-from mocliplite.data.lists.entry import SEPARATOR, Entry, labels_of
+from mocliplite.data.lists.entry import Entry, labels_of
 from mocliplite.data.names import stem_of
 from mocliplite.errors import UserError
 from mocliplite.files import read_rows, write_rows
+from mocliplite.params import CLASS_SEPARATOR
 from mocliplite.video.spans import WHOLE_FILE, Span
 
 
@@ -40,7 +41,7 @@ class Clip:
     @property
     def labels(self) -> list[str]:
         """Names of the classes, in order of index."""
-        return [self.label] if len(self.indices) == 1 else self.label.split(SEPARATOR) if self.label else []
+        return [self.label] if len(self.indices) == 1 else self.label.split(CLASS_SEPARATOR) if self.label else []
 
     @property
     def span(self) -> Span:
@@ -72,7 +73,7 @@ def write_clips(path: str | Path, clips: Iterable[Clip]) -> None:
 
 
 def _row(clip: Clip) -> list[object]:
-    numbers = SEPARATOR.join(map(str, clip.indices))
+    numbers = CLASS_SEPARATOR.join(map(str, clip.indices))
     return [clip.id, clip.path, clip.label, numbers, clip.group, clip.bytes, clip.sha256, clip.start, clip.end]
 
 
@@ -80,9 +81,9 @@ def read_clips(path: str | Path) -> list[Clip]:
     """Return the clips in a file of write_clips. Raises UserError if it is missing or has another format."""
     clips = []
     for id_, clip_path, label, index, group, size, digest, *span in read_rows(path, _COLUMNS):
-        numbers = index.split(SEPARATOR) if index else []
+        numbers = index.split(CLASS_SEPARATOR) if index else []
         # A class name may contain the separator where each clip has one class.
-        complete = len(numbers) in (1, len(label.split(SEPARATOR)) if label else 0)
+        complete = len(numbers) in (1, len(label.split(CLASS_SEPARATOR)) if label else 0)
         if not (complete and all(map(str.isdecimal, (*numbers, size)))):
             raise UserError(
                 f"{path}: clip {id_} has index {index!r} and bytes {size!r}; run `dvc repro` to create it again."
@@ -131,7 +132,7 @@ def clips_of(entries: Iterable[Entry], labels: Sequence[str], settings: params.D
         group = entry.group or group_in(entry.path, settings.group) or id_of(entry.path)
         names = sorted(labels_of(entry, settings.multi_label), key=index.__getitem__)
         indices, span = tuple(index[name] for name in names), (entry.start, entry.end)
-        clips[clip_id] = Clip(clip_id, entry.path, SEPARATOR.join(names), indices, group, 0, "", *span)
+        clips[clip_id] = Clip(clip_id, entry.path, CLASS_SEPARATOR.join(names), indices, group, 0, "", *span)
     return [clips[clip_id] for clip_id in sorted(clips)]
 
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from mocliplite.evaluation import intervals
+from mocliplite.evaluation import intervals, multi_label_table
 from mocliplite.evaluation.calibration import ece, reliability
 from mocliplite.evaluation.metrics import macro_f1, mean_class, softmax, within_top
-from mocliplite.evaluation.rows import METHODS
+from mocliplite.evaluation.rows import METHODS, near_duplicates_note
 
 
-def top1(logits: np.ndarray, labels: np.ndarray) -> float:
+def figure(logits: np.ndarray, labels: np.ndarray) -> float:
     """Top-1 accuracy: the share of correct answers over clips and seeds."""
     return float(within_top(logits, labels, 1).mean())
 
@@ -45,6 +45,8 @@ def all_metrics(
 
 def table(metrics: dict[str, Any]) -> str:
     """Return the figures of metrics/eval.json as lines of text; an asterisk marks the method that answers."""
+    if "map" in metrics:
+        return multi_label_table.table(metrics)
     lines = [f"{metrics['clips']} test clips        top-1   95 % interval    top-5   mean class   F1      ECE"]
     for name in (name for name in METHODS if name in metrics["top1"]):
         row = metrics["top1"][name]
@@ -60,14 +62,7 @@ def table(metrics: dict[str, Any]) -> str:
         other = name if name == "keyframe" else metrics["best_single"]
         if name == "keyframe" or other != "keyframe":
             lines.append(f"fusion minus {other:<15}{gain['mean']:+.3f} ({bounds}), {p}")
-    lines.append("* the method with which predict answers")
-    duplicates = metrics.get("near_duplicates", {"clips": 0})
-    if duplicates["clips"]:
-        lines.append(
-            f"warning: {duplicates['clips']} test clips are near duplicates of a train clip "
-            f"(features/near_duplicates.csv); without them, the top-1 of fusion is {duplicates['fusion_without']:.3f}"
-        )
-    return "\n".join(lines)
+    return "\n".join([*lines, "* the method with which predict answers", *near_duplicates_note(metrics, "top-1")])
 
 
 def by_class(logits: Mapping[str, np.ndarray], labels: np.ndarray, classes: np.ndarray) -> list[dict[str, object]]:

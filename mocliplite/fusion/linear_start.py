@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mocliplite.evaluation.calibration import fit_log_weights, fit_temperature
+from mocliplite.evaluation.calibration import fit_scale, fit_weights
 from mocliplite.fusion import ridge
 from mocliplite.fusion.pairs import Arrays, class_weights, features
 from mocliplite.fusion.probes import PROBES
@@ -41,8 +41,8 @@ def ridge_start(
     alpha = PENALTY_FACTOR * alphas[PROBE_ON[streams]]
     weight = ridge.solve(data, ridge.gram(data), alpha) / data.std[:, None]
     start = LinearStart(weight, data.prior - data.mean @ weight)
-    temperature = fit_temperature(start.logits(features(val, streams)), val["label"])
-    return LinearStart(start.weight / temperature, start.bias / temperature)
+    temperature, shift = fit_scale(start.logits(features(val, streams)), val["label"])
+    return LinearStart(start.weight / temperature, start.bias / temperature + shift)
 
 
 def scores_start(
@@ -55,6 +55,7 @@ def scores_start(
     """
     parts = [ridge_start(train, val, (stream,), alphas, balanced) for stream in streams]
     logits = [part.logits(features(val, (stream,))) for part, stream in zip(parts, streams, strict=True)]
-    weights = fit_log_weights(np.stack(logits), val["label"])
+    weights, shift = fit_weights(np.stack(logits), val["label"])
     weight = np.concatenate([factor * part.weight for factor, part in zip(weights, parts, strict=True)])
-    return LinearStart(weight, sum(factor * part.bias for factor, part in zip(weights, parts, strict=True)))
+    bias = sum(factor * part.bias for factor, part in zip(weights, parts, strict=True))
+    return LinearStart(weight, bias + shift)

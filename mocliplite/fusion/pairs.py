@@ -2,7 +2,8 @@
 
 Arrays are those of features/pairs.h5: `keyframe` [N, K1, D1], see `keyframe_views`, and `motion` [N, K2, D2]. View 0 is
 the plain view, the only one used for validation and test. Without embeddings of the classes, `prompts` and
-`logit_scale` are absent.
+`logit_scale` are absent. `label` is the class of each clip, int64 [N], or with dataset.multi_label whether the clip has
+each class, uint8 [N, C].
 """
 
 from collections.abc import Mapping
@@ -49,7 +50,9 @@ def _check_classes(arrays: Arrays) -> None:
     classes = arrays["classes"]
     if len(classes) < 2:
         raise UserError(f"all clips belong to the class {classes[0]}; add clips of another class to dataset.root.")
-    untrained = sorted(set(range(len(classes))) - set(arrays["label"][arrays["split"] == "train"].tolist()))
+    labels = arrays["label"][arrays["split"] == "train"]
+    trained = labels if labels.ndim == 1 else np.flatnonzero(labels.any(axis=0))
+    untrained = sorted(set(range(len(classes))) - set(trained.tolist()))
     if untrained:
         name = classes[untrained[0]]
         raise UserError(f"class {name} has no usable train clip ({len(untrained)} such classes); add clips of it.")

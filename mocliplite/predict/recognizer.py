@@ -148,7 +148,7 @@ class Recognizer:
         features, milliseconds = self.features([clip for _, clip in clips])
         start = time.perf_counter()
         logits = methods.calibrate(methods.trained_logits(self.heads, self.probes, features), self.calibration)
-        answers = answer(self.calibration["answer"], logits, self.heads, features)
+        answers = answer(self.calibration, logits, self.heads, features)
         milliseconds["head"] = 1000 * (time.perf_counter() - start)
         per_clip = {phase: total / len(clips) for phase, total in milliseconds.items()}
         predictions = []

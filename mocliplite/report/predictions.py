@@ -9,7 +9,6 @@ import numpy as np
 
 from mocliplite import checkpoint
 from mocliplite.data.clips import Clip
-from mocliplite.evaluation.metrics import softmax
 from mocliplite.files import read_csv
 from mocliplite.fusion import methods
 from mocliplite.fusion.answers import Answers, answer
@@ -49,8 +48,8 @@ def predict_test_clips() -> Predictions:
     checkpoint.check_source("models/head", "models/probes", config["probes"], checkpoint.digest("models/probes"))
     data = select_split(table.arrays, "test")
     logits = methods.calibrate(methods.all_logits(tensors, probes, data), config["calibration"])
-    keyframe = softmax(logits["keyframe"]).mean(axis=0)
-    answers = answer(config["calibration"]["answer"], logits, tensors, data)
+    keyframe = methods.probabilities(logits["keyframe"], config["calibration"]).mean(axis=0)
+    answers = answer(config["calibration"], logits, tensors, data)
     return Predictions(data["ids"].tolist(), data["label"], answers, keyframe, data["classes"].tolist())
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from mocliplite.data.names import normal, stem_of
 from mocliplite.errors import UserError
+from mocliplite.params import CLASS_SEPARATOR
 from mocliplite.video.spans import Span
 
 ListedSplit = Literal["train", "val", "test", "unused"]
@@ -24,7 +25,6 @@ SPLITS: dict[str, ListedSplit] = {
     "validate": "val",
     "validation": "val",
 }
-SEPARATOR = "|"  # between the classes of a clip, with dataset.multi_label
 _JSON_NAMES = {"str": "text", "list": "a list", "dict": "an object"}
 # A clip of a list, apart from its label: path in Unicode form NFC without its extension, and span in seconds.
 Key = tuple[str, float | None, float | None]
@@ -71,10 +71,12 @@ def labels_of(entry: Entry, multi_label: bool) -> list[str]:
     """
     if not multi_label:
         return [entry.label]
-    names = [name.strip() for name in entry.label.split(SEPARATOR)] if entry.label else []
+    names = [name.strip() for name in entry.label.split(CLASS_SEPARATOR)] if entry.label else []
     if not all(names) or len(set(names)) < len(names):
         problem = f"the label {entry.label!r} has an empty or repeated part"
-        raise UserError(f"{entry.location}, column label: {problem}; separate the classes by one {SEPARATOR!r} each.")
+        raise UserError(
+            f"{entry.location}, column label: {problem}; separate the classes by one {CLASS_SEPARATOR!r} each."
+        )
     return names
 
 

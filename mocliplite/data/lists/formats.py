@@ -6,10 +6,11 @@ from typing import Literal
 
 from mocliplite import params
 from mocliplite.data.lists import activitynet, hmdb51, kinetics, mmaction, own_csv, something, ucf101
-from mocliplite.data.lists.entry import SEPARATOR, Annotations, Entry, read_lines
+from mocliplite.data.lists.entry import Annotations, Entry, read_lines
 from mocliplite.data.lists.split_files import is_path_with_numbers
 from mocliplite.data.lists.table import header_of
 from mocliplite.errors import UserError
+from mocliplite.params import CLASS_SEPARATOR
 
 Format = Literal["none", "UCF101", "HMDB51", "CSV", "Kinetics", "Something-Something", "MMAction2", "ActivityNet"]
 SPLIT_LISTS = ("UCF101", "HMDB51")  # formats of lists that only split the clips in class folders
@@ -33,7 +34,7 @@ def has_several_labels(settings: params.Dataset) -> bool:
     """Return whether dataset.lists is a CSV file in which the label of a clip names several classes."""
     if list_format(settings) != "CSV":
         return False
-    return any(SEPARATOR in entry.label for entry in own_csv.read(Path(settings.lists), multi_label=True).entries)
+    return any(CLASS_SEPARATOR in entry.label for entry in own_csv.read(Path(settings.lists), multi_label=True).entries)
 
 
 def read_split_lists(settings: params.Dataset) -> Iterator[Entry]:
