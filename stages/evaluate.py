@@ -7,6 +7,8 @@ plots/confusion.csv, plots/classes.csv, plots/reliability.csv and features/test_
 from mocliplite import checkpoint, files
 from mocliplite.errors import run
 from mocliplite.evaluation import method_table, multi_label_table
+from mocliplite.evaluation.metrics import softmax
+from mocliplite.evaluation.multi_label import sigmoid
 from mocliplite.fusion import methods, similarity
 from mocliplite.fusion.answers import answer
 from mocliplite.fusion.cost import cost
@@ -38,7 +40,8 @@ def main() -> None:
     distinct = data["similarity"] < similarity.NEAR_DUPLICATE
     distinct_figure = figures.figure(logits["fusion"][:, distinct], labels[distinct]) if distinct.any() else 0.0
     metrics["near_duplicates"] = {"clips": int((~distinct).sum()), "fusion_without": distinct_figure}
-    probabilities = {name: methods.probabilities(values, calibration) for name, values in logits.items()}
+    link = sigmoid if multi_label else softmax
+    probabilities = {name: link(values) for name, values in logits.items()}
     answers = answer(calibration, logits, heads, data)
     metrics["share"] = {stream: float(values.mean()) for stream, values in answers.shares.items()}
     metrics = files.rounded(metrics)
@@ -51,7 +54,7 @@ def main() -> None:
     files.write_csv("plots/classes.csv", figures.by_class(logits, labels, classes))
     files.write_csv("plots/reliability.csv", method_table.reliability_by_method(probabilities, labels))
     if multi_label:
-        threshold = calibration["threshold"][calibration["answer"]]
+        threshold = calibration["f1_threshold"][calibration["answer"]]
         clip_rows = multi_label_table.by_clip(data, answers.probabilities, answers.shares, threshold)
     else:
         clip_rows = method_table.by_clip(data, answers.probabilities, answers.shares)

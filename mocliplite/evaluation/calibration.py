@@ -9,6 +9,7 @@ from mocliplite.evaluation.logistic import fit_logistic
 from mocliplite.evaluation.metrics import softmax
 
 BINS = 15
+KEPT = 0.95  # share of the right answers that fit_threshold keeps
 
 
 def fit_scale(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
@@ -74,6 +75,24 @@ def _smoothed_labels(labels: np.ndarray, rows: int, classes: int) -> np.ndarray:
     """Target probabilities float64 [rows, classes]: the labels, repeated for each seed, smoothed by one clip."""
     smoothing = 1 / (len(labels) + 2)
     return (1 - smoothing) * np.eye(classes)[np.tile(labels, rows // len(labels))] + smoothing / classes
+
+
+def fit_threshold(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Return the highest threshold of confidence that keeps the share KEPT of the right answers, and what it does.
+
+    probabilities: [N, C]. `coverage` is the share of all answers that reach `threshold`, `precision` the share of right
+    answers among these. Without a right answer the threshold is 0.
+    """
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    right = np.sort(confidence[correct])
+    threshold = float(right[int((1 - KEPT) * len(right))]) if len(right) else 0.0
+    reached = confidence >= threshold
+    return {
+        "threshold": threshold,
+        "coverage": float(reached.mean()),
+        "precision": float(correct[reached].mean()),
+        "clips": len(labels),
+    }
 
 
 def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -36,7 +36,7 @@ def all_metrics(
     weights, probabilities = resampled(groups), {name: sigmoid(values) for name, values in logits.items()}
     precision = {name: over_seeds(class_average_precision, values, labels, weights) for name, values in logits.items()}
     f1 = {
-        name: over_seeds(class_f1, values >= calibration["threshold"][name], labels, weights)
+        name: over_seeds(class_f1, values >= calibration["f1_threshold"][name], labels, weights)
         for name, values in probabilities.items()
     }
     return {
@@ -45,7 +45,7 @@ def all_metrics(
         "macro_f1": {name: summary(figures, groups) for name, figures in f1.items()},
         "calibration": {
             name: {"ece": ece(values, labels)}
-            | {key: calibration[key][name] for key in ("temperature", "bias", "threshold")}
+            | {key: calibration[key][name] for key in ("temperature", "bias", "f1_threshold")}
             for name, values in probabilities.items()
         },
         "answer": calibration["answer"],
@@ -67,7 +67,7 @@ def table(metrics: Mapping[str, Any]) -> str:
     for name in (name for name in METHODS if name in metrics["map"]):
         row, calibration = metrics["map"][name], metrics["calibration"][name]
         figure = f"{row['mean']:.3f}   {row['low']:.3f}-{row['high']:.3f}"
-        others = f"{metrics['macro_f1'][name]['mean']:.3f}      {calibration['threshold']:.2f}        "
+        others = f"{metrics['macro_f1'][name]['mean']:.3f}      {calibration['f1_threshold']:.2f}        "
         marked = f"{name} *" if name == metrics["answer"] else name
         lines.append(f"{marked:<24}{figure}      {others}{calibration['ece']:.3f}")
     for other, key in {"keyframe": "keyframe", metrics["best_single"]: "best_single"}.items():

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mocliplite.fusion import methods
+from mocliplite.fusion.methods import is_multi_label, mean_probabilities
 from mocliplite.fusion.pairs import Arrays
 from mocliplite.fusion.shares import logits_by_streams, stream_shares
 
@@ -33,7 +33,5 @@ def answer(calibration: Mapping[str, Any], logits: Mapping[str, np.ndarray], hea
     calibration: the result of methods.fit_calibration; logits: that of methods.calibrate; heads: the tensors of
     models/head; data: the arrays of pairs.h5, of which `keyframe` and `motion` are used, so this works for new clips.
     """
-    probabilities = methods.probabilities(logits[calibration["answer"]], calibration)
-    if probabilities.ndim == 3:  # a method with seeds
-        probabilities = probabilities.mean(axis=0)
+    probabilities = mean_probabilities(logits[calibration["answer"]], is_multi_label(calibration))
     return Answers(probabilities, stream_shares(logits_by_streams(heads, data), probabilities.argmax(axis=1)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mocliplite.evaluation.calibration import fit_scale, fit_weights
+from mocliplite.evaluation.calibration import fit_scale, fit_threshold, fit_weights
 from mocliplite.evaluation.metrics import softmax, within_top
 from mocliplite.evaluation.multi_label import best_threshold, mean_average_precision, sigmoid
 from mocliplite.fusion.pairs import Arrays, features
@@ -17,6 +17,7 @@ from mocliplite.fusion.probes import probe_logits, tensors_of
 STREAMS = {"fusion": ("keyframe", "motion"), "keyframe": ("keyframe",)}  # input streams of each MLP head
 SINGLE_STREAM = ("keyframe", "keyframe_probe", "motion", "motion_probe")  # trained methods with one input stream
 ANSWER = "score_fusion"  # the method with which `predict` answers; docs/defaults.md says why
+THRESHOLDS = (ANSWER, "motion")  # the methods that `predict --window` answers with
 MIXED = {"score_fusion": ("keyframe", "motion"), "blend": ("keyframe", "motion", "fusion")}
 
 
@@ -76,9 +77,10 @@ def fit_calibration(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dic
     """Return what the validation clips choose once the heads are fitted, as `calibrate` needs it.
 
     logits: those of all_logits for the validation clips. The keys are `temperature` (by method), `weights` (by
-    mixture), `best_single`, the method with one input stream that has the highest top-1, and `answer`, the method with
-    which `predict` answers. Where a clip may have several classes, mAP takes the place of top-1, and the further keys
-    are `bias` and `threshold` (by method).
+    mixture), `best_single`, the method with one input stream that has the highest top-1, `answer`, the method with
+    which `predict` answers, and `threshold` for `predict --threshold auto` (by method, see fit_threshold). Where a clip
+    may have several classes, mAP takes the place of top-1, and there are `bias` and `f1_threshold` (by method, see
+    best_threshold) in place of `threshold`.
     """
     multi_label = labels.ndim == 2
     scales = {name: fit_scale(values, labels) for name, values in logits.items()}
@@ -98,19 +100,30 @@ def fit_calibration(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dic
         "best_single": max(SINGLE_STREAM, key=figures.__getitem__),
         "answer": ANSWER,
     }
-    if not multi_label:
-        return calibration
-    threshold = {name: best_threshold(sigmoid(values), labels) for name, values in calibrated.items()}
-    return calibration | {"bias": {name: bias for name, (_, bias) in scales.items()}, "threshold": threshold}
+    if multi_label:
+        bias = {name: bias for name, (_, bias) in scales.items()}
+        f1_threshold = {name: best_threshold(sigmoid(values), labels) for name, values in calibrated.items()}
+        return calibration | {"bias": bias, "f1_threshold": f1_threshold}
+    threshold = {name: fit_threshold(mean_probabilities(calibrated[name]), labels) for name in THRESHOLDS}
+    return calibration | {"threshold": threshold}
 
 
 def is_multi_label(calibration: Mapping[str, Any]) -> bool:
     """Return whether a calibration is that of clips that may have several classes."""
-    return "threshold" in calibration
+    return "f1_threshold" in calibration
+
+
+def mean_probabilities(logits: np.ndarray, multi_label: bool = False) -> np.ndarray:
+    """Return the probabilities [N, C] of calibrated logits, those of a method with seeds [S, N, C] as their mean.
+
+    Those of a clip sum to 1, unless it may have several classes.
+    """
+    probabilities = sigmoid(logits) if multi_label else softmax(logits)
+    return probabilities.mean(axis=0) if probabilities.ndim == 3 else probabilities
 
 
 def calibrate(logits: Mapping[str, np.ndarray], calibration: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return calibrated logits of every method, mixtures included; see `probabilities`.
+    """Return calibrated logits of every method, mixtures included; see `mean_probabilities`.
 
     calibration: the result of fit_calibration.
     """
@@ -121,11 +134,6 @@ def calibrate(logits: Mapping[str, np.ndarray], calibration: Mapping[str, Any]) 
         mixed = mix(inputs, calibration["weights"][name], is_multi_label(calibration))
         calibrated[name] = scaled(mixed, temperature[name], bias.get(name, 0.0))
     return calibrated
-
-
-def probabilities(logits: np.ndarray, calibration: Mapping[str, Any]) -> np.ndarray:
-    """Return the probabilities of calibrated logits: those of a clip sum to 1, unless it may have several classes."""
-    return sigmoid(logits) if is_multi_label(calibration) else softmax(logits)
 
 
 def scaled(logits: np.ndarray, temperature: float, bias: float) -> np.ndarray:

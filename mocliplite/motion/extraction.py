@@ -1,6 +1,6 @@
 """Motion fields from the motion vectors of a codec."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from mocliplite import params
 from mocliplite.errors import UserError
 from mocliplite.motion.accumulation import accumulate_since_intra
 from mocliplite.motion.field import BASE_CELL_SIZE, KIND_CODES, MISSING, Field
-from mocliplite.motion.grid import Grid
+from mocliplite.motion.grid import Batches, Grid
 from mocliplite.motion.scatter import scatter
 from mocliplite.params import Motion, Reencode
 from mocliplite.video.orientation import PLAIN, Orientation
@@ -33,13 +33,23 @@ def motion_field(path: str | Path, settings: Motion, limits: Limits = DEFAULT_LI
 
 def grid_of(stream: FrameStream, settings: Motion) -> tuple[np.ndarray, int]:
     """Return the grid of a motion field, int8 [T, rows, cols, 2], and the number of components clipped to +-LIMIT."""
-    # Interpolation is in cells of 8 pixels.
-    grid = Grid(
-        stream, (lambda cells: cells) if settings.interpolate else partial(_finished, settings, stream.orientation)
-    )
-    write = accumulate_since_intra if settings.accumulate == "gop" else scatter
-    clipped = write(stream, grid)
+    grid = Grid(stream, finish_of(stream, settings))
+    clipped = 0
+    for numbers, cells, new_clipped in motion_batches(stream, settings, lambda: grid.size):
+        grid.write(numbers, cells)
+        clipped += new_clipped
     return grid.all(), clipped
+
+
+def finish_of(stream: FrameStream, settings: Motion) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function from cells of 8 pixels, int8 [frames, rows, cols, 2], to those that field_of expects."""
+    # Interpolation is in cells of 8 pixels.
+    return (lambda cells: cells) if settings.interpolate else partial(_finished, settings, stream.orientation)
+
+
+def motion_batches(stream: FrameStream, settings: Motion, held: Callable[[], int]) -> Batches:
+    """Yield the motion of a stream in cells of 8 pixels. held: the bytes that the receiver stores."""
+    return accumulate_since_intra(stream) if settings.accumulate == "gop" else scatter(stream, held)
 
 
 def field_of(path: str | Path, clip: ClipFrames, grid: np.ndarray, clipped: int, settings: Motion) -> Field:

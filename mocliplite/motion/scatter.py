@@ -1,13 +1,13 @@
 """Conversion of blocks of vectors to a grid of cells of 8 pixels, some frames at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from mocliplite.motion.distances import References
 from mocliplite.motion.field import BASE_CELL_SIZE, LIMIT, MISSING
-from mocliplite.motion.grid import Grid, size_in_cells
+from mocliplite.motion.grid import Batches, size_in_cells
 from mocliplite.video.blocks import Joiner
 from mocliplite.video.vectors import FrameStream
 
@@ -26,25 +26,26 @@ class _Located(NamedTuple):
     blocks: np.ndarray
 
 
-def scatter(stream: FrameStream, grid: Grid) -> int:
-    """Write the motion of content per frame interval to the grid; return the number of components clipped to +-LIMIT.
+def scatter(stream: FrameStream, held: Callable[[], int]) -> Batches:
+    """Yield the motion of content per frame interval, in quarter pixels, MISSING without a vector.
 
-    The motion is in quarter pixels, MISSING without a vector. Vectors to a frame that is not in the clip are ignored.
-    If a block of a B-frame has two vectors, the one to the past is used.
+    Vectors to a frame that is not in the clip are ignored. If a block of a B-frame has two vectors, the one to the past
+    is used. held: the bytes that the receiver stores, for the limit of memory.
     """
-    size, joiner, clipped = size_in_cells(stream), Joiner(), 0
+    size, joiner = size_in_cells(stream), Joiner()
     batch: list[_Located] = []
     blocks = 0
-    for frame in _located(stream, grid):
+    for frame in _located(stream, held):
         batch.append(frame)
         blocks += len(frame.blocks)
         if blocks >= _BATCH_BLOCKS or len(batch) == _BATCH_FRAMES:
-            clipped += _write_batch(grid, batch, size, joiner)
+            yield _motion_of(batch, size, joiner)
             batch, blocks = [], 0
-    return clipped + (_write_batch(grid, batch, size, joiner) if batch else 0)
+    if batch:
+        yield _motion_of(batch, size, joiner)
 
 
-def _located(stream: FrameStream, grid: Grid) -> Iterator[_Located]:
+def _located(stream: FrameStream, held: Callable[[], int]) -> Iterator[_Located]:
     """Yield every frame as soon as its references are known: at once, or after the future reference of its vectors."""
     references = References()
     waiting: list[tuple[int, _Located]] = []  # with the order of the frame
@@ -63,15 +64,14 @@ def _located(stream: FrameStream, grid: Grid) -> Iterator[_Located]:
         located = _Located(number, (past, 0), frame.blocks)
         if len(frame.blocks) and references.may_follow(frame.order) and (frame.blocks["source"] > 0).any():
             waiting.append((frame.order, located))
-            stream.check_memory(grid.size + sum(other.blocks.nbytes for _, other in waiting), number + 1)
+            stream.check_memory(held() + sum(other.blocks.nbytes for _, other in waiting), number + 1)
         else:
             yield located
     for _, other in waiting:
         yield other
 
 
-def _write_batch(grid: Grid, batch: Sequence[_Located], size: tuple[int, int], joiner: Joiner) -> int:
-    """Write the motion of some frames and return the number of clipped components."""
+def _motion_of(batch: Sequence[_Located], size: tuple[int, int], joiner: Joiner) -> tuple[list[int], np.ndarray, int]:
     distances = np.array([frame.distances for frame in batch])
     with np.errstate(divide="ignore"):
         # A vector points from the block to its source, so motion is against a past vector, and along a future vector.
@@ -79,8 +79,7 @@ def _write_batch(grid: Grid, batch: Sequence[_Located], size: tuple[int, int], j
     cells = _empty(len(batch), size, np.int8, MISSING)
     number = np.repeat(np.arange(len(batch)), [len(frame.blocks) for frame in batch])
     clipped = _write_interval(cells, joiner.join([frame.blocks for frame in batch]), number, factors)
-    grid.write([frame.number for frame in batch], _cropped(cells, size))
-    return clipped
+    return [frame.number for frame in batch], _cropped(cells, size), clipped
 
 
 def _write_interval(grid: np.ndarray, blocks: np.ndarray, frame: np.ndarray, factors: np.ndarray) -> int:

@@ -16,7 +16,7 @@ from mocliplite.encoders.loading import Encoder, load_encoder
 from mocliplite.errors import UserError
 from mocliplite.files import read_json
 from mocliplite.fusion import methods
-from mocliplite.fusion.answers import answer
+from mocliplite.fusion.answers import Answers, answer
 from mocliplite.fusion.pairs import keyframe_views
 from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
@@ -121,22 +121,36 @@ class Recognizer:
         images = [keyframe.image for clip in clips for keyframe in clip.keyframes]
         rows = np.stack(list(embed_images(self.encoder, images, self.provenance["keyframes"]["batch"])))
         keyframes_embedded = time.perf_counter()
-        views = [self._embed_view(clips, view) for view in self.net_settings.views]
+        fields = [np.stack([self._sample(clip.field, view) for clip in clips]) for view in self.net_settings.views]
+        motion = self.motion_features(fields)
         motion_embedded = time.perf_counter()
-        features = {
-            "keyframe": keyframe_views(rows.reshape(len(clips), -1, rows.shape[1])),
-            "motion": torch.stack([embedding for embedding, _ in views], dim=1).cpu().numpy(),
-            "motion_logits": torch.stack([logits for _, logits in views]).mean(dim=0).cpu().numpy(),
-        }
+        features = self.keyframe_features(rows.reshape(len(clips), -1, rows.shape[1])) | motion
         milliseconds = {
             "encoder": 1000 * (keyframes_embedded - start),
             "motion network": 1000 * (motion_embedded - keyframes_embedded),
         }
         return features, milliseconds
 
-    def _embed_view(self, clips: list[DecodedClip], view: str) -> tuple[torch.Tensor, torch.Tensor]:
-        fields = torch.from_numpy(np.stack([self._sample(clip.field, view) for clip in clips]))
-        return embed_motion(self.net, fields.to(next(self.net.parameters()).device), self.net_settings, view)
+    def keyframe_features(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return `keyframe` of pairs.h5 for the embeddings of the keyframes, float32 [N, F, D]."""
+        return {"keyframe": keyframe_views(rows)}
+
+    def motion_features(self, fields: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Return `motion` and `motion_logits` of pairs.h5 for the fields of each view, [N, frames, 3, rows, cols]."""
+        device = next(self.net.parameters()).device
+        views = [
+            embed_motion(self.net, torch.from_numpy(part).to(device), self.net_settings, view)
+            for part, view in zip(fields, self.net_settings.views, strict=True)
+        ]
+        return {
+            "motion": torch.stack([embedding for embedding, _ in views], dim=1).cpu().numpy(),
+            "motion_logits": torch.stack([logits for _, logits in views]).mean(dim=0).cpu().numpy(),
+        }
+
+    def answers(self, features: dict[str, np.ndarray]) -> Answers:
+        """Return the answers to clips with these features."""
+        logits = methods.calibrate(methods.trained_logits(self.heads, self.probes, features), self.calibration)
+        return answer(self.calibration, logits, self.heads, features)
 
     def _sample(self, field: Field, view: str) -> np.ndarray:
         net = self.net_settings
@@ -147,8 +161,7 @@ class Recognizer:
     def _classify(self, clips: list[tuple[str, DecodedClip]]) -> list[Prediction]:
         features, milliseconds = self.features([clip for _, clip in clips])
         start = time.perf_counter()
-        logits = methods.calibrate(methods.trained_logits(self.heads, self.probes, features), self.calibration)
-        answers = answer(self.calibration, logits, self.heads, features)
+        answers = self.answers(features)
         milliseconds["head"] = 1000 * (time.perf_counter() - start)
         per_clip = {phase: total / len(clips) for phase, total in milliseconds.items()}
         predictions = []

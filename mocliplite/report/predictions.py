@@ -48,7 +48,7 @@ def predict_test_clips() -> Predictions:
     checkpoint.check_source("models/head", "models/probes", config["probes"], checkpoint.digest("models/probes"))
     data = select_split(table.arrays, "test")
     logits = methods.calibrate(methods.all_logits(tensors, probes, data), config["calibration"])
-    keyframe = methods.probabilities(logits["keyframe"], config["calibration"]).mean(axis=0)
+    keyframe = methods.mean_probabilities(logits["keyframe"], methods.is_multi_label(config["calibration"]))
     answers = answer(config["calibration"], logits, tensors, data)
     return Predictions(data["ids"].tolist(), data["label"], answers, keyframe, data["classes"].tolist())
 

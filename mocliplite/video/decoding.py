@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import av
 import numpy as np
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
@@ -15,8 +16,9 @@ from mocliplite.video.frames import configure_decoder, decode_packets, frame_typ
 from mocliplite.video.orientation import PLAIN, Orientation, orientation_of
 from mocliplite.video.streams import Info, OpenClip
 
+EXPORT_PIXELS = {"flags2": "+export_mvs"}
 # The skipped steps change pixels, but no vector.
-EXPORT_VECTORS = {"flags2": "+export_mvs", "skip_loop_filter": "all", "skip_idct": "all"}
+EXPORT_VECTORS = {**EXPORT_PIXELS, "skip_loop_filter": "all", "skip_idct": "all"}
 _EXPORTING_B_FRAMES = ("h264", "mpeg1video", "mpeg2video")
 
 
@@ -59,8 +61,10 @@ class Decoding:
     decoder: VideoCodecContext
     packets: "Iterable[Packet[VideoStream]]"
     expected: str | None = None  # frame types, if B-frames are not decoded
-    damaged_before: Sequence[bool] = ()  # by frame, damaged before re-encoding
+    damaged_before: Sequence[int] = ()  # by frame, damaged before re-encoding
     has_unusable_vectors: Callable[[], bool] = lambda: False  # called if the clip is interlaced
+    pixels: bool = False  # whether the pixels have to be right, not only the vectors
+    on_frame: Callable[[av.VideoFrame], None] | None = None  # called with each frame as it is decoded
 
     orientation: Orientation = PLAIN
     interlaced: bool = False
@@ -73,7 +77,7 @@ class Decoding:
 
 def decode_frames(decoding: Decoding) -> Iterator[Frame]:
     """Decode, and record each frame."""
-    references: list[bool] = []  # by packet
+    references = bytearray()  # by packet, whether its frame may be a reference
     decoded = _decoded(decoding, references)
     if decoding.expected:
         decoded = _with_b_frames(decoded, decoding.expected)
@@ -84,7 +88,7 @@ def decode_frames(decoding: Decoding) -> Iterator[Frame]:
         decoding.damaged += frame.damaged
         decoding.vectors += len(frame.blocks)
         if decoding.codec == "h264":
-            order, reference = frame.packet_number, references[frame.packet_number]
+            order, reference = frame.packet_number, bool(references[frame.packet_number])
         else:
             # B-frames are decoded after the I- or P-frame that follows them in display order.
             reference = frame.frame_type != "B"
@@ -109,13 +113,13 @@ def _with_b_frames(decoded: Iterable[_DecodedFrame], expected: str) -> Iterator[
     yield from [_B_FRAME] * (len(expected) - position)
 
 
-def _decoded(decoding: Decoding, references: list[bool]) -> Iterator[_DecodedFrame]:
+def _decoded(decoding: Decoding, references: bytearray) -> Iterator[_DecodedFrame]:
     """Decode all packets; leave out the vectors of damaged frames, and of B-frames of codecs that do not export them.
 
     references: for H.264, is extended by whether the frame of each packet may be a reference.
     """
     decoder, codec, damaged_before = decoding.decoder, decoding.codec, decoding.damaged_before
-    options = {**EXPORT_VECTORS, "max_pixels": str(decoding.clip.limits.pixels)}
+    options = {**(EXPORT_PIXELS if decoding.pixels else EXPORT_VECTORS), "max_pixels": str(decoding.clip.limits.pixels)}
     configure_decoder(decoder, options, "NONREF" if decoding.expected else "DEFAULT")
     packets = _noting_references(decoding, references) if codec == "h264" else decoding.packets
     index = 0
@@ -129,10 +133,12 @@ def _decoded(decoding: Decoding, references: list[bool]) -> Iterator[_DecodedFra
             decoding.interlaced = True
             if decoding.has_unusable_vectors():
                 raise UnusableVectorsError
+        if decoding.on_frame:
+            decoding.on_frame(frame)
         if index == 0:
             decoding.orientation = orientation_of(frame)
         kind = frame_type(frame)
-        damaged = frame.is_corrupt or (index < len(damaged_before) and damaged_before[index])
+        damaged = frame.is_corrupt or (index < len(damaged_before) and bool(damaged_before[index]))
         has_vectors = not damaged and (kind != "B" or codec in _EXPORTING_B_FRAMES)
         blocks = copied(exported_vectors(frame)) if has_vectors else NO_VECTORS
         if decoding.interlaced and codec == "mpeg4":
@@ -141,7 +147,7 @@ def _decoded(decoding: Decoding, references: list[bool]) -> Iterator[_DecodedFra
         yield _DecodedFrame(kind, frame.pts, damaged, blocks)
 
 
-def _noting_references(decoding: Decoding, references: list[bool]) -> "Iterator[Packet[VideoStream]]":
+def _noting_references(decoding: Decoding, references: bytearray) -> "Iterator[Packet[VideoStream]]":
     extradata = decoding.decoder.extradata
     for packet in decoding.packets:
         references.append(h264.is_reference(bytes(packet), extradata))

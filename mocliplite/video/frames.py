@@ -97,7 +97,7 @@ def _select_in_one_pass(clip: OpenClip, coded: CodedStream, selector: Selector) 
     if not frame_types:
         raise UserError(f"{clip.path} has no frame that can be decoded; replace or remove it.")
     indices = list(selector("".join(frame_types)))
-    found = {index: _picture(stored[index]) for index in set(indices) & stored.keys()}
+    found = {index: picture_of(stored[index]) for index in set(indices) & stored.keys()}
     if len(found) < len(set(indices)):
         found = _decode_from_beginning(clip, coded, set(indices))
     times = frame_times(clip, coded, packet_numbers, len(frame_types))
@@ -140,7 +140,7 @@ def _decode_from_safe_start(
         if frame.pts != next(expected, None):
             return None
         if index in indices:
-            found[index] = _picture(frame)
+            found[index] = picture_of(frame)
     return found if found.keys() == indices else None
 
 
@@ -153,7 +153,7 @@ def _decode_from_beginning(clip: OpenClip, coded: CodedStream, indices: set[int]
         if index > last:
             break
         if index in indices:
-            found[index] = _picture(frame)
+            found[index] = picture_of(frame)
         if index == last:
             break
     return found
@@ -232,6 +232,7 @@ def _new_decoder(clip: OpenClip) -> VideoCodecContext:
     return decoder
 
 
-def _picture(frame: av.VideoFrame) -> Picture:
+def picture_of(frame: av.VideoFrame) -> Picture:
+    """Return a decoded frame as RGB, upright."""
     image = frame.to_ndarray(format="rgb24")
     return Picture(orientation_of(frame).upright(image), frame.is_corrupt)

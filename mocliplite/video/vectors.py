@@ -24,7 +24,7 @@ from mocliplite.video.decoding import (
 from mocliplite.video.frames import configure_decoder, frame_times, frame_type, require_one_size
 from mocliplite.video.orientation import PLAIN, Orientation
 from mocliplite.video.packets import CodedStream, limit_error, read_packets
-from mocliplite.video.reencode import reencode_clip
+from mocliplite.video.reencode import SourceFrames, reencode_clip
 from mocliplite.video.streams import DEFAULT_LIMITS, Info, Limits, OpenClip, open_clip
 
 # Codecs with vectors exported by libavcodec and with sign and scale verified by tests.
@@ -176,7 +176,7 @@ def _read_own(
 def _read_reencoded(
     clip: OpenClip, coded: CodedStream, consumer: Consumer[Result], reencode: Reencode
 ) -> tuple[ClipFrames, Result]:
-    new = reencode_clip(clip, coded, reencode)
+    new = reencode_clip(clip, coded.packets, reencode, SourceFrames())
     info = replace(clip.info, width=new.decoder.width, height=new.decoder.height, pixel_aspect=new.pixel_aspect)
     decoding = Decoding(clip, info, reencode.codec, new.decoder, new.packets, damaged_before=new.source.damaged)
     result = _consumed(decoding, coded, consumer)

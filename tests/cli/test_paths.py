@@ -10,7 +10,7 @@ import pytest
 from builders import CHECKOUT, run_python
 
 from mocliplite import params
-from mocliplite.cli import _shared, predict, search
+from mocliplite.cli import _report, _shared, predict, search
 from mocliplite.data.clips import Clip
 from mocliplite.errors import UserError
 
@@ -47,7 +47,7 @@ class Stdout:
 @pytest.mark.parametrize("name", ["Caf\u00e9 \u0141.mp4", "caf\udce9.mp4", "plain.mp4"])
 def test_json_is_json_in_any_encoding(encoding, name, monkeypatch):
     monkeypatch.setattr(sys, "stdout", Stdout(encoding))
-    text = predict._json([{"clip": name}])
+    text = _report.json_text([{"clip": name}])
     assert json.loads(text.encode(encoding or "utf-8").decode(encoding or "utf-8")) == [{"clip": name}]
 
 
