@@ -24,7 +24,7 @@ from mocliplite.errors import UserError, run
 from mocliplite.evaluation.calibration import fit_temperature, log_losses
 from mocliplite.evaluation.intervals import mean_over_seeds
 from mocliplite.evaluation.metrics import within_top
-from mocliplite.fusion import linear_start, methods
+from mocliplite.fusion import early_stopping, linear_start, methods
 from mocliplite.fusion.head_training import fit_head
 from mocliplite.fusion.pairs import Arrays, select_clips, select_split
 from mocliplite.fusion.probes import fit_probes
@@ -32,13 +32,19 @@ from mocliplite.store import table_file
 
 RECORD = Path(__file__).with_suffix(".json")
 HALVINGS = 3
-PENALTY = "penalty of the start"
-# Compared by the row fusion, in this order; the others than the penalty are settings of the head.
+# head.start, linear_start.PENALTY_FACTOR and early_stopping.MARGIN of each candidate.
+STARTS = {
+    "random": ("random", 1.0, 0.0),
+    "ridge, penalty x 10": ("ridge", 10.0, 0.0),
+    "ridge, penalty x 10, margin": ("ridge", 10.0, 1.0),
+    "scores, penalty x 10, margin": ("scores", 10.0, 1.0),
+    "scores": ("scores", 1.0, 0.0),
+    "scores, margin": ("scores", 1.0, 1.0),
+}
+# Settings of the head, compared by the row fusion in this order.
 CANDIDATES: dict[str, tuple[Any, ...]] = {
-    "start": ("random", "ridge", "scores"),
-    PENALTY: (10.0, 1.0, 100.0),
+    "start": tuple(STARTS),
     "label_smoothing": (0.0, 0.1),
-    "patience": (5, 20),
     "views": ("plain", "all"),
     "pooling": ("mean", "attention"),
 }
@@ -73,12 +79,14 @@ class Options(NamedTuple):
     """What the heads are fitted with."""
 
     head: params.Head
-    penalty: float = CANDIDATES[PENALTY][0]  # of the start, as a multiple of the probe's
+    penalty: float = 1.0  # linear_start.PENALTY_FACTOR
+    margin: float = 0.0  # early_stopping.MARGIN
 
     def changed(self, question: str, value: Any) -> "Options":
         """Return the options with another answer to one of CANDIDATES."""
-        if question == PENALTY:
-            return self._replace(penalty=value)
+        if question == "start":
+            start, *constants = STARTS[value]
+            return Options(replace(self.head, start=start), *constants)
         return self._replace(head=replace(self.head, **{question: value}))
 
 
@@ -125,8 +133,7 @@ def answer_questions(folds: Folds, settings: params.Head, processes: int = 1) ->
     for question, values in CANDIDATES.items():
         compared = several if question == "pooling" else one
         fusion = {value: pick(score(compared, options.changed(question, value), True), "fusion") for value in values}
-        name = question if question == PENALTY else f"head.{question}"
-        questions.append(choose(compared, name, fusion))
+        questions.append(choose(compared, f"head.{question}", fusion))
         options = options.changed(question, questions[-1]["choice"])
     results = score(one, options)
     questions.append(choose(one, "members of blend", {name: pick(results, name) for name in BLENDS}))
@@ -247,7 +254,7 @@ def halve(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
 
 def fit(train: Arrays, chosen_on: Arrays, val: Arrays, options: Options, only_fusion: bool) -> dict[str, np.ndarray]:
     """Fit probes and heads, choosing on some validation clips; return the logits of all validation clips."""
-    linear_start.PENALTY_FACTOR = options.penalty
+    linear_start.PENALTY_FACTOR, early_stopping.MARGIN = options.penalty, options.margin
     probes, alphas = fit_probes(train, chosen_on, options.head.class_weight)
     tensors: dict[str, np.ndarray] = {}
     for name in ("fusion",) if only_fusion else methods.STREAMS:

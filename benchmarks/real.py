@@ -1,10 +1,10 @@
 """The methods compared on real footage, with cross-validation over whole groups and the test clips of all folds pooled.
 
 Run `python -m benchmarks.real`. It prepares the pairs of two data sets with `benchmarks.real_pairs` (see there), fits
-all methods of the project's table on them with one, three and eight keyframes per clip and with a few train clips per
-class, and prints the tables of docs/results.md. A control repeats this with the vectors of re-encoded clips, and a classifier that sees nothing but
-the settings of the original encoder (`benchmarks.codec_traits`) shows how far these alone give the class away. What
-exists in the folder --work is not computed again.
+all methods of the project's table on them with one, three and eight keyframes per clip, and some with few train clips
+per class, and prints the tables of docs/results.md. A control repeats this with the vectors of re-encoded clips, and a
+classifier that sees nothing but the settings of the original encoder (`benchmarks.codec_traits`) shows how far these
+alone give the class away. What exists in the folder --work is not computed again.
 """
 
 import argparse

@@ -34,10 +34,11 @@ def fit_head(
         )
         for data in (train, val)
     )
-    start = None
-    if settings.start != "random":
-        fit_start = ridge_start if settings.start == "ridge" else scores_start
-        start = fit_start(train, val, methods.STREAMS[name], alphas, settings.class_weight == "balanced")
+    start, balanced = None, settings.class_weight == "balanced"
+    if settings.start == "scores" and name == "fusion":
+        start = scores_start(train, val, alphas, balanced)
+    elif settings.start != "random":
+        start = ridge_start(train, val, methods.STREAMS[name], alphas, balanced)
     heads, curve, val_figures = fit_heads(train_data, val_data, len(train["classes"]), settings, name, start)
     return {f"{name}.{key}": value.cpu().numpy() for key, value in heads.state_dict().items()}, curve, val_figures
 
@@ -58,7 +59,7 @@ def fit_heads(
     share settings.stream_dropout of the clips, a step sets one stream to its mean. Where settings.class_weight is
     balanced, both losses weight the clips by `class_weights`. val: the same; only view 0 is used. start: the linear
     classifier to start from, or None for a random start. Each seed keeps the epoch of its lowest validation loss (see
-    `EarlyStopping`); with a start, the initial state counts as an epoch. Returns the heads, the training curve, and the
+    `EarlyStopping`), or the start. Returns the heads, the training curve, and the
     validation figures of the heads that were kept; both are means over seeds.
     """
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import the compiler
@@ -78,9 +79,8 @@ def fit_heads(
     generators = [torch.Generator(device).manual_seed(seed) for seed in range(settings.seeds)]
     buffers = allocate(settings, len(heads.mean), device)
 
-    early_stopping = EarlyStopping(heads, settings.patience)
-    if start is not None:
-        early_stopping.update(_validate(heads, val_streams, val[1], weights)[0])
+    initial = None if start is None else _validate(heads, val_streams, val[1], weights)[0]
+    early_stopping = EarlyStopping(heads, settings.patience, initial)
     curve: Curve = []
     for _ in progress_range(f"train_head {name}", settings.epochs, "epoch"):
         steps_of_epoch = batches(views, labels, settings, generators, buffers, heads.query)
@@ -128,13 +128,19 @@ def _loss(logits: Tensor, labels: Tensor, weights: Tensor | None, smoothing: flo
     With weights, torch's own mean would divide by the weights of the clips of this step, which would not be the
     gradient of the weighted mean over all clips.
     """
+    if weights is None and labels.ndim == 1:
+        return nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+    return _losses(logits, labels, weights, smoothing).mean()
+
+
+def _losses(logits: Tensor, labels: Tensor, weights: Tensor | None, smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy [N] of logits [N, C], times the weight of each clip's class; for labels [N, C] see `_loss`."""
     if labels.ndim == 2:
         targets = labels.to(logits) * (1 - smoothing) + smoothing / 2
-        return nn.functional.binary_cross_entropy_with_logits(logits, targets)
-    if weights is None:
-        return nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+        losses = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        return losses.mean(dim=1)
     losses = nn.functional.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
-    return (losses * weights[labels]).mean()
+    return losses if weights is None else losses * weights[labels]
 
 
 def _standardised(heads: Heads, streams: Sequence[Tensor]) -> list[Tensor]:
@@ -163,12 +169,12 @@ def _train_epoch(
 
 @torch.inference_mode()
 def _validate(heads: Heads, streams: Sequence[Tensor], labels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Validation loss and top-1 of each seed, [S] each, for standardised streams [N, K, D].
+    """Validation losses [S, N], and top-1 of each seed [S], for standardised streams [N, K, D].
 
     Where a clip may have several classes, top-1 is the share of clips whose most probable class is one of theirs.
     """
     logits = heads(heads.plain_input(streams))
-    losses = torch.stack([_loss(seed_logits, labels, weights) for seed_logits in logits])
+    losses = torch.stack([_losses(seed_logits, labels, weights) for seed_logits in logits])
     guess = logits.argmax(dim=2)
     correct = guess == labels if labels.ndim == 1 else labels[torch.arange(len(labels), device=labels.device), guess]
     return losses, correct.double().mean(dim=1)

@@ -1,6 +1,7 @@
-"""The linear classifier from which a head starts: strongly penalised ridge regressions, as logits."""
+"""The linear classifier from which a head starts, as logits."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from mocliplite.fusion.probes import PROBES
 # Times the penalty that is best on validation. With more features than train clips, the best ridge alone may fit the
 # train labels exactly, which would leave nothing for the hidden layer to learn.
 PENALTY_FACTOR = 10.0
+SMALL_PENALTY = 1e-4  # far below the variance of a feature times the number of clips, far above rounding errors
 PROBE_ON = {streams: name for name, streams in PROBES.items()}
 
 
@@ -45,17 +47,28 @@ def ridge_start(
     return LinearStart(start.weight / temperature, start.bias / temperature + shift)
 
 
-def scores_start(
-    train: Arrays, val: Arrays, streams: tuple[str, ...], alphas: Mapping[str, float], balanced: bool = False
-) -> LinearStart:
-    """Fit a ridge_start on each stream alone, and add their logits times the weights with the lowest log loss on val.
+def scores_start(train: Arrays, val: Arrays, alphas: Mapping[str, float], balanced: bool = False) -> LinearStart:
+    """Add the logits of a ridge on the keyframe and those of the motion network, with the best weights on val.
 
-    The parameters are those of `ridge_start`. The sum is linear in the concatenated features, and gives the same
-    probabilities as a sum of log probabilities. A stream that says nothing gets a weight near 0.
+    The parameters are those of `ridge_start`; the features are the keyframe and the motion, concatenated. The weights
+    have the lowest log loss, so a stream that says nothing gets a weight near 0. Their scale is that of calibrated
+    logits, and the probabilities are those of a weighted sum of log probabilities.
     """
-    parts = [ridge_start(train, val, (stream,), alphas, balanced) for stream in streams]
-    logits = [part.logits(features(val, (stream,))) for part, stream in zip(parts, streams, strict=True)]
-    weights, shift = fit_weights(np.stack(logits), val["label"])
-    weight = np.concatenate([factor * part.weight for factor, part in zip(weights, parts, strict=True)])
-    bias = sum(factor * part.bias for factor, part in zip(weights, parts, strict=True))
-    return LinearStart(weight, bias + shift)
+    keyframe, motion = ridge_start(train, val, ("keyframe",), alphas, balanced), motion_classifier(train)
+    logits = [keyframe.logits(features(val, ("keyframe",))), motion.logits(features(val, ("motion",)))]
+    (first, second), shift = fit_weights(np.stack(logits), val["label"])
+    weight = np.concatenate([first * keyframe.weight, second * motion.weight])
+    return LinearStart(weight, first * keyframe.bias + second * motion.bias + shift)
+
+
+def motion_classifier(train: Arrays) -> LinearStart:
+    """Return the classifier of the motion network, on its embedding.
+
+    Its logits are the mean over views of a linear function of the embedding, so least squares on the train clips find
+    this function. A small penalty leaves out the directions in which the train clips do not vary.
+    """
+    x, logits = train["motion"].mean(axis=1), train["motion_logits"].astype(np.float64)
+    data = ridge.standardised(x, train["label"], logits.shape[1])
+    data = replace(data, y=logits - logits.mean(axis=0))
+    weight = ridge.solve(data, ridge.gram(data), SMALL_PENALTY) / data.std[:, None]
+    return LinearStart(weight, logits.mean(axis=0) - data.mean @ weight)

@@ -12,7 +12,7 @@ from toy import pairs_of
 
 from benchmarks import defaults
 from mocliplite import params
-from mocliplite.fusion import linear_start, methods
+from mocliplite.fusion import early_stopping, linear_start, methods
 from mocliplite.fusion.pairs import keyframe_views, select_split
 
 torch.set_num_threads(1)
@@ -21,7 +21,7 @@ CHOICES = {question["question"]: question["choice"] for question in RECORD["ques
 FILES = ["params.yaml", *sorted(f"configs/{path.name}" for path in (CHECKOUT / "configs").glob("*.yaml"))]
 
 
-SETTINGS = [key for key in defaults.CANDIDATES if key not in (defaults.PENALTY, "patience")]
+SETTINGS = [key for key in defaults.CANDIDATES if key != "start"]
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -30,14 +30,10 @@ def test_the_shipped_setting_is_the_one_that_the_rule_chose(file, key):
     assert getattr(params.load(CHECKOUT / file).head, key) == CHOICES[f"head.{key}"]
 
 
-@pytest.mark.parametrize("file", ["params.yaml", "configs/folder.yaml"])
-def test_the_patience_for_twenty_epochs_is_the_one_that_the_rule_chose(file):
-    head = params.load(CHECKOUT / file).head
-    assert (head.epochs, head.patience) == (20, CHOICES["head.patience"])
-
-
-def test_the_penalty_of_the_start_is_the_one_that_the_rule_chose():
-    assert CHOICES[defaults.PENALTY] == linear_start.PENALTY_FACTOR
+@pytest.mark.parametrize("file", FILES)
+def test_the_start_is_the_one_that_the_rule_chose(file):
+    start = params.load(CHECKOUT / file).head.start
+    assert defaults.STARTS[CHOICES["head.start"]] == (start, linear_start.PENALTY_FACTOR, early_stopping.MARGIN)
 
 
 def test_the_members_of_the_blend_and_the_answer_are_those_that_the_rule_chose():
@@ -157,9 +153,7 @@ def test_the_rule_on_small_pairs_prefers_the_methods_with_both_streams():
     record = defaults.answer_questions(folds, settings)
     assert [question["question"] for question in record["questions"]] == [
         "head.start",
-        defaults.PENALTY,
         "head.label_smoothing",
-        "head.patience",
         "head.views",
         "head.pooling",
         "members of blend",

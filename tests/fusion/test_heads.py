@@ -253,7 +253,7 @@ def test_stream_dropout_lowers_the_loss_without_a_stream():
 def mock_validation(monkeypatch, *losses):
     """Make validation return these losses of the seeds, epoch by epoch, and the last ones once more at the end."""
     values = iter([*losses, losses[-1]])
-    monkeypatch.setattr(head_training, "_validate", lambda *_: (torch.tensor(next(values)), torch.zeros(1)))
+    monkeypatch.setattr(head_training, "_validate", lambda *_: (torch.tensor(next(values))[:, None], torch.zeros(1)))
 
 
 def test_training_ends_when_the_patience_of_every_seed_is_exhausted(monkeypatch):

@@ -11,7 +11,7 @@ from mocliplite.evaluation.metrics import softmax, within_top
 from mocliplite.fusion import methods, ridge
 from mocliplite.fusion.head_training import fit_head, fit_heads
 from mocliplite.fusion.heads import Heads
-from mocliplite.fusion.linear_start import PENALTY_FACTOR, LinearStart, ridge_start, scores_start
+from mocliplite.fusion.linear_start import PENALTY_FACTOR, LinearStart, motion_classifier, ridge_start, scores_start
 from mocliplite.fusion.pairs import features, select_split
 from mocliplite.fusion.probes import fit_probes
 from mocliplite.fusion.shares import logits_by_streams
@@ -42,10 +42,11 @@ def test_the_start_has_the_calibrated_scores_of_a_ridge_with_a_larger_penalty():
 
 
 def scores_and_parts(train, val):
-    """The logits of scores_start on the validation clips, and those of the ridge on each stream alone."""
+    """The logits of scores_start on the validation clips, and those of the keyframe's ridge and the motion network."""
     alphas = fit_probes(train, val)[1]
-    parts = [ridge_start(train, val, (stream,), alphas).logits(features(val, (stream,))) for stream in STREAMS]
-    return scores_start(train, val, STREAMS, alphas).logits(features(val, STREAMS)), *parts
+    keyframe = ridge_start(train, val, ("keyframe",), alphas).logits(features(val, ("keyframe",)))
+    motion = motion_classifier(train).logits(features(val, ("motion",)))
+    return scores_start(train, val, alphas).logits(features(val, STREAMS)), keyframe, motion
 
 
 def test_no_other_weights_of_the_streams_have_a_lower_validation_loss():
@@ -58,9 +59,23 @@ def test_no_other_weights_of_the_streams_have_a_lower_validation_loss():
 def test_a_stream_without_information_has_no_influence_on_the_start():
     train, val = splits_of(groups=40)
     rng = np.random.default_rng(0)
-    train, val = (data | {"motion": rng.normal(size=data["motion"].shape)} for data in (train, val))
+    for data in (train, val):
+        data["motion"] = rng.normal(size=data["motion"].shape)
+        data["motion_logits"] = data["motion"].mean(axis=1) @ np.ones((5, 6)) * np.arange(6)
     logits, keyframe, _ = scores_and_parts(train, val)
     assert softmax(logits) == pytest.approx(softmax(keyframe), abs=0.1)
+
+
+def test_the_classifier_of_the_motion_network_is_found_from_its_logits():
+    rng = np.random.default_rng(0)
+    weight, bias = rng.normal(size=(5, 3)), rng.normal(size=3)
+    embedding = rng.normal(size=(20, 2, 5)).astype(np.float32)
+    embedding[:, :, 4] = 1.0  # does not vary
+    logits = (embedding @ weight + bias).mean(axis=1).astype(np.float32)
+    data = {"motion": embedding, "motion_logits": logits, "label": np.arange(20) % 3}
+    found = motion_classifier(data)
+    assert found.logits(embedding[:, 0]) == pytest.approx(embedding[:, 0] @ weight + bias, abs=1e-4)
+    assert found.weight[4] == pytest.approx([0, 0, 0], abs=1e-6)
 
 
 def test_a_head_starts_as_the_linear_classifier():
