@@ -11,8 +11,6 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-import yaml
-
 from mocliplite.errors import UserError
 
 FILE = "params.yaml"
@@ -301,6 +299,8 @@ def load(path: str | Path = FILE) -> Params:
 
 def parse(text: str, path: str | Path = FILE) -> Params:
     """Check the text of a settings file. Raises UserError, whose message names path, as load does."""
+    import yaml
+
     try:
         given = yaml.safe_load(text)
     except yaml.YAMLError as error:

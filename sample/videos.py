@@ -12,9 +12,9 @@ import av
 import numpy as np
 
 from mocliplite import files
-from mocliplite.errors import run
 from mocliplite.runtime.progress import progress
 from sample import scene
+from stages import run_stage
 
 CLIPS = Path("sample/data/clips")
 LISTS = Path("sample/data/lists")
@@ -116,4 +116,4 @@ def _file(name: str, group: int, number: int) -> str:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("videos", main, graph="sample/dvc.yaml")

@@ -5,7 +5,6 @@ plots/confusion.csv, plots/classes.csv, plots/reliability.csv and features/test_
 """
 
 from mocliplite import checkpoint, files
-from mocliplite.errors import run
 from mocliplite.evaluation import method_table, multi_label_table
 from mocliplite.evaluation.metrics import softmax
 from mocliplite.evaluation.multi_label import sigmoid
@@ -15,6 +14,7 @@ from mocliplite.fusion.cost import cost
 from mocliplite.fusion.pairs import check_fitted_on, select_split
 from mocliplite.fusion.shares import logits_by_streams
 from mocliplite.store import table_file
+from stages import run_stage
 
 
 def main() -> None:
@@ -63,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("evaluate", main)

@@ -7,7 +7,7 @@ from mocliplite import params
 from mocliplite.data.clips import class_names, write_clips
 from mocliplite.data.groups import group_of
 from mocliplite.data.index import find_clips
-from mocliplite.errors import run
+from stages import run_stage
 
 
 def main() -> None:
@@ -22,4 +22,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("index", main)

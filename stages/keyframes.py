@@ -13,13 +13,14 @@ import numpy as np
 from mocliplite import params
 from mocliplite.data.clips import Clip, read_clips
 from mocliplite.encoders import checkpoints, cost, embedding, loading, own_features
-from mocliplite.errors import Failure, run
+from mocliplite.errors import Failure
 from mocliplite.runtime import arguments, crash_safe, engines
 from mocliplite.runtime.progress import progress
 from mocliplite.store import shards, stores
 from mocliplite.store.failures import check_failed, check_machine, recorded_failures
 from mocliplite.video import keyframes
 from mocliplite.video.streams import Limits
+from stages import run_stage
 
 FOLDER = "features/keyframes"
 
@@ -121,4 +122,4 @@ def embed_keyframes(settings: params.Params, clips: Mapping[str, Clip], retry_fa
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("keyframes", main)

@@ -11,13 +11,14 @@ import numpy as np
 
 from mocliplite import params, versions
 from mocliplite.data.clips import Clip, read_clips
-from mocliplite.errors import Failure, run
+from mocliplite.errors import Failure
 from mocliplite.motion import extraction
 from mocliplite.runtime import arguments, crash_safe, engines
 from mocliplite.runtime.progress import progress
 from mocliplite.store import shards, stores
 from mocliplite.store.failures import check_failed, check_machine, recorded_failures
 from mocliplite.video.streams import Limits
+from stages import run_stage
 
 FOLDER = "features/motion"
 
@@ -90,4 +91,4 @@ def record(path: str, source: str, settings: params.Motion, limits: Limits) -> s
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("motion", main)

@@ -15,10 +15,11 @@ from mocliplite.data.clips import class_names, read_clips
 from mocliplite.data.groups import group_of
 from mocliplite.data.label_array import label_array
 from mocliplite.data.splits import digest_of_fitted, read_splits
-from mocliplite.errors import UserError, run
+from mocliplite.errors import UserError
 from mocliplite.fusion import similarity
 from mocliplite.fusion.pairs import check, keyframe_views
 from mocliplite.store import failures, shards, stores, table_file
+from stages import run_stage
 
 
 def main() -> None:
@@ -103,4 +104,4 @@ def _encoder_of(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("pairs", main)

@@ -9,7 +9,7 @@ from typing import get_args
 from mocliplite import params
 from mocliplite.data.clips import class_names, read_clips
 from mocliplite.data.splits import Split, split_clips, write_splits
-from mocliplite.errors import run
+from stages import run_stage
 
 ABSENT = {
     "val": "validation has no clips of {} classes, such as {}, so epochs, weights and temperatures ignore them",
@@ -33,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("split", main)

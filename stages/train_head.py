@@ -10,12 +10,12 @@ from dataclasses import asdict
 import numpy as np
 
 from mocliplite import checkpoint, files, params
-from mocliplite.errors import run
 from mocliplite.fusion import methods
 from mocliplite.fusion.head_training import Curve, fit_head
 from mocliplite.fusion.pairs import check_fitted_on, select_split
 from mocliplite.runtime.device import device
 from mocliplite.store import table_file
+from stages import run_stage
 
 
 def main() -> None:
@@ -63,4 +63,4 @@ def _joined_curves(curves: dict[str, Curve]) -> list[dict[str, object]]:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("train_head", main)

@@ -16,11 +16,12 @@ from mocliplite import checkpoint, files, params, versions
 from mocliplite.data.clips import class_names, read_clips
 from mocliplite.data.label_array import label_array
 from mocliplite.data.splits import digest_of_fitted, read_splits
-from mocliplite.errors import UserError, run
+from mocliplite.errors import UserError
 from mocliplite.motion_net import augmentation, field_cache, loader, networks, training
 from mocliplite.motion_net.training_state import Curve
 from mocliplite.runtime.device import device
 from mocliplite.store import stores
+from stages import run_stage
 
 # Not within models/motion, which DVC deletes before the stage starts.
 RESUME = Path("models/.motion.resume")
@@ -74,4 +75,4 @@ def _write_curve(curve: Curve) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("train_motion", main)

@@ -8,13 +8,13 @@ Of the settings of the head, only class_weight has an influence, so this stage d
 import numpy as np
 
 from mocliplite import checkpoint, files, params
-from mocliplite.errors import run
 from mocliplite.evaluation.metrics import within_top
 from mocliplite.evaluation.multi_label import mean_average_precision
 from mocliplite.fusion import learning_curve, suspicious_labels
 from mocliplite.fusion.pairs import select_split
 from mocliplite.fusion.probes import fit_probes, probe_logits
 from mocliplite.store import table_file
+from stages import run_stage
 
 
 def main() -> None:
@@ -42,4 +42,4 @@ def _val_figure(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("train_probes", main)

@@ -6,7 +6,6 @@ The split depends on the ids, labels and groups of the clips, never on their ord
 import hashlib
 import json
 import re
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -199,7 +198,7 @@ def _too_few(clips: Sequence[Clip], settings: params.Dataset, key: str, folds: i
 
 
 def _max_folds(clips: Sequence[Clip], settings: params.Dataset) -> int:
-    # scikit-learn requires at least one class with as many clips as folds.
+    # Every fold gets a clip of the largest class.
     return min(len({group_of(clip, settings) for clip in clips}), _largest_class(clips))
 
 
@@ -209,26 +208,13 @@ def _largest_class(clips: Sequence[Clip]) -> int:
 
 def _folds(clips: Sequence[Clip], settings: params.Dataset, count: int) -> list[set[str]]:
     """Return the ids of each of count folds."""
-    if settings.multi_label:
-        return _multi_label_folds(clips, settings, count)
-    from sklearn.model_selection import StratifiedGroupKFold  # imported here because it takes 1 s
+    from mocliplite.data.folds import group_folds  # imported here because numpy takes 0.1 s
 
     ordered = sorted(clips, key=lambda clip: clip.id)
-    kfold = StratifiedGroupKFold(n_splits=count, shuffle=True, random_state=settings.seed)
-    labels, groups = [clip.index for clip in ordered], [group_of(clip, settings) for clip in ordered]
-    with warnings.catch_warnings():
-        # The warning is about classes with fewer clips than folds. check_splits refuses classes without train clips.
-        warnings.simplefilter("ignore", UserWarning)
-        return [{ordered[row].id for row in rows} for _, rows in kfold.split(labels, labels, groups)]
-
-
-def _multi_label_folds(clips: Sequence[Clip], settings: params.Dataset, count: int) -> list[set[str]]:
-    from mocliplite.data.multi_label_folds import fold_of_clips  # imported here because numpy is not needed otherwise
-
-    ordered = sorted(clips, key=lambda clip: clip.id)
-    groups = [group_of(clip, settings) for clip in ordered]
-    folds = fold_of_clips([clip.indices for clip in ordered], groups, count, settings.seed).tolist()
-    return [{clip.id for clip, fold in zip(ordered, folds, strict=True) if fold == number} for number in range(count)]
+    # Clips without a class are spread like those of one.
+    classes, groups = [clip.indices or (-1,) for clip in ordered], [group_of(clip, settings) for clip in ordered]
+    fold_of = group_folds(classes, groups, count, settings.seed)
+    return [{clip.id for clip, of in zip(ordered, fold_of, strict=True) if of == fold} for fold in range(count)]
 
 
 def _natural_sort_key(name: str) -> list[tuple[int, str]]:

@@ -6,16 +6,13 @@ transformers and torch are imported where an encoder is loaded, so that a stage 
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mocliplite import params
 from mocliplite.encoders.checkpoints import NEEDED, TEXT_FAMILIES, family, has_text_encoder, read_json_object
 from mocliplite.errors import UserError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 # Checkpoints of classifiers have no pooling layer, whose weights would be random. As in other work, the class token is
 # the embedding.
@@ -27,7 +24,7 @@ class Encoder:
     """A loaded checkpoint: model in eval mode, and the preprocessing that came with it."""
 
     family: str  # model_type in config.json
-    model: "PreTrainedModel"
+    model: Any  # a model of transformers, or an ImageTower
     processor: Any  # an image processor of transformers that works on PIL images
     tokenizer: Any  # None: an image tower alone, which embeds no texts
     tokenizer_class: str  # as tokenizer_config.json names it

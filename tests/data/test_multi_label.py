@@ -7,8 +7,8 @@ import pytest
 from builders import put, put_clips, sentence_of, settings_of
 
 from mocliplite.data.clips import class_names, read_clips, write_clips
+from mocliplite.data.folds import group_folds
 from mocliplite.data.index import find_clips
-from mocliplite.data.multi_label_folds import fold_of_clips
 from mocliplite.data.splits import split_clips
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -59,7 +59,7 @@ def test_every_class_is_spread_over_the_folds_and_groups_stay_whole():
     indices = [tuple(np.flatnonzero(rng.random(6) < 0.3).tolist()) for _ in range(240)]
     groups = [f"g{number // 4}" for number in range(240)]
 
-    folds = fold_of_clips(indices, groups, 4, seed=0)
+    folds = group_folds([clip or (-1,) for clip in indices], groups, 4, seed=0)
 
     assert len(set(zip(groups, folds.tolist(), strict=True))) == len(set(groups))
     assert max(Counter(folds.tolist()).values()) <= 66

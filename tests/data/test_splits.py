@@ -321,6 +321,13 @@ def test_the_split_stage_writes_the_splits():
     assert read_splits("features/splits.csv") == split_clips(clips, settings_of())
 
 
+def test_the_split_stage_does_not_import_scikit_learn():
+    put_params()
+    write_clips("features/clips.csv", subjects(8))
+    code = "import sys; from stages import split; split.main(); print(sorted({'sklearn', 'scipy'} & set(sys.modules)))"
+    assert run_python("-c", code).stdout == "train 8, val 4, test 4\n[]\n"
+
+
 def test_a_class_alone_is_refused_before_any_training():
     clips = [clip for clip in subjects(6) if clip.label == "hop"]
     wanted = "root has the class hop alone; add clips of another class."

@@ -32,6 +32,13 @@ def test_the_stages_are_in_the_order_of_their_dependencies():
     assert [*extraction, "train_motion", "embed_motion", "pairs", "train_probes", "train_head", "evaluate"] == ORDER
 
 
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_runs_under_its_own_name(name):
+    *_, last = (ROOT / module_of(name).replace(".", "/")).with_suffix(".py").read_text().splitlines()
+    graph = ', graph="sample/dvc.yaml"' if name not in ORDER else ""
+    assert last == f'    run_stage("{name}", main{graph})'
+
+
 def rooms_of(name):
     """Return the rooms that a stage imports, directly or not, and that can change its result."""
     imported = (Path(path).parts for path in code_of(module_of(name)))
@@ -123,8 +130,8 @@ def test_git_does_not_ignore_metrics_plots_lock_or_settings():
 @pytest.mark.parametrize(
     ("stage", "absent"),
     [
-        ("index", {"torch", "transformers", "av", "h5py", "sklearn", "numpy"}),
-        ("split", {"torch", "transformers", "av", "h5py"}),
+        ("index", {"torch", "transformers", "av", "h5py", "sklearn", "numpy", "yaml"}),
+        ("split", {"torch", "transformers", "av", "h5py", "sklearn", "numpy", "yaml"}),
         ("motion", {"torch", "transformers", "sklearn"}),
         ("keyframes", {"torch", "transformers", "sklearn"}),
         ("train_motion", {"transformers", "av", "sklearn"}),

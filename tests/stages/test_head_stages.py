@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import sentence_of
+from builders import run_python, sentence_of
 from toy import PROVENANCE, SETTINGS, pairs_of, put_pairs
 
 from mocliplite import checkpoint
@@ -76,6 +76,13 @@ def test_every_method_has_metrics_and_only_methods_with_both_streams_are_accurat
     assert gain["p"] < 0.01
     assert metrics["fusion_without"]["motion"] < 0.7
     assert metrics["share"]["keyframe"] > 0 < metrics["share"]["motion"]
+
+
+def test_evaluate_does_not_import_torch_and_of_scipy_only_the_special_functions():
+    run_stages(pairs_of(groups=20, noise=0.5))
+    heavy = "{'torch', 'sklearn', 'scipy.optimize', 'scipy.stats', 'scipy.linalg'}"
+    code = f"import sys; from stages import evaluate; evaluate.main(); print(sorted({heavy} & set(sys.modules)))"
+    assert run_python("-c", code).stdout.endswith("\n[]\n")
 
 
 def test_a_second_run_writes_the_same_bytes():
