@@ -47,9 +47,10 @@ class Report:
         self._print("\n".join(_lines(row)))
         if self._files:
             probability = dict(prediction.classes)
-            name, best = CLASS_SEPARATOR.join(name for name, _ in prediction.found(1)), prediction.classes[0][1]
+            found, best = dict(prediction.found(1)), prediction.classes[0][1]
+            label = text_cell(CLASS_SEPARATOR.join(name for name in classes if name in found))
             wide = [f"{probability[name]:.6f}" for name in classes] if len(self._results.header) > len(CLIPS) else []
-            self._results.add([(path_cell(path), text_cell(name), f"{best:.4f}", "", self._results.model, *wide)])
+            self._results.add([(path_cell(path), label, f"{best:.4f}", "", self._results.model, *wide)])
         self._update()
 
     def begin(self, path: str) -> None:

@@ -108,7 +108,7 @@ def by_clip(
     """
     rows, labels = [], joined_names(data["label"], data["classes"])
     for row, found in enumerate(probabilities):
-        predicted = [index for index in np.argsort(-found, kind="stable") if found[index] >= threshold]
+        predicted = np.flatnonzero(found >= threshold)
         rows.append(
             {
                 "id": data["ids"][row],

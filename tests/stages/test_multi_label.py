@@ -1,0 +1,80 @@
+"""The whole pipeline on clips of two classes, of one and of none, and the commands that read what it wrote."""
+
+import json
+import sys
+
+import pytest
+from builders import sentence_of
+from small_project import build_multi_label
+
+from mocliplite.cli._main import main
+from mocliplite.files import read_csv, read_json
+from mocliplite.fusion.few_shot import few_shot
+from mocliplite.fusion.pairs import select_split
+from mocliplite.store.table_file import read_table
+
+
+@pytest.fixture(scope="module")
+def multi_label_models(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        return build_multi_label(tmp_path_factory.mktemp("multi"), patch)
+
+
+@pytest.fixture
+def project(multi_label_models, monkeypatch):
+    monkeypatch.chdir(multi_label_models)
+
+
+def run(monkeypatch, capsys, *arguments):
+    """Return what a command prints."""
+    monkeypatch.setattr(sys, "argv", ["mocliplite", *arguments])
+    main()
+    return capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("project")
+def test_pairs_have_the_classes_of_each_clip():
+    pairs = read_table("features/pairs.h5", "pairs").arrays
+    assert pairs["classes"].tolist() == ["Falling", "Rolling"]
+    by_folder = {clip_id[0]: row.tolist() for clip_id, row in zip(pairs["ids"], pairs["label"], strict=True)}
+    assert by_folder == {"0": [1, 0], "1": [1, 1], "2": [0, 1], "3": [0, 0]}
+
+
+@pytest.mark.usefixtures("project")
+def test_every_method_has_a_mean_average_precision_that_predict_agrees_with(monkeypatch, capsys):
+    metrics = read_json("metrics/eval.json")
+    assert {"zero_shot", "motion", "ridge", "fusion", "score_fusion", "blend"} < metrics["map"].keys()
+    assert all(0 < row["low"] <= row["mean"] <= row["high"] <= 1 for row in metrics["map"].values())
+    for row in read_csv("features/test_clips.csv")[:2]:
+        (found,) = json.loads(
+            run(monkeypatch, capsys, "predict", f"clips/{row['id'].replace('__', '/')}.avi", "--json")
+        )
+        assert sorted(item["class"] for item in found["classes"]) == [*filter(None, row["guess"].split("|"))]
+        assert found["threshold"] == metrics["calibration"]["score_fusion"]["f1_threshold"]
+
+
+@pytest.mark.usefixtures("project")
+def test_the_table_and_the_report_show_average_precision(monkeypatch, capsys, tmp_path):
+    assert "mAP   95 % interval    macro F1   threshold   ECE" in run(monkeypatch, capsys, "results")
+    run(monkeypatch, capsys, "report", "--out", str(tmp_path / "report.html"))
+    page = (tmp_path / "report.html").read_text()
+    assert "Average precision, by class" in page
+    assert "Confusion matrix" not in page
+
+
+@pytest.mark.usefixtures("project")
+def test_suspicious_labels_and_the_learning_curve_know_several_classes():
+    rows = read_csv("features/suspicious_labels.csv")
+    assert {row["label"] for row in rows} == {"Falling", "Falling|Rolling", "Rolling", ""}
+    curve = read_csv("plots/learning_curve.csv")
+    assert [int(row["clips_per_class"]) for row in curve] == sorted(int(row["clips_per_class"]) for row in curve)
+    probes = read_json("metrics/probes.json")["val"]
+    assert float(curve[-1]["ridge"]) == pytest.approx(probes["ridge"]["val_map"], abs=1e-4)
+
+
+@pytest.mark.usefixtures("project")
+def test_what_needs_one_class_per_clip_says_so(monkeypatch):
+    pairs = read_table("features/pairs.h5", "pairs").arrays
+    splits = tuple(select_split(pairs, split) for split in ("train", "val", "test"))
+    wanted = "few-shot draws a number of clips of each class, but these clips have several (multi_label)."
+    assert sentence_of(few_shot, splits, [1], 1, None, None) == wanted
