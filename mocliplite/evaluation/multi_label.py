@@ -94,19 +94,26 @@ def resampled(groups: np.ndarray) -> np.ndarray:
 def over_seeds(figure: Figure, values: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the mean of a figure over classes, [S, B], for each seed of values [N, C] or [S, N, C]."""
     seeds = values.reshape(-1, *labels.shape)
-    return np.stack([np.nanmean(figure(seed, labels, weights), axis=1) for seed in seeds])
+    return np.stack([_mean_over_classes(figure(seed, labels, weights)) for seed in seeds])
+
+
+def _mean_over_classes(figures: np.ndarray) -> np.ndarray:
+    """Mean [B] of figures [B, C] that are not NaN; NaN where all are."""
+    counted = np.isfinite(figures)
+    return _ratio(np.where(counted, figures, 0).sum(axis=1), counted.sum(axis=1))
 
 
 def summary(figures: np.ndarray, groups: np.ndarray, lowest: float = 0.0) -> dict[str, float]:
     """Return mean and 95 % interval of [S, 1 + DRAWS] figures, from over_seeds with the weights of `resampled`.
 
-    The interval is 1.96 standard deviations of the draws to both sides of the mean. Their quantiles would be too high:
+    The interval is 1.96 standard deviations of the draws to both sides of the mean; a draw without a positive clip of
+    any class is left out. Their quantiles would be too high:
     a draw has clips twice, which raises the average precision. With several seeds also `std`, the standard deviation
     over seeds. From a single group nothing is known about others, so the interval is then `lowest` to 1.
     """
     mean, low, high = float(figures[:, 0].mean()), lowest, 1.0
     if len(np.unique(groups)) > 1:
-        error = 1.96 * float(figures[:, 1:].mean(axis=0).std(ddof=1))
+        error = 1.96 * float(np.nanstd(figures[:, 1:].mean(axis=0), ddof=1))
         low, high = max(mean - error, lowest), min(mean + error, 1.0)
     row = {"mean": mean, "low": low, "high": high}
     return row | {"std": float(figures[:, 0].std(ddof=1))} if len(figures) > 1 else row

@@ -24,8 +24,8 @@ def check(arrays: Arrays) -> None:
     """Check that heads can be fitted on the arrays of pairs.h5.
 
     Raises UserError where features are not finite, a split is empty, there is only one class, a class has no train
-    clip, or a group is in two splits. Classes without validation or test clips are allowed; metrics then cover the
-    classes that occur.
+    clip, no validation or test clip has a class, or a group is in two splits. Classes without validation or test clips
+    are allowed; metrics then cover the classes that occur.
     """
     _check_finite(arrays)
     empty = [split for split in ("train", "val", "test") if split not in arrays["split"]]
@@ -56,6 +56,10 @@ def _check_classes(arrays: Arrays) -> None:
     if untrained:
         name = classes[untrained[0]]
         raise UserError(f"class {name} has no usable train clip ({len(untrained)} such classes); add clips of it.")
+    if arrays["label"].ndim == 2:
+        for split in ("val", "test"):
+            if not arrays["label"][arrays["split"] == split].any():
+                raise UserError(f"no usable {split} clip has a class; add clips that have one.")
 
 
 def _check_groups(arrays: Arrays) -> None:

@@ -1,12 +1,16 @@
 """The whole pipeline on clips of two classes, of one and of none, and the commands that read what it wrote."""
 
 import json
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
-from builders import sentence_of
+from builders import CHECKOUT, sentence_of
+from footage import encode, moving
 from small_project import build_multi_label
 
+from mocliplite.cli import _findings, _init
 from mocliplite.cli._main import main
 from mocliplite.files import read_csv, read_json
 from mocliplite.fusion.few_shot import few_shot
@@ -78,3 +82,29 @@ def test_what_needs_one_class_per_clip_says_so(monkeypatch):
     splits = tuple(select_split(pairs, split) for split in ("train", "val", "test"))
     wanted = "few-shot draws a number of clips of each class, but these clips have several (multi_label)."
     assert sentence_of(few_shot, splits, [1], 1, None, None) == wanted
+
+
+@pytest.mark.usefixtures("project")
+def test_the_margin_of_a_clip_to_label_is_the_distance_of_a_class_from_the_threshold(monkeypatch, capsys, tmp_path):
+    encode(tmp_path / "new.avi", moving(3, 1, frames=8, size=(96, 128)))
+    line = run(monkeypatch, capsys, "label-next", str(tmp_path)).splitlines()[2].split()
+    threshold = read_json("metrics/eval.json")["calibration"]["score_fusion"]["f1_threshold"]
+    (found,) = json.loads(run(monkeypatch, capsys, "predict", f"{tmp_path}/new.avi", "--json"))
+    assert abs(float(line[2]) - threshold) >= float(line[3]) >= 0
+    assert all(item["probability"] >= threshold for item in found["classes"])
+
+
+@pytest.mark.usefixtures("project")
+def test_windows_of_long_videos_are_refused(monkeypatch, capsys):
+    wanted = "the models find several classes per clip, but a window has one class; predict whole clips."
+    assert sentence_of(lambda: run(monkeypatch, capsys, "predict", "clips/0/1.avi", "--window", "1")) == wanted
+
+
+@pytest.mark.usefixtures("project")
+def test_init_sees_the_separator_in_a_list():
+    Path("configs").mkdir(exist_ok=True)
+    shutil.copy(CHECKOUT / "configs/folder.yaml", "configs")
+    found = _findings.inspect_list("list.csv", "clips")
+    assert found.dataset.multi_label
+    assert found.dataset.shared_groups
+    assert "labels: 8 clips have several classes, 8 none (dataset.multi_label: true)" in _init.describe(found)
