@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from builders import put, put_clips, sentence_of, settings_of
+from builders import CHECKOUT, put, put_clips, sentence_of, settings_of
 
 from mocliplite.data.clips import class_names, read_clips, write_clips
 from mocliplite.data.folds import group_folds
@@ -14,9 +14,9 @@ from mocliplite.data.splits import split_clips
 pytestmark = pytest.mark.usefixtures("folder")
 
 
-def clips_of(text, **settings):
-    """Return the clips of a CSV file with the columns path and label, whose files exist."""
-    put("", {"list.csv": f"path,label\n{text}"})
+def clips_of(text, header="path,label", **settings):
+    """Return the clips of a CSV file whose files exist."""
+    put("", {"list.csv": f"{header}\n{text}"})
     put_clips(*(line.split(",")[0] for line in text.splitlines()))
     return find_clips(settings_of(lists="list.csv", **{"multi_label": True} | settings))
 
@@ -78,3 +78,14 @@ def test_every_class_is_in_train_validation_and_test():
     splits = split_clips(clips, settings_of(lists="list.csv", multi_label=True))
     found = {(splits[clip.id], label) for clip in clips for label in clip.labels}
     assert found == {(split, label) for split in ("train", "val", "test") for label in ("Hop", "Run", "Wave")}
+
+
+def test_the_list_in_the_docs_has_clips_of_two_one_and_no_class():
+    page = (CHECKOUT / "docs/multi-label.md").read_text()
+    text = page.split("```csv\n")[1].split("```")[0].removeprefix("path,label,group\n")
+    clips = clips_of(text, header="path,label,group")
+    assert [(clip.labels, clip.group) for clip in clips] == [
+        ([], "garden"),
+        (["Cutting", "Talking"], "kitchen"),
+        (["Talking"], "kitchen"),
+    ]
