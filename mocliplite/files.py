@@ -92,7 +92,7 @@ def errors_mean_damage(path: str | Path, *errors: type[Exception]) -> Iterator[N
         yield
     except errors as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path} is damaged ({reason}); restore it with `dvc checkout` or delete it.") from None
+        raise UserError(f"{path} is damaged ({reason}); restore it with `dvc checkout -f` or delete it.") from None
 
 
 def keep_only(folder: Path, names: Collection[str]) -> None:

@@ -12,6 +12,7 @@ import av
 import numpy as np
 
 from mocliplite import files
+from mocliplite.errors import UserError
 from mocliplite.runtime.progress import progress
 from sample import scene
 from stages import run_stage
@@ -41,14 +42,28 @@ CODEC = {
 
 
 def main(workers: int = WORKERS) -> None:
+    refuse_other_files(CLIPS)
     for path, text in lists(LISTS).items():
         files.write_text(path, text)
-    jobs = [(name, group, number) for name in classes() for group in GROUPS for number in CLIPS_OF_GROUP]
+    jobs = _jobs()
     # Not forked: a fork copies the locks of threads that libraries have started.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, spawn) as pool, progress("videos", len(jobs), "clip") as bar:
         for _ in pool.map(write_clip, *zip(*jobs, strict=True), chunksize=4):
             bar.update()
+
+
+def refuse_other_files(folder: Path) -> None:
+    """Raise UserError if the folder of the clips has a file that is not one of them, except those of killed runs."""
+    own = {folder / name / _file(name, group, number) for name, group, number in _jobs()}
+    for inner in (path for path in folder.glob("*") if path.is_dir()):
+        files.remove_partial_files(inner)
+    other = sorted(path for path in folder.rglob("*") if path not in own and not path.is_dir())
+    if other:
+        raise UserError(
+            f"{other[0]} is not a clip of the sample ({len(other)} such files); move it to a folder of your own, with "
+            "one folder per class, and set dataset.root in params.yaml to that folder."
+        )
 
 
 def classes() -> dict[str, tuple[str, str]]:
@@ -109,6 +124,11 @@ def yuv420(rgb: np.ndarray) -> np.ndarray:
     v = (112 * red - 94 * green - 18 * blue + 512 >> 10) + 128
     planes = np.concatenate([luma.ravel(), u.ravel(), v.ravel()])
     return planes.astype(np.uint8).reshape(height * 3 // 2, width)
+
+
+def _jobs() -> list[tuple[str, int, int]]:
+    """Return class, group and number of every clip."""
+    return [(name, group, number) for name in classes() for group in GROUPS for number in CLIPS_OF_GROUP]
 
 
 def _file(name: str, group: int, number: int) -> str:

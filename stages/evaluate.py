@@ -1,7 +1,7 @@
 """Evaluate all methods on the test clips; nothing is fitted or chosen here.
 
-Reads features/pairs.h5, models/probes/ and models/head/; writes metrics/eval.json, metrics/cost.json,
-plots/confusion.csv, plots/classes.csv, plots/reliability.csv and features/test_clips.csv.
+Reads features/pairs.h5, models/probes/ and models/head/; writes metrics/summary.json, metrics/eval.json,
+metrics/cost.json, plots/confusion.csv, plots/classes.csv, plots/reliability.csv and features/test_clips.csv.
 """
 
 from mocliplite import checkpoint, files
@@ -46,6 +46,7 @@ def main() -> None:
     metrics["share"] = {stream: float(values.mean()) for stream, values in answers.shares.items()}
     metrics = files.rounded(metrics)
     files.write_json("metrics/eval.json", metrics)
+    files.write_json("metrics/summary.json", method_table.summary(metrics))
     files.write_json("metrics/cost.json", cost(heads, table.settings, table.provenance))
 
     # Where a clip may have several classes there is no confusion matrix, and the plot is empty.

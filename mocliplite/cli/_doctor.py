@@ -10,6 +10,7 @@ import yaml
 
 from mocliplite import files, params
 from mocliplite.cli._clip_source import Finding, find_clip, output_path
+from mocliplite.cli._workspace import stdout, workspace_findings
 from mocliplite.data.clips import read_clips
 from mocliplite.data.folders import find_videos
 from mocliplite.errors import UserError
@@ -23,6 +24,7 @@ _EMBEDDING_BYTES = 4 * 1024  # of the widest CLIP
 def findings() -> Iterator[Finding]:
     """Yield the findings on the project in the working folder. Raises UserError if there is no project."""
     settings = params.load()
+    yield from workspace_findings()
     yield from _check_git_ignore()
     yield from _check_cache()
     yield _check_locks()
@@ -49,7 +51,7 @@ def _check_git_ignore() -> Iterator[Finding]:
         for kind in ("metrics", "plots")
         for out in map(output_path, stage.get(kind, []))
     ]
-    ignored = _stdout("git", "check-ignore", "dvc.lock", "params.yaml", *tracked).split()
+    ignored = stdout("git", "check-ignore", "dvc.lock", "params.yaml", *tracked).split()
     for path in ignored:
         yield Finding(
             "BAD", f"{path} is ignored by git and would be missing from DVC experiments; remove it from .gitignore."
@@ -60,14 +62,14 @@ def _check_git_ignore() -> Iterator[Finding]:
 
 def _check_cache() -> Iterator[Finding]:
     """Check that the DVC cache is writable, and whether a checkout links or copies."""
-    folder = Path(_stdout("dvc", "cache", "dir").strip() or ".dvc/cache")
+    folder = Path(stdout("dvc", "cache", "dir").strip() or ".dvc/cache")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError:
         yield Finding("BAD", f"you cannot write to the DVC cache {folder}; see docs/sharing.md, A shared cache.")
         return
-    config = dict(line.split("=", 1) for line in _stdout("dvc", "config", "--list").splitlines() if "=" in line)
+    config = dict(line.split("=", 1) for line in stdout("dvc", "config", "--list").splitlines() if "=" in line)
     types = config.get("cache.type", "reflink,copy")
     usable = [kind for kind in types.split(",") if kind == "copy" or _can_link(folder, kind)]
     if not usable:
@@ -163,11 +165,3 @@ def _check_disk_space(settings: params.Params) -> Finding:
         f"{free / 1e9:.1f} GB free; the stores of {len(clips)} clips and their cache need about {needed / 1e9:.2f} GB"
     )
     return Finding("ok" if free > needed else "BAD", sentence)
-
-
-def _stdout(*command: str) -> str:
-    """Return what a command prints to stdout; an empty text if it is not installed."""
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    except FileNotFoundError:
-        return ""

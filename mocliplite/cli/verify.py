@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Read every byte of each store; print what is damaged and exit with status 1."""
-    from mocliplite.store.stores import verify
+    from mocliplite.store.verification import verify
 
     damaged_stores = 0
     for path in given.stores:

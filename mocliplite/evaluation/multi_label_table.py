@@ -16,13 +16,13 @@ from mocliplite.evaluation.multi_label import (
     sigmoid,
     summary,
 )
-from mocliplite.evaluation.rows import METHODS, near_duplicates_note
+from mocliplite.evaluation.rows import METHODS, are_of_one_group, notes
 from mocliplite.params import CLASS_SEPARATOR
 
 
 def figure(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the figure by which methods are compared: mAP."""
-    return mean_average_precision(logits, labels)
+    """Return the figure by which methods are compared: mAP; 0 where no clip has a class."""
+    return mean_average_precision(logits, labels) if labels.any() else 0.0
 
 
 def all_metrics(
@@ -63,17 +63,19 @@ def _difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def table(metrics: Mapping[str, Any]) -> str:
     """Return the figures of metrics/eval.json as lines of text; an asterisk marks the method that answers."""
+    one_group = are_of_one_group(metrics["map"])
     lines = [f"{metrics['clips']} test clips          mAP   95 % interval    macro F1   threshold   ECE"]
     for name in (name for name in METHODS if name in metrics["map"]):
         row, calibration = metrics["map"][name], metrics["calibration"][name]
-        figure = f"{row['mean']:.3f}   {row['low']:.3f}-{row['high']:.3f}"
+        figure = f"{row['mean']:.3f}   " + ("none       " if one_group else f"{row['low']:.3f}-{row['high']:.3f}")
         others = f"{metrics['macro_f1'][name]['mean']:.3f}      {calibration['f1_threshold']:.2f}        "
         marked = f"{name} *" if name == metrics["answer"] else name
         lines.append(f"{marked:<24}{figure}      {others}{calibration['ece']:.3f}")
     for other, key in {"keyframe": "keyframe", metrics["best_single"]: "best_single"}.items():
         gain = metrics[f"fusion_minus_{key}"]
-        lines.append(f"fusion minus {other:<15}{gain['mean']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})")
-    return "\n".join([*lines, "* the method with which predict answers", *near_duplicates_note(metrics, "mAP")])
+        bounds = "no interval" if one_group else f"{gain['low']:+.3f} to {gain['high']:+.3f}"
+        lines.append(f"fusion minus {other:<15}{gain['mean']:+.3f} ({bounds})")
+    return "\n".join([*lines, *notes(metrics, one_group, "mAP")])
 
 
 def by_class(logits: Mapping[str, np.ndarray], labels: np.ndarray, classes: np.ndarray) -> list[dict[str, object]]:

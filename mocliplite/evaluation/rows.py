@@ -17,12 +17,21 @@ METHODS = {
 }
 
 
-def near_duplicates_note(metrics: Mapping[str, Any], figure: str) -> list[str]:
-    """Return the last line of a table where there are near duplicates, otherwise nothing. figure: name of a metric."""
-    found = metrics.get("near_duplicates", {"clips": 0})
-    if not found["clips"]:
-        return []
-    return [
-        f"warning: {found['clips']} test clips are near duplicates of a train clip "
-        f"(features/near_duplicates.csv); without them, the {figure} of fusion is {found['fusion_without']:.3f}"
-    ]
+def are_of_one_group(figures: Mapping[str, Mapping[str, float]]) -> bool:
+    """Return whether the test clips are of one group, so that the intervals of all methods allow any value."""
+    return all((row["low"], row["high"]) == (0, 1) for row in figures.values())
+
+
+def notes(metrics: Mapping[str, Any], one_group: bool, figure: str) -> list[str]:
+    """Return the last lines of the table of metrics/eval.json. figure: the name of that of near_duplicates."""
+    lines = ["* the method with which predict answers"]
+    if one_group:
+        lines.append("there are no intervals: all test clips are of one group, which says nothing about other groups")
+    duplicates = metrics.get("near_duplicates", {"clips": 0})
+    if duplicates["clips"]:
+        without = f"without them, the {figure} of fusion is {duplicates['fusion_without']:.3f}"
+        lines.append(
+            f"warning: {duplicates['clips']} test clips are near duplicates of a train clip "
+            f"(features/near_duplicates.csv); {without}"
+        )
+    return lines

@@ -20,9 +20,8 @@ class EarlyStopping:
     def __init__(self, heads: Heads, patience: int, start: Tensor | None = None) -> None:
         seeds, device = len(heads.weight1), heads.weight1.device
         self.heads, self.patience, self.start = heads, patience, start
-        self.initial, self.best = (
-            [parameter.detach().clone() for parameter in heads.parameters()] for _ in ("initial", "best")
-        )
+        self.initial = [parameter.detach().clone() for parameter in heads.parameters()]
+        self.best = [parameter.clone() for parameter in self.initial]
         self.losses = torch.full((seeds, 1), torch.inf, device=device) if start is None else start.clone()
         self.epochs_since = torch.zeros(seeds, dtype=torch.int64, device=device)
 

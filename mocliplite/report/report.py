@@ -56,10 +56,10 @@ def write(out: str | Path) -> list[str]:
         class_chart=charts.bars(_by_class(metrics["eval"]["answer"]), figure) if multi_label else None,
         gain_chart=charts.bars(_by_class("gain"), f"{figure} of fusion minus {figure} of keyframe"),
         by_class=read_csv("plots/classes.csv"),
-        learning=_learning_curve("mAP" if multi_label else "top-1"),
+        learning=_learning_curve(),
         reliability=_reliability_chart(predictions),
-        motion_curve=_loss_curve("plots/motion_training.csv"),
-        head_curve=_loss_curve("plots/head_training.csv", "fusion_"),
+        motion_curve=_motion_curve(),
+        head_curve=_head_curve(),
         failures=_failures(),
         suspicious=read_csv("features/suspicious_labels.csv")[:ROWS],
         near_duplicates=read_csv("features/near_duplicates.csv")[:ROWS],
@@ -131,12 +131,18 @@ def _by_class(column: str) -> dict[str, float]:
     return {row["class"]: float(row[column]) for row in rows}
 
 
-def _learning_curve(figure: str) -> str:
-    rows = read_csv("plots/learning_curve.csv")
-    probes = [name for name in rows[0] if f"{name}_std" in rows[0]]
-    series = {name: [float(row[name]) for row in rows] for name in probes}
-    clips = [int(row["clips_per_class"]) for row in rows]
-    return charts.curves(series, clips, "train clips per class", f"{figure} on validation")
+def _learning_curve() -> str:
+    series, clips = _series("plots/learning_curve.csv", "clips_per_class", "top1")
+    return charts.curves(series, clips, "train clips per class", "top-1 on validation")
+
+
+def _series(path: str, x: str, y: str, prefix: str = "") -> tuple[dict[str, list[float]], list[int]]:
+    """Return the values of each curve in a file, of those whose names begin with prefix, and their common x."""
+    rows = [row for row in read_csv(path) if row["curve"].startswith(prefix)]
+    series: dict[str, list[float]] = {}
+    for row in rows:
+        series.setdefault(row["curve"].removeprefix(prefix), []).append(float(row[y]))
+    return series, sorted({int(row[x]) for row in rows})
 
 
 def _reliability_chart(predictions: Predictions) -> str:
@@ -145,9 +151,14 @@ def _reliability_chart(predictions: Predictions) -> str:
     return charts.reliability(confidence, accuracy, [int(row["answers"]) for row in rows])
 
 
-def _loss_curve(path: str, prefix: str = "") -> str:
-    rows = [row for row in read_csv(path) if row[f"{prefix}val_loss"]]
-    series = {name: [float(row[f"{prefix}{name}_loss"]) for row in rows] for name in ("train", "val")}
+def _head_curve() -> str:
+    series, epochs = _series("plots/head_training.csv", "epoch", "loss", "fusion ")
+    return charts.curves(series, epochs, "epoch", "loss")
+
+
+def _motion_curve() -> str:
+    rows = read_csv("plots/motion_training.csv")
+    series = {name: [float(row[f"{name}_loss"]) for row in rows] for name in ("train", "val")}
     return charts.curves(series, [int(row["epoch"]) for row in rows], "epoch", "loss")
 
 

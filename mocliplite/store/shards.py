@@ -231,4 +231,4 @@ def _find_damaged_rows(path: Path, file: hdf5.Group, kind: str, ids: list[str]) 
             read_column(file, kind, name, len(ids))
         except OSError:
             for row in hdf5.unreadable_rows(file, name):
-                yield f"{path}: clip {ids[row]} is damaged ({name}); restore it with `dvc checkout` or delete it."
+                yield f"{path}: clip {ids[row]} is damaged ({name}); restore it with `dvc checkout -f` or delete it."

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,6 @@ from mocliplite.store.shards import (
     FrameSelector,
     Record,
     column_names,
-    find_damage,
     read_column,
     read_frame_types,
     read_index,
@@ -29,7 +27,6 @@ from mocliplite.store.shards import (
     read_record,
     read_record_frames,
 )
-from mocliplite.store.table_file import read_table
 
 # Text files in the folder of the shards.
 SIDECAR_FILES = ("README.md", "failures.csv")
@@ -179,6 +176,8 @@ class Store:
 
     def verify(self) -> list[str]:
         """Read every byte and return one sentence per damage; an empty list if there is none."""
+        from mocliplite.store.verification import verify  # which imports this module
+
         return verify(self.path)
 
     def _positions_by_shard(self, ids: Sequence[str]) -> list[tuple[Path, list[int]]]:
@@ -202,76 +201,14 @@ def open_store(path: str | Path) -> Store:
 @contextmanager
 def open_shard(path: Path, kind: str, settings: Settings, first: Path) -> Iterator[hdf5.Group]:
     """Yield an open shard. Raises UserError if its settings differ from these, the settings of the first shard."""
-    if not path.is_file():
-        raise UserError(f"{path} is missing; run `dvc pull {path.parent}` or `dvc repro`.")
-    with hdf5.open_file(path, kind) as file:
+    with hdf5.open_file(present_shard(path), kind) as file:
         if hdf5.read_settings(file) != settings:
             raise UserError(f"{path} and {first} were computed with different settings; run `dvc repro`.")
         yield file
 
 
-def verify(path: str | Path) -> list[str]:
-    """Read every byte of a store or single file and return one sentence per damage, with file and clip.
-
-    Raises UserError if there is neither a store nor a file at path.
-    """
-    if Path(path).is_file():
-        try:
-            read_table(path)
-        except UserError as error:
-            return [str(error)]
-        return _check_digest(Path(path))
-    readable = [found for found in map(_kind_and_settings, sorted(Path(path).glob("[0-9]*.h5"))) if found]
-    if not readable:
-        raise UserError(f"{path} is not a feature store, or is not pulled yet; run `dvc pull {path}` or `dvc repro`.")
-    kind, settings = readable[0]
-    damage = [line for number in range(schema.SHARDS[kind]) for line in _verify_shard(path, number, kind, settings)]
-    names = {shard.name for shard in shard_paths(path, kind)} | set(SIDECAR_FILES)
-    unknown = sorted(file.name for file in Path(path).iterdir() if file.name not in names)
-    damage += [f"{path}/{name} does not belong to the store; remove it." for name in unknown]
-    return damage or _verify_sidecar_files(open_store(path))
-
-
-def _kind_and_settings(shard: Path) -> tuple[str, dict[str, Any]] | None:
-    """Return kind and settings of a shard, None if they cannot be read."""
-    try:
-        with hdf5.open_file(shard) as file:
-            kind = str(hdf5.read_attributes(file)["kind"])
-            return (kind, hdf5.read_settings(file)) if kind in schema.SHARDS else None
-    except UserError:
-        return None
-
-
-def _verify_shard(folder: str | Path, number: int, kind: str, settings: Settings) -> list[str]:
-    """Return one sentence per damage in one shard."""
-    path = shard_path(folder, number)
-    damage: list[str] = []
-    try:
-        with open_shard(path, kind, settings, shard_path(folder, 0)) as file:
-            for clip_id in read_index(file)[2]:
-                if shard_of(clip_id, schema.SHARDS[kind]) != number:
-                    raise ValueError(f"clip {clip_id} belongs to another shard")
-            damage.extend(find_damage(path, file, kind))
-    except UserError as error:
-        damage.append(str(error))
-    return damage or _check_digest(path)
-
-
-def _check_digest(path: Path) -> list[str]:
-    """Return one sentence if the bytes of a readable file are not the bytes that were written."""
-    if hdf5.digest_matches(path):
-        return []
-    return [
-        f"{path} is damaged (its values can be read, but its digest differs); restore it with `dvc checkout` or delete "
-        "it."
-    ]
-
-
-def _verify_sidecar_files(store: Store) -> list[str]:
-    """Return one sentence per sidecar file that does not match the shards."""
-    damage = []
-    for name, text in sidecar_texts(store).items():
-        path = store.path / name
-        if not path.is_file() or path.read_bytes() != text.encode():
-            damage.append(f"{path} does not match the shards; restore it with `dvc checkout` or delete it.")
-    return damage
+def present_shard(shard: Path) -> Path:
+    """Return the path of a shard. Raises UserError if there is no such file."""
+    if not shard.is_file():
+        raise UserError(f"{shard} is missing; run `dvc pull {shard.parent}` or `dvc repro`.")
+    return shard

@@ -65,6 +65,7 @@ def test_a_handful_of_clips_gives_the_tables(tmp_path, monkeypatch):
     monkeypatch.setitem(real_pairs.DATA_SETS, "ucf101_six", data_set)
     monkeypatch.setattr(real_pairs, "FRAMES", (1, 2))
     monkeypatch.setattr(real_motion, "AUGMENTED", 2)
+    monkeypatch.setattr(benchmark, "SHOTS", (1, 2))
     folds = real_pairs.prepare(tmp_path / "clips", tmp_path / "work", "ucf101_six", epochs=1)
     first = [path.read_bytes() for path in sorted(tmp_path.glob("work/fold*/F*/pairs.h5"))]
     assert len(first) == 4
@@ -78,6 +79,9 @@ def test_a_handful_of_clips_gives_the_tables(tmp_path, monkeypatch):
     assert lines[0] == "| top-1 (95 % interval), mean class | 1 keyframe | 2 keyframes |"
     assert any(line.startswith("| `fusion` | ") for line in lines)
     assert any(line.startswith("| blend minus best single stream | ") for line in lines)
+    few = benchmark.few_clips_table(benchmark.few_clips([fold / "F1/pairs.h5" for fold in folds], head))
+    assert few[0] == "| train clips per class | `keyframe_probe` | `motion_probe` | `ridge` | `fusion` |"
+    assert [line.split(" | ")[0] for line in few[2:]] == ["| 1", "| 2"]
     control = benchmark.differences_table(benchmark.control_figures(by_count, by_count))
     assert control[2].startswith("| motion: own vectors minus re-encoded | +0.000 (")
 

@@ -1,13 +1,16 @@
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+import stores
 from builders import CHECKOUT, run_python
 from project import sh
 
 from mocliplite import params
 from mocliplite.cli import _doctor
 from mocliplite.cli._clip_source import Finding
+from mocliplite.cli._workspace import workspace_findings
 from mocliplite.files import write_rows
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -38,6 +41,36 @@ def test_doctor_names_metrics_that_git_ignores(small_project):
     Path(".gitignore").write_text("eval.json\n")
     wanted = "metrics/eval.json is ignored by git and would be missing from DVC experiments; remove it from .gitignore."
     assert list(_doctor._check_git_ignore()) == [Finding("BAD", wanted)]
+
+
+def test_doctor_names_a_shallow_clone_a_path_that_is_not_ascii_and_staged_changes():
+    folder = Path.cwd()
+    git = "git -c user.name=a -c user.email=a@b"
+    sh(
+        Path(),
+        f"git init -q origin && cd origin && {git} commit -q --allow-empty -m 1 && {git} commit -q --allow-empty -m 2",
+    )
+    sh(Path(), f"git clone -q --depth 1 file://{folder}/origin {folder}/kopie && git clone -q origin plain")
+    os.chdir("plain")
+    assert list(workspace_findings()) == []
+    os.chdir("../kopie")
+    Path("new").write_text("")
+    sh(Path(), "git add new && mv ../kopie ../é")
+    marks, sentences = zip(*((finding.mark, finding.sentence) for finding in workspace_findings()), strict=True)
+    assert set(marks) == {"note"}
+    assert [sentence.split(",")[0].split(" in /")[0] for sentence in sentences] == [
+        "this is a shallow clone",
+        "queued experiments fail",
+        "1 changes are staged",
+    ]
+
+
+def test_doctor_names_a_store_that_a_stopped_run_left_with_two_settings(small_project):
+    for name, cell_size in (("features/motion", 8), ("other", 16)):
+        stores.build(name, "motion", settings={"cell_size": cell_size})
+    Path("other/0000.h5").rename("features/motion/0000.h5")
+    (found,) = [finding for finding in workspace_findings() if finding.mark == "BAD"]
+    assert found.sentence.startswith("features/motion has shards of different settings (63 with cell_size: 8; 1 with ")
 
 
 def test_doctor_compares_the_free_disk_space_with_the_size_of_the_stores(small_project):

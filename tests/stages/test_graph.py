@@ -87,6 +87,14 @@ def test_git_keeps_every_metric_and_plot():
     assert files.keys() <= set(git("ls-files", "metrics", "plots"))
 
 
+def test_every_plot_is_drawn_once_with_a_title_and_labels():
+    plots = {path: options for path, options in metrics_and_plots().items() if path.startswith("plots/")}
+    assert len(plots) == 6
+    assert "plots" not in GRAPHS["dvc.yaml"]
+    described = {"title", "x", "x_label", "y", "y_label"}
+    assert [path for path, options in plots.items() if not described <= options.keys()] == []
+
+
 def test_the_stores_of_extraction_persist_between_runs():
     persisted = {
         path: options

@@ -11,6 +11,7 @@ import torch
 from av.video.frame import PictureType
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
+from mocliplite.errors import UserError
 from sample import clip, scene, videos
 
 
@@ -158,3 +159,21 @@ def test_training_again_gives_the_same_bytes_and_the_checkpoint_loads_in_transfo
     assert torch.allclose(*texts, atol=1e-5)
     other = model.get_text_features(**tokenizer(["a ring"], return_tensors="pt")).pooler_output
     assert not torch.allclose(texts[0], other, atol=1e-5)
+
+
+def test_a_clip_of_somebody_else_in_the_folder_is_refused_and_kept(tmp_path: Path):
+    own, partial, other = (
+        tmp_path / "BallBouncing" / name for name in ("v_BallBouncing_g01_c01.avi", ".x.partial", "my.avi")
+    )
+    own.parent.mkdir()
+    for path in (own, partial):
+        path.write_bytes(b"")
+    videos.refuse_other_files(tmp_path)
+    other.write_bytes(b"")
+    with pytest.raises(UserError) as error:
+        videos.refuse_other_files(tmp_path)
+    assert str(error.value) == (
+        f"{other} is not a clip of the sample (1 such files); move it to a folder of your own, with one folder per "
+        "class, and set dataset.root in params.yaml to that folder."
+    )
+    assert other.exists()

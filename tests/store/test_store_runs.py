@@ -12,7 +12,7 @@ from builders import CHECKOUT, sentence_of
 from stores import IDS, KINDS, build, bytes_of
 
 from mocliplite import files
-from mocliplite.store import stores, table_file
+from mocliplite.store import stores, table_file, verification
 
 pytestmark = pytest.mark.usefixtures("folder")
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -95,7 +95,7 @@ def test_a_full_disk_gives_one_sentence_and_the_store_remains_intact(kind, small
         "cannot be written (No space left on device); free disk space or fix the permissions and run again: "
         "finished work is kept."
     )
-    assert stores.verify(folder) == []
+    assert verification.verify(folder) == []
     assert bytes_of(folder) == before
     filler.unlink()
     build(folder, kind)

@@ -9,7 +9,7 @@ from builders import sentence_of
 from stores import IDS, KINDS, alter, build, bytes_of, flip, record, shard_of, values
 
 from mocliplite.errors import UserError
-from mocliplite.store import shards, stores, table_file
+from mocliplite.store import shards, stores, table_file, verification
 
 pytestmark = pytest.mark.usefixtures("folder", "few_shards")
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -20,13 +20,13 @@ def test_an_intact_store_has_no_damage(kind):
     build("s", kind, failed=["clip03"])
     assert stores.open_store("s").verify() == []
     build("empty", kind, [])
-    assert stores.verify("empty") == []
+    assert verification.verify("empty") == []
 
 
 def test_a_folder_without_a_store_cannot_be_verified():
     Path("s").mkdir()
     wanted = "s is not a feature store, or is not pulled yet; run `dvc pull s` or `dvc repro`."
-    assert sentence_of(stores.verify, "s") == wanted
+    assert sentence_of(verification.verify, "s") == wanted
 
 
 @every_kind
@@ -37,11 +37,11 @@ def test_all_randomly_flipped_bits_are_reported(kind):
     names = rng.choice(sorted(original), size=200, p=sizes / sizes.sum())
     for name in names:
         flip(Path("s", name), int(rng.integers(len(original[name]))), int(rng.integers(8)))
-        found = stores.verify("s")
+        found = verification.verify("s")
         assert found
         assert all(f"s/{name}" in sentence for sentence in found)
         Path("s", name).write_bytes(original[name])
-    assert stores.verify("s") == []
+    assert verification.verify("s") == []
 
 
 @every_kind
@@ -71,7 +71,7 @@ def test_damage_in_motion_names_the_clip():
     build("s", "motion")
     path = shard_of("clip07", "motion")
     flip(path, chunk_of(path, "clip07/vectors").byte_offset + 3)
-    (found,) = stores.verify("s")
+    (found,) = verification.verify("s")
     assert found.startswith(f"{path}: clip clip07 is damaged (")
 
 
@@ -81,17 +81,17 @@ def test_damage_in_embeddings_names_the_clips_of_the_chunk():
     flip(path, chunk_of(path, "embedding").byte_offset + 3)
     with h5py.File(path) as file:
         ids = file["ids"].asstr()[:].tolist()
-    tail = "is damaged (embedding); restore it with `dvc checkout` or delete it."
-    assert stores.verify("s") == [f"{path}: clip {clip_id} {tail}" for clip_id in ids]
+    tail = "is damaged (embedding); restore it with `dvc checkout -f` or delete it."
+    assert verification.verify("s") == [f"{path}: clip {clip_id} {tail}" for clip_id in ids]
 
 
 def test_damage_in_a_table_is_reported():
     table_file.write_table("t.h5", "pairs", {"label": np.arange(5), "logit_scale": np.array(4.6)}, {})
-    assert stores.verify("t.h5") == []
+    assert verification.verify("t.h5") == []
     whole = Path("t.h5").read_bytes()
     for content in (np.arange(5).tobytes(), np.array(4.6).tobytes(), b"sha256"):
         flip("t.h5", whole.index(content) + 1)
-        (found,) = stores.verify("t.h5")
+        (found,) = verification.verify("t.h5")
         assert found.startswith("t.h5 is damaged (")
         Path("t.h5").write_bytes(whole)
 
@@ -101,7 +101,7 @@ def test_a_missing_shard_is_reported_and_the_others_are_verified(kind):
     build("s", kind)
     Path("s/0000.h5").unlink()
     Path("s/0001.h5").write_bytes(b"")
-    missing, damaged = stores.verify("s")
+    missing, damaged = verification.verify("s")
     assert missing == "s/0000.h5 is missing; run `dvc pull s` or `dvc repro`."
     assert damaged.startswith("s/0001.h5 is damaged (")
 
@@ -110,19 +110,19 @@ def test_a_missing_shard_is_reported_and_the_others_are_verified(kind):
 def test_other_files_in_the_folder_are_reported(kind):
     build("s", kind)
     Path("s/notes.txt").write_text("")
-    assert stores.verify("s") == ["s/notes.txt does not belong to the store; remove it."]
+    assert verification.verify("s") == ["s/notes.txt does not belong to the store; remove it."]
 
 
 @pytest.mark.parametrize("name", ["README.md", "failures.csv"])
 def test_sidecar_files_must_match_the_shards(name):
     build("s", "keyframes", failed=["clip03"])
     Path("s", name).write_text("other text")
-    wanted = f"s/{name} does not match the shards; restore it with `dvc checkout` or delete it."
-    assert stores.verify("s") == [wanted]
+    wanted = f"s/{name} does not match the shards; restore it with `dvc checkout -f` or delete it."
+    assert verification.verify("s") == [wanted]
 
 
 def reason(path, call, *arguments):
-    head, tail = f"{path} is damaged (", "); restore it with `dvc checkout` or delete it."
+    head, tail = f"{path} is damaged (", "); restore it with `dvc checkout -f` or delete it."
     sentence = sentence_of(call, *arguments)
     assert sentence.startswith(head), sentence
     assert sentence.endswith(tail), sentence
@@ -153,7 +153,7 @@ def test_ids_of_another_type_are_refused(name):
     create, wanted = WRONG_IDS[name]
     replace_member("s/0002.h5", "ids", create)
     assert wanted in reason("s/0002.h5", stores.open_store, "s")
-    assert stores.verify("s")
+    assert verification.verify("s")
     assert reason("s/0002.h5", build, "s", "keyframes")
 
 
@@ -203,7 +203,7 @@ def test_embeddings_of_another_layout_are_refused(name):
     path, (create, wanted) = shard_of("clip07", "keyframes"), WRONG_EMBEDDINGS[name]
     replace_embeddings(path, create)
     assert wanted in reason(path, stores.open_store("s").read, ["clip07"])
-    assert any(str(path) in sentence for sentence in stores.verify("s"))
+    assert any(str(path) in sentence for sentence in verification.verify("s"))
     assert reason(path, build, "s", "keyframes")
 
 
@@ -215,7 +215,7 @@ def test_motion_arrays_that_are_links_are_refused(name):
     wanted = f"{name} is a link or not a dataset"
     assert reason(path, list, stores.open_store("s").records(["clip07"])) == wanted
     assert reason(path, stores.open_store("s").read_frames, "clip07", lambda _: [0]) == wanted
-    assert any("clip07" in sentence for sentence in stores.verify("s"))
+    assert any("clip07" in sentence for sentence in verification.verify("s"))
 
 
 def test_a_clip_that_is_a_link_is_refused():
@@ -229,7 +229,7 @@ def test_a_clip_with_arrays_of_different_lengths_is_reported():
     build("s", "motion")
     path = shard_of("clip07", "motion")
     replace_member(path, "clip07/kind", lambda _: np.zeros(99, np.uint8))
-    (found,) = stores.verify("s")
+    (found,) = verification.verify("s")
     assert found.startswith(f"{path}: clip clip07 is damaged (not all of its arrays have ")
 
 
@@ -240,7 +240,7 @@ def test_a_clip_in_the_wrong_shard_is_reported(kind):
     wrong = next(key for key in IDS if shard_of(key, kind) != path)
     shard = shards.Shard({wrong: record(kind, wrong)}, {}, {wrong: "f"})
     shards.write_shard(path, kind, {"cell_size": 8, "views": ["plain"]}, shard)
-    assert reason_in(stores.verify("s")) == f"clip {wrong} belongs to another shard"
+    assert reason_in(verification.verify("s")) == f"clip {wrong} belongs to another shard"
 
 
 def reason_in(damage):
@@ -273,3 +273,17 @@ def test_attributes_of_any_length_come_back():
     settings = {"names": ["é" * 40_000, "x" * 40_000]}
     table_file.write_table("t.h5", "prompts", {"a": np.zeros(3)}, settings)
     assert table_file.read_table("t.h5").settings == settings
+
+
+def test_shards_of_a_stopped_run_with_other_settings_are_one_sentence():
+    build("s", "motion")
+    build("other", "motion", settings={"cell_size": 16})
+    Path("other/0000.h5").rename("s/0000.h5")
+    rest = len(list(Path("s").glob("*.h5"))) - 1
+    assert verification.verify("s") == [
+        f's has shards of different settings ({rest} with cell_size: 8, views: ["plain"]; 1 with cell_size: 16, '
+        "views: null), because a run was stopped; run `dvc repro` to complete it with params.yaml, or go back with "
+        "`git restore -SW . && dvc checkout -f --allow-missing`."
+    ]
+    flip(Path("s/0000.h5"), 3000)
+    assert [line.split(" ")[0] for line in verification.verify("s")] == ["s/0000.h5", "s"]
