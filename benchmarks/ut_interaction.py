@@ -167,7 +167,8 @@ def _train_histogram(net: networks.MotionHistogram, data: Data, train: np.ndarra
             histograms = data.augmented[rows, generator.integers(data.augmented.shape[1], size=len(rows))].float()
             fraction_done = (epoch * steps + step) / (settings.epochs * steps)
             training.train_step(
-                lambda inputs: net.classify(net.dropout(net.embed_histogram(inputs))),
+                net,
+                net.embed_histogram,
                 optimiser,
                 (histograms, data.labels[rows]),
                 settings,

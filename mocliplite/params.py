@@ -162,7 +162,7 @@ class MotionNet:
     cols: int  # width of the network input, in cells
     remove_global_motion: bool  # subtract the median motion of each field
     histogram: Literal["boundaries", "directions"]  # what motion_histogram counts: derivatives of the motion, or motion
-    width: int  # length of the embedding of arch motion_histogram
+    width: int  # of motion_histogram: hidden units of each member; the embedding has those of all members
     dropout: float
     precision: Literal["float32", "tf32", "bfloat16"]  # arithmetic of training and embedding, on any device
     lr: float

@@ -46,6 +46,8 @@ def fit_motion(
     curve after each epoch, and once more at the end.
     """
     torch.use_deterministic_algorithms(True)
+    # Every tensor is written before it is read. Filling new memory first takes a tenth of a step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     state = _initial_state(data, settings, device)
     training_state.resume(state, resume, key)
     batches = load_batches(data.clips, _remaining_batches(data, settings, state.epoch), workers)
@@ -72,31 +74,37 @@ def train_epoch(
     seed = int(np.random.default_rng([settings.seed, state.epoch]).integers(2**62))
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    state.net.train()
-    device = next(state.net.parameters()).device
+    net = state.net.train()
+    device = next(net.parameters()).device
     steps = _steps_per_epoch(data, settings)
     loss = 0.0
     for step in range(state.epoch * steps, (state.epoch + 1) * steps):
         fields, rows = next(batches)
         batch = augmentation.augment(fields.to(device), settings, generator), data.labels[rows].to(device)
-        loss += train_step(state.net, state.optimiser, batch, settings, step / (steps * settings.epochs)) * len(rows)
+        fraction_done = step / (steps * settings.epochs)
+        loss += train_step(net, net.embed, state.optimiser, batch, settings, fraction_done) * len(rows)
     return loss / len(data.train)
 
 
 def train_step(
-    net: Callable[[Tensor], Tensor],
+    net: networks.Network,
+    embed: Callable[[Tensor], Tensor],
     optimiser: torch.optim.Optimizer,
     batch: tuple[Tensor, Tensor],
     settings: MotionNet,
     fraction_done: float,
 ) -> float:
-    """Do one step on a batch (inputs, labels), at fraction_done, from 0 to 1, of the training; return the loss."""
+    """Do one step on a batch (inputs, labels), at fraction_done, from 0 to 1, of the training; return the loss.
+
+    embed gives the embeddings of the inputs. The loss is the mean over the members of the network.
+    """
     set_learning_rate(optimiser, settings, fraction_done)
     inputs, labels = batch
     optimiser.zero_grad()
     with arithmetic(settings, inputs.device):
-        logits = net(inputs)
-        loss = _loss(logits.float(), labels, settings.label_smoothing)
+        logits = net.member_logits(embed(inputs)).float()
+        members = logits.shape[1]
+        loss = _loss(logits.flatten(0, 1), labels.repeat_interleave(members, dim=0), settings.label_smoothing)
         loss.backward()
     optimiser.step()
     return loss.item()
