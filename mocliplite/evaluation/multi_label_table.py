@@ -31,7 +31,7 @@ def all_metrics(
     """Return the metrics of all methods, with the keys of metrics/eval.json.
 
     logits: calibrated logits [N, C] or [S, N, C] by method; labels: [N, C]; calibration: the result of
-    `methods.fit_calibration`, all of which but the weights is used.
+    `methods.fit_calibration`, of which `f1_threshold`, `best_single` and `answer` are used.
     """
     weights, probabilities = resampled(groups), {name: sigmoid(values) for name, values in logits.items()}
     precision = {name: over_seeds(class_average_precision, values, labels, weights) for name, values in logits.items()}
@@ -44,8 +44,7 @@ def all_metrics(
         "map": {name: summary(figures, groups) for name, figures in precision.items()},
         "macro_f1": {name: summary(figures, groups) for name, figures in f1.items()},
         "calibration": {
-            name: {"ece": ece(values, labels)}
-            | {key: calibration[key][name] for key in ("temperature", "bias", "f1_threshold")}
+            name: {"ece": ece(values, labels), "f1_threshold": calibration["f1_threshold"][name]}
             for name, values in probabilities.items()
         },
         "answer": calibration["answer"],
@@ -67,10 +66,10 @@ def table(metrics: Mapping[str, Any]) -> str:
     lines = [f"{metrics['clips']} test clips          mAP   95 % interval    macro F1   threshold   ECE"]
     for name in (name for name in METHODS if name in metrics["map"]):
         row, calibration = metrics["map"][name], metrics["calibration"][name]
-        figure = f"{row['mean']:.3f}   " + ("none       " if one_group else f"{row['low']:.3f}-{row['high']:.3f}")
+        precision = f"{row['mean']:.3f}   " + ("none       " if one_group else f"{row['low']:.3f}-{row['high']:.3f}")
         others = f"{metrics['macro_f1'][name]['mean']:.3f}      {calibration['f1_threshold']:.2f}        "
         marked = f"{name} *" if name == metrics["answer"] else name
-        lines.append(f"{marked:<24}{figure}      {others}{calibration['ece']:.3f}")
+        lines.append(f"{marked:<24}{precision}      {others}{calibration['ece']:.3f}")
     for other, key in {"keyframe": "keyframe", metrics["best_single"]: "best_single"}.items():
         gain = metrics[f"fusion_minus_{key}"]
         bounds = "no interval" if one_group else f"{gain['low']:+.3f} to {gain['high']:+.3f}"

@@ -11,8 +11,6 @@ GROUPS = np.array(["a", "a", "b", "c"])
 RIGHT, WRONG = 4.0 * LABELS - 2, 2 - 4.0 * LABELS
 LOGITS = {"keyframe": RIGHT, "motion": RIGHT * [1, -1, 1], "fusion": np.stack([RIGHT * [1, -1, 1], WRONG])}
 CALIBRATION = {
-    "temperature": dict.fromkeys(LOGITS, 1.0),
-    "bias": dict.fromkeys(LOGITS, 0.0),
     "f1_threshold": dict.fromkeys(LOGITS, 0.5),
     "answer": "fusion",
     "best_single": "motion",
