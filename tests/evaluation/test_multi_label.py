@@ -57,9 +57,19 @@ def intervals_of(groups, seeds=1):
     return multi_label.summary(figures, groups)
 
 
-def test_an_interval_contains_the_mean():
-    row = intervals_of(np.arange(60))
-    assert 0 < row["low"] < row["mean"] < row["high"] < 1
+def test_the_interval_is_that_of_data_sets_of_resampled_groups():
+    scores, labels = scores_and_labels()
+    groups = np.arange(60) // 2
+    rng = np.random.default_rng(1)
+    rows = [
+        np.concatenate([np.flatnonzero(groups == group) for group in rng.integers(30, size=30)]) for _ in range(400)
+    ]
+    figures = [np.mean([average_precision_score(labels[r, c], scores[r, c]) for c in range(3)]) for r in rows]
+
+    row = intervals_of(groups)
+
+    assert row["high"] - row["mean"] == pytest.approx(1.96 * np.std(figures), rel=0.15)
+    assert row["mean"] - row["low"] == pytest.approx(row["high"] - row["mean"])
 
 
 def test_a_single_group_says_nothing_about_others():
