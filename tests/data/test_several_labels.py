@@ -45,6 +45,11 @@ def test_a_label_with_an_empty_part_is_refused_with_its_line():
     assert sentence_of(clips_of, "a.avi,Run||Wave\n") == f"list.csv line 2, column label: {problem}"
 
 
+def test_the_classes_of_a_clip_stand_in_one_line():
+    problem = "a.avi is listed here (Run) and in list.csv line 2 (Wave); join their classes with '|' in one line."
+    assert sentence_of(clips_of, "a.avi,Wave\na.avi,Run\n") == f"list.csv line 3: {problem}"
+
+
 def test_class_folders_and_other_formats_have_one_class_per_clip():
     wanted = "params.yaml: dataset.multi_label is True; it must be false without a CSV file in dataset.lists."
     assert sentence_of(lambda: settings_of(multi_label=True)) == wanted

@@ -13,6 +13,7 @@ from mocliplite.errors import UserError
 from mocliplite.params import CLASS_SEPARATOR
 
 Format = Literal["none", "UCF101", "HMDB51", "CSV", "Kinetics", "Something-Something", "MMAction2", "ActivityNet"]
+DELETE = "delete one of the two"
 SPLIT_LISTS = ("UCF101", "HMDB51")  # formats of lists that only split the clips in class folders
 
 
@@ -61,19 +62,20 @@ def read_annotations(settings: params.Dataset) -> Annotations:
         found = mmaction.read(mmaction.lists_in(place) if place.is_dir() else {None: place})
     if not found.entries:
         raise UserError(f"{place} lists no clips; add a line for each clip.")
-    refuse_repeated(found.entries)
+    advice = f"join their classes with {CLASS_SEPARATOR!r} in one line" if settings.multi_label else DELETE
+    refuse_repeated(found.entries, advice)
     return found
 
 
-def refuse_repeated(entries: Iterable[Entry]) -> None:
-    """Raise UserError if a clip is listed twice."""
+def refuse_repeated(entries: Iterable[Entry], advice: str = DELETE) -> None:
+    """Raise UserError if a clip is listed twice. advice: what to do then."""
     first_by_key: dict[object, Entry] = {}
     for entry in entries:
         first = first_by_key.setdefault(entry.keys[0], entry)
         if first is not entry:
             this, other = (", ".join(filter(None, (item.split, item.label))) for item in (entry, first))
             conflict = f"{entry.path} is listed here ({this}) and in {first.location} ({other})"
-            raise UserError(f"{entry.location}: {conflict}; delete one of the two.")
+            raise UserError(f"{entry.location}: {conflict}; {advice}.")
 
 
 def _format_of_folder(folder: Path) -> Format:
