@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +24,8 @@ from typing import Any
 import av
 import numpy as np
 import torch
+from av.container import OutputContainer
+from av.video.stream import VideoStream
 
 from benchmarks import efficientnet_lite, real_pairs
 from mocliplite import checkpoint, files, params
@@ -216,26 +218,40 @@ def _enlarged(folder: Path, path: str, name: str) -> Path:
 
 def _join(parts: Sequence[tuple[Path, str]], film: Path, seconds: float) -> list[Span]:
     """Join clips in random order, each once before one occurs again, without re-encoding; return the spans."""
-    generator, spans, at = np.random.default_rng(0), [], Fraction(0)
-    with av.open(str(parts[0][0])) as first, files.atomic_write(film) as partial:
-        with av.open(str(partial), "w", format="mp4") as target:
-            stream = target.add_stream_from_template(first.streams.video[0])
-            while at < seconds:
-                for index in generator.permutation(len(parts)):
-                    path, label = parts[index]
-                    with av.open(str(path)) as source:
-                        old = source.streams.video[0]
-                        for packet in source.demux(old):
-                            if packet.size:
-                                shift = round(at / packet.time_base)
-                                packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, stream
-                                target.mux(packet)
-                        length = Fraction(old.frames, RATE)
-                    spans.append((float(at), float(at + length), label))
-                    at += length
-                    if at >= seconds:
-                        break
+    spans: list[Span] = []
+    with (
+        av.open(str(parts[0][0])) as first,
+        files.atomic_write(film) as partial,
+        av.open(str(partial), "w", format="mp4") as target,
+    ):
+        stream = target.add_stream_from_template(first.streams.video[0])
+        at = Fraction(0)
+        for index in _order(len(parts)):
+            path, label = parts[index]
+            length = _append(target, stream, path, at)
+            spans.append((float(at), float(at + length), label))
+            at += length
+            if at >= seconds:
+                break
     return spans
+
+
+def _order(count: int) -> Iterator[int]:
+    generator = np.random.default_rng(0)
+    while True:
+        yield from generator.permutation(count).tolist()
+
+
+def _append(target: OutputContainer, stream: VideoStream, path: Path, at: Fraction) -> Fraction:
+    """Copy the packets of a clip to a film, from a time on; return the length of the clip in seconds."""
+    with av.open(str(path)) as source:
+        old = source.streams.video[0]
+        for packet in source.demux(old):
+            if packet.size:
+                shift = round(at / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, stream
+                target.mux(packet)
+        return Fraction(old.frames, RATE)
 
 
 def _measure(work: Path, film: Path, motion_only: bool) -> dict[str, Any]:

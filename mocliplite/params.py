@@ -130,6 +130,7 @@ class Encoder:
     frames: int  # keyframes per clip: the centre frames of as many equal segments
     pick: Literal["middle", "key"]  # middle: the centre frame itself; key: the nearest I-frame
     batch: int  # images per forward pass; changes the last bits of the values
+    dtype: Literal["float32", "bfloat16"]  # arithmetic of the image encoder
 
     def __post_init__(self) -> None:
         require(self.model != "", "encoder.model", self.model, "a hub id or a local folder")

@@ -17,7 +17,7 @@ def main() -> None:
 
     classes = len(class_names(clips))
     groups = len({group_of(clip, settings) for clip in clips})
-    megabytes = sum(clip.bytes for clip in clips) / 1e6
+    megabytes = sum({clip.path: clip.bytes for clip in clips}.values()) / 1e6
     print(f"{len(clips)} clips, {classes} classes, {groups} groups, {megabytes:.1f} MB")
 
 

@@ -99,7 +99,7 @@ def main() -> None:
 
 def _encoder_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of the settings of keyframes or prompts that identifies the encoder."""
-    others = ("frames", "pick", "batch", "templates", "names")
+    others = ("frames", "pick", "batch", "dtype", "templates", "names")
     return {name: value for name, value in settings.items() if name not in others}
 
 

@@ -30,7 +30,7 @@ def findings() -> Iterator[Finding]:
     yield _check_locks()
     yield _check_encoder(settings.encoder)
     yield _check_decoders()
-    yield from _check_links(settings.dataset.root)
+    yield from _check_clips(settings.dataset)
     yield _check_disk_space(settings)
 
 
@@ -125,9 +125,14 @@ def _check_locks() -> Finding:
     )
 
 
-def _check_links(root: str) -> Iterator[Finding]:
-    """Look for links to folders in the data set: DVC tracks the link, not what the folder contains."""
-    if Path(root).is_dir():
+def _check_clips(settings: params.Dataset) -> Iterator[Finding]:
+    """Look for the manifest, or else for links to folders: DVC tracks the link, not what the folder contains."""
+    root = settings.root
+    if settings.has_manifest:
+        if not Path(settings.files).is_file():
+            wanted = "run `python -m mocliplite manifest`"
+            yield Finding("BAD", f"dataset.files is {settings.files}, which does not exist; {wanted}.")
+    elif Path(root).is_dir():
         linked: list[str] = []
         find_videos(Path(root), linked)
         # DVC follows a link that is dataset.root itself.
@@ -157,7 +162,7 @@ def _check_disk_space(settings: params.Params) -> Finding:
             "note", f"{index} does not exist yet, so the disk space for the stores is unknown; run `dvc repro index`"
         )
     clips = read_clips(index)
-    motion = _MOTION_BYTES_PER_VIDEO_BYTE * sum(clip.bytes for clip in clips)
+    motion = _MOTION_BYTES_PER_VIDEO_BYTE * sum({clip.path: clip.bytes for clip in clips}.values())
     # Twice: in the working folder and in the DVC cache. Besides keyframes, 4 embeddings for motion views and pairs.
     needed = 2 * (motion + len(clips) * _EMBEDDING_BYTES * (settings.encoder.frames + 4))
     free = shutil.disk_usage(".").free

@@ -9,7 +9,7 @@ from pathlib import Path
 from mocliplite import params
 from mocliplite.cli._group_guess import guess_group
 from mocliplite.cli._shared import compute
-from mocliplite.data import listed
+from mocliplite.data import index
 from mocliplite.data.clips import Clip, group_in, id_of
 from mocliplite.data.folders import clips_of_scan, scan_clips
 from mocliplite.data.groups import are_shared
@@ -45,9 +45,7 @@ class Findings:
 def inspect_folder(root: str) -> Findings:
     """Inspect every clip in root/<class>/**. Raises UserError for a folder that is not a data set."""
     if not Path(root).is_dir():
-        raise UserError(
-            f"{root} is not a folder; give the folder that has one subfolder of clips per class, or a list."
-        )
+        raise UserError(f"{root} does not exist; give a folder with one subfolder of clips per class, or a list.")
     settings = replace(params.load(TEMPLATE).dataset, root=root, files=root, group=None)
     scan = scan_clips(settings)
     settings = replace(settings, group=guess_group([path for paths in scan.videos.values() for path in paths]))
@@ -58,13 +56,13 @@ def inspect_folder(root: str) -> Findings:
     return _inspect(clips, settings, warnings, scan.errors)
 
 
-def inspect_list(file: str, root: str) -> Findings:
-    """Inspect every clip of a list, whose paths begin in root. Raises UserError for an invalid list."""
+def inspect_list(lists: str, root: str) -> Findings:
+    """Inspect every clip of a list or a folder of lists, whose paths begin in root. Raises UserError for a bad list."""
     # A folder that contains the project contains what the stages write, so DVC cannot watch it.
     files = MANIFEST if Path.cwd().is_relative_to(Path(root).resolve()) else root
-    settings = replace(params.load(TEMPLATE).dataset, root=root, files=files, lists=file, group=None)
+    settings = replace(params.load(TEMPLATE).dataset, root=root, files=files, lists=lists, group=None)
     settings = replace(settings, multi_label=has_several_labels(settings))
-    clips, _ = listed.name_clips(settings)
+    clips, _ = index.name_clips(settings)
     if all(clip.span.is_whole_file and clip.group == id_of(clip.path) for clip in clips):
         settings = replace(settings, group=guess_group([f"{clip.label}/{Path(clip.path).name}" for clip in clips]))
         clips = [replace(clip, group=group_in(clip.path, settings.group) or clip.group) for clip in clips]

@@ -14,6 +14,7 @@ from mocliplite import params
 from mocliplite.cli import _clip_source
 from mocliplite.cli._findings import TEMPLATE, Findings, names_a_side
 from mocliplite.data import index
+from mocliplite.data.groups import group_of
 from mocliplite.data.names import name_problem
 from mocliplite.errors import UserError
 from mocliplite.files import write_text
@@ -61,7 +62,7 @@ def settings_for(found: Findings, model: str | None) -> dict[str, object]:
 def write(path: Path, found: Findings, model: str | None) -> None:
     """Write a complete params file for the findings, with the warnings as comments at the top."""
     root = found.dataset.root
-    head = f"Settings for the clips in {root}, from `python -m mocliplite init`. Comments explain them."
+    head = f"Settings for the clips in {_source(found)}, from `python -m mocliplite init`. Comments explain them."
     comments = [head, *(f"Warning: {warning}" for warning in [*found.stops, *found.warnings])]
     template = Path(TEMPLATE).read_text(encoding="utf-8")
     body = template[template.index("dataset:\n") :]
@@ -123,25 +124,22 @@ def describe(found: Findings) -> str:
     """Return the findings as lines of text."""
     classes = Counter(label for clip in found.clips for label in clip.labels)
     width = max(map(len, classes))
-    source = found.dataset.root if found.dataset.lists == params.NO_PATH else found.dataset.lists
-    lines = [f"{source}: {len(found.clips)} clips in {len(classes)} classes"]
+    lines = [f"{_source(found)}: {len(found.clips)} clips in {len(classes)} classes"]
     lines += [f"  {label:{width}}  {count}" for label, count in sorted(classes.items())]
     if found.dataset.multi_label:
         several = sum(len(clip.labels) > 1 for clip in found.clips)
         without = sum(not clip.labels for clip in found.clips)
         lines += [f"labels: {several} clips have several classes, {without} none (dataset.multi_label: true)"]
     lines += [f"codecs: {', '.join(f'{codec} {count}' for codec, count in found.codecs.items())}"]
-    if found.dataset.group is None and any(clip.group != clip.id for clip in found.clips):
-        lines += [f"groups: {len({clip.group for clip in found.clips})}, given by the list or the files of segments"]
+    groups = {clip.group for clip in found.clips}
+    if found.dataset.group is None and len(groups) < len(found.clips):
+        lines += [f"groups: {len(groups)}, given by the list or the files of segments"]
     elif found.dataset.group is None:
         lines += [
             "groups: none found in the names, so every clip is a group; set dataset.group if some clips belong together"
         ]
     else:
-        first = {
-            clip.group if found.dataset.shared_groups else f"{clip.label}/{clip.group}": clip.path
-            for clip in reversed(found.clips)
-        }
+        first = {group_of(clip, found.dataset): clip.path for clip in reversed(found.clips)}
         examples = ", ".join(f"{first[group]} -> {group}" for group in sorted(first)[:2])
         scope = "shared by all classes" if found.dataset.shared_groups else "each of one class"
         lines += [
@@ -149,3 +147,8 @@ def describe(found: Findings) -> str:
         ]
     lines += [f"warning: {warning}" for warning in found.warnings]
     return "\n".join([*lines, *(f"stops: {reason}" for reason in found.stops)])
+
+
+def _source(found: Findings) -> str:
+    """Return the folder or the list that was inspected."""
+    return found.dataset.root if found.dataset.lists == params.NO_PATH else found.dataset.lists

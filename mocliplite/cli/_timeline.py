@@ -144,17 +144,19 @@ def json_of(path: str, segments: "Sequence[Segment]", cost: "Cost") -> dict[str,
     """Return a video and its segments for JSON."""
     return {
         "clip": path,
-        "segments": [
-            {
-                "start": round(segment.start, 3),
-                "end": round(segment.end, 3),
-                "class": segment.name,
-                "probability": None if segment.probability is None else round(segment.probability, 4),
-            }
-            for segment in segments
-        ],
+        "segments": [segment_json(segment) for segment in segments],
         "windows": cost.windows,
         "seconds": {part: round(seconds, 3) for part, seconds in cost.seconds.items()},
+    }
+
+
+def segment_json(segment: "Segment") -> dict[str, Any]:
+    """Return a segment for JSON."""
+    return {
+        "start": round(segment.start, 3),
+        "end": round(segment.end, 3),
+        "class": segment.name,
+        "probability": None if segment.probability is None else round(segment.probability, 4),
     }
 
 

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
     add("source", metavar="SOURCE", help="folder with one subfolder of clips per class, or list, such as a CSV file")
-    add("--root", metavar="DIR", help="folder in which the paths of the list begin (that of the list)")
+    add("--root", metavar="DIR", help="SOURCE is a list, whose paths begin in this folder (that of the list)")
     add("--clip", metavar="CLIP", help="encoder: folder of a checkpoint, or hub id (CLIP ViT-B/32)")
     add("--out", default=params.FILE, metavar="FILE", help=f"output file ({params.FILE})")
     add("--force", action="store_true", help="replace the output file if it exists")
@@ -30,10 +30,8 @@ def run(given: argparse.Namespace) -> None:
     if out.exists() and not given.force:
         raise UserError(f"{out} exists; give --force to replace it, or --out another file.")
     clip = _init.find_clip(given.clip)
-    if Path(given.source).is_file():
+    if given.root is not None or Path(given.source).is_file():
         found = _findings.inspect_list(given.source, given.root or str(Path(given.source).parent))
-    elif given.root is not None:
-        raise UserError(f"--root is {given.root}, but {given.source} is no list; leave it out or give a list.")
     else:
         found = _findings.inspect_folder(given.source)
     print(_init.describe(found))

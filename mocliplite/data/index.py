@@ -15,7 +15,7 @@ def find_clips(settings: params.Dataset) -> list[Clip]:
 
     The files that a list names and that are missing have size 0 and no hash, so that extraction records a failure.
     """
-    clips, missing = _name_clips(settings)
+    clips, missing = name_clips(settings)
     paths = sorted({clip.path for clip in clips} - missing)
     if settings.has_manifest:
         contents = manifest.contents_of(Path(settings.files), Path(settings.root), paths)
@@ -27,11 +27,11 @@ def find_clips(settings: params.Dataset) -> list[Clip]:
 
 def update_manifest(settings: params.Dataset) -> tuple[int, int]:
     """Write dataset.files, hashing only files that are new or changed. Returns how many files it has, and hashed."""
-    clips, missing = _name_clips(settings)
+    clips, missing = name_clips(settings)
     return manifest.update(Path(settings.files), Path(settings.root), sorted({clip.path for clip in clips} - missing))
 
 
-def _name_clips(settings: params.Dataset) -> tuple[list[Clip], set[str]]:
+def name_clips(settings: params.Dataset) -> tuple[list[Clip], set[str]]:
     """Return the clips in order of id, without size and hash, and the paths of missing files."""
     if formats.list_format(settings) in ("none", *formats.SPLIT_LISTS):
         return folders.name_clips(settings), set()

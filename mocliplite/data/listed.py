@@ -14,8 +14,8 @@ from mocliplite.data.lists.entry import Annotations, Entry, ListedSplit, key_of,
 from mocliplite.data.names import included, is_video, normal, stem_of
 from mocliplite.errors import UserError
 
-# Returns the names in a folder of dataset.root as they are on disk, by name in form NFC and, for clips, by stem.
-NamesIn = Callable[[str], Mapping[str, str]]
+# Returns the names in a folder of dataset.root as they are on disk, by name in form NFC; those of clips also by stem.
+NamesIn = Callable[[str], tuple[Mapping[str, str], Mapping[str, str]]]
 
 
 def name_clips(settings: params.Dataset) -> tuple[list[Clip], set[str]]:
@@ -36,7 +36,7 @@ def name_clips(settings: params.Dataset) -> tuple[list[Clip], set[str]]:
     missing = [entry for entry, place in places if place is None]
     warnings = list(annotations.notes)
     if missing:
-        count = f"{len(missing)} of {len(places)} listed files are missing"
+        count = f"{len(missing)} of {len(places)} listed clips are missing"
         found = f"{_missing_sentence(missing[0], root, names_in)} ({count}"
         if len(missing) > settings.max_failed * len(places):
             allowed = f"more than dataset.max_failed, {settings.max_failed:g}, allows"
@@ -56,15 +56,15 @@ def _classes_of(annotations: Annotations, used: Set[str]) -> list[str]:
 
 def _names_below(root: Path) -> NamesIn:
     @cache
-    def names_in(folder: str) -> dict[str, str]:
+    def names_in(folder: str) -> tuple[dict[str, str], dict[str, str]]:
         try:
             names = sorted(path.name for path in (root / folder).iterdir())
         except (FileNotFoundError, NotADirectoryError):
-            return {}
+            return {}, {}
         except OSError as error:
             raise UserError(f"{root / folder} cannot be read ({error.strerror}); fix the permissions.") from None
         by_stem = {normal(stem_of(name)): name for name in reversed(names) if is_video(name)}
-        return by_stem | {normal(name): name for name in names}
+        return {normal(name): name for name in names}, by_stem
 
     return names_in
 
@@ -77,15 +77,17 @@ def _place_of(entry: Entry, names_in: NamesIn) -> str | None:
 def _on_disk(path: str, names_in: NamesIn) -> str | None:
     folder, _, name = path.rpartition("/")
     place = _folder_on_disk(folder, names_in)
-    known = names_in(place) if place is not None else {}
-    found = known.get(normal(name)) or known.get(normal(stem_of(name)))
+    if place is None:
+        return None
+    by_name, by_stem = names_in(place)
+    found = by_name.get(normal(name)) or by_stem.get(normal(stem_of(name)))
     return None if found is None else f"{place}/{found}" if place else found
 
 
 def _folder_on_disk(folder: str, names_in: NamesIn) -> str | None:
     place = ""
     for part in folder.split("/") if folder else []:
-        found = names_in(place).get(normal(part))
+        found = names_in(place)[0].get(normal(part))
         if found is None:
             return None
         place = f"{place}/{found}" if place else found
@@ -96,7 +98,7 @@ def _missing_sentence(entry: Entry, root: Path, names_in: NamesIn) -> str:
     """Return that the file of an entry does not exist, with the nearest name where its path is wrong first."""
     place, hint = "", ""
     for part in entry.path.split("/"):
-        known = names_in(place)
+        known, _ = names_in(place)
         if normal(part) not in known:
             close = get_close_matches(part, known.values(), n=1)
             hint = f"; the nearest name in {root / place} is {close[0]}" if close else ""

@@ -11,7 +11,7 @@ from mocliplite.errors import UserError
 from mocliplite.files import read_rows, write_rows
 
 _COLUMNS = ["path", "bytes", "mtime_ns", "sha256"]
-_ADVICE = "run `python -m mocliplite manifest` to write it again"
+_ADVICE = "run `python -m mocliplite manifest`"
 State = tuple[int, int]  # size in bytes, time of modification in nanoseconds
 
 

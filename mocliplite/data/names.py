@@ -4,7 +4,6 @@ import os
 import sys
 import unicodedata
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
 
 ENDINGS = (
     *(".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".3gp", ".3g2", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
@@ -29,7 +28,10 @@ def normal(name: str) -> str:
 
 def stem_of(path: str) -> str:
     """Return the path without its extension."""
-    return str(PurePosixPath(path).with_suffix(""))
+    # Not PurePosixPath.with_suffix, which takes ten times as long: lists have several paths for each of 240,000 clips.
+    folder, slash, name = path.rpartition("/")
+    stem, _, ending = name.rpartition(".")
+    return folder + slash + (stem if stem and ending else name)
 
 
 def name_problem(path: str) -> str:

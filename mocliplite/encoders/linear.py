@@ -8,20 +8,13 @@ import torch
 from torch import Tensor, nn
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return x W^T + b, float32 [..., O], of x [..., I] and weight [O, I], for inference; on a GPU as torch does."""
-    if x.device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return nn.functional.linear(x, weight, bias)
-    out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-    return out
-
-
 class OneDnnLinear(nn.Linear):
     """A linear layer for inference in float32 on a CPU."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (nn.Linear's name)
         """Return x W^T + b, float32 [..., out_features], of x float32 [..., in_features]."""
-        return linear(input, self.weight, self.bias)
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(input, self.weight, self.bias, "none", [], "")
+        return out
 
 
 def use_onednn(model: nn.Module) -> None:

@@ -24,7 +24,7 @@ def accumulate_since_intra(stream: FrameStream) -> Batches:
     for index, frame in enumerate(stream.frames):
         past = references.add(frame.order, frame.reference)
         before = moved.get(index - past) if past else None
-        cells, clipped = np.full((1, *size, 2), MISSING, dtype=np.int8), 0
+        cells, clipped = np.full((1, *size, 2), MISSING, dtype=np.int8), dict[int, int]()
         if frame.frame_type == "I":
             after: np.ndarray | None = np.zeros((stream.height, stream.width, 2), dtype=np.int16)
         else:
@@ -32,7 +32,8 @@ def accumulate_since_intra(stream: FrameStream) -> Batches:
             if after is not None and (frame.blocks["source"] < 0).any():
                 quarters = np.rint(4 * _mean_of_cells(after))
                 cells[0] = np.clip(quarters, -LIMIT, LIMIT)
-                clipped = int(np.count_nonzero(np.abs(quarters) > LIMIT))
+                if count := int(np.count_nonzero(np.abs(quarters) > LIMIT)):
+                    clipped = {index: count}
         yield [index], cells, clipped
         moved[index] = after
         moved = {reference: moved[reference] for reference in references.past}

@@ -8,8 +8,8 @@ from mocliplite.motion.field import BASE_CELL_SIZE
 from mocliplite.video.vectors import FrameStream
 
 # The motion of a stream, a few frames at a time and not always in order: the numbers of the frames, their motion in
-# cells of 8 pixels, int8 [frames, rows, cols, 2], and how many components of it were clipped to +-LIMIT.
-Batches = Iterator[tuple[list[int], np.ndarray, int]]
+# cells of 8 pixels, int8 [frames, rows, cols, 2], and the number of components clipped to +-LIMIT, of frames with any.
+Batches = Iterator[tuple[list[int], np.ndarray, dict[int, int]]]
 
 
 class Grid:

@@ -11,9 +11,8 @@ import torch
 
 from mocliplite import params
 from mocliplite.encoders.checkpoints import locate_same
-from mocliplite.encoders.clip_images import load_image_encoder
 from mocliplite.encoders.embedding import embed_images
-from mocliplite.encoders.loading import Encoder
+from mocliplite.encoders.loading import Encoder, load_encoder
 from mocliplite.errors import UserError
 from mocliplite.files import read_json
 from mocliplite.fusion import methods
@@ -82,7 +81,7 @@ class Recognizer:
         provenance = config["features"]
         model, revision = _clip_of(Path(folder))
         checkpoint = locate_same(provenance["keyframes"], model, revision, Path(folder, "clip"))
-        encoder = load_image_encoder(checkpoint, compute)
+        encoder = load_encoder(checkpoint, compute, provenance["keyframes"].get("dtype", "float32"))
         try:
             net = networks.load_network(models.motion, models.motion_config)
             settings = networks.settings_from_config(models.motion_config, provenance["motion_embeddings"]["views"])

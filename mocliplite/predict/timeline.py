@@ -31,6 +31,7 @@ class Step:
     start: float  # seconds from the first frame
     end: float
     probabilities: np.ndarray | None  # float64 [C], None if no window that contains it could be classified
+    arrived: float = 0.0  # of a single window: as in Window
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def classify_windows(
             cost.end = max(cost.end, window.end)
             if window.reason:
                 cost.reasons[window.reason] += 1
-            yield Step(window.start, window.end, None if window.reason else next(rows))
+            yield Step(window.start, window.end, None if window.reason else next(rows), window.arrived)
 
 
 class _Classifier:

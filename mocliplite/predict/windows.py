@@ -13,12 +13,13 @@ from mocliplite import params
 from mocliplite.errors import UserError
 from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
+from mocliplite.motion.scatter import BATCH_FRAMES
 from mocliplite.motion_net import sampling
 from mocliplite.video.decoding import UnusableVectorsError
 from mocliplite.video.frames import picture_of
 from mocliplite.video.keyframes import read_keyframes, segment_centres
 from mocliplite.video.one_pass import Pass, PassedFrame, start_pass
-from mocliplite.video.streams import Limits, OpenClip, open_clip
+from mocliplite.video.streams import Limits, OpenStream, open_clip
 from mocliplite.video.vectors import AUTO, EXPORTING, ClipFrames
 
 _TOLERANCE = 1e-6  # seconds, for the rounding of times
@@ -34,6 +35,7 @@ class WindowSettings:
     net: params.MotionNet
     keyframes: int  # per window; 0 for motion alone
     pick: str  # as encoder.pick
+    batch: int = BATCH_FRAMES  # frames whose vectors are converted at a time; fewer take longer, but come earlier
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Window:
     images: tuple[tuple[int, np.ndarray], ...] = ()  # of keyframes that no earlier window has, RGB uint8 [H, W, 3]
     reason: str = ""  # why it cannot be classified, a sentence
     seconds: float = 0.0  # processor time since the last window
+    arrived: float = 0.0  # time.monotonic() when its last frame was decoded
 
 
 def different_positions(net: params.MotionNet) -> tuple[np.ndarray, np.ndarray]:
@@ -82,7 +85,7 @@ def _with_own_keyframes(path: str, window: Window, settings: WindowSettings, lim
     return replace(window, keyframes=tuple(keyframe.frame for keyframe in keyframes), images=tuple(images.items()))
 
 
-def cut_windows(clip: OpenClip, settings: WindowSettings, reencode: params.Reencode | None) -> Iterator[Window]:
+def cut_windows(clip: OpenStream, settings: WindowSettings, reencode: params.Reencode | None) -> Iterator[Window]:
     """Yield the windows of an open video as they become complete.
 
     reencode: the settings to re-encode the video with; a codec without vectors is re-encoded if motion.reencode is
@@ -101,7 +104,7 @@ def cut_windows(clip: OpenClip, settings: WindowSettings, reencode: params.Reenc
 
 
 def _cut(video: Pass, cutter: "_Cutter", settings: WindowSettings) -> Iterator[Window]:
-    for numbers, cells, _ in extraction.motion_batches(video.stream, settings.motion, cutter.held):
+    for numbers, cells, _ in extraction.motion_batches(video.stream, settings.motion, cutter.held, settings.batch):
         cutter.add(numbers, cells)
         yield from cutter.complete_windows()
     yield from cutter.last_windows()
@@ -213,11 +216,12 @@ class _Cutter:
             keyframes = self._keyframes(entries)
             images = [(entry.number, self._image(entry)) for entry in keyframes if entry.number not in self._sent]
         except UserError as error:
-            yield Window(start, end, reason=str(error))
+            yield Window(start, end, reason=str(error), arrived=entries[-1].frame.arrived)
             return
         self._sent |= {number for number, _ in images}
         numbers = tuple(entry.number for entry in keyframes)
-        yield Window(start, end, self._samples(entries, field), numbers, tuple(dict(images).items()))
+        shown, samples = tuple(dict(images).items()), self._samples(entries, field)
+        yield Window(start, end, samples, numbers, shown, arrived=entries[-1].frame.arrived)
 
     def _field(self, entries: list[_Entry]) -> Field:
         """Return the motion field of a window, as that of a file with these frames. Raises UserError without one."""
@@ -231,8 +235,8 @@ class _Cutter:
             interlaced=False,
             orientation=video.stream.orientation,
             frame_types=[frame.frame_type for frame in frames],
-            damaged=sum(frame.damaged for frame in frames),
-            lost=sum(frame.lost for frame in frames),
+            damaged=[index for index, frame in enumerate(frames) if frame.damaged],
+            lost=[index for index, frame in enumerate(frames) for _ in range(frame.lost)],
             time=np.array([frame.time - frames[0].time for frame in frames]),
             vectors=vectors,
         )
@@ -240,7 +244,7 @@ class _Cutter:
             reason = extraction.no_vectors_reason(video.info.codec, clip.frame_types)
             raise UserError(f"{video.stream.path}: {reason}")
         grid = np.stack([entry.cells for entry in entries if entry.cells is not None])
-        return extraction.field_of(video.stream.path, clip, grid, 0, self._settings.motion)
+        return extraction.field_of(video.stream.path, clip, grid, {}, self._settings.motion)
 
     def _samples(self, entries: list[_Entry], field: Field) -> np.ndarray:
         """Return the fields of a window as the network gets them: float16 [P, frames, 3, rows, cols]."""

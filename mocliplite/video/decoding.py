@@ -4,17 +4,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import av
 import numpy as np
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from mocliplite.video import h264
-from mocliplite.video.blocks import NO_VECTORS, copied, exported_vectors
-from mocliplite.video.frames import configure_decoder, decode_packets, frame_type, require_one_size
+from mocliplite.video.blocks import NO_VECTORS, exported_vectors
+from mocliplite.video.frames import OnFrame, configure_decoder, decode_packets, frame_type, require_one_size
 from mocliplite.video.orientation import PLAIN, Orientation, orientation_of
-from mocliplite.video.streams import Info, OpenClip
+from mocliplite.video.streams import Info, OpenStream
 
 EXPORT_PIXELS = {"flags2": "+export_mvs"}
 # The skipped steps change pixels, but no vector.
@@ -28,7 +27,7 @@ class Frame(NamedTuple):
     frame_type: str  # "I", "P" or "B"
     order: int  # at least 0, increasing in decoding order, but not always by 1
     reference: bool  # whether the frame may be a reference of others
-    blocks: np.ndarray  # EXPORTED [V], empty for a damaged frame
+    blocks: np.ndarray  # EXPORTED [V], empty for a damaged frame; a view of the decoded picture, which it keeps
 
 
 class UnexpectedFrameError(Exception):
@@ -55,7 +54,7 @@ _B_FRAME = _DecodedFrame("B", 0, False, NO_VECTORS)  # not decoded
 class Decoding:
     """The decoding of a clip or of its re-encoded copy: what is decoded, and what is recorded of the frames."""
 
-    clip: OpenClip
+    clip: OpenStream
     info: Info
     codec: str
     decoder: VideoCodecContext
@@ -64,14 +63,14 @@ class Decoding:
     damaged_before: Sequence[int] = ()  # by frame, damaged before re-encoding
     has_unusable_vectors: Callable[[], bool] = lambda: False  # called if the clip is interlaced
     pixels: bool = False  # whether the pixels have to be right, not only the vectors
-    on_frame: Callable[[av.VideoFrame], None] | None = None  # called with each frame as it is decoded
+    on_frame: OnFrame | None = None
 
     orientation: Orientation = PLAIN
     interlaced: bool = False
     frame_types: list[str] = field(default_factory=list)
     packet_numbers: list[int] = field(default_factory=list)  # packet of each frame
-    damaged: int = 0
-    lost: int = 0
+    damaged: list[int] = field(default_factory=list)  # as in ClipFrames
+    lost: list[int] = field(default_factory=list)  # as in ClipFrames
     vectors: int = 0
 
 
@@ -85,7 +84,8 @@ def decode_frames(decoding: Decoding) -> Iterator[Frame]:
     for index, frame in enumerate(decoded):
         decoding.frame_types.append(frame.frame_type)
         decoding.packet_numbers.append(frame.packet_number)
-        decoding.damaged += frame.damaged
+        if frame.damaged:
+            decoding.damaged.append(index)
         decoding.vectors += len(frame.blocks)
         if decoding.codec == "h264":
             order, reference = frame.packet_number, bool(references[frame.packet_number])
@@ -127,20 +127,20 @@ def _decoded(decoding: Decoding, references: bytearray) -> Iterator[_DecodedFram
         if frame is None:
             if decoding.expected:
                 raise UnexpectedFrameError
-            decoding.lost += 1
+            decoding.lost.append(index)
             continue
         if frame.interlaced_frame and not decoding.interlaced:
             decoding.interlaced = True
             if decoding.has_unusable_vectors():
                 raise UnusableVectorsError
         if decoding.on_frame:
-            decoding.on_frame(frame)
+            decoding.on_frame(frame, len(decoding.lost))
         if index == 0:
             decoding.orientation = orientation_of(frame)
         kind = frame_type(frame)
         damaged = frame.is_corrupt or (index < len(damaged_before) and bool(damaged_before[index]))
         has_vectors = not damaged and (kind != "B" or codec in _EXPORTING_B_FRAMES)
-        blocks = copied(exported_vectors(frame)) if has_vectors else NO_VECTORS
+        blocks = exported_vectors(frame) if has_vectors else NO_VECTORS
         if decoding.interlaced and codec == "mpeg4":
             blocks = _with_halved_fields(blocks)
         index += 1

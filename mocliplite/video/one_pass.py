@@ -4,11 +4,13 @@ The modules `vectors` and `frames` read all packets of a clip before they decode
 as it is read. So memory does not grow with the length of the video, and the video need not have an end.
 """
 
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, islice
+from typing import Any
 
 import av
 from av.packet import Packet
@@ -19,7 +21,7 @@ from mocliplite.params import Reencode
 from mocliplite.video.decoding import Decoding, Frame, decode_frames
 from mocliplite.video.frames import frame_type
 from mocliplite.video.reencode import SourceFrames, reencode_clip
-from mocliplite.video.streams import Info, OpenClip
+from mocliplite.video.streams import Info, OpenStream
 from mocliplite.video.vectors import FrameStream
 
 _DELAY = 64  # packets, more than any decoder holds back
@@ -37,6 +39,7 @@ class PassedFrame:
     damaged: bool  # whether the decoder concealed a part of it
     lost: int  # number of packets since the frame before that cannot be decoded
     picture: av.VideoFrame | None  # on request
+    arrived: float  # time.monotonic() when it was decoded
     frame_type: str = ""  # "I", "P" or "B", after re-encoding
     vectors: int = 0
 
@@ -52,7 +55,7 @@ class Pass:
     interval: float  # seconds from a frame to the next one, according to the container
 
 
-def start_pass(clip: OpenClip, reencode: Reencode | None, pictures: bool) -> Pass:
+def start_pass(clip: OpenStream, reencode: Reencode | None, pictures: bool) -> Pass:
     """Start to decode a video, or the video re-encoded in memory with the settings `reencode`.
 
     pictures: keep the decoded picture of each frame. Without it, decoding leaves out what only changes pixels. Raises
@@ -60,28 +63,28 @@ def start_pass(clip: OpenClip, reencode: Reencode | None, pictures: bool) -> Pas
     interlaced.
     """
     clock, seen, passed = _Clock(clip), deque[PassedFrame](), deque[PassedFrame]()
+    lost, records = 0, list[list[Any]]()
+
+    def see(frame: av.VideoFrame, lost_so_far: int) -> None:
+        nonlocal lost
+        new, lost = lost_so_far - lost, lost_so_far
+        seconds, intra = clock.time(frame.pts), frame_type(frame) == "I"
+        picture = frame if pictures else None
+        seen.append(PassedFrame(seconds, intra, frame.is_corrupt, new, picture, time.monotonic()))
+
     if reencode is None:
-        decoding = Decoding(clip, clip.info, clip.info.codec, clip.decoder, clock.packets())
+        decoding = Decoding(clip, clip.info, clip.info.codec, clip.decoder, clock.packets(), on_frame=see)
         decoding.has_unusable_vectors = lambda: clip.info.codec in _UNUSABLE_INTERLACED
         decoding.pixels = pictures
-        source: Decoding | SourceFrames = decoding
     else:
-        source = SourceFrames()
-    lost = 0
-
-    def see(frame: av.VideoFrame) -> None:
-        nonlocal lost
-        source.packet_numbers.clear()
-        new, lost = source.lost - lost, source.lost
-        time, intra = clock.time(frame.pts), frame_type(frame) == "I"
-        seen.append(PassedFrame(time, intra, frame.is_corrupt, new, frame if pictures else None))
-
-    source.on_frame = see
-    if isinstance(source, SourceFrames) and reencode is not None:
+        source = SourceFrames(on_frame=see)
+        records = [source.packet_numbers]
         new = reencode_clip(clip, clock.packets(), reencode, source)
         info = replace(clip.info, width=new.decoder.width, height=new.decoder.height, pixel_aspect=new.pixel_aspect)
         decoding = Decoding(clip, info, reencode.codec, new.decoder, new.packets, damaged_before=source.damaged)
-    frames = _passed(decoding, seen, passed)
+    frames = _passed(
+        decoding, seen, passed, [decoding.frame_types, decoding.packet_numbers, decoding.damaged, *records]
+    )
     # The orientation is that of the first frame.
     first = list(islice(frames, 1))
     if not first:
@@ -99,10 +102,13 @@ def start_pass(clip: OpenClip, reencode: Reencode | None, pictures: bool) -> Pas
     return Pass(stream, passed, decoding.info, reencode is not None, clock.interval)
 
 
-def _passed(decoding: Decoding, seen: deque[PassedFrame], passed: deque[PassedFrame]) -> Iterator[Frame]:
+def _passed(
+    decoding: Decoding, seen: deque[PassedFrame], passed: deque[PassedFrame], records: list[list[Any]]
+) -> Iterator[Frame]:
+    """Yield the frames. records: lists with an item per frame, which are emptied, since nobody needs them here."""
     for frame in decode_frames(decoding):
-        decoding.frame_types.clear()
-        decoding.packet_numbers.clear()
+        for record in records:
+            record.clear()
         passed.append(replace(seen.popleft(), frame_type=frame.frame_type, vectors=len(frame.blocks)))
         yield frame
 
@@ -114,7 +120,7 @@ class _Clock:
     after the usual interval, and the times that follow continue from there.
     """
 
-    def __init__(self, clip: OpenClip) -> None:
+    def __init__(self, clip: OpenStream) -> None:
         self._clip = clip
         # In AVI, FFmpeg guesses presentation timestamps. The number of a chunk is its time.
         self._avi = clip.container.format.name == "avi"

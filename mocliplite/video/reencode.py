@@ -1,6 +1,6 @@
 """Re-encoding of a clip in memory, to obtain motion vectors."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain, islice
@@ -15,9 +15,9 @@ from av.video.stream import VideoStream
 
 from mocliplite.errors import UserError
 from mocliplite.params import Reencode
-from mocliplite.video.frames import configure_decoder, decode_packets, require_one_size
+from mocliplite.video.frames import OnFrame, configure_decoder, decode_packets, require_one_size
 from mocliplite.video.orientation import PLAIN, orientation_of
-from mocliplite.video.streams import OpenClip
+from mocliplite.video.streams import OpenStream
 
 # x264 chooses its code by the processor, and its bytes with it, unless told not to.
 X264_SAME_BYTES = "cpu-independent=1"
@@ -33,8 +33,8 @@ class SourceFrames:
     packet_numbers: list[int] = field(default_factory=list)  # packet of each frame
     damaged: bytearray = field(default_factory=bytearray)  # per frame, whether the decoder concealed a part of it
     interlaced: bool = False
-    lost: int = 0
-    on_frame: Callable[[av.VideoFrame], None] | None = None  # called with each frame as it is decoded
+    lost: list[int] = field(default_factory=list)  # for each packet that cannot be decoded, the number of frames before
+    on_frame: OnFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Reencoded:
 
 
 def reencode_clip(
-    clip: OpenClip, packets: "Iterable[Packet[VideoStream]]", settings: Reencode, source: SourceFrames
+    clip: OpenStream, packets: "Iterable[Packet[VideoStream]]", settings: Reencode, source: SourceFrames
 ) -> Reencoded:
     """Return the packets of a clip re-encoded upright and at the size in the settings; source records its frames.
 
@@ -75,7 +75,7 @@ def reencode_clip(
 
 
 def _upright_frames(
-    clip: OpenClip, packets: "Iterable[Packet[VideoStream]]", settings: Reencode, source: SourceFrames
+    clip: OpenStream, packets: "Iterable[Packet[VideoStream]]", settings: Reencode, source: SourceFrames
 ) -> Iterator[tuple[av.VideoFrame, bool]]:
     """Decode a clip and record its frames; yield each with whether width and height are swapped."""
     decoder = clip.new_decoder()
@@ -83,13 +83,13 @@ def _upright_frames(
     frames = decode_packets(decoder, packets)
     for frame in frames if settings.size else require_one_size(clip.path, frames):
         if frame is None:
-            source.lost += 1
+            source.lost.append(len(source.packet_numbers))
             continue
         source.packet_numbers.append(frame.pts)
         source.damaged.append(frame.is_corrupt)
         source.interlaced |= frame.interlaced_frame
         if source.on_frame:
-            source.on_frame(frame)
+            source.on_frame(frame, len(source.lost))
         yield _upright(frame)
 
 

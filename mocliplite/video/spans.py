@@ -1,6 +1,7 @@
 """Spans of seconds within a file."""
 
 import math
+import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,6 +51,24 @@ class Span:
 
 
 WHOLE_FILE = Span()
+
+
+def span_of(text: str) -> Span:
+    """Return the span that a text such as 12.5-15 or 12.5-end means. Raises UserError for another text."""
+    match = re.fullmatch(r"([0-9.]+)-([0-9.]+|end)", text)
+    try:
+        start, end = match.groups() if match else ("", "")
+        span = Span(float(start), None if end == "end" else float(end))
+    except ValueError:
+        raise UserError(f"{text} is not a span of seconds; write it as 12.5-15 or 12.5-end.") from None
+    if problem := span.problem():
+        raise UserError(f"the span {text} {problem}")
+    return span
+
+
+def name_of(path: str | Path, span: Span) -> str:
+    """Return how error messages name a span of a file."""
+    return str(path) if span.is_whole_file else f"{path} ({span} s)"
 
 
 def frame_range(path: str | Path, span: Span, times: Sequence[float]) -> range:

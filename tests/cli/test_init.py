@@ -13,6 +13,7 @@ from footage import UT_INTERACTION, encode, moving, real
 from mocliplite import params
 from mocliplite.cli import _findings, _init
 from mocliplite.cli._group_guess import guess_group
+from mocliplite.data.index import find_clips
 
 UCF101 = [
     f"{label}/v_{label}_g{g:02d}_c{c:02d}.avi" for label in ("Run", "Hop") for g in range(1, 6) for c in (1, 2, 3)
@@ -200,7 +201,7 @@ def test_classes_too_small_to_split_are_a_stop(clips_folder):
 
 def test_a_folder_that_is_not_a_data_set_is_refused(clips_folder):
     assert sentence_of(_findings.inspect_folder, "nope") == (
-        "nope is not a folder; give the folder that has one subfolder of clips per class."
+        "nope does not exist; give a folder with one subfolder of clips per class, or a list."
     )
     assert sentence_of(_findings.inspect_folder, "clips/wave left") == (
         "clips/wave left/0.mp4 is not in a class folder (6 such files); move it to the folder of its class."
@@ -307,3 +308,60 @@ def test_whether_classes_share_groups_is_guessed_and_written(folder, takes, shar
     found = _findings.inspect_folder("named")
     assert _init.settings_for(found, None)["dataset.shared_groups"] is shared
     assert f"finds {groups}, {'shared by all classes' if shared else 'each of one class'}, " in _init.describe(found)
+
+
+# Lists
+
+
+def test_init_takes_labels_and_paths_from_a_list_and_dvc_watches_a_manifest_below_the_project(large_folder):
+    rows = [f"clips/{label}/{n}.mp4,{label} {n % 2}" for label in ("hop", "run") for n in range(30)]
+    put(".", {"mine.csv": "path,label\n" + "\n".join(rows)})
+
+    output = run_python("-m", "mocliplite", "init", "mine.csv")
+
+    assert output.returncode == 0, output.stderr
+    lines = output.stdout.splitlines()
+    assert lines[:2] == ["mine.csv: 60 clips in 4 classes", "  hop 0  15"]
+    assert lines[-2].startswith("wrote clips_manifest.csv, which DVC watches, because . contains the project; ")
+    settings = params.load("params.yaml").dataset
+    assert (settings.root, settings.files, settings.lists) == (".", "clips_manifest.csv", "mine.csv")
+    clips = find_clips(settings)
+    assert [clip.label for clip in clips[:2]] == ["hop 0", "hop 1"]
+    assert {clip.label for clip in clips} == {"hop 0", "hop 1", "run 0", "run 1"}
+
+
+def test_the_paths_of_a_list_may_begin_elsewhere_and_dvc_watches_that_folder(large_folder):
+    rows = [f"{label}/g{n % 10}_{n}.mp4,{label}" for label in ("hop", "run") for n in range(30)]
+    for row in rows:
+        path = Path("clips", row.split(",")[0])
+        path.with_name(path.name.partition("_")[2]).rename(path)
+    put("notes", {"mine.csv": "path,label\n" + "\n".join(rows)})
+
+    found = _findings.inspect_list("notes/mine.csv", "clips")
+
+    values = _init.settings_for(found, None)
+    assert [values[f"dataset.{key}"] for key in ("root", "files", "lists")] == ["clips", "clips", "notes/mine.csv"]
+    assert values["dataset.group"] == r"([^_/]+)_\d+\.\w+$"
+    assert {clip.group for clip in found.clips} == {f"g{n}" for n in range(10)}
+    assert found.stops == []
+
+
+def test_a_folder_with_root_is_a_folder_of_lists(large_folder):
+    put("lists", {f"{label}_test_split1.txt": lines_of_hmdb51() for label in ("hop", "run")})
+
+    output = run_python("-m", "mocliplite", "init", "lists", "--root", "clips")
+
+    assert output.returncode == 0, output.stderr
+    settings = params.load("params.yaml").dataset
+    assert (settings.root, settings.files, settings.lists) == ("clips", "clips", "lists")
+    assert "stops" not in output.stdout
+
+
+def lines_of_hmdb51():
+    return "".join(f"{n}.mp4 {1 if n < 24 else 2}\n" for n in range(30))
+
+
+def test_a_folder_with_root_that_has_no_lists_is_refused(large_folder):
+    output = run_python("-m", "mocliplite", "init", "clips", "--root", "clips")
+    assert output.returncode == 2
+    assert output.stderr.startswith("error: dataset.lists is clips, which contains neither classInd.txt (UCF101), ")

@@ -78,6 +78,16 @@ def test_any_path_that_leads_to_a_clip_names_it(folder, form):
         assert search._clip_id(name, "clips", clips) == "hop__x"
 
 
+def test_a_segment_is_named_by_its_id(folder):
+    clips = {
+        f"x@{start}-{start + 1}": Clip(f"x@{start}-{start + 1}", "x.mp4", "hop", 0, "g", 1, "0", start, start + 1)
+        for start in (0, 1)
+    }
+    assert search._clip_id("x@1-2", "clips", clips) == "x@1-2"
+    with pytest.raises(UserError, match=r"^x\.mp4 has 2 segments, such as x@0-1; give the id of one of them\.$"):
+        search._clip_id("x.mp4", "clips", clips)
+
+
 @pytest.mark.parametrize("written", [None, "compute: wrong"])
 def test_without_settings_to_read_the_usual_ones_are_used(folder, written):
     if written:

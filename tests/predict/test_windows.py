@@ -1,5 +1,6 @@
 """Sliding windows: what they contain, in comparison with files that contain the same frames alone."""
 
+import gc
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from mocliplite import params
 from mocliplite.predict import timeline, windows
 from mocliplite.predict.decoding import decode
 from mocliplite.predict.recognizer import COMPUTE, Recognizer
+from mocliplite.video.decoding import Decoding
 from mocliplite.video.streams import DEFAULT_LIMITS, open_clip
 from mocliplite.video.vectors import AUTO
 
@@ -179,3 +181,13 @@ def test_motion_settings_that_fill_frames_fill_them_within_the_window(recognizer
     motion = params.Motion(cell_size=16, accumulate="none", reencode=None, interpolate=True, max_damaged=0.1)
     found = read(film, settings_of(recognizer, 0.48, 0.48, motion=motion))
     assert [window.reason for window in found] == [""] * 6
+
+
+def test_a_video_that_was_read_leaves_no_decoder_behind(recognizer, film):
+    gc.collect()
+    gc.disable()  # which would find reference cycles at some time only
+    try:
+        read(film, settings_of(recognizer, 0.48, 0.48))
+        assert [thing for thing in gc.get_objects() if isinstance(thing, Decoding)] == []
+    finally:
+        gc.enable()

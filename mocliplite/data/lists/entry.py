@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -56,7 +56,7 @@ class Annotations:
 
     entries: Sequence[Entry]
     classes: Sequence[str] | None = None  # all class names in the order of their numbers; None: in order of name
-    notes: Sequence[str] = field(default=())  # sentences about what was not used
+    notes: Sequence[str] = ()  # sentences about what was not used
 
 
 def key_of(path: str, start: float | None, end: float | None) -> Key:

@@ -25,7 +25,9 @@ def read(files: Sequence[Path]) -> Annotations:
 def _entry(location: str, row: dict[str, str]) -> Entry:
     for column in ("time_start", "time_end"):
         if not row[column].isdecimal():
-            raise UserError(f"{location}, column {column}: {row[column]!r} is not a whole number of seconds.")
+            raise UserError(
+                f"{location}, column {column}: {row[column]!r} is not a whole number of seconds; correct it."
+            )
     name = f"{row[COLUMN]}_{int(row['time_start']):06d}_{int(row['time_end']):06d}.mp4"
     split, label = split_of(row["split"], f"{location}, column split"), row["label"]
     # In class folders, named with spaces or underscores, or in one folder; also below a folder for each split.

@@ -45,7 +45,9 @@ def _entry(location: str, line: str, split: ListedSplit | None, names: Sequence[
     if not number.isdecimal():
         raise UserError(f"{location}: the label is {number!r}; it must be the number of a class, from 0.")
     if names and int(number) >= len(names):
-        raise UserError(f"{location}: the label is {number}, but the label_map has the classes 0 to {len(names) - 1}.")
+        raise UserError(
+            f"{location}: the label is {number}, but the label_map has the classes 0 to {len(names) - 1}; correct it."
+        )
     return Entry(path, names[int(number)] if names else str(int(number)), location, split, start=start, end=end)
 
 
