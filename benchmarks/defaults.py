@@ -12,7 +12,7 @@ import multiprocessing
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +36,7 @@ HALVINGS = 3
 STARTS = {
     "random": ("random", 1.0, 0.0),
     "ridge, penalty x 10": ("ridge", 10.0, 0.0),
-    "ridge, penalty x 10, margin": ("ridge", 10.0, 1.0),
+    "scores, penalty x 10": ("scores", 10.0, 0.0),
     "scores, penalty x 10, margin": ("scores", 10.0, 1.0),
     "scores": ("scores", 1.0, 0.0),
     "scores, margin": ("scores", 1.0, 1.0),
@@ -126,16 +126,20 @@ def answer_questions(folds: Folds, settings: params.Head, processes: int = 1) ->
         {name: found for name, parts in folds.items() if (found := [fold for fold in parts if fold.several is many])}
         for many in (False, True)
     )
-    score = partial(evaluate, processes=processes)
+
+    @cache
+    def fusion_scores(options: Options, many: bool) -> dict[str, Scores]:
+        return pick(evaluate(several if many else one, options, True, processes), "fusion")
+
     questions, options = [], Options(settings)
     for question, values in CANDIDATES.items():
         options = options.changed(question, values[0])
     for question, values in CANDIDATES.items():
-        compared = several if question == "pooling" else one
-        fusion = {value: pick(score(compared, options.changed(question, value), True), "fusion") for value in values}
-        questions.append(choose(compared, f"head.{question}", fusion))
+        many = question == "pooling"
+        fusion = {value: fusion_scores(options.changed(question, value), many) for value in values}
+        questions.append(choose(several if many else one, f"head.{question}", fusion))
         options = options.changed(question, questions[-1]["choice"])
-    results = score(one, options)
+    results = evaluate(one, options, processes=processes)
     questions.append(choose(one, "members of blend", {name: pick(results, name) for name in BLENDS}))
     blend = questions[-1]["choice"]
     answers = {name: pick(results, blend if name == "blend" else name) for name in ANSWERS}

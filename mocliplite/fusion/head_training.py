@@ -85,19 +85,12 @@ def fit_heads(
     for _ in progress_range(f"train_head {name}", settings.epochs, "epoch"):
         steps_of_epoch = batches(views, labels, settings, generators, buffers, heads.query)
         train_loss = _train_epoch(heads, optimizer, steps_of_epoch, weights, settings.label_smoothing)
-        losses, top1 = _validate(heads, val_streams, val[1], weights)
-        curve.append(
-            {
-                "train_loss": train_loss / len(labels),
-                "val_loss": losses.mean().item(),
-                "val_top1": top1.mean().item(),
-            }
-        )
+        losses, figures = _validate(heads, val_streams, val[1], weights)
+        curve.append({"train_loss": train_loss / len(labels), **figures})
         if early_stopping.update(losses):
             break
     early_stopping.restore()
-    losses, top1 = _validate(heads, val_streams, val[1], weights)
-    return heads, curve, {"val_loss": losses.mean().item(), "val_top1": top1.mean().item()}
+    return heads, curve, _validate(heads, val_streams, val[1], weights)[1]
 
 
 def mean_and_std(stream: Tensor) -> tuple[Tensor, Tensor]:
@@ -168,13 +161,19 @@ def _train_epoch(
 
 
 @torch.inference_mode()
-def _validate(heads: Heads, streams: Sequence[Tensor], labels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Validation losses [S, N], and top-1 of each seed [S], for standardised streams [N, K, D].
+def _validate(
+    heads: Heads, streams: Sequence[Tensor], labels: Tensor, weights: Tensor | None
+) -> tuple[Tensor, dict[str, float]]:
+    """Losses [S, N] that choose the epoch, and loss and top-1, means over seeds, for standardised streams [N, K, D].
 
-    Where a clip may have several classes, top-1 is the share of clips whose most probable class is one of theirs.
+    The losses that choose are of labels smoothed by one clip's worth of probability, as in `fit_temperature`.
+    Otherwise, with few clips that are all correct, mere confidence would look better. Where a clip may have several
+    classes, top-1 is the share of clips whose most probable class is one of theirs.
     """
     logits = heads(heads.plain_input(streams))
-    losses = torch.stack([_losses(seed_logits, labels, weights) for seed_logits in logits])
+    smoothing = 1 / (len(labels) + 2)
+    losses = torch.stack([_losses(seed_logits, labels, weights, smoothing) for seed_logits in logits])
+    loss = _loss(logits.flatten(0, 1), torch.cat([labels] * len(logits)), weights).item()
     guess = logits.argmax(dim=2)
     correct = guess == labels if labels.ndim == 1 else labels[torch.arange(len(labels), device=labels.device), guess]
-    return losses, correct.double().mean(dim=1)
+    return losses, {"val_loss": loss, "val_top1": correct.double().mean().item()}

@@ -40,9 +40,10 @@ def test_clips_are_read_as_they_were_written(multi_label):
     assert read_clips("clips.csv") == clips
 
 
-def test_a_label_with_an_empty_part_is_refused_with_its_line():
-    problem = "the label 'Run||Wave' has an empty or repeated part; separate the classes by one '|' each."
-    assert sentence_of(clips_of, "a.avi,Run||Wave\n") == f"list.csv line 2, column label: {problem}"
+@pytest.mark.parametrize("label", ["Run||Wave", "Run|Run", "Run|"])
+def test_a_label_with_an_empty_or_repeated_part_is_refused_with_its_line(label):
+    problem = f"the label {label!r} has an empty or repeated part; separate the classes by one '|' each."
+    assert sentence_of(clips_of, f"a.avi,{label}\n") == f"list.csv line 2, column label: {problem}"
 
 
 def test_the_classes_of_a_clip_stand_in_one_line():

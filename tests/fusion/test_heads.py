@@ -237,8 +237,7 @@ def test_stream_dropout_sets_one_stream_to_the_mean_and_never_both():
 def test_stream_dropout_lowers_the_loss_without_a_stream():
     labels, val_labels = torch.arange(90) % 3, torch.arange(30) % 3
     streams, val = (
-        [features_of(part, 3, distance=8.0, seed=seed + k) for k in (0, 5)]
-        for seed, part in ((0, labels), (1, val_labels))
+        [features_of(part, 3, seed=seed + k) for k in (0, 5)] for seed, part in ((0, labels), (1, val_labels))
     )
     loss = {}
     for share in (0.0, 0.6):
@@ -254,7 +253,7 @@ def test_stream_dropout_lowers_the_loss_without_a_stream():
 def mock_validation(monkeypatch, *losses):
     """Make validation return these losses of the seeds, epoch by epoch, and the last ones once more at the end."""
     values = iter([*losses, losses[-1]])
-    monkeypatch.setattr(head_training, "_validate", lambda *_: (torch.tensor(next(values))[:, None], torch.zeros(1)))
+    monkeypatch.setattr(head_training, "_validate", lambda *_: (torch.tensor(next(values))[:, None], {}))
 
 
 def test_training_ends_when_the_patience_of_every_seed_is_exhausted(monkeypatch):
