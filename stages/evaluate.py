@@ -12,7 +12,6 @@ from mocliplite.fusion import methods, similarity
 from mocliplite.fusion.answers import answer
 from mocliplite.fusion.cost import cost
 from mocliplite.fusion.pairs import check_fitted_on, select_split
-from mocliplite.fusion.shares import logits_by_streams
 from mocliplite.store import table_file
 from stages import run_stage
 
@@ -32,9 +31,9 @@ def main() -> None:
 
     logits = methods.calibrate(methods.all_logits(heads, probes, data), calibration)
     metrics = figures.all_metrics(logits, labels, data["group"], calibration)
-    subset_logits = logits_by_streams(heads, data)
+    answers = answer(calibration, logits, heads, data)
     metrics["fusion_without"] = {
-        stream: figures.figure(subset_logits[other,], labels)
+        stream: figures.figure(answers.by_streams[other,], labels)
         for stream, other in (("keyframe", "motion"), ("motion", "keyframe"))
     }
     distinct = data["similarity"] < similarity.NEAR_DUPLICATE
@@ -42,7 +41,6 @@ def main() -> None:
     metrics["near_duplicates"] = {"clips": int((~distinct).sum()), "fusion_without": distinct_figure}
     link = sigmoid if multi_label else softmax
     probabilities = {name: link(values) for name, values in logits.items()}
-    answers = answer(calibration, logits, heads, data)
     metrics["share"] = {stream: float(values.mean()) for stream, values in answers.shares.items()}
     metrics = files.rounded(metrics)
     files.write_json("metrics/eval.json", metrics)

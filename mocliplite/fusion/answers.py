@@ -20,6 +20,7 @@ class Answers:
 
     probabilities: np.ndarray  # float64 [N, C], mean over seeds
     shares: dict[str, np.ndarray]  # by stream, float [N]: Shapley value in the fusion head's logit of the first class
+    by_streams: dict[tuple[str, ...], np.ndarray]  # logits of the fusion head by subset of its streams
 
     @property
     def predicted(self) -> np.ndarray:
@@ -34,4 +35,5 @@ def answer(calibration: Mapping[str, Any], logits: Mapping[str, np.ndarray], hea
     models/head; data: the arrays of pairs.h5, of which `keyframe` and `motion` are used, so this works for new clips.
     """
     probabilities = mean_probabilities(logits[calibration["answer"]], is_multi_label(calibration))
-    return Answers(probabilities, stream_shares(logits_by_streams(heads, data), probabilities.argmax(axis=1)))
+    by_streams = logits_by_streams(heads, data)
+    return Answers(probabilities, stream_shares(by_streams, probabilities.argmax(axis=1)), by_streams)
