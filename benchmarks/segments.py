@@ -27,8 +27,8 @@ from benchmarks.scenes import CODECS
 from mocliplite.errors import Failure
 from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
+from mocliplite.spans import Span
 from mocliplite.video.keyframes import Keyframe, read_keyframes, read_keyframes_of_spans
-from mocliplite.video.spans import Span
 
 SEGMENTS, FRAMES, RATE = 100, 12, 25  # a segment is a group of pictures
 SPANS = [Span(number * FRAMES / RATE, (number + 1) * FRAMES / RATE) for number in range(SEGMENTS)]

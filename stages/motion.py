@@ -17,9 +17,9 @@ from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
 from mocliplite.runtime import arguments, crash_safe, engines
 from mocliplite.runtime.progress import progress
+from mocliplite.spans import Span
 from mocliplite.store import shards, stores
 from mocliplite.store.failures import check_failed, check_machine, recorded_failures
-from mocliplite.video.spans import Span
 from mocliplite.video.streams import Limits
 from stages import run_stage
 

@@ -52,8 +52,8 @@ def run(given: argparse.Namespace) -> None:
     if given.html:
         from mocliplite.report import html
         from mocliplite.runtime.crash_safe import call_crash_safe
+        from mocliplite.spans import Span
         from mocliplite.video.keyframes import read_keyframes
-        from mocliplite.video.spans import Span
         from mocliplite.video.streams import Limits
 
         def image(path: str, span: Span) -> str:

@@ -19,7 +19,7 @@ def run(given: argparse.Namespace) -> None:
     """Write a picture of a clip's motion."""
     from mocliplite.report import overlay
     from mocliplite.runtime.crash_safe import call_crash_safe
-    from mocliplite.video.spans import WHOLE_FILE, span_of
+    from mocliplite.spans import WHOLE_FILE, span_of
     from mocliplite.video.streams import Limits
 
     settings = compute()

@@ -15,7 +15,7 @@ from mocliplite.data.names import stem_of
 from mocliplite.errors import UserError
 from mocliplite.files import read_rows, write_rows
 from mocliplite.params import CLASS_SEPARATOR
-from mocliplite.video.spans import WHOLE_FILE, Span
+from mocliplite.spans import WHOLE_FILE, Span
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from mocliplite.motion.field import BASE_CELL_SIZE, KIND_CODES, MISSING, Field
 from mocliplite.motion.grid import Batches, Grid
 from mocliplite.motion.scatter import BATCH_FRAMES, scatter
 from mocliplite.params import Motion, Reencode
+from mocliplite.spans import WHOLE_FILE, Span, name_of
 from mocliplite.video.orientation import PLAIN, Orientation
-from mocliplite.video.spans import WHOLE_FILE, Span, frame_range, name_of
+from mocliplite.video.spans import frame_range
 from mocliplite.video.streams import DEFAULT_LIMITS, Limits
 from mocliplite.video.vectors import AUTO, EXPORTING, ClipFrames, FrameStream, read_vectors
 

@@ -9,8 +9,9 @@ from mocliplite.errors import Failure, UserError
 from mocliplite.motion import extraction
 from mocliplite.motion.field import BASE_CELL_SIZE, KIND_CODES, MISSING, Field
 from mocliplite.params import Motion
+from mocliplite.spans import WHOLE_FILE, Span
 from mocliplite.video.frames import select_frames
-from mocliplite.video.spans import WHOLE_FILE, Span, frame_range
+from mocliplite.video.spans import frame_range
 from mocliplite.video.streams import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from mocliplite.errors import Failure, UserError
+from mocliplite.spans import WHOLE_FILE, Span, name_of
 from mocliplite.video.frames import SelectedFrames, select_frames
-from mocliplite.video.spans import WHOLE_FILE, Span, frame_range, name_of
+from mocliplite.video.spans import frame_range
 from mocliplite.video.streams import DEFAULT_LIMITS, Limits
 
 

@@ -9,8 +9,8 @@ from builders import clip_of, sentence_of, settings_of
 from mocliplite.data.clips import id_of, read_clips, write_clips
 from mocliplite.data.groups import group_of
 from mocliplite.data.segments import check_overlaps
+from mocliplite.spans import Span
 from mocliplite.store.stores import shard_of
-from mocliplite.video.spans import Span
 
 
 def segment(start, end, path="run/x.avi", group="run__x"):

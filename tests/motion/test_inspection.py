@@ -15,8 +15,8 @@ from PIL import Image
 from mocliplite.cli import show
 from mocliplite.cli._main import parser
 from mocliplite.report import overlay
+from mocliplite.spans import Span
 from mocliplite.video.frames import pictures
-from mocliplite.video.spans import Span
 from mocliplite.video.streams import DEFAULT_LIMITS
 
 pytestmark = pytest.mark.usefixtures("folder")

@@ -10,9 +10,10 @@ from footage import CLIPS, encode, moving, real, with_noise
 
 from mocliplite.errors import Failure
 from mocliplite.motion import extraction
+from mocliplite.spans import WHOLE_FILE, Span, span_of
 from mocliplite.video import frames
 from mocliplite.video.keyframes import read_keyframes, read_keyframes_of_spans
-from mocliplite.video.spans import WHOLE_FILE, Span, frame_range, span_of
+from mocliplite.video.spans import frame_range
 from mocliplite.video.vectors import read_frames
 
 pytestmark = pytest.mark.usefixtures("folder")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from mocliplite.data.names import normal, stem_of
 from mocliplite.errors import UserError
 from mocliplite.params import CLASS_SEPARATOR
-from mocliplite.video.spans import Span
+from mocliplite.spans import Span
 
 ListedSplit = Literal["train", "val", "test", "unused"]
 SPLITS: dict[str, ListedSplit] = {
