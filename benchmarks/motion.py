@@ -136,16 +136,28 @@ def footage(folder: Path) -> dict[str, list[Path]]:
         sys.exit(f"real footage is not at {FOOTAGE}")
     small, large = (320, 240), (1280, 720)
     source = clips / "arm_wrestling.mp4"
+    made = {
+        "MPEG-4 without B 320x240": (transcoded(source, folder / "s.avi", "mpeg4", small, 0, 280), 12),
+        "H.264 720p": (transcoded(source, folder / "l.mp4", "libx264", large, 2, 60), 6),
+        "MPEG-4 without B 720p": (transcoded(source, folder / "l.avi", "mpeg4", large, 0, 60), 6),
+        "XviD-like with B 720p": (transcoded(source, folder / "b.avi", "mpeg4", large, 2, 60), 6),
+    }
     return {
         "XviD, packed B, UT-Interaction": ut_interaction[::2],
-        "XviD, packed B, UCF101 320x240": [clips / "v_ApplyEyeMakeup_packed_b.avi"] * 40,
+        "XviD, packed B, UCF101 320x240": repeated(clips / "v_ApplyEyeMakeup_packed_b.avi", 40, folder),
         "MPEG-4, UCF101 320x240": sorted((FOOTAGE / "ucf101_six").rglob("*.avi"))[::4],
-        "H.264 340x256": [source, clips / "pool_short.mp4"] * 8,
-        "MPEG-4 without B 320x240": [transcoded(source, folder / "s.avi", "mpeg4", small, 0, 280)] * 12,
-        "H.264 720p": [transcoded(source, folder / "l.mp4", "libx264", large, 2, 60)] * 6,
-        "MPEG-4 without B 720p": [transcoded(source, folder / "l.avi", "mpeg4", large, 0, 60)] * 6,
-        "XviD-like with B 720p": [transcoded(source, folder / "b.avi", "mpeg4", large, 2, 60)] * 6,
+        "H.264 340x256": repeated(source, 8, folder) + repeated(clips / "pool_short.mp4", 8, folder),
+        **{name: repeated(path, count, folder) for name, (path, count) in made.items()},
     }
+
+
+def repeated(path: Path, count: int, folder: Path) -> list[Path]:
+    """Return links to a clip, since the segments of one file would be extracted in one decode."""
+    links = [folder / f"{path.stem}_{number}{path.suffix}" for number in range(count)]
+    folder.mkdir(exist_ok=True)
+    for link in links:
+        link.symlink_to(path)
+    return links
 
 
 def timed(work: Callable[..., int], *arguments: object) -> tuple[float, float, int]:
@@ -195,7 +207,11 @@ def main() -> None:
             )
             ratios[name] = {key: round(value, 2) for key, value in found.items()}
             speeds[name] = cpu["c"]
-        paths = next(iter(kinds.values())) * 12
+        paths = [
+            link
+            for number, path in enumerate(kinds["XviD, packed B, UT-Interaction"])
+            for link in repeated(path, 12, Path(folder, f"{number}"))
+        ]
         one_process, two_processes = [], []
         for _ in range(given.rounds):
             for seconds, workers in ((one_process, 1), (two_processes, 2)):

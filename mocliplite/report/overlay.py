@@ -93,7 +93,8 @@ def _picture(path: str, span: Span, frame: int, limits: Limits) -> np.ndarray:
     """Return a frame by its index in the span: uint8 [height, width, 3], RGB."""
 
     def index_in_file(frame_types: str, times: list[float]) -> list[int]:
-        return [frame_range(path, span, times)[frame]]
+        # Empty for a frame beyond the end: select_frames first asks for fewer frames than there may be.
+        return list(frame_range(path, span, times)[frame : frame + 1])
 
     (found,) = select_frames(path, index_in_file, limits).pictures.values()
     return found.image

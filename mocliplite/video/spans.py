@@ -20,7 +20,7 @@ def frame_range(path: str | Path, span: Span, times: Sequence[float]) -> range:
     start, end = span.interval
     step = times[-1] / max(1, len(times) - 1)
     duration = times[-1] + step
-    if start >= duration or (span.end is not None and end > duration + step):
+    if (start > 0 and start >= duration) or (span.end is not None and end > duration + step):
         problem = f"lasts {duration:.2f} s, so it does not contain the span {span} s"
         raise UserError(f"{path} {problem}; correct the start or end of the clip, or replace the file.")
     found = range(bisect_left(times, start - _ROUNDING), bisect_left(times, end - _ROUNDING))

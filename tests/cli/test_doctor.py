@@ -28,7 +28,7 @@ def small_project():
 def test_doctor_checks_locks_git_cache_decoders_clip_and_disk_space(small_project):
     found = {finding.sentence: finding.mark for finding in _doctor.findings()}
     assert found["file locks work"] == "ok"
-    assert found["git ignores none of 12 metrics and plots, dvc.lock and params.yaml"] == "ok"
+    assert found["git ignores none of 13 metrics and plots, dvc.lock and params.yaml"] == "ok"
     for start, mark in {
         "checkouts copy from ": "note",
         "PyAV decodes H.264 and MPEG-4 (libavcodec ": "ok",

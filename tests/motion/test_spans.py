@@ -232,3 +232,7 @@ def test_a_text_that_is_no_span_is_refused(text, sentence):
 )
 def test_a_span_that_no_file_can_contain_is_refused(span, problem):
     assert span.problem() == problem
+
+
+def test_a_file_of_one_frame_is_its_own_span():
+    assert frame_range("a", WHOLE_FILE, [0.0]) == range(1)
