@@ -31,7 +31,7 @@ from sample import scene
 from sample.videos import encode
 
 ROOT = Path(__file__).parents[1]
-GROUPS, CLIPS_OF_GROUP = 30, 10  # clips of one group have the same background and lighting
+GROUPS, CLIPS_OF_GROUP = 30, 6  # clips of one group have the same background and lighting
 SPLITS = {"train": range(18), "val": range(18, 23), "test": range(23, 30)}  # groups
 RADIUS = (20, 26)  # pixels, of an object in the middle frame
 OFFSET = 34  # pixels, of an object in the middle frame from the centre, to the left or the right
