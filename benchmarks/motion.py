@@ -96,7 +96,7 @@ def ours_in_processes(paths: Sequence[Path], workers: int) -> int:
 
 def part(shard: int, paths: Sequence[tuple[int, Path]], compute: Compute) -> stage.Part:
     """Return the work of one shard: clips by number and absolute path."""
-    clips = [Clip(f"{number:05d}", str(path), "", 0, "", 0, "") for number, path in paths]
+    clips = [Clip(f"{number:05d}", str(path), "", (0,), "", 0, "") for number, path in paths]
     settings = replace(
         DEFAULTS, dataset=replace(DEFAULTS.dataset, root="/", files="/"), motion=SETTINGS, compute=compute
     )

@@ -33,7 +33,7 @@ from mocliplite.data.clips import class_names, read_clips
 from mocliplite.data.splits import split_clips
 from mocliplite.encoders.loading import Encoder
 from mocliplite.fusion import methods
-from mocliplite.fusion.heads import fit_head
+from mocliplite.fusion.head_training import fit_head
 from mocliplite.fusion.pairs import select_split
 from mocliplite.fusion.probes import fit_probes
 from mocliplite.motion_net import embedding, field_cache, loader, networks, training

@@ -95,8 +95,8 @@ def _parts_of_step(fields: Tensor, settings: params.MotionNet, repeats: int) -> 
     parts: dict[str, Callable[[], object]] = {
         "augmentation": lambda: augmentation.augment(fields, settings, generator),
         "histogram": lambda: net.histogram(inputs),
-        "learned layers, forward": lambda: net.classify(net.embed_histogram(histogram)),
-        "learned layers, forward, backward": lambda: net.classify(net.embed_histogram(histogram)).sum().backward(),
+        "learned layers, forward": lambda: net.member_logits(net.embed_histogram(histogram)),
+        "learned layers, forward, backward": lambda: net.member_logits(net.embed_histogram(histogram)).sum().backward(),
     }
     with arithmetic(settings, torch.device("cpu")):
         return {name: [_seconds(part) for _ in range(repeats)] for name, part in parts.items()}

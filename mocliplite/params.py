@@ -16,6 +16,7 @@ from mocliplite.errors import UserError
 FILE = "params.yaml"
 # DVC requires every declared dependency to exist: settings that DVC watches name this file instead of staying empty.
 NO_PATH = "configs/none"
+CLASS_SEPARATOR = "|"  # between the classes of a clip, with dataset.multi_label
 View = Literal["plain", "flip", "shift"]
 Section = TypeVar("Section")
 
@@ -44,6 +45,7 @@ class Dataset:
     root: str  # folder in which the paths of the clips begin; without lists it has a folder per class
     files: str  # what DVC watches of the clips: the root, or a file that `python -m mocliplite manifest` writes
     lists: str  # list of the clips, or folder of official split lists, or NO_PATH
+    multi_label: bool  # whether a label of a CSV file names several classes, with "|" between
     split: int  # number of the official split, or of the fold used as test; from 1
     include: str  # glob relative to root; clips that do not match are ignored
     group: str | None  # regular expression; its capture group is the group of a clip, from the path relative to root
@@ -60,6 +62,8 @@ class Dataset:
         watched = not self.has_manifest or (self.files not in ("", NO_PATH) and not Path(self.files).is_dir())
         require(watched, "dataset.files", self.files, f"{self.root!r}, like dataset.root, or the file of a manifest")
         require(self.split >= 1, "dataset.split", self.split, "at least 1")
+        allowed = not (self.multi_label and self.lists == NO_PATH)
+        require(allowed, "dataset.multi_label", self.multi_label, "false without a CSV file in dataset.lists")
         expected = "null or a regular expression with one capture group"
         require(_has_one_capture_group(self.group), "dataset.group", self.group, expected)
         require(self.folds is None or self.folds >= 2, "dataset.folds", self.folds, "null or at least 2")
@@ -276,6 +280,11 @@ class Params:
     motion_net: MotionNet
     head: Head
     compute: Compute
+
+    def __post_init__(self) -> None:
+        # A clip of several classes has no single weight.
+        allowed = self.head.class_weight is None or not self.dataset.multi_label
+        require(allowed, "head.class_weight", self.head.class_weight, "null with dataset.multi_label")
 
 
 def load(path: str | Path = FILE) -> Params:

@@ -13,6 +13,7 @@ import numpy as np
 from mocliplite import checkpoint, files, params
 from mocliplite.data.clips import class_names, read_clips
 from mocliplite.data.groups import group_of
+from mocliplite.data.label_array import label_array
 from mocliplite.data.splits import digest_of_fitted, read_splits
 from mocliplite.errors import UserError
 from mocliplite.fusion import similarity
@@ -60,7 +61,7 @@ def main() -> None:
     ids = sorted(clip_id for clip_id in clips if clip_id not in failed and splits[clip_id] != "unused")
     arrays = {
         "ids": np.array(ids, dtype=str),
-        "label": np.array([clips[clip_id].index for clip_id in ids]),
+        "label": label_array([clips[clip_id] for clip_id in ids], settings.dataset.multi_label, len(classes)),
         "split": np.array([splits[clip_id] for clip_id in ids], dtype=str),
         "group": np.array([group_of(clips[clip_id], settings.dataset) for clip_id in ids], dtype=str),
         "keyframe": keyframe_views(keyframes.read(ids)),

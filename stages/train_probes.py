@@ -5,8 +5,11 @@ features/suspicious_labels.csv. The penalties are chosen on the validation clips
 Of the settings of the head, only class_weight has an influence, so this stage does not run again for the others.
 """
 
+import numpy as np
+
 from mocliplite import checkpoint, files, params
 from mocliplite.evaluation.metrics import within_top
+from mocliplite.evaluation.multi_label import mean_average_precision
 from mocliplite.fusion import learning_curve, suspicious_labels
 from mocliplite.fusion.pairs import select_split
 from mocliplite.fusion.probes import fit_probes, probe_logits
@@ -21,7 +24,7 @@ def main() -> None:
 
     tensors, alphas = fit_probes(train, val, settings.head.class_weight)
     val_figures = {
-        name: {"alpha": alphas[name], "val_top1": float(within_top(logits, val["label"], 1).mean())}
+        name: {"alpha": alphas[name], **_val_figure(logits, val["label"])}
         for name, logits in probe_logits(tensors, val).items()
     }
     fitted_on = {"features": pairs.settings, "pairs": pairs.digest}
@@ -30,6 +33,12 @@ def main() -> None:
     rows = suspicious_labels.suspicious_labels(train, val, alphas)
     files.write_csv("features/suspicious_labels.csv", rows)
     files.write_json("metrics/probes.json", files.rounded({"val": val_figures}))
+
+
+def _val_figure(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    if labels.ndim == 2:
+        return {"val_map": mean_average_precision(logits, labels)}
+    return {"val_top1": float(within_top(logits, labels, 1).mean())}
 
 
 if __name__ == "__main__":

@@ -56,6 +56,7 @@ def settings_of(**changes):
         root="root",
         files="root",
         lists=params.NO_PATH,
+        multi_label=False,
         split=1,
         include="**/*",
         group=None,
@@ -81,7 +82,7 @@ def put_clips(*paths):
 
 
 def clip_of(path, group="g", index=0):
-    return Clip(path.rpartition(".")[0].replace("/", "__"), path, path.split("/")[0], index, group, 1, "0")
+    return Clip(path.rpartition(".")[0].replace("/", "__"), path, path.split("/")[0], (index,), group, 1, "0")
 
 
 def ucf101(additions=(), **settings):

@@ -106,9 +106,10 @@ def classify(recognizer: "Recognizer", path: str | None) -> tuple[str, dict[str,
         images = call_crash_safe(draw, recognizer.compute, path, settings["frames"], settings["pick"], limits)
     except UserError as error:
         return escape(str(error).replace(path, Path(path).name)), None, None, None
-    name, probability = prediction.classes[0]
+    names = [f"<strong>{escape(name)}</strong>, {100 * p:.1f} %" for name, p in prediction.found(1)]
     shares = ", ".join(f"{stream} {share:+.2f}" for stream, share in prediction.shares.items())
-    sentence = f"<strong>{escape(name)}</strong>, {100 * probability:.1f} %. Contributions to its logit: {shares}."
+    logit = "its logit" if len(names) == 1 else f"the logit of {escape(prediction.classes[0][0])}"
+    sentence = f"{'; '.join(names) or 'No class is probable enough'}. Contributions to {logit}: {shares}."
     return sentence, dict(prediction.classes), *images
 
 

@@ -13,6 +13,7 @@ from mocliplite.data import index
 from mocliplite.data.clips import Clip, group_in, id_of
 from mocliplite.data.folders import clips_of_scan, scan_clips
 from mocliplite.data.groups import are_shared
+from mocliplite.data.lists.formats import has_several_labels
 from mocliplite.data.names import OTHER_ENDINGS
 from mocliplite.data.splits import split_clips
 from mocliplite.errors import Failure, UserError
@@ -60,6 +61,7 @@ def inspect_list(lists: str, root: str) -> Findings:
     # A folder that contains the project contains what the stages write, so DVC cannot watch it.
     files = MANIFEST if Path.cwd().is_relative_to(Path(root).resolve()) else root
     settings = replace(params.load(TEMPLATE).dataset, root=root, files=files, lists=lists, group=None)
+    settings = replace(settings, multi_label=has_several_labels(settings))
     clips, _ = index.name_clips(settings)
     if all(clip.span.is_whole_file and clip.group == id_of(clip.path) for clip in clips):
         settings = replace(settings, group=guess_group([f"{clip.label}/{Path(clip.path).name}" for clip in clips]))
@@ -70,7 +72,7 @@ def inspect_list(lists: str, root: str) -> Findings:
 def _inspect(
     clips: list[Clip], settings: params.Dataset, other_warnings: Sequence[str], errors: Sequence[str]
 ) -> Findings:
-    settings = replace(settings, shared_groups=are_shared(clips))
+    settings = replace(settings, shared_groups=settings.multi_label or are_shared(clips))
     paths = sorted({clip.path for clip in clips})
     previews, unreadable = _previews(settings.root, paths)
     without_vectors = [path for path, preview in previews.items() if not preview.vectors]
@@ -111,7 +113,7 @@ def _previews(root: str, paths: Sequence[str]) -> tuple[dict[str, inspection.Pre
 
 
 def _small_classes(clips: Sequence[Clip]) -> list[str]:
-    counts = Counter(clip.label for clip in clips)
+    counts = Counter(label for clip in clips for label in clip.labels)
     small = {label: count for label, count in sorted(counts.items()) if count < FEW_CLIPS}
     if not small:
         return []
@@ -128,7 +130,7 @@ def _split_errors(clips: Sequence[Clip], settings: params.Dataset) -> list[str]:
 
 
 def _mirrored_classes(clips: Sequence[Clip]) -> list[str]:
-    sides = sorted({clip.label for clip in clips if names_a_side(clip.label)})
+    sides = sorted({label for clip in clips for label in clip.labels if names_a_side(label)})
     if not sides:
         return []
     return [

@@ -47,9 +47,9 @@ def settings_for(found: Findings, model: str | None) -> dict[str, object]:
 
     model: the folder of a checkpoint, which need not exist yet, or its hub id; None for that of the template.
     """
-    keys = ("root", "files", "lists", "group", "shared_groups")
+    keys = ("root", "files", "lists", "multi_label", "group", "shared_groups")
     values: dict[str, object] = {f"dataset.{key}": getattr(found.dataset, key) for key in keys}
-    if any(names_a_side(clip.label) for clip in found.clips):
+    if any(names_a_side(label) for clip in found.clips for label in clip.labels):
         values |= {"motion_net.flip": False, "motion_net.views": ["plain"], "motion_net.histogram": "directions"}
     if found.reencode:
         values["motion.reencode"] = "auto"
@@ -122,10 +122,14 @@ def _represent_null(representer: RoundTripRepresenter, _: None) -> object:
 
 def describe(found: Findings) -> str:
     """Return the findings as lines of text."""
-    classes = Counter(clip.label for clip in found.clips)
+    classes = Counter(label for clip in found.clips for label in clip.labels)
     width = max(map(len, classes))
     lines = [f"{_source(found)}: {len(found.clips)} clips in {len(classes)} classes"]
     lines += [f"  {label:{width}}  {count}" for label, count in sorted(classes.items())]
+    if found.dataset.multi_label:
+        several = sum(len(clip.labels) > 1 for clip in found.clips)
+        without = sum(not clip.labels for clip in found.clips)
+        lines += [f"labels: {several} clips have several classes, {without} none (dataset.multi_label: true)"]
     lines += [f"codecs: {', '.join(f'{codec} {count}' for codec, count in found.codecs.items())}"]
     groups = {clip.group for clip in found.clips}
     if found.dataset.group is None and len(groups) < len(found.clips):

@@ -10,6 +10,7 @@ from mocliplite.cli import _summary, _timeline
 from mocliplite.cli._results_file import CLIPS, ResultsFile, path_cell, text_cell
 from mocliplite.cli._shared import refuse_failed
 from mocliplite.errors import UserError
+from mocliplite.params import CLASS_SEPARATOR
 
 if TYPE_CHECKING:
     from mocliplite.predict.recognizer import Prediction
@@ -46,9 +47,10 @@ class Report:
         self._print("\n".join(_lines(row)))
         if self._files:
             probability = dict(prediction.classes)
-            name, best = prediction.classes[0]
+            found, best = dict(prediction.found(1)), prediction.classes[0][1]
+            label = text_cell(CLASS_SEPARATOR.join(name for name in classes if name in found))
             wide = [f"{probability[name]:.6f}" for name in classes] if len(self._results.header) > len(CLIPS) else []
-            self._results.add([(path_cell(path), text_cell(name), f"{best:.4f}", "", self._results.model, *wide)])
+            self._results.add([(path_cell(path), label, f"{best:.4f}", "", self._results.model, *wide)])
         self._update()
 
     def begin(self, path: str) -> None:
@@ -118,7 +120,8 @@ def json_text(rows: list[dict[str, Any]]) -> str:
 def _row(prediction: "Prediction", top: int) -> dict[str, Any]:
     return {
         "clip": prediction.path,
-        "classes": [{"class": name, "probability": round(p, 4)} for name, p in prediction.classes[:top]],
+        **({} if prediction.threshold is None else {"threshold": prediction.threshold}),
+        "classes": [{"class": name, "probability": round(p, 4)} for name, p in prediction.found(top)],
         "shares": {stream: round(share, 3) for stream, share in prediction.shares.items()},
         "milliseconds": {phase: round(value, 2) for phase, value in prediction.milliseconds.items()},
     }
@@ -127,5 +130,6 @@ def _row(prediction: "Prediction", top: int) -> dict[str, Any]:
 def _lines(row: dict[str, Any]) -> list[str]:
     shares = ", ".join(f"{stream} {share:+.2f}" for stream, share in row["shares"].items())
     times = ", ".join(f"{phase} {value:.1f}" for phase, value in row["milliseconds"].items())
-    first, *rest = [f"  {item['probability']:6.1%}  {item['class']}" for item in row["classes"]]
+    classes = [f"  {item['probability']:6.1%}  {item['class']}" for item in row["classes"]]
+    first, *rest = classes or [f"  no class has a probability of {row['threshold']:.0%} or more"]
     return [row["clip"], f"{first}  ({shares})" if shares else first, *rest, f"  ms: {times}"]

@@ -6,14 +6,15 @@ The path of a clip is a POSIX path relative to dataset.root.
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from mocliplite import params
-from mocliplite.data.lists.entry import Entry
+from mocliplite.data.lists.entry import Entry, labels_of
 from mocliplite.data.names import stem_of
 from mocliplite.errors import UserError
 from mocliplite.files import read_rows, write_rows
+from mocliplite.params import CLASS_SEPARATOR
 from mocliplite.spans import WHOLE_FILE, Span
 
 
@@ -23,13 +24,24 @@ class Clip:
 
     id: str  # see `id_of`
     path: str  # POSIX, relative to dataset.root
-    label: str
-    index: int  # of the class, from 0
+    label: str  # name of the class; of several classes "Run|Wave", of none empty
+    indices: tuple[int, ...]  # of the classes, from 0, in increasing order; one unless dataset.multi_label
     group: str  # all clips of a group are in the same split
     bytes: int  # of the file
     sha256: str  # of the file
     start: float | None = None  # seconds from the first frame; None: the beginning of the file
     end: float | None = None  # None: the end of the file
+
+    @property
+    def index(self) -> int:
+        """Index of the class of a clip with one class."""
+        (index,) = self.indices
+        return index
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the classes, in order of index."""
+        return [self.label] if len(self.indices) == 1 else self.label.split(CLASS_SEPARATOR) if self.label else []
 
     @property
     def span(self) -> Span:
@@ -52,19 +64,27 @@ def id_of(path: str, span: Span = WHOLE_FILE) -> str:
     return file_id if span.is_whole_file else f"{file_id}@{span}"
 
 
-_COLUMNS = [field.name for field in fields(Clip)]
+_COLUMNS = ["id", "path", "label", "index", "group", "bytes", "sha256", "start", "end"]
 
 
 def write_clips(path: str | Path, clips: Iterable[Clip]) -> None:
     """Write the clips to a CSV file, sorted by id."""
-    write_rows(path, _COLUMNS, [astuple(clip) for clip in sorted(clips, key=lambda clip: clip.id)])
+    write_rows(path, _COLUMNS, [_row(clip) for clip in sorted(clips, key=lambda clip: clip.id)])
+
+
+def _row(clip: Clip) -> list[object]:
+    numbers = CLASS_SEPARATOR.join(map(str, clip.indices))
+    return [clip.id, clip.path, clip.label, numbers, clip.group, clip.bytes, clip.sha256, clip.start, clip.end]
 
 
 def read_clips(path: str | Path) -> list[Clip]:
     """Return the clips in a file of write_clips. Raises UserError if it is missing or has another format."""
     clips = []
     for id_, clip_path, label, index, group, size, digest, *span in read_rows(path, _COLUMNS):
-        if not (index.isdecimal() and size.isdecimal()):
+        numbers = index.split(CLASS_SEPARATOR) if index else []
+        # A class name may contain the separator where each clip has one class.
+        complete = len(numbers) in (1, len(label.split(CLASS_SEPARATOR)) if label else 0)
+        if not (complete and all(map(str.isdecimal, (*numbers, size)))):
             raise UserError(
                 f"{path}: clip {id_} has index {index!r} and bytes {size!r}; run `dvc repro` to create it again."
             )
@@ -72,18 +92,21 @@ def read_clips(path: str | Path) -> list[Clip]:
             start, end = (float(seconds) if seconds else None for seconds in span)
         except ValueError:
             raise UserError(f"{path}: clip {id_} has the span {span}; run `dvc repro` to create it again.") from None
-        clips.append(Clip(id_, clip_path, label, int(index), group, int(size), digest, start, end))
+        clips.append(Clip(id_, clip_path, label, tuple(map(int, numbers)), group, int(size), digest, start, end))
     return clips
 
 
 def class_names(clips: Iterable[Clip]) -> list[str]:
     """Return the class names in order of index."""
-    return [label for _, label in sorted({(clip.index, clip.label) for clip in clips})]
+    pairs = {pair for clip in clips for pair in zip(clip.indices, clip.labels, strict=True)}
+    return [label for _, label in sorted(pairs)]
 
 
 def check_classes(clips: Sequence[Clip], settings: params.Dataset) -> None:
-    """Raise UserError if there is only one class, or for a class with a single clip, which cannot be tested."""
-    counts = Counter(clip.label for clip in clips)
+    """Raise UserError if there are less than two classes, or for a class with a single clip, which cannot be tested."""
+    counts = Counter(label for clip in clips for label in clip.labels)
+    if clips and not counts:
+        raise UserError(f"no clip of {settings.lists} has a class; fill the column label.")
     if len(counts) == 1:
         raise UserError(f"{settings.root} has the class {next(iter(counts))} alone; add clips of another class.")
     for label, count in sorted(counts.items()):
@@ -107,8 +130,9 @@ def clips_of(entries: Iterable[Entry], labels: Sequence[str], settings: params.D
             both = f"{owner.location} and {entry.location}"
             raise UserError(f"{both} have the same id; rename or remove one of them.")
         group = entry.group or group_in(entry.path, settings.group) or id_of(entry.path)
-        label, span = entry.label, (entry.start, entry.end)
-        clips[clip_id] = Clip(clip_id, entry.path, label, index[label], group, 0, "", *span)
+        names = sorted(labels_of(entry, settings.multi_label), key=index.__getitem__)
+        indices, span = tuple(index[name] for name in names), (entry.start, entry.end)
+        clips[clip_id] = Clip(clip_id, entry.path, CLASS_SEPARATOR.join(names), indices, group, 0, "", *span)
     return [clips[clip_id] for clip_id in sorted(clips)]
 
 

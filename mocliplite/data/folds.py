@@ -8,20 +8,22 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def group_folds(labels: Sequence[int], groups: Sequence[str], count: int, seed: int) -> np.ndarray:
+def group_folds(classes: Sequence[Sequence[int]], groups: Sequence[str], count: int, seed: int) -> np.ndarray:
     """Return the fold of each clip, int64 [N], from 0: those of StratifiedGroupKFold(count, shuffle=True).
+
+    classes: of each clip, at least one; scikit-learn accepts exactly one.
 
     Groups are shuffled, and those with few classes come first. Each goes to the fold with which the classes are then
     spread most evenly over the folds; of equally good folds, to the smallest.
     """
     _, group = np.unique(groups, return_inverse=True)
-    classes, label = np.unique(labels, return_inverse=True)
-    clips = np.zeros((group.max() + 1, len(classes)))  # by group and class
-    np.add.at(clips, (group, label), 1)
+    names, column = np.unique([index for clip in classes for index in clip], return_inverse=True)
+    clips = np.zeros((group.max() + 1, len(names)))  # by group and class
+    np.add.at(clips, (np.repeat(group, [len(clip) for clip in classes]), column), 1)
     shuffled = np.random.RandomState(seed).permutation(len(clips))
     order = shuffled[np.argsort(-clips[shuffled].std(axis=1), kind="stable")]
 
-    fold_of_group, fold_clips = np.zeros(len(clips), dtype=np.int64), np.zeros((count, len(classes)))
+    fold_of_group, fold_clips = np.zeros(len(clips), dtype=np.int64), np.zeros((count, len(names)))
     for index in order:
         fold = _best_fold(fold_clips, clips[index], clips.sum(axis=0))
         fold_of_group[index] = fold

@@ -1,7 +1,7 @@
 """The clips that a list names and labels, such as a CSV file: their files below dataset.root, and their splits."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
@@ -10,7 +10,7 @@ from pathlib import Path
 from mocliplite import params
 from mocliplite.data.clips import Clip, clips_of
 from mocliplite.data.lists import formats
-from mocliplite.data.lists.entry import Annotations, Entry, ListedSplit, key_of
+from mocliplite.data.lists.entry import Annotations, Entry, ListedSplit, key_of, labels_of
 from mocliplite.data.names import included, is_video, normal, stem_of
 from mocliplite.errors import UserError
 
@@ -45,12 +45,12 @@ def name_clips(settings: params.Dataset) -> tuple[list[Clip], set[str]]:
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     entries = [replace(entry, path=place or entry.path) for entry, place in places]
-    return clips_of(entries, _classes_of(annotations, entries), settings), {entry.path for entry in missing}
+    used = {name for entry in entries for name in labels_of(entry, settings.multi_label)}
+    return clips_of(entries, _classes_of(annotations, used), settings), {entry.path for entry in missing}
 
 
-def _classes_of(annotations: Annotations, entries: Sequence[Entry]) -> list[str]:
+def _classes_of(annotations: Annotations, used: Set[str]) -> list[str]:
     """Return the classes that have clips, in the order of the list, otherwise by name."""
-    used = {entry.label for entry in entries}
     return sorted(used) if annotations.classes is None else [name for name in annotations.classes if name in used]
 
 

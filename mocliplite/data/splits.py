@@ -84,8 +84,8 @@ def check_splits(
             both = f"{splits[other.id]} ({other.path}) and {splits[clip.id]} ({clip.path})"
             raise UserError(f"group {group} is in both {both}; correct dataset.group or the lists.")
     check_overlaps([clip for clip in clips if splits[clip.id] != "unused"], splits)
-    counts = Counter((clip.label, splits[clip.id]) for clip in clips)
-    for label in sorted({clip.label for clip in clips}):
+    counts = Counter((label, splits[clip.id]) for clip in clips for label in clip.labels)
+    for label in sorted({label for label, _ in counts}):
         if not counts[label, "train"]:
             found = ", ".join(f"{split} {counts[label, split]}" for split in get_args(Split) if counts[label, split])
             raise UserError(f"class {label} has no train clip ({found}); add clips to it, or {_advice(settings)}.")
@@ -203,7 +203,7 @@ def _max_folds(clips: Sequence[Clip], settings: params.Dataset) -> int:
 
 
 def _largest_class(clips: Sequence[Clip]) -> int:
-    return max(Counter(clip.label for clip in clips).values(), default=0)
+    return max(Counter(label for clip in clips for label in clip.labels).values(), default=0)
 
 
 def _folds(clips: Sequence[Clip], settings: params.Dataset, count: int) -> list[set[str]]:
@@ -211,8 +211,9 @@ def _folds(clips: Sequence[Clip], settings: params.Dataset, count: int) -> list[
     from mocliplite.data.folds import group_folds  # imported here because numpy takes 0.1 s
 
     ordered = sorted(clips, key=lambda clip: clip.id)
-    labels, groups = [clip.index for clip in ordered], [group_of(clip, settings) for clip in ordered]
-    fold_of = group_folds(labels, groups, count, settings.seed)
+    # Clips without a class are spread like those of one.
+    classes, groups = [clip.indices or (-1,) for clip in ordered], [group_of(clip, settings) for clip in ordered]
+    fold_of = group_folds(classes, groups, count, settings.seed)
     return [{clip.id for clip, of in zip(ordered, fold_of, strict=True) if of == fold} for fold in range(count)]
 
 

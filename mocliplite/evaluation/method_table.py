@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from mocliplite.evaluation import intervals
+from mocliplite.evaluation import intervals, multi_label_table
 from mocliplite.evaluation.calibration import ece, reliability
 from mocliplite.evaluation.metrics import macro_f1, mean_class, softmax, within_top
-from mocliplite.evaluation.rows import METHODS
+from mocliplite.evaluation.rows import METHODS, are_of_one_group, notes
 
 
-def top1(logits: np.ndarray, labels: np.ndarray) -> float:
+def figure(logits: np.ndarray, labels: np.ndarray) -> float:
     """Top-1 accuracy: the share of correct answers over clips and seeds."""
     return float(within_top(logits, labels, 1).mean())
 
@@ -45,11 +45,13 @@ def summary(metrics: Mapping[str, Any]) -> dict[str, float]:
 
     metrics: those of metrics/eval.json. `top1` is that of the method that answers, and `ece` its calibration
     error; `gain` is the top-1 of fusion minus that of the keyframe, with the 95 % interval `gain_low` to `gain_high`.
+    Where a clip may have several classes, `map` takes the place of `top1`.
     """
-    top1, gain, answer = metrics["top1"], metrics["fusion_minus_keyframe"], metrics["answer"]
+    key = "map" if "map" in metrics else "top1"
+    figures, gain, answer = metrics[key], metrics["fusion_minus_keyframe"], metrics["answer"]
     return {
-        "top1": top1[answer]["mean"],
-        **{name: top1[name]["mean"] for name in ("fusion", "keyframe", "motion")},
+        key: figures[answer]["mean"],
+        **{name: figures[name]["mean"] for name in ("fusion", "keyframe", "motion")},
         "gain": gain["mean"],
         "gain_low": gain["low"],
         "gain_high": gain["high"],
@@ -60,7 +62,9 @@ def summary(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 def table(metrics: dict[str, Any]) -> str:
     """Return the figures of metrics/eval.json as lines of text; an asterisk marks the method that answers."""
-    one_group = are_of_one_group(metrics)
+    if "map" in metrics:
+        return multi_label_table.table(metrics)
+    one_group = are_of_one_group(metrics["top1"])
     lines = [f"{metrics['clips']} test clips        top-1   95 % interval    top-5   mean class   F1      ECE"]
     for name in (name for name in METHODS if name in metrics["top1"]):
         row = metrics["top1"][name]
@@ -76,21 +80,7 @@ def table(metrics: dict[str, Any]) -> str:
         other = name if name == "keyframe" else metrics["best_single"]
         if name == "keyframe" or other != "keyframe":
             lines.append(f"fusion minus {other:<15}{gain['mean']:+.3f} ({bounds}), {p}")
-    lines.append("* the method with which predict answers")
-    if one_group:
-        lines.append("there are no intervals: all test clips are of one group, which says nothing about other groups")
-    duplicates = metrics.get("near_duplicates", {"clips": 0})
-    if duplicates["clips"]:
-        lines.append(
-            f"warning: {duplicates['clips']} test clips are near duplicates of a train clip "
-            f"(features/near_duplicates.csv); without them, the top-1 of fusion is {duplicates['fusion_without']:.3f}"
-        )
-    return "\n".join(lines)
-
-
-def are_of_one_group(metrics: Mapping[str, Any]) -> bool:
-    """Return whether the test clips of metrics/eval.json are of one group, so that the intervals allow any value."""
-    return all((row["low"], row["high"]) == (0, 1) for row in metrics["top1"].values())
+    return "\n".join([*lines, *notes(metrics, one_group, "top-1")])
 
 
 def by_class(logits: Mapping[str, np.ndarray], labels: np.ndarray, classes: np.ndarray) -> list[dict[str, object]]:

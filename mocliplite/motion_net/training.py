@@ -23,7 +23,7 @@ class TrainingData:
     """Clips, their classes, and which of them are for training and validation."""
 
     clips: ClipDataset
-    labels: Tensor  # int64 [N], for every row of clips
+    labels: Tensor  # of every row of clips: int64 [N], or uint8 [N, classes] where a clip may have several classes
     train: Sequence[int]  # rows
     val: Sequence[int]  # rows
     classes: int
@@ -103,10 +103,8 @@ def train_step(
     optimiser.zero_grad()
     with arithmetic(settings, inputs.device):
         logits = net.member_logits(embed(inputs)).float()
-        labels = labels[:, None].expand(logits.shape[:2])
-        loss = nn.functional.cross_entropy(
-            logits.flatten(0, 1), labels.flatten(), label_smoothing=settings.label_smoothing
-        )
+        members = logits.shape[1]
+        loss = _loss(logits.flatten(0, 1), labels.repeat_interleave(members, dim=0), settings.label_smoothing)
         loss.backward()
     optimiser.step()
     return loss.item()
@@ -151,13 +149,27 @@ def _is_out_of_patience(state: TrainingState, settings: MotionNet) -> bool:
 def _validate(
     data: TrainingData, settings: MotionNet, net: networks.Network, batches: Iterator[tuple[Tensor, Tensor]]
 ) -> tuple[float, float]:
-    """Return mean loss and top-1 accuracy of the validation clips, in the plain view."""
+    """Return mean loss and top-1 accuracy of the validation clips, in the plain view.
+
+    Where a clip may have several classes, it counts as correct if the most probable class is one of them.
+    """
     device = next(net.parameters()).device
     loss = correct = 0.0
     for _ in embedding_batches(data.val, settings):
         fields, rows = next(batches)
         _, logits = embed_motion(net, fields.to(device), settings)
         labels = data.labels[rows].to(device)
-        loss += nn.functional.cross_entropy(logits, labels, reduction="sum").item()
-        correct += (logits.argmax(dim=1) == labels).sum().item()
+        loss += _loss(logits, labels, reduction="sum").item()
+        guess = logits.argmax(dim=1)
+        hits = guess == labels if labels.ndim == 1 else labels.gather(1, guess[:, None])
+        correct += hits.sum().item()
     return loss / len(data.val), correct / len(data.val)
+
+
+def _loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0, reduction: str = "mean") -> Tensor:
+    """Cross-entropy of logits [B, C], summed or mean over clips; for labels [B, C] binary, and mean over classes."""
+    if labels.ndim == 1:
+        return nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction=reduction)
+    targets = labels.to(logits) * (1 - smoothing) + smoothing / 2
+    loss = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction=reduction)
+    return loss / labels.shape[1] if reduction == "sum" else loss

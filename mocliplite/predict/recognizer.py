@@ -40,6 +40,13 @@ class Prediction:
     shares: dict[str, float]  # Shapley value of each stream in the fusion's logit of the first class
     milliseconds: dict[str, float]  # by phase; the time of a batch is divided among its clips
     embeddings: dict[str, np.ndarray] = field(repr=False, compare=False)  # by stream, float32 [D], of the plain view
+    threshold: float | None = None  # probability from which on a class is found; None where each clip has one class
+
+    def found(self, top: int) -> list[tuple[str, float]]:
+        """Return the `top` most probable classes, or where a clip may have several, all that reach the threshold."""
+        if self.threshold is None:
+            return self.classes[:top]
+        return [(name, probability) for name, probability in self.classes if probability >= self.threshold]
 
 
 def ranked(classes: Sequence[str], probabilities: np.ndarray) -> list[tuple[str, float]]:
@@ -91,6 +98,11 @@ class Recognizer:
             provenance,
             compute,
         )
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a clip may have several classes."""
+        return methods.is_multi_label(self.calibration)
 
     def __call__(self, path: str | Path) -> list[tuple[str, float]]:
         """Return (class, probability) of every class, the most probable first.
@@ -150,7 +162,7 @@ class Recognizer:
     def answers(self, features: dict[str, np.ndarray]) -> Answers:
         """Return the answers to clips with these features."""
         logits = methods.calibrate(methods.trained_logits(self.heads, self.probes, features), self.calibration)
-        return answer(self.calibration["answer"], logits, self.heads, features)
+        return answer(self.calibration, logits, self.heads, features)
 
     def _sample(self, field: Field, view: str) -> np.ndarray:
         net = self.net_settings
@@ -164,12 +176,14 @@ class Recognizer:
         answers = self.answers(features)
         milliseconds["head"] = 1000 * (time.perf_counter() - start)
         per_clip = {phase: total / len(clips) for phase, total in milliseconds.items()}
+        threshold = self.calibration["f1_threshold"][self.calibration["answer"]] if self.is_multi_label else None
         predictions = []
         for row, (path, clip) in enumerate(clips):
             classes = ranked(self.classes, answers.probabilities[row])
             clip_shares = {stream: float(values[row]) for stream, values in answers.shares.items()}
             embeddings = {stream: features[stream][row, 0] for stream in answers.shares}
-            predictions.append(Prediction(path, classes, clip_shares, clip.milliseconds | per_clip, embeddings))
+            durations = clip.milliseconds | per_clip
+            predictions.append(Prediction(path, classes, clip_shares, durations, embeddings, threshold))
         return predictions
 
 

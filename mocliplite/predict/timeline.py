@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mocliplite.encoders.embedding import embed_images
+from mocliplite.errors import UserError
 from mocliplite.evaluation.metrics import softmax
 from mocliplite.motion import extraction
 from mocliplite.predict.windows import Window, WindowSettings, different_positions, read_windows
@@ -54,7 +55,9 @@ class Cost:
 
 
 def window_settings(recognizer: "Recognizer", length: float, stride: float, motion_only: bool) -> WindowSettings:
-    """Return the settings with which windows are cut for a recogniser."""
+    """Return the settings with which windows are cut for a recogniser. Raises UserError for several labels per clip."""
+    if recognizer.is_multi_label:
+        raise UserError("the models find several classes per clip, but a window has one class; predict whole clips.")
     keyframes = recognizer.provenance["keyframes"]
     motion = extraction.settings_of(recognizer.provenance["motion_embeddings"]["motion"])
     count = 0 if motion_only else keyframes["frames"]

@@ -284,5 +284,5 @@ class _Cutter:
     def _image(self, entry: _Entry) -> np.ndarray:
         assert entry.frame.picture is not None
         if entry.frame.damaged:
-            raise UserError(f"{self._video.stream.path}: the keyframe at {entry.frame.time:.2f} s is damaged.")
+            raise UserError(f"{self._video.stream.path}: the keyframe is damaged.")
         return picture_of(entry.frame.picture).image

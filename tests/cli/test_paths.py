@@ -70,7 +70,7 @@ def test_any_path_that_leads_to_a_clip_names_it(folder, form):
     Path("clips/hop").mkdir(parents=True)
     Path("clips", stored).touch()
     Path("link.mp4").symlink_to(Path("clips", stored).resolve())
-    clips = {"hop__x": Clip("hop__x", stored, "hop", 0, "g", 1, "0")}
+    clips = {"hop__x": Clip("hop__x", stored, "hop", (0,), "g", 1, "0")}
     given = unicodedata.normalize(form, "hop/Café 1.mp4")
     for name in ("hop__x", given, f"clips/{given}"):
         assert search._clip_id(name, "clips", clips) == "hop__x"

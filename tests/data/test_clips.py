@@ -28,7 +28,7 @@ def test_a_clip_has_id_label_index_group_size_and_hash():
     hop, run = find_clips(settings_of())
 
     assert run == Clip(
-        "run__deep__a.b", "run/deep/a.b.avi", "run", 1, "run__deep__a.b", 5, sha256(b"12345").hexdigest()
+        "run__deep__a.b", "run/deep/a.b.avi", "run", (1,), "run__deep__a.b", 5, sha256(b"12345").hexdigest()
     )
     assert (hop.id, hop.label, hop.index, hop.bytes) == ("hop__x", "hop", 0, 0)
 

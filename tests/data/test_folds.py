@@ -19,4 +19,4 @@ def test_folds_are_those_of_scikit_learn(seed):
     wanted = np.full(clips, -1)
     for fold, (_, rows) in enumerate(reference):
         wanted[rows] = fold
-    assert group_folds(labels.tolist(), names, count, seed).tolist() == wanted.tolist()
+    assert group_folds(labels[:, None].tolist(), names, count, seed).tolist() == wanted.tolist()

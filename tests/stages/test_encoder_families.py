@@ -107,7 +107,7 @@ def test_clips_of_several_shards_share_a_forward_pass(small_copy, monkeypatch):
 def test_every_clip_has_its_embedding_or_its_failure(monkeypatch, usable):
     monkeypatch.setattr(embedding, "embed_pixels", lambda _, pixels, batch: map(np.array, list(pixels)))
     settings = params.load(CHECKOUT / "params.yaml").encoder
-    clips = [Clip(f"{number}", "", "", 0, "", 0, "") for number in range(len(usable))]
+    clips = [Clip(f"{number}", "", "", (0,), "", 0, "") for number in range(len(usable))]
     prepared = [
         (clip, [(5, 0.5, int(clip.id))] if flag == "1" else Failure(clip.id))
         for clip, flag in zip(clips, usable, strict=True)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from mocliplite.data.names import normal, stem_of
 from mocliplite.errors import UserError
+from mocliplite.params import CLASS_SEPARATOR
 from mocliplite.spans import Span
 
 ListedSplit = Literal["train", "val", "test", "unused"]
@@ -34,7 +35,7 @@ class Entry:
     """A labelled clip of a list: a file, or a span of it."""
 
     path: str  # POSIX, relative to dataset.root
-    label: str
+    label: str  # as in the list; see `labels_of`
     location: str  # file and line, for error messages
     split: ListedSplit | None = None  # None: the list has no splits
     group: str | None = None
@@ -61,6 +62,22 @@ class Annotations:
 def key_of(path: str, start: float | None, end: float | None) -> Key:
     """Return what identifies a clip in a list. Extensions are left out, because clips may have been re-encoded."""
     return normal(stem_of(path)), start, end
+
+
+def labels_of(entry: Entry, multi_label: bool) -> list[str]:
+    """Return the classes of an entry: with dataset.multi_label the parts of its label, which may be none.
+
+    Raises UserError for an empty or repeated part.
+    """
+    if not multi_label:
+        return [entry.label]
+    names = [name.strip() for name in entry.label.split(CLASS_SEPARATOR)] if entry.label else []
+    if not all(names) or len(set(names)) < len(names):
+        problem = f"the label {entry.label!r} has an empty or repeated part"
+        raise UserError(
+            f"{entry.location}, column label: {problem}; separate the classes by one {CLASS_SEPARATOR!r} each."
+        )
+    return names
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

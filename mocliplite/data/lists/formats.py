@@ -10,19 +10,32 @@ from mocliplite.data.lists.entry import Annotations, Entry, read_lines
 from mocliplite.data.lists.split_files import is_path_with_numbers
 from mocliplite.data.lists.table import header_of
 from mocliplite.errors import UserError
+from mocliplite.params import CLASS_SEPARATOR
 
 Format = Literal["none", "UCF101", "HMDB51", "CSV", "Kinetics", "Something-Something", "MMAction2", "ActivityNet"]
+DELETE = "delete one of the two"
 SPLIT_LISTS = ("UCF101", "HMDB51")  # formats of lists that only split the clips in class folders
 
 
 def list_format(settings: params.Dataset) -> Format:
-    """Return the format of dataset.lists. Raises UserError if it has no known format."""
+    """Return the format of dataset.lists. Raises UserError if it has no known format, or none for several labels."""
     if settings.lists == params.NO_PATH:
         return "none"
     place = Path(settings.lists)
     if not place.exists():
         raise UserError(f"dataset.lists is {place}, which does not exist; correct the path or set {params.NO_PATH}.")
-    return _format_of_folder(place) if place.is_dir() else _format_of_file(place)
+    name = _format_of_folder(place) if place.is_dir() else _format_of_file(place)
+    if settings.multi_label and name != "CSV":
+        problem = f"dataset.multi_label is true, but {place} has the format {name}, in which a clip has one class"
+        raise UserError(f"{problem}; set it to false, or use a CSV file with the columns path and label.")
+    return name
+
+
+def has_several_labels(settings: params.Dataset) -> bool:
+    """Return whether dataset.lists is a CSV file in which the label of a clip names several classes."""
+    if list_format(settings) != "CSV":
+        return False
+    return any(CLASS_SEPARATOR in entry.label for entry in own_csv.read(Path(settings.lists), multi_label=True).entries)
 
 
 def read_split_lists(settings: params.Dataset) -> Iterator[Entry]:
@@ -40,7 +53,7 @@ def read_annotations(settings: params.Dataset) -> Annotations:
     if name == "Kinetics":
         found = kinetics.read(files)
     elif name == "CSV":
-        found = own_csv.read(place)
+        found = own_csv.read(place, settings.multi_label)
     elif name == "Something-Something":
         found = something.read(place)
     elif name == "ActivityNet":
@@ -49,19 +62,20 @@ def read_annotations(settings: params.Dataset) -> Annotations:
         found = mmaction.read(mmaction.lists_in(place) if place.is_dir() else {None: place})
     if not found.entries:
         raise UserError(f"{place} lists no clips; add a line for each clip.")
-    refuse_repeated(found.entries)
+    advice = f"join their classes with {CLASS_SEPARATOR!r} in one line" if settings.multi_label else DELETE
+    refuse_repeated(found.entries, advice)
     return found
 
 
-def refuse_repeated(entries: Iterable[Entry]) -> None:
-    """Raise UserError if a clip is listed twice."""
+def refuse_repeated(entries: Iterable[Entry], advice: str = DELETE) -> None:
+    """Raise UserError if a clip is listed twice. advice: what to do then."""
     first_by_key: dict[object, Entry] = {}
     for entry in entries:
         first = first_by_key.setdefault(entry.keys[0], entry)
         if first is not entry:
             this, other = (", ".join(filter(None, (item.split, item.label))) for item in (entry, first))
             conflict = f"{entry.path} is listed here ({this}) and in {first.location} ({other})"
-            raise UserError(f"{entry.location}: {conflict}; delete one of the two.")
+            raise UserError(f"{entry.location}: {conflict}; {advice}.")
 
 
 def _format_of_folder(folder: Path) -> Format:

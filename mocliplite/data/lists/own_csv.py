@@ -10,15 +10,17 @@ REQUIRED = ("path", "label")
 OPTIONAL = ("split", "group", "start", "end", "id")
 
 
-def read(file: Path) -> Annotations:
+def read(file: Path, multi_label: bool = False) -> Annotations:
     """Return the contents of the file. Columns are in any order; unknown ones are named in the notes.
 
+    multi_label: as dataset.multi_label; an empty label then means a clip of no class.
     Raises UserError for an invalid line, and if some lines have a split and others have none.
     """
     unknown = [column for column in header_of(file) if column not in (*REQUIRED, *OPTIONAL)]
     known = ", ".join((*REQUIRED, *OPTIONAL))
     notes = [f"{file}: the columns {', '.join(unknown)} are not used; the columns used are {known}."] if unknown else []
-    entries = [_entry(location, row) for location, row in read_table(file, REQUIRED)]
+    empty = ("label",) if multi_label else ()
+    entries = [_entry(location, row) for location, row in read_table(file, REQUIRED, empty)]
     without = [entry.location for entry in entries if entry.split is None]
     if without and len(without) < len(entries):
         raise UserError(

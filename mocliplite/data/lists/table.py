@@ -20,10 +20,11 @@ def header_of(file: Path) -> list[str]:
     return [cell.strip() for cell in cells]
 
 
-def read_table(file: Path, required: Sequence[str]) -> Iterator[Row]:
+def read_table(file: Path, required: Sequence[str], may_be_empty: Sequence[str] = ()) -> Iterator[Row]:
     """Yield the rows that are not blank. Cells are in Unicode form NFC.
 
-    Raises UserError for a missing or repeated column, a row of another length, and an empty cell of a required column.
+    Raises UserError for a missing or repeated column, a row of another length, and an empty cell of a required column
+    that is not in may_be_empty.
     """
     header = header_of(file)
     _check_header(header, required, file)
@@ -36,7 +37,7 @@ def read_table(file: Path, required: Sequence[str]) -> Iterator[Row]:
             raise UserError(f"{location}: there are {counts}; quote a cell that contains a comma.")
         row = dict(zip(header, (normal(cell.strip()) for cell in cells), strict=True))
         for column in required:
-            if not row[column]:
+            if not row[column] and column not in may_be_empty:
                 raise UserError(f"{location}, column {column}: the cell is empty; fill it or remove the line.")
         yield location, row
 
