@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mocliplite.motion.distances import References
+from mocliplite.motion.distances import HELD_BACK, References
 from mocliplite.motion.field import BASE_CELL_SIZE, LIMIT, MISSING
 from mocliplite.motion.grid import Batches, size_in_cells
 from mocliplite.video.blocks import BlockBuffer, Columns, copied
@@ -97,7 +97,8 @@ def _located(stream: FrameStream, held: Callable[[], int]) -> Iterator[_Located]
             for order, other in waiting:
                 if frame.reference and frame.order < order:
                     yield other._replace(distances=(other.distances[0], number - other.number))
-                elif references.may_follow(order):
+                # Without the second condition, a frame whose future reference is lost would wait to the end.
+                elif references.may_follow(order) and number - other.number <= HELD_BACK:
                     still_waiting.append((order, other))
                 else:
                     yield other

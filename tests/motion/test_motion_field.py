@@ -461,3 +461,18 @@ def test_settings_recorded_in_a_store_are_restored(file):
     settings = params.load(CHECKOUT / file).motion
     stored = json.loads(json.dumps({**asdict(settings), "version": versions.MOTION}))
     assert extraction.settings_of(stored) == settings
+
+
+def test_a_frame_whose_future_reference_is_lost_does_not_wait_for_the_end():
+    both = blocks_from(vector(-1, (4, 0), (8, 8)), vector(1, (-4, 0), (24, 8)))
+    # The future reference of the second frame, of order 1, is never displayed.
+    frames = [Frame("I", 0, True, NO_VECTORS), Frame("B", 2, False, both)]
+    frames += [Frame("P", order, True, blocks_from(vector(-1, (4, 0), (8, 8)))) for order in range(3, 103)]
+    stream = synthetic_stream(frames)
+    emitted = [
+        number
+        for numbers, _, _ in extraction.motion_batches(stream, CELLS_OF_8, lambda: 0, frames=1)
+        for number in numbers
+    ]
+    assert sorted(emitted) == list(range(102))
+    assert emitted.index(1) < 40
