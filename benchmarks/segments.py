@@ -30,7 +30,7 @@ from mocliplite.motion.field import Field
 from mocliplite.spans import Span
 from mocliplite.video.keyframes import Keyframe, read_keyframes, read_keyframes_of_spans
 
-SEGMENTS, FRAMES, RATE = 100, 12, 25  # a segment is a group of pictures
+SEGMENTS, FRAMES, RATE = 100, 25, 25  # a segment is a group of pictures
 SPANS = [Span(number * FRAMES / RATE, (number + 1) * FRAMES / RATE) for number in range(SEGMENTS)]
 KINDS = {"H.264 320x240": ("libx264", "mp4", 2), "MPEG-4 320x240": ("mpeg4", "avi", 0)}
 
