@@ -52,7 +52,7 @@ def embed(net: nn.Module, images: Sequence[np.ndarray]) -> np.ndarray:
     """Pooled features float32 [N, DIM] of RGB uint8 [H, W, 3] images."""
     pixels = np.stack([preprocess(image) for image in images])
     embedding: Tensor = net(torch.from_numpy(pixels))
-    return embedding.numpy()
+    return embedding.float().numpy()
 
 
 def _weights() -> Path:

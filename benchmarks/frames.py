@@ -257,13 +257,13 @@ def difference(path: Path) -> str:
     try:
         read = vectors.read_frames(path)
         reencoded = vectors.read_frames(path, REENCODE)
-        selected = frames.select_frames(path, lambda frame_types: [len(frame_types) // 2])
+        selected = frames.select_frames(path, lambda frame_types, times: [len(frame_types) // 2])
     except UserError as error:
         return f"refused: {error}" if len(expected) > 1 else ""
     counts = len(read.frame_types), len(reencoded.frame_types), len(selected.frame_types)
     if set(counts) != {len(expected)}:
         return f"frames: {len(expected)}, vectors {counts[0]}, re-encoded {counts[1]}, keyframes {counts[2]}"
-    (middle,) = selected.indices
+    middle = len(selected.frame_types) // 2
     if middle not in selected.pictures or not np.array_equal(selected.pictures[middle].image, expected[middle]):
         return f"keyframe {middle} of {len(expected)} differs"
     for index in range(len(expected) + 1):
@@ -272,6 +272,10 @@ def difference(path: Path) -> str:
             return f"picture {index} exists, but there are {len(expected)}"
         if index < len(expected) and (index not in found or not np.array_equal(found[index], expected[index])):
             return f"picture {index} of {len(expected)} {'differs' if index in found else 'is missing'}"
+    several = range(0, len(expected), 7)
+    found = frames.pictures(path, several)
+    if list(found) != list(several) or not all(np.array_equal(found[index], expected[index]) for index in several):
+        return "pictures that are read together differ"
     return ""
 
 

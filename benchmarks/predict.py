@@ -3,8 +3,8 @@
 python -m benchmarks.predict [--model models] [--clips FOLDER] [--bad 100] runs `python -m mocliplite predict` on one
 clip, five times, and on all clips of the folder with bad files of ten kinds among them. Then it predicts the clips
 three times in its own process with the models loaded. Prints the time to the first prediction of a new process, clips
-per second, the share of CLIP in the time of all phases, and counts; exits with status 1 if a clip has no prediction
-or a bad file has no error line of its own. The last line is JSON.
+per second, the share of the encoder in the time of all phases, and counts; exits with status 1 if a clip has no
+prediction or a bad file has no error line of its own. The last line is JSON.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from benchmarks import bad_files
-from mocliplite.data.clips import ENDINGS
+from mocliplite.data.names import ENDINGS
 from mocliplite.predict.recognizer import Prediction, Recognizer
 
 FOOTAGE = Path(__file__).parents[2] / "shared/data/ut_interaction"
@@ -60,7 +60,7 @@ def main() -> None:
     report = {
         "first_answer_s": round(first, 2),
         "clips_per_second": round(len(good) / statistics.median(seconds), 1),
-        "share_of_clip": round(phases["CLIP"] / sum(phases.values()), 3),
+        "share_of_encoder": round(phases["encoder"] / sum(phases.values()), 3),
         "answered": len(predictions),
         "of": len(good),
         "refused": len(refused),

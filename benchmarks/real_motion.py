@@ -60,7 +60,8 @@ def fit_histogram(
             inputs = data.augmented[rows, generator.integers(data.augmented.shape[1], size=len(rows))].float()
             fraction_done = (state.epoch + step / steps) / settings.epochs
             training.train_step(
-                lambda histograms: net.classify(net.dropout(net.embed_histogram(histograms))),
+                net,
+                net.embed_histogram,
                 optimiser,
                 (inputs, labels[rows]),
                 settings,

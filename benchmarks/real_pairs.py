@@ -101,7 +101,8 @@ def extract(folder: Path, root: Path, data_set: DataSet, reencoded: bool, epochs
     if not root.is_dir():
         sys.exit(f"{root} does not exist; put the clips there, one folder per class, or set --root.")
     text = yaml.safe_load((ROOT / "configs/folder.yaml").read_text(encoding="utf-8"))
-    text["dataset"] |= {"root": str(root.resolve()), "group": data_set.group, "shared_groups": data_set.shared_groups}
+    text["dataset"] |= dict.fromkeys(("root", "files"), str(root.resolve()))
+    text["dataset"] |= {"group": data_set.group, "shared_groups": data_set.shared_groups}
     text["dataset"] |= {"folds": data_set.folds, "val": data_set.val}
     text["motion"] |= {"reencode": REENCODE if reencoded else None}
     if epochs is not None:

@@ -2,13 +2,14 @@
 
 Run `python -m benchmarks.training`. It uses features/motion and the settings of params.yaml, with made-up classes,
 which do not change the time, and repeats each way --repeats times in turn. `steps alone` is the limit: augmentation,
-forward and backward pass on batches that are in memory.
+forward and backward pass on batches that are in memory. For motion_histogram, the parts of a step follow.
 """
 
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 
@@ -17,7 +18,8 @@ from torch import Tensor
 
 from mocliplite import params
 from mocliplite.errors import run
-from mocliplite.motion_net import field_cache, loader, networks, training
+from mocliplite.motion_net import augmentation, field_cache, loader, networks, training
+from mocliplite.motion_net.arithmetic import arithmetic
 from mocliplite.motion_net.optimiser import build_optimiser
 from mocliplite.motion_net.training_state import TrainingState, copy_state_dict
 from mocliplite.store import stores
@@ -27,11 +29,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", default="features/motion", help="motion store (features/motion)")
     parser.add_argument("--repeats", type=int, default=3, help="epochs per way (3)")
+    parser.add_argument("--clips", type=int, help="clips to train on; those of the store are repeated to this number")
     given = parser.parse_args()
     settings = params.load()
     net, workers = settings.motion_net, settings.compute.workers
     motion = stores.open_store(given.store)
-    clips = loader.MotionClips(motion, motion.ids, net)
+    ids = list(islice(cycle(motion.ids), given.clips or len(motion.ids)))
+    clips = loader.MotionClips(motion, ids, net)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         cached = field_cache.cache_fields(clips, Path(folder), workers)
@@ -49,6 +53,10 @@ def main() -> None:
         print(
             f"{name:12} {median(values):.2f} s per epoch ({spread}), {median(values) / limit:.2f} times the steps alone"
         )
+    if net.arch == "motion_histogram":
+        fields, _ = next(_batches(cached, net, 0, workers))
+        for name, values in _parts_of_step(fields, net, given.repeats).items():
+            print(f"{name:33} {1000 * median(values) / len(fields):.2f} ms per clip")
 
 
 def _data(clips: loader.ClipDataset, rows: int) -> training.TrainingData:
@@ -76,6 +84,27 @@ def _epoch(
     start = time.perf_counter()
     batches = iter(in_memory) if in_memory is not None else _batches(clips, settings, epoch, workers)
     training.train_epoch(_data(clips, len(clips)), settings, state, batches)  # type: ignore[arg-type]
+    return time.perf_counter() - start
+
+
+def _parts_of_step(fields: Tensor, settings: params.MotionNet, repeats: int) -> dict[str, list[float]]:
+    """Return the seconds of each part of a training step of motion_histogram, once per repeat."""
+    net, generator = networks.MotionHistogram(settings, 2), torch.Generator().manual_seed(0)
+    inputs = augmentation.augment(fields, settings, generator)
+    histogram = net.histogram(inputs)
+    parts: dict[str, Callable[[], object]] = {
+        "augmentation": lambda: augmentation.augment(fields, settings, generator),
+        "histogram": lambda: net.histogram(inputs),
+        "learned layers, forward": lambda: net.member_logits(net.embed_histogram(histogram)),
+        "learned layers, forward, backward": lambda: net.member_logits(net.embed_histogram(histogram)).sum().backward(),
+    }
+    with arithmetic(settings, torch.device("cpu")):
+        return {name: [_seconds(part) for _ in range(repeats)] for name, part in parts.items()}
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
     return time.perf_counter() - start
 
 

@@ -167,7 +167,8 @@ def _train_histogram(net: networks.MotionHistogram, data: Data, train: np.ndarra
             histograms = data.augmented[rows, generator.integers(data.augmented.shape[1], size=len(rows))].float()
             fraction_done = (epoch * steps + step) / (settings.epochs * steps)
             training.train_step(
-                lambda inputs: net.classify(net.dropout(net.embed_histogram(inputs))),
+                net,
+                net.embed_histogram,
                 optimiser,
                 (histograms, data.labels[rows]),
                 settings,
@@ -275,9 +276,9 @@ def _extract(folder: Path, root: Path) -> None:
     project = folder.parent.parent
     project.mkdir(parents=True, exist_ok=True)
     text = (ROOT / "configs/folder.yaml").read_text(encoding="utf-8")
-    text = text.replace("root: my_clips", f"root: {root.resolve()}", 1).replace(
-        "group: null", r"group: '_(\d+)_\d\.avi$'", 1
-    )
+    for key in ("root", "files"):
+        text = text.replace(f"{key}: my_clips", f"{key}: {root.resolve()}", 1)
+    text = text.replace("group: null", r"group: '_(\d+)_\d\.avi$'", 1)
     (project / "params.yaml").write_text(text, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for stage in ("index", "motion"):

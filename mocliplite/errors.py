@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+INTERRUPTED = "interrupted; finished work is kept. Run the same command again to continue."
+
 
 class UserError(Exception):
     """A mistake that the user can fix. The message names the file or key, what is wrong, and what to do."""
@@ -29,7 +31,7 @@ def run(main: Callable[[], None], status: int = 1) -> None:
         # The reader closed the pipe, as `head` does. Without this Python would report the closed pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
-        print("interrupted; finished work is kept. Run the same command again to continue.", file=sys.stderr)
+        print(INTERRUPTED, file=sys.stderr)
         sys.exit(130)
 
 

@@ -92,7 +92,7 @@ def errors_mean_damage(path: str | Path, *errors: type[Exception]) -> Iterator[N
         yield
     except errors as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path} is damaged ({reason}); restore it with `dvc checkout` or delete it.") from None
+        raise UserError(f"{path} is damaged ({reason}); restore it with `dvc checkout -f` or delete it.") from None
 
 
 def keep_only(folder: Path, names: Collection[str]) -> None:
@@ -130,13 +130,44 @@ def write_rows(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[
 
 def rows_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return the rows, each as long as the header, as CSV text."""
+    return _rows_text([header, *rows])
+
+
+def _rows_text(rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerow(header)
     for row in rows:
         # With this line ending csv.writer does not quote "\r", which csv.reader treats as the end of a row.
         returns = any("\r" in str(value) for value in row)
         csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL).writerow(row)
     return text.getvalue()
+
+
+def append_rows(path: str | Path, rows: Iterable[Sequence[object]]) -> None:
+    """Append rows to a CSV file in one write, for results that come one by one and must outlast a killed run."""
+    try:
+        with Path(path).open("a", encoding="utf-8", newline="") as file:
+            file.write(_rows_text(rows))
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror or error}); free disk space and go on.") from None
+
+
+def resume_rows(path: str | Path, header: Sequence[str]) -> list[list[str]]:
+    """Return the rows that a run wrote with append_rows, and remove the last one if the run was killed in its middle.
+
+    Raises UserError if the file has another header.
+    """
+    text = Path(path).read_bytes().decode("utf-8", errors="replace")
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    if rows[:1] != [list(header)]:
+        raise UserError(
+            f"{path} is from a run with other options, whose columns differ; give them again, or another file."
+        )
+    if len(rows[-1]) != len(header) or not text.endswith("\n"):
+        rows.pop()
+        write_rows(path, header, rows[1:])
+    if any(len(row) != len(header) for row in rows):
+        raise UserError(f"{path} has rows of different lengths; repair them, or give another file.")
+    return rows[1:]
 
 
 def read_rows(path: str | Path, header: Sequence[str]) -> list[list[str]]:

@@ -11,13 +11,12 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-import yaml
-
 from mocliplite.errors import UserError
 
 FILE = "params.yaml"
 # DVC requires every declared dependency to exist: settings that DVC watches name this file instead of staying empty.
 NO_PATH = "configs/none"
+CLASS_SEPARATOR = "|"  # between the classes of a clip, with dataset.multi_label
 View = Literal["plain", "flip", "shift"]
 Section = TypeVar("Section")
 
@@ -43,8 +42,10 @@ def _require_at_most(section: object, name: str, **limits: int) -> None:
 class Dataset:
     """The clips, and how they are split into train, validation and test."""
 
-    root: str  # folder that contains one folder of clips per class
-    lists: str  # folder of the official split lists, or NO_PATH
+    root: str  # folder in which the paths of the clips begin; without lists it has a folder per class
+    files: str  # what DVC watches of the clips: the root, or a file that `python -m mocliplite manifest` writes
+    lists: str  # list of the clips, or folder of official split lists, or NO_PATH
+    multi_label: bool  # whether a label of a CSV file names several classes, with "|" between
     split: int  # number of the official split, or of the fold used as test; from 1
     include: str  # glob relative to root; clips that do not match are ignored
     group: str | None  # regular expression; its capture group is the group of a clip, from the path relative to root
@@ -56,10 +57,13 @@ class Dataset:
     max_failed: float  # fraction of clips that may fail before a stage stops
 
     def __post_init__(self) -> None:
-        require(
-            self.root not in ("", NO_PATH), "dataset.root", self.root, "a folder that contains one folder per class"
-        )
+        require(self.root not in ("", NO_PATH), "dataset.root", self.root, "the folder of the clips")
+        # Otherwise DVC would not notice a changed clip.
+        watched = not self.has_manifest or (self.files not in ("", NO_PATH) and not Path(self.files).is_dir())
+        require(watched, "dataset.files", self.files, f"{self.root!r}, like dataset.root, or the file of a manifest")
         require(self.split >= 1, "dataset.split", self.split, "at least 1")
+        allowed = not (self.multi_label and self.lists == NO_PATH)
+        require(allowed, "dataset.multi_label", self.multi_label, "false without a CSV file in dataset.lists")
         expected = "null or a regular expression with one capture group"
         require(_has_one_capture_group(self.group), "dataset.group", self.group, expected)
         require(self.folds is None or self.folds >= 2, "dataset.folds", self.folds, "null or at least 2")
@@ -70,6 +74,11 @@ class Dataset:
         require(0 < self.val < 1, "dataset.val", self.val, "above 0 and below 1")
         require(0 <= self.max_failed <= 1, "dataset.max_failed", self.max_failed, "from 0 to 1")
         require(self.seed >= 0, "dataset.seed", self.seed, "at least 0")
+
+    @property
+    def has_manifest(self) -> bool:
+        """Whether DVC watches a manifest instead of the folder of the clips."""
+        return Path(self.files) != Path(self.root)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +130,7 @@ class Encoder:
     frames: int  # keyframes per clip: the centre frames of as many equal segments
     pick: Literal["middle", "key"]  # middle: the centre frame itself; key: the nearest I-frame
     batch: int  # images per forward pass; changes the last bits of the values
+    dtype: Literal["float32", "bfloat16"]  # arithmetic of the image encoder
 
     def __post_init__(self) -> None:
         require(self.model != "", "encoder.model", self.model, "a hub id or a local folder")
@@ -153,7 +163,7 @@ class MotionNet:
     cols: int  # width of the network input, in cells
     remove_global_motion: bool  # subtract the median motion of each field
     histogram: Literal["boundaries", "directions"]  # what motion_histogram counts: derivatives of the motion, or motion
-    width: int  # length of the embedding of arch motion_histogram
+    width: int  # of motion_histogram: hidden units of each member; the embedding has those of all members
     dropout: float
     precision: Literal["float32", "tf32", "bfloat16"]  # arithmetic of training and embedding, on any device
     lr: float
@@ -271,6 +281,11 @@ class Params:
     head: Head
     compute: Compute
 
+    def __post_init__(self) -> None:
+        # A clip of several classes has no single weight.
+        allowed = self.head.class_weight is None or not self.dataset.multi_label
+        require(allowed, "head.class_weight", self.head.class_weight, "null with dataset.multi_label")
+
 
 def load(path: str | Path = FILE) -> Params:
     """Read and check all sections. Raises UserError for anything that differs from the declarations above."""
@@ -285,6 +300,8 @@ def load(path: str | Path = FILE) -> Params:
 
 def parse(text: str, path: str | Path = FILE) -> Params:
     """Check the text of a settings file. Raises UserError, whose message names path, as load does."""
+    import yaml
+
     try:
         given = yaml.safe_load(text)
     except yaml.YAMLError as error:

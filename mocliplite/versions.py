@@ -7,5 +7,5 @@ parameter. tests/test_versions.py fails if this code has changed and the recorde
 
 MOTION = 3  # packages video and motion, stages/motion.py
 KEYFRAMES = 4  # packages video and encoders, stages/keyframes.py
-MOTION_NET = 3  # package motion_net, stages/train_motion.py and stages/embed_motion.py
+MOTION_NET = 4  # package motion_net, stages/train_motion.py and stages/embed_motion.py
 SCHEMA = 5  # the format of HDF5 files; readers refuse other versions, and stages write their stores again

@@ -16,9 +16,9 @@ from torch import nn
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 from transformers.utils import logging
 
-from mocliplite.errors import run
 from mocliplite.runtime.progress import progress_range
 from sample import scene
+from stages import run_stage
 
 FOLDER = Path("sample/data/clip")
 STILLS = 3000
@@ -194,4 +194,4 @@ def save(folder: Path, model: CLIPModel, tokenizer: CLIPTokenizer, processor: CL
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("clip", main, graph="sample/dvc.yaml")

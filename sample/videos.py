@@ -12,9 +12,10 @@ import av
 import numpy as np
 
 from mocliplite import files
-from mocliplite.errors import UserError, run
+from mocliplite.errors import UserError
 from mocliplite.runtime.progress import progress
 from sample import scene
+from stages import run_stage
 
 CLIPS = Path("sample/data/clips")
 LISTS = Path("sample/data/lists")
@@ -135,4 +136,4 @@ def _file(name: str, group: int, number: int) -> str:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("videos", main, graph="sample/dvc.yaml")

@@ -1,3 +1,86 @@
 """The stages of dvc.yaml, one module each: read parameters and files, call mocliplite, write files."""
 
-import mocliplite  # noqa: F401  (sets environment variables that torch reads when it is imported)
+import hashlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from mocliplite import params
+from mocliplite.errors import INTERRUPTED, UserError, run
+
+
+def run_stage(name: str, main: Callable[[], None], graph: str = "dvc.yaml") -> None:
+    """Call the main function of a stage of a graph. A UserError is printed as one line, and exits with status 1.
+
+    DVC records the settings and the code that it finds when a stage ends, not those with which the stage began. So a
+    stage fails if one of them changed in the meantime: otherwise DVC would keep its results as those of other settings.
+    """
+
+    def checked() -> None:
+        before = _recorded(name, graph)
+        main()
+        after = _recorded(name, graph)
+        changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+        if changed:
+            raise UserError(f"{changed[0]} was changed while {name} was running; run `dvc repro` again.")
+
+    run(checked)
+
+
+def _recorded(name: str, graph: str) -> dict[str, object]:
+    """Return the settings of a stage, and digests of its code, as DVC records them; empty if there is no graph."""
+    stage = _read_yaml(graph).get("stages", {}).get(name, {})
+    leaves = dict(_leaves("", _read_yaml(params.FILE)))
+    found: dict[str, object] = {}
+    for item in stage.get("params", []):
+        if isinstance(item, str):
+            found |= {
+                f"{params.FILE}: {key}": value for key, value in leaves.items() if f"{key}.".startswith(f"{item}.")
+            }
+        else:
+            for file, names in item.items():
+                lines = Path(file).read_text(encoding="utf-8").splitlines() if Path(file).is_file() else []
+                found |= {f"{file}: {one}": [line for line in lines if line.startswith(f"{one} =")] for one in names}
+    code = [dep for dep in stage.get("deps", []) if dep.endswith(".py") or Path(dep, "__init__.py").is_file()]
+    return found | {dep: _digest(Path(dep)) for dep in code}
+
+
+def _leaves(prefix: str, section: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """Yield the full name and the value of every setting of a section."""
+    for name, value in section.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(f"{prefix}{name}.", value)
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file, or of all Python files in a folder and their names; of nothing if it is gone."""
+    paths = sorted(path.rglob("*.py")) if path.is_dir() else [path] if path.is_file() else []
+    return hashlib.sha256(b"".join(str(one).encode() + one.read_bytes() for one in paths)).hexdigest()
+
+
+def _read_yaml(path: str) -> dict[str, Any]:
+    """Return the content of a YAML file, {} if there is none or it is not valid, about which others complain."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # that of libyaml is 30 times as fast
+    try:
+        found = yaml.load(Path(path).read_text(encoding="utf-8"), loader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print one line instead of a traceback for an interrupt while a stage imports its libraries."""
+    if issubclass(kind, KeyboardInterrupt):
+        print(INTERRUPTED, file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+if sys.argv[0] == "-m":  # a stage is run, not imported
+    sys.excepthook = _report

@@ -6,11 +6,12 @@ Reads features/motion/ and models/motion/; writes features/motion_embeddings/.
 import numpy as np
 
 from mocliplite import checkpoint, params
-from mocliplite.errors import Failure, UserError, run
+from mocliplite.errors import Failure, UserError
 from mocliplite.motion_net import loader, networks
 from mocliplite.motion_net.embedding import embed_clips
 from mocliplite.runtime.device import device
 from mocliplite.store import shards, stores
+from stages import run_stage
 
 FOLDER = "features/motion_embeddings"
 
@@ -57,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("embed_motion", main)

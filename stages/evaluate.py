@@ -1,19 +1,19 @@
 """Evaluate all methods on the test clips; nothing is fitted or chosen here.
 
-Reads features/pairs.h5, models/probes/ and models/head/; writes metrics/eval.json, metrics/cost.json,
-plots/confusion.csv, plots/classes.csv, plots/reliability.csv and features/test_clips.csv.
+Reads features/pairs.h5, models/probes/ and models/head/; writes metrics/summary.json, metrics/eval.json,
+metrics/cost.json, plots/confusion.csv, plots/classes.csv, plots/reliability.csv and features/test_clips.csv.
 """
 
 from mocliplite import checkpoint, files
-from mocliplite.errors import run
-from mocliplite.evaluation import method_table
+from mocliplite.evaluation import method_table, multi_label_table
 from mocliplite.evaluation.metrics import softmax
+from mocliplite.evaluation.multi_label import sigmoid
 from mocliplite.fusion import methods, similarity
 from mocliplite.fusion.answers import answer
 from mocliplite.fusion.cost import cost
 from mocliplite.fusion.pairs import check_fitted_on, select_split
-from mocliplite.fusion.shares import logits_by_streams
 from mocliplite.store import table_file
+from stages import run_stage
 
 
 def main() -> None:
@@ -26,32 +26,40 @@ def main() -> None:
     data = select_split(table.arrays, "test")
     labels, classes, calibration = data["label"], data["classes"], config["calibration"]
 
+    multi_label = methods.is_multi_label(calibration)
+    figures = multi_label_table if multi_label else method_table
+
     logits = methods.calibrate(methods.all_logits(heads, probes, data), calibration)
-    metrics = method_table.all_metrics(logits, labels, data["group"], calibration)
-    subset_logits = logits_by_streams(heads, data)
+    metrics = figures.all_metrics(logits, labels, data["group"], calibration)
+    answers = answer(calibration, logits, heads, data)
     metrics["fusion_without"] = {
-        stream: method_table.top1(subset_logits[other,], labels)
+        stream: figures.figure(answers.by_streams[other,], labels)
         for stream, other in (("keyframe", "motion"), ("motion", "keyframe"))
     }
     distinct = data["similarity"] < similarity.NEAR_DUPLICATE
-    distinct_top1 = method_table.top1(logits["fusion"][:, distinct], labels[distinct]) if distinct.any() else 0.0
-    metrics["near_duplicates"] = {"clips": int((~distinct).sum()), "fusion_without": distinct_top1}
-    probabilities = {name: softmax(values) for name, values in logits.items()}
-    answers = answer(calibration["answer"], logits, heads, data)
+    distinct_figure = figures.figure(logits["fusion"][:, distinct], labels[distinct]) if distinct.any() else 0.0
+    metrics["near_duplicates"] = {"clips": int((~distinct).sum()), "fusion_without": distinct_figure}
+    link = sigmoid if multi_label else softmax
+    probabilities = {name: link(values) for name, values in logits.items()}
     metrics["share"] = {stream: float(values.mean()) for stream, values in answers.shares.items()}
     metrics = files.rounded(metrics)
     files.write_json("metrics/eval.json", metrics)
+    files.write_json("metrics/summary.json", method_table.summary(metrics))
     files.write_json("metrics/cost.json", cost(heads, table.settings, table.provenance))
 
-    confusion = [
-        {"actual": classes[a], "predicted": classes[b]} for a, b in zip(labels, answers.predicted, strict=True)
-    ]
-    files.write_csv("plots/confusion.csv", confusion)
-    files.write_csv("plots/classes.csv", method_table.by_class(logits, labels, classes))
+    # Where a clip may have several classes there is no confusion matrix, and the plot is empty.
+    confusion = [] if multi_label else zip(classes[labels], classes[answers.predicted], strict=True)
+    files.write_rows("plots/confusion.csv", ["actual", "predicted"], confusion)
+    files.write_csv("plots/classes.csv", figures.by_class(logits, labels, classes))
     files.write_csv("plots/reliability.csv", method_table.reliability_by_method(probabilities, labels))
-    files.write_csv("features/test_clips.csv", method_table.by_clip(data, answers.probabilities, answers.shares))
+    if multi_label:
+        threshold = calibration["f1_threshold"][calibration["answer"]]
+        clip_rows = multi_label_table.by_clip(data, answers.probabilities, answers.shares, threshold)
+    else:
+        clip_rows = method_table.by_clip(data, answers.probabilities, answers.shares)
+    files.write_csv("features/test_clips.csv", clip_rows)
     print(method_table.table(metrics))
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("evaluate", main)

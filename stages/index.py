@@ -4,9 +4,10 @@ Reads dataset.root and, if it exists, classInd.txt in dataset.lists. Writes feat
 """
 
 from mocliplite import params
-from mocliplite.data.clips import find_clips, write_clips
+from mocliplite.data.clips import class_names, write_clips
 from mocliplite.data.groups import group_of
-from mocliplite.errors import run
+from mocliplite.data.index import find_clips
+from stages import run_stage
 
 
 def main() -> None:
@@ -14,11 +15,11 @@ def main() -> None:
     clips = find_clips(settings)
     write_clips("features/clips.csv", clips)
 
-    classes = len({clip.label for clip in clips})
+    classes = len(class_names(clips))
     groups = len({group_of(clip, settings) for clip in clips})
-    megabytes = sum(clip.bytes for clip in clips) / 1e6
+    megabytes = sum({clip.path: clip.bytes for clip in clips}.values()) / 1e6
     print(f"{len(clips)} clips, {classes} classes, {groups} groups, {megabytes:.1f} MB")
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("index", main)

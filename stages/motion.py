@@ -1,7 +1,7 @@
 """Extract the motion vectors of every clip into motion fields.
 
 Reads features/clips.csv and the videos; writes features/motion/. Only new and changed clips are decoded, and with
---retry-failed also those that failed.
+--retry-failed also those that failed. A file is decoded once for all of its segments.
 """
 
 from collections.abc import Sequence
@@ -11,13 +11,17 @@ import numpy as np
 
 from mocliplite import params, versions
 from mocliplite.data.clips import Clip, read_clips
-from mocliplite.errors import Failure, run
+from mocliplite.data.segments import by_file
+from mocliplite.errors import Failure
 from mocliplite.motion import extraction
+from mocliplite.motion.field import Field
 from mocliplite.runtime import arguments, crash_safe, engines
 from mocliplite.runtime.progress import progress
+from mocliplite.spans import Span
 from mocliplite.store import shards, stores
 from mocliplite.store.failures import check_failed, check_machine, recorded_failures
 from mocliplite.video.streams import Limits
+from stages import run_stage
 
 FOLDER = "features/motion"
 
@@ -61,33 +65,42 @@ def extract(part: Part) -> tuple[Part, int, int, dict[str, Failure]]:
     Returns the part, the number of computed clips, the number of failures, and the failures of the machine by clip id.
     """
     cache_key = {**asdict(part.settings.motion), "version": versions.MOTION}
-    fingerprints = {clip.id: shards.fingerprint(clip.sha256, cache_key) for clip in part.clips}
-    paths = {clip.id: f"{part.settings.dataset.root}/{clip.path}" for clip in part.clips}
-    sources = {clip.id: clip.sha256 for clip in part.clips}
+    clips = {clip.id: clip for clip in part.clips}
+    fingerprints = {clip.id: shards.fingerprint(clip.content, cache_key) for clip in part.clips}
     path = stores.shard_path(FOLDER, part.number)
-    extract_record = crash_safe.crash_safe(record, part.settings.compute)
+    extract_records = crash_safe.crash_safe(records, part.settings.compute)
     machine_failures: dict[str, Failure] = {}
 
     def compute(ids: list[str]) -> dict[str, shards.Record | Failure]:
         limits = Limits.of(part.settings.compute)
         results: dict[str, shards.Record | Failure] = {}
-        for clip_id in ids:
-            result = extract_record(paths[clip_id], sources[clip_id], part.settings.motion, limits)
-            results[clip_id] = result
-            if isinstance(result, Failure) and result.retry:
-                machine_failures[clip_id] = result
+        for name, segments in by_file(clips[clip_id] for clip_id in ids).items():
+            file, spans = f"{part.settings.dataset.root}/{name}", [clip.span for clip in segments]
+            found = extract_records(file, segments[0].sha256, spans, part.settings.motion, limits)
+            for position, clip in enumerate(segments):
+                result = found if isinstance(found, Failure) else found[position]
+                results[clip.id] = result
+                if isinstance(result, Failure) and result.retry:
+                    machine_failures[clip.id] = result
         return results
 
     new, failed = shards.update_shard(path, "motion", cache_key, fingerprints, compute, part.retry_failed)
     return part, new, failed, machine_failures
 
 
-def record(path: str, source: str, settings: params.Motion, limits: Limits) -> shards.Record:
-    """Return the motion field of a clip as a record of the store. Raises the errors of motion_field."""
-    attributes = {**vars(extraction.motion_field(path, settings, limits)), "source": source}
+def records(
+    path: str, source: str, spans: Sequence[Span], settings: params.Motion, limits: Limits
+) -> list[shards.Record | Failure]:
+    """Return the motion field of each span of a file as a record of the store. Raises the errors of motion_fields."""
+    found = extraction.motion_fields(path, spans, settings, limits)
+    return [field if isinstance(field, Failure) else _record(field, source) for field in found]
+
+
+def _record(field: Field, source: str) -> shards.Record:
+    attributes = {**vars(field), "source": source}
     arrays = {key: value for key, value in attributes.items() if isinstance(value, np.ndarray)}
     return shards.Record(arrays, {key: value for key, value in attributes.items() if key not in arrays})
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("motion", main)

@@ -13,11 +13,13 @@ import numpy as np
 from mocliplite import checkpoint, files, params
 from mocliplite.data.clips import class_names, read_clips
 from mocliplite.data.groups import group_of
+from mocliplite.data.label_array import label_array
 from mocliplite.data.splits import digest_of_fitted, read_splits
-from mocliplite.errors import UserError, run
+from mocliplite.errors import UserError
 from mocliplite.fusion import similarity
 from mocliplite.fusion.pairs import check, keyframe_views
 from mocliplite.store import failures, shards, stores, table_file
+from stages import run_stage
 
 
 def main() -> None:
@@ -31,7 +33,7 @@ def main() -> None:
 
     # Every clip has a row or a recorded failure, made from the file in clips.csv.
     for store, cache_key in ((keyframes, keyframes.settings), (motion, motion.settings["motion"])):
-        expected = {clip.id: shards.fingerprint(clip.sha256, cache_key) for clip in clips.values()}
+        expected = {clip.id: shards.fingerprint(clip.content, cache_key) for clip in clips.values()}
         outdated = sorted(key for key in expected if store.fingerprints.get(key) != expected[key])
         if outdated:
             raise UserError(
@@ -59,7 +61,7 @@ def main() -> None:
     ids = sorted(clip_id for clip_id in clips if clip_id not in failed and splits[clip_id] != "unused")
     arrays = {
         "ids": np.array(ids, dtype=str),
-        "label": np.array([clips[clip_id].index for clip_id in ids]),
+        "label": label_array([clips[clip_id] for clip_id in ids], settings.dataset.multi_label, len(classes)),
         "split": np.array([splits[clip_id] for clip_id in ids], dtype=str),
         "group": np.array([group_of(clips[clip_id], settings.dataset) for clip_id in ids], dtype=str),
         "keyframe": keyframe_views(keyframes.read(ids)),
@@ -97,9 +99,9 @@ def main() -> None:
 
 def _encoder_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of the settings of keyframes or prompts that identifies the encoder."""
-    others = ("frames", "pick", "batch", "templates", "names")
+    others = ("frames", "pick", "batch", "dtype", "templates", "names")
     return {name: value for name, value in settings.items() if name not in others}
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("pairs", main)

@@ -12,8 +12,8 @@ from mocliplite import params
 from mocliplite.data.clips import class_names, read_clips
 from mocliplite.encoders import checkpoints, embedding, loading, own_features
 from mocliplite.encoders.prompts import flatten_names, read_names, read_templates, readable_name
-from mocliplite.errors import run
 from mocliplite.store import table_file
+from stages import run_stage
 
 
 def main() -> None:
@@ -59,4 +59,4 @@ def embed_prompts(settings: params.Params, classes: list[str]) -> tuple[dict[str
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("prompts", main)

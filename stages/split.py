@@ -7,9 +7,9 @@ from collections import Counter
 from typing import get_args
 
 from mocliplite import params
-from mocliplite.data.clips import read_clips
+from mocliplite.data.clips import class_names, read_clips
 from mocliplite.data.splits import Split, split_clips, write_splits
-from mocliplite.errors import run
+from stages import run_stage
 
 ABSENT = {
     "val": "validation has no clips of {} classes, such as {}, so epochs, weights and temperatures ignore them",
@@ -26,10 +26,11 @@ def main() -> None:
     counts = Counter(splits.values())
     print(", ".join(f"{split} {counts[split]}" for split in get_args(Split) if counts[split]))
     for split in ("val", "test"):
-        absent = sorted({clip.label for clip in clips} - {clip.label for clip in clips if splits[clip.id] == split})
+        present = {label for clip in clips if splits[clip.id] == split for label in clip.labels}
+        absent = sorted(set(class_names(clips)) - present)
         if absent:
             print(f"warning: {ABSENT[split].format(len(absent), absent[0])}; add clips of other groups to them.")
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("split", main)

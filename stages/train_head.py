@@ -10,12 +10,12 @@ from dataclasses import asdict
 import numpy as np
 
 from mocliplite import checkpoint, files, params
-from mocliplite.errors import run
 from mocliplite.fusion import methods
 from mocliplite.fusion.head_training import Curve, fit_head
 from mocliplite.fusion.pairs import check_fitted_on, select_split
 from mocliplite.runtime.device import device
 from mocliplite.store import table_file
+from stages import run_stage
 
 
 def main() -> None:
@@ -42,25 +42,21 @@ def main() -> None:
     config = {"head": asdict(settings.head), "classes": classes, "lengths": lengths, "calibration": calibration}
     fitted_on = {"features": pairs.settings, "pairs": pairs.digest, "probes": checkpoint.digest("models/probes")}
     checkpoint.save("models/head", tensors, config | fitted_on)
-    files.write_csv("plots/head_training.csv", _joined_curves(curves))
+    files.write_csv("plots/head_training.csv", _rows(curves))
     files.write_json(
         "metrics/head.json", files.rounded({"seeds": settings.head.seeds, "val": val_figures, **calibration})
     )
 
 
-def _joined_curves(curves: dict[str, Curve]) -> list[dict[str, object]]:
-    """A row per epoch; the cells of a head are empty after it stopped."""
-    epochs = max(len(curve) for curve in curves.values())
+def _rows(curves: dict[str, Curve]) -> list[dict[str, object]]:
+    """A row per head, part and epoch; a head has rows up to the epoch at which it stopped."""
     return [
-        {"epoch": epoch}
-        | {
-            f"{name}_{key}": curve[epoch][key] if epoch < len(curve) else ""
-            for name, curve in curves.items()
-            for key in curve[0]
-        }
-        for epoch in range(epochs)
+        {"epoch": epoch, "curve": f"{name} {part}", "loss": figures[f"{part}_loss"]}
+        for name, curve in curves.items()
+        for part in ("train", "val")
+        for epoch, figures in enumerate(curve)
     ]
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("train_head", main)

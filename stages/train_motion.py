@@ -14,12 +14,14 @@ import torch
 
 from mocliplite import checkpoint, files, params, versions
 from mocliplite.data.clips import class_names, read_clips
+from mocliplite.data.label_array import label_array
 from mocliplite.data.splits import digest_of_fitted, read_splits
-from mocliplite.errors import UserError, run
+from mocliplite.errors import UserError
 from mocliplite.motion_net import augmentation, field_cache, loader, networks, training
 from mocliplite.motion_net.training_state import Curve
 from mocliplite.runtime.device import device
 from mocliplite.store import stores
+from stages import run_stage
 
 # Not within models/motion, which DVC deletes before the stage starts.
 RESUME = Path("models/.motion.resume")
@@ -41,7 +43,8 @@ def main() -> None:
         raise UserError("fewer than 2 train clips or no validation clip is left; see features/motion/failures.csv.")
     workers = settings.compute.workers if settings.compute.engine == "processes" else 0
     fields = field_cache.cache_fields(loader.MotionClips(motion, ids, net_settings), RESUME.parent, workers)
-    labels = torch.tensor([clips[clip_id].index for clip_id in ids])
+    multi_label = settings.dataset.multi_label
+    labels = torch.from_numpy(label_array([clips[clip_id] for clip_id in ids], multi_label, len(classes)))
     data = training.TrainingData(fields, labels, train, val, len(classes))
     net_config = {key: value for key, value in asdict(net_settings).items() if key != "views"}
     fitted = digest_of_fitted(clips, splits, {clip_id: motion.fingerprints[clip_id] for clip_id in ids})
@@ -51,7 +54,7 @@ def main() -> None:
         "motion": motion.settings,
         "classes": classes,
         "data": fitted,
-    }
+    } | ({"multi_label": True} if multi_label else {})
     key = hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()
     net, curve, epoch = training.fit_motion(data, net_settings, torch_device, workers, RESUME, key, _write_curve)
 
@@ -72,4 +75,4 @@ def _write_curve(curve: Curve) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("train_motion", main)

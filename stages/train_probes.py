@@ -5,13 +5,16 @@ features/suspicious_labels.csv. The penalties are chosen on the validation clips
 Of the settings of the head, only class_weight has an influence, so this stage does not run again for the others.
 """
 
+import numpy as np
+
 from mocliplite import checkpoint, files, params
-from mocliplite.errors import run
 from mocliplite.evaluation.metrics import within_top
+from mocliplite.evaluation.multi_label import mean_average_precision
 from mocliplite.fusion import learning_curve, suspicious_labels
 from mocliplite.fusion.pairs import select_split
 from mocliplite.fusion.probes import fit_probes, probe_logits
 from mocliplite.store import table_file
+from stages import run_stage
 
 
 def main() -> None:
@@ -21,7 +24,7 @@ def main() -> None:
 
     tensors, alphas = fit_probes(train, val, settings.head.class_weight)
     val_figures = {
-        name: {"alpha": alphas[name], "val_top1": float(within_top(logits, val["label"], 1).mean())}
+        name: {"alpha": alphas[name], **_val_figure(logits, val["label"])}
         for name, logits in probe_logits(tensors, val).items()
     }
     fitted_on = {"features": pairs.settings, "pairs": pairs.digest}
@@ -32,5 +35,11 @@ def main() -> None:
     files.write_json("metrics/probes.json", files.rounded({"val": val_figures}))
 
 
+def _val_figure(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    if labels.ndim == 2:
+        return {"val_map": mean_average_precision(logits, labels)}
+    return {"val_top1": float(within_top(logits, labels, 1).mean())}
+
+
 if __name__ == "__main__":
-    run(main)
+    run_stage("train_probes", main)

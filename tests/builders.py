@@ -54,7 +54,9 @@ NET = params.MotionNet(
 def settings_of(**changes):
     default = params.Dataset(
         root="root",
+        files="root",
         lists=params.NO_PATH,
+        multi_label=False,
         split=1,
         include="**/*",
         group=None,
@@ -65,7 +67,7 @@ def settings_of(**changes):
         seed=0,
         max_failed=0.02,
     )
-    return replace(default, **changes)
+    return replace(default, **{"files": changes.get("root", "root")} | changes)
 
 
 def put(folder, files):
@@ -80,7 +82,7 @@ def put_clips(*paths):
 
 
 def clip_of(path, group="g", index=0):
-    return Clip(path.rpartition(".")[0].replace("/", "__"), path, path.split("/")[0], index, group, 1, "0")
+    return Clip(path.rpartition(".")[0].replace("/", "__"), path, path.split("/")[0], (index,), group, 1, "0")
 
 
 def ucf101(additions=(), **settings):
@@ -126,7 +128,7 @@ def sentence_of(call, *arguments):
 
 def put_params(**changes):
     settings = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
-    settings["dataset"] = {**vars(settings_of()), **changes}
+    settings["dataset"] = {**vars(settings_of()), "files": changes.get("root", "root"), **changes}
     Path("params.yaml").write_text(yaml.safe_dump(settings))
 
 

@@ -7,7 +7,7 @@ import pytest
 from builders import UCF101_LISTS, put, settings_of
 from project import copy_project, sh
 
-from mocliplite.data.clips import find_clips
+from mocliplite.data.index import find_clips
 from mocliplite.store import schema
 
 

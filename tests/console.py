@@ -23,8 +23,22 @@ NOT_RUN = {
     'git commit -am "settings and figures of my clips"': "the copy of the project stays on its branch",
     "git checkout main && dvc checkout": "the copy of the project stays on its branch",
     "python -m mocliplite init my_clips --force": "test_own_clips_become_a_recogniser",
+    "python -m mocliplite init annotations.csv --force": "test_init.py",
+    "python -m mocliplite manifest": "test_manifest.py",
     "python -m mocliplite predict new.mp4": "test_own_clips_become_a_recogniser",
     'python -m mocliplite predict new.mp4 --words "person waving, person falling, nothing"': "test_zero_shot.py",
+    "python -m mocliplite predict long.mp4 --window 2 --stride 0.5": "test_predict_files.py",
+    "python -m mocliplite predict long.mp4 --window 2 --csv long.csv --srt long.srt --vtt long.vtt --plot long.png": (
+        "test_predict_files.py"
+    ),
+    "python -m mocliplite predict recordings/ --csv answers.csv --wide": "test_predict_files.py",
+    "python -m mocliplite predict recordings/ --csv answers.csv --wide --resume": "test_predict_files.py",
+    'python -m mocliplite predict "recordings/*/*.mp4" --csv answers.csv --parquet answers.parquet': (
+        "test_predict_files.py"
+    ),
+    "python -m mocliplite watch rtsp://camera.local/stream": "test_watch.py",
+    "python -m mocliplite watch /dev/video0 --window 2 --motion-only": "needs a camera",
+    "ffmpeg -loglevel error -i film.mkv -c copy -f mpegts - | python -m mocliplite watch - --json": "test_watch.py",
     "python -m mocliplite label-next unlabelled/ --count 20 --csv next.csv": "test_label_next.py",
     "python -m mocliplite few-shot --draws 3 --train-motion": "takes minutes; test_few_shot.py",
     "dvc remote add -d team /mnt/share/moclip": "test_sharing.py",

@@ -27,6 +27,8 @@ from stages import (
 
 CLASSES = {"Falling": (0, 4), "Resting": (0, 0), "Rolling": (4, 0)}  # pixels per frame, right and down
 CLIPS_PER_CLASS = 8
+# Of the clips of a CSV file, by label: pixels per frame, right and down.
+LABELS = {"Falling": (0, 4), "Falling|Rolling": (4, 4), "Rolling": (4, 0), "": (0, 0)}
 STAGES = (
     index,
     split,
@@ -49,16 +51,37 @@ def build(folder, monkeypatch, seed=0):
     """
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["stage"])
-    for label, (right, down) in CLASSES.items():
-        Path("clips", label).mkdir(parents=True)
-        for number in range(CLIPS_PER_CLASS):
-            frames = moving(right, down, frames=8 + number, size=(96, 128 + 16 * (number % 2)))
-            encode(f"clips/{label}/{number}.avi", frames)
+    for label, step in CLASSES.items():
+        render(f"clips/{label}", step)
     save_clip("clip", seed)
     write_params(seed)
     for stage in STAGES:
         stage.main()
     return folder
+
+
+def build_multi_label(folder, monkeypatch):
+    """As build, with clips of two classes, of one and of none, which a CSV file lists."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["stage"])
+    rows = ["path,label"]
+    for number, (label, step) in enumerate(LABELS.items()):
+        rows += [f"{number}/{clip}.avi,{label}" for clip in range(CLIPS_PER_CLASS)]
+        render(f"clips/{number}", step)
+    Path("list.csv").write_text("\n".join(rows))
+    save_clip("clip")
+    write_params(lists="list.csv", multi_label=True)
+    for stage in STAGES:
+        stage.main()
+    return folder
+
+
+def render(folder, step):
+    """Write clips that move by this many pixels per frame, right and down."""
+    Path(folder).mkdir(parents=True)
+    for number in range(CLIPS_PER_CLASS):
+        frames = moving(*step, frames=8 + number, size=(96, 128 + 16 * (number % 2)))
+        encode(f"{folder}/{number}.avi", frames)
 
 
 def save_clip(folder, seed=0):
@@ -75,17 +98,19 @@ def save_clip(folder, seed=0):
     tokenizer.save_pretrained(folder)
 
 
-def write_params(seed=0):
+def write_params(seed=0, **dataset):
     """Write params.yaml for the clips, with the smallest networks and shortest trainings."""
     given = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
     given["dataset"] |= {
         "root": "clips",
+        "files": "clips",
         "lists": params.NO_PATH,
         "group": None,
         "folds": None,
         "test": 0.25,
         "val": 0.25,
         "seed": seed,
+        **dataset,
     }
     given["encoder"] |= {"model": "clip", "files": "clip", "names": str(CHECKOUT / given["encoder"]["names"])}
     given["encoder"]["prompts"] = str(CHECKOUT / given["encoder"]["prompts"])

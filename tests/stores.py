@@ -85,5 +85,5 @@ def flip_within(path, content, at=0):
 def is_reported_damaged(path, call, *arguments):
     """Whether the call raises a UserError that says that path is damaged."""
     sentence = sentence_of(call, *arguments)
-    advice = "); restore it with `dvc checkout` or delete it."
+    advice = "); restore it with `dvc checkout -f` or delete it."
     return sentence.startswith(f"{path} is damaged (") and sentence.endswith(advice)

@@ -70,7 +70,7 @@ def test_a_damaged_config_is_refused(content):
     Path("model/config.json").write_bytes(content)
     sentence = sentence_of(checkpoint.load, "model")
     assert sentence.startswith("model/config.json is damaged (")
-    assert sentence.endswith("); restore it with `dvc checkout` or delete it.")
+    assert sentence.endswith("); restore it with `dvc checkout -f` or delete it.")
 
 
 def test_truncated_weights_are_refused():

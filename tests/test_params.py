@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def test_a_complete_file_has_the_declared_settings_in_their_order(file):
 
 
 def test_keys_lists_the_settings_of_all_sections():
-    assert len(params.keys()) == 11 + 5 + 9 + 27 + 14 + 8
+    assert len(params.keys()) == 13 + 5 + 10 + 27 + 14 + 8
 
 
 @complete
@@ -74,7 +75,7 @@ UNFLIPPED = "it must be without flip where motion_net.flip is false"
 DEVICES = "it must be cpu or cuda or auto"
 VIEWS = "it must be plain or flip or shift"
 ORDER = "it must be plain, optionally followed by flip, shift or both"
-ROOT = "it must be a folder that contains one folder per class"
+ROOT = "it must be the folder of the clips"
 
 
 @pytest.mark.parametrize(
@@ -300,3 +301,12 @@ def test_a_stage_stops_at_an_unknown_key_before_any_work():
 )  # fmt: skip
 def test_an_earlier_name_is_refused_with_the_new_one(new, old, wanted):
     assert error_of(new, old) == f"params.yaml: {wanted}"
+
+
+def test_clips_of_several_classes_have_no_class_weight():
+    settings = params.load(CHECKOUT / "params.yaml")
+    balanced = replace(settings.head, class_weight="balanced")
+    several = replace(settings.dataset, multi_label=True)
+    assert replace(settings, head=balanced).head.class_weight == "balanced"
+    wanted = "params.yaml: head.class_weight is 'balanced'; it must be null with dataset.multi_label."
+    assert sentence_of(lambda: replace(settings, head=balanced, dataset=several)) == wanted

@@ -63,9 +63,8 @@ def milliseconds(clips: Sequence[str], model: str) -> dict[str, float]:
 
 def _first_clips() -> list[str]:
     root = Path(params.load().dataset.root)
-    paths = [str(root / clip.path) for clip in read_clips("features/clips.csv")[:TIMED]]
+    paths = [str(root / clip.path) for clip in read_clips("features/clips.csv") if clip.span.is_whole_file]
     if not paths:
-        raise UserError(
-            "features/clips.csv has no clips; give the clips to time, for example `python -m mocliplite cost my.mp4`."
-        )
-    return paths
+        problem = "features/clips.csv has no clip that is a whole file"
+        raise UserError(f"{problem}; give the clips to time, for example `python -m mocliplite cost my.mp4`.")
+    return paths[:TIMED]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MAX_UPLOAD = "200mb"
 RETENTION = 3600  # seconds that an uploaded clip stays on disk; the end of the server removes it too
 TOP = 5  # classes shown
+WINDOW, LONG = 2.0, 10.0  # seconds of a window, and of a video above which its timeline is shown
 INTRODUCTION = """# What happens in this clip?
 
 Drop a short video here. It does not leave this machine.
@@ -79,7 +80,16 @@ def _page(gradio: ModuleType, recognizer: "Recognizer") -> Any:
                     # No share button: it would upload the picture.
                     options = {"show_label": False, "interactive": False, "buttons": ["fullscreen"], "height": 300}
                     images.append(gradio.Image(label=name, **options))
-        clip.change(lambda path: classify(recognizer, path), clip, [sentence, probabilities, *images])
+        answer = clip.change(lambda path: classify(recognizer, path), clip, [sentence, probabilities, *images])
+        player = gradio.Video(label="video", visible=False, buttons=[])
+        segments = gradio.Image(label="timeline", visible=False, buttons=["fullscreen"])
+
+        def show_timeline(path: str | None) -> tuple[Any, Any]:
+            picture = timeline(recognizer, path)
+            shown = picture is not None
+            return gradio.Video(path if shown else None, visible=shown), gradio.Image(picture, visible=shown)
+
+        answer.then(show_timeline, clip, [player, segments])
     return page
 
 
@@ -96,10 +106,27 @@ def classify(recognizer: "Recognizer", path: str | None) -> tuple[str, dict[str,
         images = call_crash_safe(draw, recognizer.compute, path, settings["frames"], settings["pick"], limits)
     except UserError as error:
         return escape(str(error).replace(path, Path(path).name)), None, None, None
-    name, probability = prediction.classes[0]
+    names = [f"<strong>{escape(name)}</strong>, {100 * p:.1f} %" for name, p in prediction.found(1)]
     shares = ", ".join(f"{stream} {share:+.2f}" for stream, share in prediction.shares.items())
-    sentence = f"<strong>{escape(name)}</strong>, {100 * probability:.1f} %. Contributions to its logit: {shares}."
+    logit = "its logit" if len(names) == 1 else f"the logit of {escape(prediction.classes[0][0])}"
+    sentence = f"{'; '.join(names) or 'No class is probable enough'}. Contributions to {logit}: {shares}."
     return sentence, dict(prediction.classes), *images
+
+
+def timeline(recognizer: "Recognizer", path: str | None) -> np.ndarray | None:
+    """Return the picture of the segments of a video, RGB uint8 [H, W, 3]; None if it is short or cannot be used."""
+    from mocliplite.predict import timeline as timelines
+    from mocliplite.report import timeline_chart
+
+    if path is None:
+        return None
+    settings, cost = timelines.window_settings(recognizer, WINDOW, WINDOW / 4, motion_only=False), timelines.Cost()
+    try:
+        steps = timelines.classify_file(recognizer, path, settings, cost)
+        segments = list(timelines.segments(steps, recognizer.classes, 0.0))
+    except UserError:  # which the page shows already
+        return None
+    return timeline_chart.picture(segments, cost.end) if cost.end > LONG else None
 
 
 def draw(path: str, frames: int, pick: str, limits: Limits) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,8 @@ import yaml
 from mocliplite import files, params
 from mocliplite.cli._clip_source import Finding, find_clip, output_path
 from mocliplite.cli._workspace import stdout, workspace_findings
-from mocliplite.data.clips import find_videos, read_clips
+from mocliplite.data.clips import read_clips
+from mocliplite.data.folders import find_videos
 from mocliplite.errors import UserError
 
 # Bytes of motion store per byte of video, an upper estimate: 0.12 for the MPEG-4 clips of UT-Interaction, more for
@@ -29,7 +30,7 @@ def findings() -> Iterator[Finding]:
     yield _check_locks()
     yield _check_encoder(settings.encoder)
     yield _check_decoders()
-    yield from _check_links(settings.dataset.root)
+    yield from _check_clips(settings.dataset)
     yield _check_disk_space(settings)
 
 
@@ -124,9 +125,14 @@ def _check_locks() -> Finding:
     )
 
 
-def _check_links(root: str) -> Iterator[Finding]:
-    """Look for links to folders in the data set: DVC tracks the link, not what the folder contains."""
-    if Path(root).is_dir():
+def _check_clips(settings: params.Dataset) -> Iterator[Finding]:
+    """Look for the manifest, or else for links to folders: DVC tracks the link, not what the folder contains."""
+    root = settings.root
+    if settings.has_manifest:
+        if not Path(settings.files).is_file():
+            wanted = "run `python -m mocliplite manifest`"
+            yield Finding("BAD", f"dataset.files is {settings.files}, which does not exist; {wanted}.")
+    elif Path(root).is_dir():
         linked: list[str] = []
         find_videos(Path(root), linked)
         # DVC follows a link that is dataset.root itself.
@@ -156,7 +162,7 @@ def _check_disk_space(settings: params.Params) -> Finding:
             "note", f"{index} does not exist yet, so the disk space for the stores is unknown; run `dvc repro index`"
         )
     clips = read_clips(index)
-    motion = _MOTION_BYTES_PER_VIDEO_BYTE * sum(clip.bytes for clip in clips)
+    motion = _MOTION_BYTES_PER_VIDEO_BYTE * sum({clip.path: clip.bytes for clip in clips}.values())
     # Twice: in the working folder and in the DVC cache. Besides keyframes, 4 embeddings for motion views and pairs.
     needed = 2 * (motion + len(clips) * _EMBEDDING_BYTES * (settings.encoder.frames + 4))
     free = shutil.disk_usage(".").free

@@ -1,6 +1,7 @@
 """Shared by several commands: common arguments, and error handling of commands that accept several paths."""
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,17 @@ def positive_int(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def positive_seconds(text: str) -> float:
+    """Return an option's value as float. Raises ArgumentTypeError unless it is a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return value
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +57,8 @@ def for_each(paths: Sequence[str], work: Callable[[str], None]) -> int:
 
 def clip_paths(place: str) -> list[str]:
     """Return the clips in a folder, at any depth, or the path itself if it is not a folder."""
-    from mocliplite.data.clips import SUCH_AS, find_videos
+    from mocliplite.data.folders import find_videos
+    from mocliplite.data.names import SUCH_AS
 
     if not Path(place).is_dir():
         return [place]

@@ -7,30 +7,36 @@ from mocliplite import params
 from mocliplite.cli._shared import refuse_missing_folder
 from mocliplite.errors import UserError
 
-HELP = "write params.yaml for your own clips"
+HELP = "write params.yaml for your own clips, in class folders or in a list"
 EXAMPLE = "example: python -m mocliplite init my_clips --force"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
-    add("folder", metavar="FOLDER", help="folder with one subfolder of clips per class")
+    add("source", metavar="SOURCE", help="folder with one subfolder of clips per class, or list, such as a CSV file")
+    add("--root", metavar="DIR", help="SOURCE is a list, whose paths begin in this folder (that of the list)")
     add("--clip", metavar="CLIP", help="encoder: folder of a checkpoint, or hub id (CLIP ViT-B/32)")
     add("--out", default=params.FILE, metavar="FILE", help=f"output file ({params.FILE})")
     add("--force", action="store_true", help="replace the output file if it exists")
 
 
 def run(given: argparse.Namespace) -> None:
-    """Inspect a folder of clips and write settings for it."""
-    from mocliplite.cli import _init
+    """Inspect a folder or a list of clips and write settings for it."""
+    from mocliplite.cli import _findings, _init
 
     out = Path(given.out)
     refuse_missing_folder(given.out)
     if out.exists() and not given.force:
         raise UserError(f"{out} exists; give --force to replace it, or --out another file.")
     clip = _init.find_clip(given.clip)
-    found = _init.inspect_folder(given.folder)
+    if given.root is not None or Path(given.source).is_file():
+        found = _findings.inspect_list(given.source, given.root or str(Path(given.source).parent))
+    else:
+        found = _findings.inspect_folder(given.source)
     print(_init.describe(found))
     print(clip.sentence)
     _init.write(out, found, given.clip)
+    if found.dataset.has_manifest:
+        print(_init.write_manifest(found.dataset))
     print(f"wrote {out}; {_init.next_step(out, found, clip)}")

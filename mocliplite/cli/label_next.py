@@ -84,7 +84,7 @@ def _new_clips(paths: Sequence[str], in_data_set: set[str]) -> tuple[list[str], 
     Also returns how many clips are left out because they are in the data set, and how many cannot be read, for which it
     prints the error. in_data_set: SHA-256 digests.
     """
-    from mocliplite.data.clips import size_and_digest
+    from mocliplite.data.contents import size_and_digest
 
     first: dict[str, str] = {}
     known: list[str] = []
@@ -129,7 +129,7 @@ def _ranked(predictions: "list[Prediction]", train: dict[str, Any], count: int) 
         stream: np.stack([prediction.embeddings[stream] for prediction in predictions])
         for stream in predictions[0].embeddings
     }
-    margins = np.array([first - second for (_, first), (_, second), *_ in (item.classes for item in predictions)])
+    margins = np.array([_margin(item) for item in predictions])
     labelled = {stream: train[stream][:, 0] for stream in embeddings}
     rows: list[tuple[object, ...]] = []
     for rank, choice in enumerate(active_learning.choose(margins, embeddings, labelled, count), start=1):
@@ -138,6 +138,14 @@ def _ranked(predictions: "list[Prediction]", train: dict[str, Any], count: int) 
         figures = (round(value, 4) for value in (probability, float(margins[choice.row]), choice.distance))
         rows.append((rank, item.path, name, *figures, choice.reason))
     return rows
+
+
+def _margin(prediction: "Prediction") -> float:
+    """Return the gap between the two most probable classes, or between the threshold and the class nearest to it."""
+    if prediction.threshold is not None:
+        return min(abs(probability - prediction.threshold) for _, probability in prediction.classes)
+    (_, first), (_, second), *_ = prediction.classes
+    return first - second
 
 
 def _lines(rows: Sequence[tuple[object, ...]]) -> list[str]:

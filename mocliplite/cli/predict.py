@@ -2,17 +2,20 @@
 
 import argparse
 import codecs
-import json
 import os
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from glob import glob
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mocliplite.cli._shared import MODELS, add_model, clip_paths, compute, positive_int, refuse_failed
+from mocliplite import params
+from mocliplite.cli import _report, _results_file, _timeline
+from mocliplite.cli._shared import MODELS, add_model, clip_paths, compute, positive_int
 from mocliplite.errors import UserError
 
 if TYPE_CHECKING:
-    from mocliplite.predict.recognizer import Prediction
+    from mocliplite.predict.recognizer import Recognizer
     from mocliplite.predict.zero_shot import ZeroShotRecognizer
 
 HELP = "classify clips"
@@ -26,7 +29,7 @@ USES_MODELS = True
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
-    add("clips", nargs="+", metavar="CLIP", help="videos or folders of them, or - to read a list from standard input")
+    add("clips", nargs="+", metavar="CLIP", help="videos, folders or globs, or - to read a list from standard input")
     add("--top", type=positive_int, default=5, help="number of classes to print (5)")
     add("--json", action="store_true", help="print one JSON list")
     add_model(parser)
@@ -36,46 +39,91 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--time-limit", type=positive_int, metavar="SECONDS", help="of decoding one clip (compute.time_limit, else 300)"
     )
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="device of the networks (auto)")
+    table = parser.add_argument_group("tables of many files")
+    table.add_argument(
+        "--csv", metavar="FILE", help="write a row per clip, or per segment with --window, and a summary"
+    )
+    table.add_argument("--parquet", metavar="FILE", help="write the same rows as Parquet")
+    table.add_argument("--wide", action="store_true", help="add a column with the probability of each class")
+    table.add_argument("--resume", action="store_true", help="go on with the file of --csv after a run was stopped")
+    windows = parser.add_argument_group("long videos")
+    _timeline.add_window_arguments(windows, window=None)
+    windows.add_argument("--srt", metavar="FILE", help="write the segments as SubRip subtitles")
+    windows.add_argument("--vtt", metavar="FILE", help="write the segments as WebVTT subtitles")
+    windows.add_argument("--plot", metavar="FILE", help="draw the segments as PNG")
 
 
 def run(given: argparse.Namespace) -> None:
     """Print the classes of each clip; for a bad clip, print an error and go on with the others."""
-    from mocliplite.cli import _words
-    from mocliplite.predict.recognizer import Prediction, Recognizer
-    from mocliplite.runtime.progress import progress
+    from mocliplite.predict.recognizer import Recognizer
 
+    _check_options(given)
     paths, empty = _clips(_places(given.clips))
-    failed = 0
+    if given.window:
+        _timeline.check_files(given, paths)
     settings = compute()
     settings = replace(settings, device=given.device, time_limit=given.time_limit or settings.time_limit)
-    if given.words is not None:
-        if given.model != MODELS:
-            raise UserError("--words uses no trained models; leave out --model.")
-        recognizer: Recognizer | ZeroShotRecognizer = _words.load(given.words, given.clip, settings)
-    elif given.clip is not None:
-        raise UserError("--clip is used with --words only; the trained models name their own CLIP.")
+    recognizer, classes, model = _load(given, settings)
+    header = (*_results_file.CLIPS, *(f"{_results_file.WIDE}{name}" for name in classes if given.wide))
+    results = _results_file.ResultsFile(given, _results_file.SEGMENTS if given.window else header, model)
+    left = [path for path in paths if _results_file.path_cell(path) not in results.done]
+    report = _report.Report(given, results, len(paths), len(left), empty)
+    if isinstance(recognizer, Recognizer) and given.window:
+        _predict_windows(given, recognizer, left, report)
     else:
-        recognizer = Recognizer.load(given.model, settings)
-    rows: list[dict[str, Any]] = []
-    # Without --json the predictions themselves show the progress. A program that reads stderr gets errors only.
-    bar = progress("predict", len(paths), "clip") if given.json and sys.stderr.isatty() else None
-    for path, prediction in zip(paths, recognizer.predict(paths), strict=True):
-        if bar is not None:
-            bar.update()
-        if isinstance(prediction, Prediction):
-            rows.append(_row(prediction, given.top))
-            if not given.json:
-                print("\n".join(_lines(rows[-1])), flush=True)
+        for path, prediction in zip(left, recognizer.predict(left), strict=True):
+            report.clip(path, prediction, classes)
+    report.close()
+
+
+def _predict_windows(
+    given: argparse.Namespace, recognizer: "Recognizer", paths: list[str], report: _report.Report
+) -> None:
+    from mocliplite.predict.timeline import Cost
+
+    timeline = _timeline.Timeline.of(given, recognizer)
+    for path in paths:
+        cost, segments = Cost(), []
+        report.begin(path)
+        try:
+            for segment in timeline.segments(path, cost):
+                segments.append(segment)
+                report.segment(segment)
+            _timeline.write_files(given, segments, cost.end)
+        except UserError as error:
+            report.fail(path, error)
         else:
-            failed += 1
-            if bar is not None:
-                bar.clear()
-            print(f"error: {empty.get(path, prediction)}", file=sys.stderr, flush=True)
-    if bar is not None:
-        bar.close()
-    if given.json:
-        print(_json(rows))
-    refuse_failed(failed, len(paths))
+            report.end(path, segments, cost)
+
+
+def _load(
+    given: argparse.Namespace, settings: params.Compute
+) -> tuple["Recognizer | ZeroShotRecognizer", list[str], str]:
+    """Return the recogniser, its classes, and a name of the models for the tables."""
+    from mocliplite import checkpoint
+    from mocliplite.cli import _words
+    from mocliplite.predict.recognizer import Recognizer
+
+    if given.words is not None:
+        zero_shot = _words.load(given.words, given.clip, settings)
+        return zero_shot, zero_shot.words, "words"
+    recognizer = Recognizer.load(given.model, settings)
+    return recognizer, recognizer.classes, checkpoint.digest(Path(given.model, "head"))[:12]
+
+
+def _check_options(given: argparse.Namespace) -> None:
+    """Raise UserError for options that do not go together."""
+    if given.words is not None and given.model != MODELS:
+        raise UserError("--words uses no trained models; leave out --model.")
+    if given.words is None and given.clip is not None:
+        raise UserError("--clip is used with --words only; the trained models name their own CLIP.")
+    if given.window is None:
+        used = [name for name in ("stride", "threshold", "motion_only", *_timeline.FILES) if getattr(given, name)]
+        if used:
+            raise UserError(f"--{used[0].replace('_', '-')} is for windows of long videos; give --window, such as 2.")
+    elif given.words is not None or given.wide:
+        option = "--wide" if given.wide else "--words"
+        raise UserError(f"{option} is for whole clips; leave out --window.")
 
 
 def _clips(places: list[str]) -> tuple[list[str], dict[str, UserError]]:
@@ -84,7 +132,10 @@ def _clips(places: list[str]) -> tuple[list[str], dict[str, UserError]]:
     empty: dict[str, UserError] = {}
     for place in places:
         try:
-            paths += clip_paths(place)
+            # A glob that the shell did not expand, as on Windows or in quotes.
+            globbed = [] if Path(place).exists() else sorted(glob(place, recursive=True))  # noqa: PTH207  Path.glob refuses absolute ones
+            for found in globbed or [place]:
+                paths += clip_paths(found)
         except UserError as error:
             paths.append(place)
             empty[place] = error
@@ -97,29 +148,3 @@ def _places(clips: list[str]) -> list[str]:
         return clips
     lines = sys.stdin.buffer.read().removeprefix(codecs.BOM_UTF8).splitlines()
     return [os.fsdecode(line) for line in lines if line.strip()]
-
-
-def _json(rows: list[dict[str, Any]]) -> str:
-    """Return the predictions as JSON, with escape sequences if the terminal or a file name is not Unicode text."""
-    text = json.dumps(rows, indent=2, ensure_ascii=False)
-    try:
-        text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:
-        return json.dumps(rows, indent=2)
-    return text
-
-
-def _row(prediction: "Prediction", top: int) -> dict[str, Any]:
-    return {
-        "clip": prediction.path,
-        "classes": [{"class": name, "probability": round(p, 4)} for name, p in prediction.classes[:top]],
-        "shares": {stream: round(share, 3) for stream, share in prediction.shares.items()},
-        "milliseconds": {phase: round(value, 2) for phase, value in prediction.milliseconds.items()},
-    }
-
-
-def _lines(row: dict[str, Any]) -> list[str]:
-    shares = ", ".join(f"{stream} {share:+.2f}" for stream, share in row["shares"].items())
-    times = ", ".join(f"{phase} {value:.1f}" for phase, value in row["milliseconds"].items())
-    first, *rest = [f"  {item['probability']:6.1%}  {item['class']}" for item in row["classes"]]
-    return [row["clip"], f"{first}  ({shares})" if shares else first, *rest, f"  ms: {times}"]

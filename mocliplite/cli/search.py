@@ -52,27 +52,32 @@ def run(given: argparse.Namespace) -> None:
     if given.html:
         from mocliplite.report import html
         from mocliplite.runtime.crash_safe import call_crash_safe
+        from mocliplite.spans import Span
         from mocliplite.video.keyframes import read_keyframes
         from mocliplite.video.streams import Limits
 
-        def image(path: str) -> str:
-            more = 1, settings.encoder.pick, Limits.of(settings.compute)
+        def image(path: str, span: Span) -> str:
+            more = 1, settings.encoder.pick, Limits.of(settings.compute), span
             return html.picture(call_crash_safe(read_keyframes, settings.compute, path, *more)[0].image)
 
-        rows = [{**asdict(hit), "label": clip.label, "path": path, "image": image(path)} for hit, clip, path in found]
+        rows = [
+            {**asdict(hit), "label": clip.label, "path": path, "image": image(path, clip.span)}
+            for hit, clip, path in found
+        ]
         html.write(given.html, "search.html", title=title, hits=rows)
         print(f"wrote {given.html}")
 
 
 def _clip_id(name: str, root: str, clips: Mapping[str, "Clip"]) -> str:
     """Return the id of a clip that is given by its id, its path below root, or any path that leads to it."""
-    from mocliplite.data.clips import normal
+    from mocliplite.data.names import normal
 
     plain, there = normal(name), os.path.realpath(name)
-    for clip in clips.values():
-        if plain in map(normal, (clip.id, clip.path, f"{root}/{clip.path}")):
-            return clip.id
-    for clip in clips.values():
-        if os.path.realpath(f"{root}/{clip.path}") == there:
-            return clip.id
+    found = [clip.id for clip in clips.values() if plain == normal(clip.id)]
+    found = found or [clip.id for clip in clips.values() if plain in map(normal, (clip.path, f"{root}/{clip.path}"))]
+    found = found or [clip.id for clip in clips.values() if os.path.realpath(f"{root}/{clip.path}") == there]
+    if len(found) > 1:
+        raise UserError(f"{name} has {len(found)} segments, such as {found[0]}; give the id of one of them.")
+    if found:
+        return found[0]
     raise UserError(f"{name} is not a clip of features/clips.csv; give the id or the path of a clip in that file.")

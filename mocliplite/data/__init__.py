@@ -6,5 +6,5 @@ May import: store, video, runtime, evaluation and the ground floor.
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submod_attrs={"clips": ["Clip", "find_clips", "read_clips"], "splits": ["read_splits"]}
+    __name__, submod_attrs={"clips": ["Clip", "read_clips"], "index": ["find_clips"], "splits": ["read_splits"]}
 )

@@ -4,16 +4,19 @@ from collections import Counter
 from collections.abc import Sequence
 
 from mocliplite import params
-from mocliplite.data.clips import Clip
+from mocliplite.data.clips import Clip, id_of
 
 
 def group_of(clip: Clip, settings: params.Dataset) -> str:
     """Return the unique name of the group of a clip.
 
     A group belongs to one class, as UCF101 numbers its recordings, so its name includes the class, unless
-    dataset.shared_groups says that one name means the same scene or person in all classes.
+    dataset.shared_groups says that one name means the same scene or person in all classes. The segments of a file whose
+    group is the file are one group, of whatever classes they are, and so are all clips with dataset.multi_label.
     """
-    return clip.group if settings.shared_groups else f"{clip.label}/{clip.group}"
+    is_file = not clip.span.is_whole_file and clip.group == id_of(clip.path)
+    is_shared = settings.shared_groups or settings.multi_label or is_file
+    return clip.group if is_shared else f"{clip.label}/{clip.group}"
 
 
 def are_shared(clips: Sequence[Clip]) -> bool:

@@ -6,17 +6,20 @@ The split depends on the ids, labels and groups of the clips, never on their ord
 import hashlib
 import json
 import re
-import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, cast, get_args
 
 from mocliplite import params
-from mocliplite.data.clips import ENDINGS, Clip, check_classes, included, normal, stem_of
+from mocliplite.data.clips import Clip, check_classes
 from mocliplite.data.groups import group_of
-from mocliplite.data.lists import Entry, read_entries
+from mocliplite.data.listed import split_of_list
+from mocliplite.data.lists import formats
+from mocliplite.data.lists.entry import Entry, Key, key_of
+from mocliplite.data.names import ENDINGS, included, stem_of
+from mocliplite.data.segments import check_overlaps
 from mocliplite.errors import UserError
 from mocliplite.files import read_rows, write_rows
 
@@ -51,14 +54,15 @@ def digest_of_fitted(clips: Mapping[str, Clip], splits: Mapping[str, Split], fin
 
 
 def split_clips(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, Split]:
-    """Return the split of each clip by id: test from official lists or by groups, then validation from train.
+    """Return the split of each clip by id: from lists or by groups, where there is no validation also that from train.
 
     Raises UserError if there is one class only, a class with one clip, or if the result fails check_splits.
     """
     check_classes(clips, settings)
-    splits = split_by_group(clips, settings) if settings.lists == params.NO_PATH else official_split(clips, settings)
+    splits = _listed_split(clips, settings) or split_by_group(clips, settings)
     check_splits(clips, splits, settings, ("train", "test"))
-    splits = split_validation(clips, splits, settings)
+    if "val" not in splits.values():
+        splits = split_validation(clips, splits, settings)
     check_splits(clips, splits, settings, ("train", "val", "test"))
     return splits
 
@@ -79,10 +83,11 @@ def check_splits(
         if splits[clip.id] != splits[other.id]:
             both = f"{splits[other.id]} ({other.path}) and {splits[clip.id]} ({clip.path})"
             raise UserError(f"group {group} is in both {both}; correct dataset.group or the lists.")
-    for label in sorted({clip.label for clip in clips}):
-        counts = Counter(splits[clip.id] for clip in clips if clip.label == label)
-        if not counts["train"]:
-            found = ", ".join(f"{split} {counts[split]}" for split in get_args(Split) if counts[split])
+    check_overlaps([clip for clip in clips if splits[clip.id] != "unused"], splits)
+    counts = Counter((label, splits[clip.id]) for clip in clips for label in clip.labels)
+    for label in sorted({label for label, _ in counts}):
+        if not counts[label, "train"]:
+            found = ", ".join(f"{split} {counts[label, split]}" for split in get_args(Split) if counts[label, split])
             raise UserError(f"class {label} has no train clip ({found}); add clips to it, or {_advice(settings)}.")
 
 
@@ -92,38 +97,48 @@ def _advice(settings: params.Dataset) -> str:
     return f"change dataset.{'split, seed' if settings.folds else 'seed, test'} or val"
 
 
+def _listed_split(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, Split] | None:
+    """Return the split of each clip by id that the lists give, or None if they give none.
+
+    Raises UserError for a dataset.split that there is not.
+    """
+    name = formats.list_format(settings)
+    if name in formats.SPLIT_LISTS:
+        return official_split(clips, settings)
+    splits = None if name == "none" else split_of_list(clips, settings)
+    highest = (settings.folds or 1) if splits is None else 1
+    reason = "the number of dataset.folds" if splits is None else f"because {settings.lists} has one split"
+    params.require(settings.split <= highest, "dataset.split", settings.split, f"at most {highest}, {reason}")
+    return splits
+
+
 def official_split(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, Split]:
     """Return the split of each clip by id from the official lists of dataset.split, in UCF101 or HMDB51 format.
 
     Raises UserError if a clip is in no list or a listed clip is missing, unless dataset.include excludes it. File name
     extensions are not compared, because clips may have been re-encoded to another container.
     """
-    listed = _by_stem(read_entries(settings, ENDINGS))
-    stems = {normal(stem_of(clip.path)): clip for clip in sorted(clips, key=lambda clip: clip.path)}
-    missing = [entry for stem, entry in listed.items() if stem not in stems and _may_include(entry, settings.include)]
+    entries = list(formats.read_split_lists(settings))
+    formats.refuse_repeated(entries)
+    listed = {entry.keys[0]: entry for entry in entries}
+    found = {_key_of(clip): clip for clip in sorted(clips, key=lambda clip: clip.path)}
+    missing = [entry for key, entry in listed.items() if key not in found and _may_include(entry, settings.include)]
     if missing:
         first = f"{missing[0].location}: {missing[0].path} is not in {settings.root}"
         raise UserError(f"{first} ({len(missing)} missing in total); add the clips or correct the list.")
-    unlisted = [clip.path for stem, clip in stems.items() if stem not in listed]
+    unlisted = [clip.path for key, clip in found.items() if key not in listed]
     if unlisted:
         first = f"{settings.lists}: {unlisted[0]} is in no list of split {settings.split}"
         raise UserError(f"{first} ({len(unlisted)} unlisted in total); narrow dataset.include or correct the lists.")
-    return {clip.id: listed[stem].split for stem, clip in stems.items()}
+    return {clip.id: split for key, clip in found.items() if (split := listed[key].split)}
+
+
+def _key_of(clip: Clip) -> Key:
+    return key_of(clip.path, clip.start, clip.end)
 
 
 def _may_include(entry: Entry, include: str) -> bool:
     return any(included(stem_of(entry.path) + ending, include) for ending in ENDINGS) or included(entry.path, include)
-
-
-def _by_stem(entries: Iterable[Entry]) -> dict[str, Entry]:
-    """Return the entries by path without extension. Raises UserError if a clip is listed twice."""
-    by_stem: dict[str, Entry] = {}
-    for entry in entries:
-        first = by_stem.setdefault(normal(stem_of(entry.path)), entry)
-        if first is not entry:
-            conflict = f"{entry.path} is listed for {entry.split} here and for {first.split} in {first.location}"
-            raise UserError(f"{entry.location}: {conflict}; delete one of the two lines.")
-    return by_stem
 
 
 def split_by_group(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, Split]:
@@ -183,25 +198,23 @@ def _too_few(clips: Sequence[Clip], settings: params.Dataset, key: str, folds: i
 
 
 def _max_folds(clips: Sequence[Clip], settings: params.Dataset) -> int:
-    # scikit-learn requires at least one class with as many clips as folds.
+    # Every fold gets a clip of the largest class.
     return min(len({group_of(clip, settings) for clip in clips}), _largest_class(clips))
 
 
 def _largest_class(clips: Sequence[Clip]) -> int:
-    return max(Counter(clip.label for clip in clips).values(), default=0)
+    return max(Counter(label for clip in clips for label in clip.labels).values(), default=0)
 
 
 def _folds(clips: Sequence[Clip], settings: params.Dataset, count: int) -> list[set[str]]:
     """Return the ids of each of count folds."""
-    from sklearn.model_selection import StratifiedGroupKFold  # imported here because it takes 1 s
+    from mocliplite.data.folds import group_folds  # imported here because numpy takes 0.1 s
 
     ordered = sorted(clips, key=lambda clip: clip.id)
-    kfold = StratifiedGroupKFold(n_splits=count, shuffle=True, random_state=settings.seed)
-    labels, groups = [clip.index for clip in ordered], [group_of(clip, settings) for clip in ordered]
-    with warnings.catch_warnings():
-        # The warning is about classes with fewer clips than folds. check_splits refuses classes without train clips.
-        warnings.simplefilter("ignore", UserWarning)
-        return [{ordered[row].id for row in rows} for _, rows in kfold.split(labels, labels, groups)]
+    # Clips without a class are spread like those of one.
+    classes, groups = [clip.indices or (-1,) for clip in ordered], [group_of(clip, settings) for clip in ordered]
+    fold_of = group_folds(classes, groups, count, settings.seed)
+    return [{clip.id for clip, of in zip(ordered, fold_of, strict=True) if of == fold} for fold in range(count)]
 
 
 def _natural_sort_key(name: str) -> list[tuple[int, str]]:

@@ -48,7 +48,8 @@ def embed_pixels(encoder: Encoder, pixels: Iterable[Pixels], batch: int) -> Iter
 
     def forward() -> Iterator[np.ndarray]:
         inputs = {name: torch.from_numpy(_padded(name, [one[name] for one in held], size)) for name in held[0]}
-        with torch.inference_mode():
+        bfloat16 = torch.autocast(encoder.model.device.type, torch.bfloat16, enabled=encoder.dtype == "bfloat16")
+        with torch.inference_mode(), bfloat16:
             on_device = {name: value.to(encoder.model.device) for name, value in inputs.items()}
             out = image_features(encoder.model, encoder.family, on_device)
         yield from out[: len(held)].float().cpu().numpy()

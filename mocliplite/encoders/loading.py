@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mocliplite import params
+from mocliplite import SAME_CODE, params
 from mocliplite.encoders.checkpoints import NEEDED, TEXT_FAMILIES, family, has_text_encoder, read_json_object
 from mocliplite.errors import UserError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Checkpoints of classifiers have no pooling layer, whose weights would be random. As in other work, the class token is
 # the embedding.
 _CLASS_TOKEN = ("vit", "deit")
+_INSTRUCTION_SET = "ONEDNN_MAX_CPU_ISA"
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,19 @@ class Encoder:
     processor: Any  # an image processor of transformers that works on PIL images
     tokenizer: Any  # None: an image tower alone, which embeds no texts
     tokenizer_class: str  # as tokenizer_config.json names it
+    dtype: str = "float32"  # arithmetic for images, setting encoder.dtype; texts are always embedded in float32
 
 
-def load_encoder(folder: Path, compute: params.Compute) -> Encoder:
+def load_encoder(folder: Path, compute: params.Compute, dtype: str = "float32") -> Encoder:
     """Load a checkpoint from a folder, in eval mode, on the device that compute names. No code of it is executed.
+
+    dtype: as encoder.dtype.
 
     Raises UserError for a checkpoint that is damaged, of another kind, or whose preprocessing does not fit.
     """
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+    if dtype == "bfloat16":
+        allow_bfloat16()
     from pickle import UnpicklingError
 
     from safetensors import SafetensorError
@@ -73,13 +79,23 @@ def load_encoder(folder: Path, compute: params.Compute) -> Encoder:
         raise UserError(f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; download it again.")
     config = folder / "tokenizer_config.json"
     tokenizer_class = str(read_json_object(config).get("tokenizer_class")) if config.is_file() else ""
-    encoder = Encoder(kind, model.eval(), processor, tokenizer, tokenizer_class)
+    encoder = Encoder(kind, model.eval(), processor, tokenizer, tokenizer_class, dtype)
     _check_preprocessing(folder, encoder)
     torch_device = device(compute)
-    if torch_device.type == "cpu":
+    if torch_device.type == "cpu" and dtype == "float32":
         use_onednn(model)
     model.to(torch_device)
     return encoder
+
+
+def allow_bfloat16() -> None:
+    """Let oneDNN use the bfloat16 instructions of the processor, which the fixed instruction set does not have.
+
+    oneDNN reads the variable when it is first used. Where it was used before, or the processor has no such
+    instructions, torch computes bfloat16 with those for float32, which takes longer. A value of the user is kept.
+    """
+    if os.environ.get(_INSTRUCTION_SET) == SAME_CODE[_INSTRUCTION_SET]:
+        os.environ[_INSTRUCTION_SET] = "DEFAULT"
 
 
 def _load_model(folder: Path, kind: str) -> tuple[Any, dict[str, Any]]:

@@ -5,6 +5,7 @@ The arrays are those that `export-store` writes for a keyframe store: `ids`, `em
 """
 
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,10 +126,15 @@ def prompts(features: OwnFeatures, classes: Sequence[str]) -> dict[str, np.ndarr
 
 
 def _rows_by_clip(features: OwnFeatures, paths: Mapping[str, str]) -> dict[str, int]:
-    """Return the row of each clip id. A clip may be named by its id, its path, or its path without the ending."""
+    """Return the row of each clip id.
+
+    A clip may be named by its id and, if no other clip is of the same file, by its path with or without the ending.
+    """
     clip_of = {_normal(clip_id): clip_id for clip_id in paths}
+    clips_of_file = Counter(paths.values())
     for clip_id, path in paths.items():
-        clip_of |= {_normal(path): clip_id, _normal(path.rpartition(".")[0]): clip_id}
+        if clips_of_file[path] == 1:
+            clip_of |= {_normal(path): clip_id, _normal(path.rpartition(".")[0]): clip_id}
     unknown = [name for name in features.ids if _normal(name) not in clip_of]
     if unknown:
         raise UserError(

@@ -1,10 +1,34 @@
-"""Calibration of probabilities, in numpy. Logits are [N, C], or [S, N, C] for S seeds, which are pooled."""
+"""Calibration of probabilities, in numpy. Logits are [N, C], or [S, N, C] for S seeds, which are pooled.
+
+Labels are int64 [N], or [N, C] where a clip may have several classes, which are then independent of each other.
+"""
 
 import numpy as np
 
+from mocliplite.evaluation.logistic import fit_logistic
 from mocliplite.evaluation.metrics import softmax
 
 BINS = 15
+KEPT = 0.95  # share of the right answers that fit_threshold keeps
+
+
+def fit_scale(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Return the temperature and the bias with which logits / temperature + bias have the lowest log loss.
+
+    One temperature and one bias serve all classes. With one class per clip a bias would change nothing; it is 0.
+    """
+    if labels.ndim == 1:
+        return fit_temperature(logits, labels), 0.0
+    (weight,), bias = fit_logistic(logits[None], labels)
+    return 1 / float(weight), bias
+
+
+def fit_weights(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the weights [K] and the bias of the weighted sum of K methods with the lowest log loss.
+
+    scores: [K, N, C] or [K, S, N, C], log probabilities, or logits where a clip may have several classes.
+    """
+    return (fit_log_weights(scores, labels), 0.0) if labels.ndim == 1 else fit_logistic(scores, labels)
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -53,13 +77,33 @@ def _smoothed_labels(labels: np.ndarray, rows: int, classes: int) -> np.ndarray:
     return (1 - smoothing) * np.eye(classes)[np.tile(labels, rows // len(labels))] + smoothing / classes
 
 
+def fit_threshold(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Return the highest threshold of confidence that keeps the share KEPT of the right answers, and what it does.
+
+    probabilities: [N, C]. `coverage` is the share of all answers that reach `threshold`, `precision` the share of right
+    answers among these. Without a right answer the threshold is 0.
+    """
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    right = np.sort(confidence[correct])
+    threshold = float(right[int((1 - KEPT) * len(right))]) if len(right) else 0.0
+    reached = confidence >= threshold
+    return {
+        "threshold": threshold,
+        "coverage": float(reached.mean()),
+        "precision": float(correct[reached].mean()),
+        "clips": len(labels),
+    }
+
+
 def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
     """Mean negative log probability of the labels."""
     return float(log_losses(logits, labels).mean())
 
 
 def log_losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Negative log probability of each clip's label, at most -log(1e-12): [N] or [S, N]."""
+    """Negative log probability of each clip's label, at most -log(1e-12), or of all its classes: [N] or [S, N]."""
+    if labels.ndim == 2:
+        return (np.logaddexp(0, logits) - labels * logits).sum(axis=-1)
     index = np.broadcast_to(labels, logits.shape[:-1])[..., None]
     probability = np.take_along_axis(softmax(logits), index, axis=-1)[..., 0]
     return -np.log(np.maximum(probability, 1e-12))
@@ -68,9 +112,13 @@ def log_losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:
     """Return a row for each nonempty one of BINS equal bins of confidence: answers, mean confidence and accuracy.
 
-    `bin` is the centre of the bin. Of calibrated probabilities, the accuracy equals the mean confidence.
+    `bin` is the centre of the bin. Of calibrated probabilities, the accuracy equals the mean confidence. Where a clip
+    may have several classes, each class is an answer, its probability the confidence, correct where the clip has it.
     """
-    confidence, correct = probabilities.max(axis=-1).ravel(), (probabilities.argmax(axis=-1) == labels).ravel()
+    if labels.ndim == 1:
+        confidence, correct = probabilities.max(axis=-1).ravel(), (probabilities.argmax(axis=-1) == labels).ravel()
+    else:
+        confidence, correct = probabilities.ravel(), np.broadcast_to(labels, probabilities.shape).ravel()
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     return [
         {

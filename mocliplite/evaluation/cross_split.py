@@ -13,7 +13,7 @@ from mocliplite.evaluation.rows import METHODS
 EVAL = "metrics/eval.json"
 RUN_ALL_SPLITS = "run `dvc exp run --queue -S dataset.split=1,2,3` and `dvc exp run --run-all` first"
 WORKSPACE = "workspace"
-FIGURES = {"top1": "top-1", "mean_class": "mean class"}  # keys of metrics/eval.json
+FIGURES = {"top1": "top-1", "mean_class": "mean class", "map": "mAP"}  # keys of metrics/eval.json
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def mean_over_splits(text: str) -> tuple[list[str], list[str]]:
             "standard input is not the output of `dvc exp show --json`; pipe that into this command."
         ) from None
     several = [by_split for by_split in finished.values() if len(by_split) > 1]
-    return ["\n\n".join(_table(by_split, *figure) for figure in FIGURES.items()) for by_split in several], left_out
+    return ["\n\n".join(_tables(by_split)) for by_split in several], left_out
 
 
 def _runs(commits: list[dict[str, Any]]) -> Iterator[Run]:
@@ -87,6 +87,12 @@ def _reason_left_out(run: Run) -> str:
     if run.state == WORKSPACE:
         return f"the workspace (split {run.split}): commit it, or run it as an experiment"
     return f"{run.name} (split {run.split}): {run.state}"
+
+
+def _tables(by_split: dict[int, dict[str, Any]]) -> list[str]:
+    """Return a table for each figure that all runs have: mAP where a clip may have several classes, else the others."""
+    figures = [key for key in FIGURES if all(key in metrics for metrics in by_split.values())]
+    return [_table(by_split, key, FIGURES[key]) for key in figures]
 
 
 def _table(by_split: dict[int, dict[str, Any]], figure: str, title: str) -> str:

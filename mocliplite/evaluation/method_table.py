@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from mocliplite.evaluation import intervals
+from mocliplite.evaluation import intervals, multi_label_table
 from mocliplite.evaluation.calibration import ece, reliability
 from mocliplite.evaluation.metrics import macro_f1, mean_class, softmax, within_top
-from mocliplite.evaluation.rows import METHODS
+from mocliplite.evaluation.rows import METHODS, are_of_one_group, notes
 
 
-def top1(logits: np.ndarray, labels: np.ndarray) -> float:
+def figure(logits: np.ndarray, labels: np.ndarray) -> float:
     """Top-1 accuracy: the share of correct answers over clips and seeds."""
     return float(within_top(logits, labels, 1).mean())
 
@@ -22,7 +22,7 @@ def all_metrics(
     """Return the metrics of all methods, with the keys of metrics/eval.json.
 
     logits: calibrated logits [N, C] or [S, N, C] by method; calibration: the result of `methods.fit_calibration`, of
-    which `temperature`, `best_single` and `answer` are used.
+    which `best_single` and `answer` are used.
     """
     correct_by_method = {name: within_top(values, labels, 1) for name, values in logits.items()}
     fusion, best_single = correct_by_method["fusion"], calibration["best_single"]
@@ -32,10 +32,7 @@ def all_metrics(
         "top5": {name: intervals.summary(within_top(values, labels, 5), groups) for name, values in logits.items()},
         "mean_class": {name: mean_class(correct, labels, groups) for name, correct in correct_by_method.items()},
         "macro_f1": {name: macro_f1(values, labels, groups) for name, values in logits.items()},
-        "calibration": {
-            name: {"ece": ece(softmax(values), labels), "temperature": calibration["temperature"][name]}
-            for name, values in logits.items()
-        },
+        "calibration": {name: {"ece": ece(softmax(values), labels)} for name, values in logits.items()},
         "answer": calibration["answer"],
         "best_single": best_single,
         "fusion_minus_keyframe": intervals.difference(fusion, correct_by_method["keyframe"], groups),
@@ -43,31 +40,47 @@ def all_metrics(
     }
 
 
+def summary(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return the few figures of metrics/summary.json, with names so short that `dvc exp show` has room for them.
+
+    metrics: those of metrics/eval.json. `top1` is that of the method that answers, and `ece` its calibration
+    error; `gain` is the top-1 of fusion minus that of the keyframe, with the 95 % interval `gain_low` to `gain_high`.
+    Where a clip may have several classes, `map` takes the place of `top1`.
+    """
+    key = "map" if "map" in metrics else "top1"
+    figures, gain, answer = metrics[key], metrics["fusion_minus_keyframe"], metrics["answer"]
+    return {
+        key: figures[answer]["mean"],
+        **{name: figures[name]["mean"] for name in ("fusion", "keyframe", "motion")},
+        "gain": gain["mean"],
+        "gain_low": gain["low"],
+        "gain_high": gain["high"],
+        "ece": metrics["calibration"][answer]["ece"],
+        "test_clips": metrics["clips"],
+    }
+
+
 def table(metrics: dict[str, Any]) -> str:
     """Return the figures of metrics/eval.json as lines of text; an asterisk marks the method that answers."""
+    if "map" in metrics:
+        return multi_label_table.table(metrics)
+    one_group = are_of_one_group(metrics["top1"])
     lines = [f"{metrics['clips']} test clips        top-1   95 % interval    top-5   mean class   F1      ECE"]
     for name in (name for name in METHODS if name in metrics["top1"]):
         row = metrics["top1"][name]
-        accuracy = f"{row['mean']:.3f}   {row['low']:.3f}-{row['high']:.3f}"
+        accuracy = f"{row['mean']:.3f}   " + ("none       " if one_group else f"{row['low']:.3f}-{row['high']:.3f}")
         top5, by_class, f1 = (metrics[key][name]["mean"] for key in ("top5", "mean_class", "macro_f1"))
         others = f"{top5:.3f}   {by_class:.3f}        {f1:.3f}   {metrics['calibration'][name]['ece']:.3f}"
         marked = f"{name} *" if name == metrics["answer"] else name
         lines.append(f"{marked:<24}{accuracy}      {others}")
     for name in ("keyframe", "best_single"):
         gain = metrics[f"fusion_minus_{name}"]
-        bounds = f"{gain['low']:+.3f} to {gain['high']:+.3f}"
+        bounds = "no interval" if one_group else f"{gain['low']:+.3f} to {gain['high']:+.3f}"
         p = "p < 0.0001" if gain["p"] < 0.0001 else f"p = {gain['p']:.4f}"
         other = name if name == "keyframe" else metrics["best_single"]
         if name == "keyframe" or other != "keyframe":
             lines.append(f"fusion minus {other:<15}{gain['mean']:+.3f} ({bounds}), {p}")
-    lines.append("* the method with which predict answers")
-    duplicates = metrics.get("near_duplicates", {"clips": 0})
-    if duplicates["clips"]:
-        lines.append(
-            f"warning: {duplicates['clips']} test clips are near duplicates of a train clip "
-            f"(features/near_duplicates.csv); without them, the top-1 of fusion is {duplicates['fusion_without']:.3f}"
-        )
-    return "\n".join(lines)
+    return "\n".join([*lines, *notes(metrics, one_group, "top-1")])
 
 
 def by_class(logits: Mapping[str, np.ndarray], labels: np.ndarray, classes: np.ndarray) -> list[dict[str, object]]:
@@ -83,19 +96,17 @@ def by_class(logits: Mapping[str, np.ndarray], labels: np.ndarray, classes: np.n
 
 
 def reliability_by_method(probabilities: Mapping[str, np.ndarray], labels: np.ndarray) -> list[dict[str, object]]:
-    """Return a row per bin of confidence: its centre, and each method's accuracy; empty where the bin has no answer.
+    """Return a row per method, called `curve`, and bin of confidence with answers: its centre, and the accuracy.
 
-    Without zero-shot its column is empty, since the plot in dvc.yaml names it.
+    The curve `calibrated` is that of equal confidence and accuracy.
     """
-    accuracy = {
-        name: {row["bin"]: row["accuracy"] for row in reliability(values, labels)}
-        for name, values in probabilities.items()
-    }
-    bins = sorted(set().union(*accuracy.values()))
-    accuracy.setdefault("zero_shot", {})
-    return [
-        {"confidence": centre, **{name: by_bin.get(centre, "") for name, by_bin in accuracy.items()}} for centre in bins
-    ]
+    rows: list[dict[str, object]] = [{"confidence": x, "curve": "calibrated", "accuracy": x} for x in (0.0, 1.0)]
+    for name, values in probabilities.items():
+        rows += [
+            {"confidence": found["bin"], "curve": name, "accuracy": found["accuracy"]}
+            for found in reliability(values, labels)
+        ]
+    return rows
 
 
 def by_clip(

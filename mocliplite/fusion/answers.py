@@ -5,10 +5,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from mocliplite.evaluation.metrics import softmax
+from mocliplite.fusion.methods import is_multi_label, mean_probabilities
 from mocliplite.fusion.pairs import Arrays
 from mocliplite.fusion.shares import logits_by_streams, stream_shares
 
@@ -19,6 +20,7 @@ class Answers:
 
     probabilities: np.ndarray  # float64 [N, C], mean over seeds
     shares: dict[str, np.ndarray]  # by stream, float [N]: Shapley value in the fusion head's logit of the first class
+    by_streams: dict[tuple[str, ...], np.ndarray]  # logits of the fusion head by subset of its streams
 
     @property
     def predicted(self) -> np.ndarray:
@@ -26,13 +28,12 @@ class Answers:
         return self.probabilities.argmax(axis=1)
 
 
-def answer(method: str, logits: Mapping[str, np.ndarray], heads: Arrays, data: Arrays) -> Answers:
+def answer(calibration: Mapping[str, Any], logits: Mapping[str, np.ndarray], heads: Arrays, data: Arrays) -> Answers:
     """Return the answers to the clips of data.
 
-    method: `answer` of the calibration; logits: the result of methods.calibrate; heads: the tensors of models/head;
-    data: the arrays of pairs.h5, of which `keyframe` and `motion` are used, so this works for new clips.
+    calibration: the result of methods.fit_calibration; logits: that of methods.calibrate; heads: the tensors of
+    models/head; data: the arrays of pairs.h5, of which `keyframe` and `motion` are used, so this works for new clips.
     """
-    probabilities = softmax(logits[method])
-    if probabilities.ndim == 3:  # a method with seeds
-        probabilities = probabilities.mean(axis=0)
-    return Answers(probabilities, stream_shares(logits_by_streams(heads, data), probabilities.argmax(axis=1)))
+    probabilities = mean_probabilities(logits[calibration["answer"]], is_multi_label(calibration))
+    by_streams = logits_by_streams(heads, data)
+    return Answers(probabilities, stream_shares(by_streams, probabilities.argmax(axis=1)), by_streams)

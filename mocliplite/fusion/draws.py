@@ -3,6 +3,18 @@
 import numpy as np
 
 
+def draw_groups(groups: np.ndarray, share: float, draw: int) -> np.ndarray:
+    """Return the sorted rows of the clips of random groups, int64, which are about `share` of all clips.
+
+    Groups are added in random order until their clips are as many. Those of a smaller share are among those of a larger
+    one of the same draw. groups and draw: as for draw_clips.
+    """
+    names, group = np.unique(groups, return_inverse=True)
+    order = np.argsort(np.random.default_rng(draw).permutation(len(names))[group], kind="stable")
+    last = group[order[max(round(share * len(groups)), 1) - 1]]
+    return np.sort(order[: np.flatnonzero(group[order] == last)[-1] + 1])
+
+
 def draw_clips(labels: np.ndarray, groups: np.ndarray, shots: int, draw: int) -> np.ndarray:
     """Return the sorted rows of `shots` random clips of each class, int64; a class with fewer contributes all it has.
 

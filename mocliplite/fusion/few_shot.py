@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from mocliplite import params
+from mocliplite.errors import UserError
 from mocliplite.evaluation.metrics import mean_class, within_top
 from mocliplite.fusion import methods, ridge
 from mocliplite.fusion.draws import draw_clips
@@ -42,9 +43,11 @@ def few_shot(
 
     The motion network of the pipeline was trained on all train clips, so the methods with motion are better than they
     would be with so few clips. prepare: returns the splits, of which the train clips are those of a draw, with the
-    embeddings of another motion network.
+    embeddings of another motion network. Raises UserError where a clip may have several classes.
     """
     train, val, test = splits
+    if train["label"].ndim == 2:
+        raise UserError("few-shot draws a number of clips of each class, but these clips have several (multi_label).")
     largest = int(np.bincount(train["label"]).max())
     draws_of = {size: draws if size < largest else 1 for size in shots}
     rows = []

@@ -53,7 +53,7 @@ def fit_heads(
 ) -> tuple[Heads, Curve, dict[str, float]]:
     """Fit the heads of all seeds at once.
 
-    train: the streams, float32 [N, K, D] with K and D of their own, and the labels, int64 [N]. A step uses one random
+    train: the streams, float32 [N, K, D] with K and D of their own, and the labels of pairs.h5. A step uses one random
     view of each stream per clip, or view 0 where settings.views is plain. Where settings.pooling is attention and the
     first stream, the keyframe, has several views, its view 0 is the mean of the others weighted by `attend`. For a
     share settings.stream_dropout of the clips, a step sets one stream to its mean. Where settings.class_weight is
@@ -117,11 +117,14 @@ def _loss_weights(labels: Tensor, classes: int, settings: params.Head) -> Tensor
 
 
 def _loss(logits: Tensor, labels: Tensor, weights: Tensor | None, smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy of logits [N, C], with label smoothing.
+    """Mean cross-entropy of logits [N, C], with label smoothing; for labels [N, C] binary, and over classes as well.
 
     With weights, torch's own mean would divide by the weights of the clips of this step, which would not be the
     gradient of the weighted mean over all clips.
     """
+    if labels.ndim == 2:
+        targets = labels.to(logits) * (1 - smoothing) + smoothing / 2
+        return nn.functional.binary_cross_entropy_with_logits(logits, targets)
     if weights is None:
         return nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
     losses = nn.functional.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
@@ -146,7 +149,7 @@ def _train_epoch(
     total = torch.zeros((), device=heads.weight1.device)
     for x, dropout_mask, labels in steps:
         # The sum over seeds of their mean losses, so that each seed gets the gradient of a single head.
-        loss = _loss(heads(x, dropout_mask).flatten(0, 1), labels.flatten(), weights, smoothing) * seeds
+        loss = _loss(heads(x, dropout_mask).flatten(0, 1), labels.flatten(0, 1), weights, smoothing) * seeds
         optimizer.step(loss)
         total += loss.detach() / seeds * labels.shape[1]
     return total.item()
@@ -159,10 +162,13 @@ def _validate(
     """Loss [S] that chooses the epoch, and loss and top-1, means over seeds, for standardised streams [N, K, D].
 
     The loss that chooses is of labels smoothed by one clip's worth of probability, as in `fit_temperature`. Otherwise,
-    with few clips that are all correct, mere confidence would look better.
+    with few clips that are all correct, mere confidence would look better. Where a clip may have several classes, top-1
+    is the share of clips whose most probable class is one of theirs.
     """
     logits = heads(heads.plain_input(streams))
     smoothing = 1 / (len(labels) + 2)
     losses = torch.stack([_loss(seed_logits, labels, weights, smoothing) for seed_logits in logits])
-    loss = _loss(logits.flatten(0, 1), labels.repeat(len(logits)), weights).item()
-    return losses, {"val_loss": loss, "val_top1": (logits.argmax(dim=2) == labels).double().mean().item()}
+    loss = _loss(logits.flatten(0, 1), torch.cat([labels] * len(logits)), weights).item()
+    guess = logits.argmax(dim=2)
+    correct = guess == labels if labels.ndim == 1 else labels[torch.arange(len(labels), device=labels.device), guess]
+    return losses, {"val_loss": loss, "val_top1": correct.double().mean().item()}

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mocliplite.fusion.linear_start import LinearStart
+from mocliplite.fusion.products import batched_product
 
 
 class Heads(nn.Module):
@@ -65,11 +66,11 @@ class Heads(nn.Module):
 
     def forward(self, x: Tensor, dropout_mask: Tensor | None = None) -> Tensor:
         """Logits [S, N, C] of standardised x [S, N, D]; dropout_mask, bool [S, N, hidden], is True for units kept."""
-        hidden = torch.baddbmm(self.bias1, x, self.weight1).relu()
+        hidden = (batched_product(x, self.weight1) + self.bias1).relu()
         if dropout_mask is not None:
             hidden = hidden * dropout_mask / (1 - self.dropout)
-        logits = torch.baddbmm(self.bias2, hidden, self.weight2)
-        return logits if self.linear is None else logits + x @ self.linear
+        logits = batched_product(hidden, self.weight2) + self.bias2
+        return logits if self.linear is None else logits + batched_product(x, self.linear.expand(len(x), -1, -1))
 
     def plain_input(self, streams: Sequence[Tensor]) -> Tensor:
         """Input [S, N, D] of `forward` for the plain view of the standardised streams [N, K, D].

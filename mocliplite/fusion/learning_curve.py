@@ -3,42 +3,62 @@
 Arrays are those of features/pairs.h5 for the train or the validation clips.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from mocliplite.fusion import ridge
-from mocliplite.fusion.draws import draw_clips
+from mocliplite.fusion.draws import draw_clips, draw_groups
 from mocliplite.fusion.pairs import Arrays, features
 from mocliplite.fusion.probes import PROBES
 
 DRAWS = 3  # random subsets of the clips at each point of the curve
+SHARES = (1 / 8, 1 / 4, 1 / 2, 1)  # of the train clips, where a clip may have several classes
 
 
 def learning_curve(train: Arrays, val: Arrays, alphas: Mapping[str, float]) -> list[dict[str, object]]:
-    """Return a row per number of train clips per class (1, 2, 4, ... up to all): validation top-1 of each probe.
+    """Return a row per number of train clips per class (1, 2, 4, ... up to all) and probe, called `curve`.
 
-    A row has the mean and the standard deviation over draws of whole groups; see `draw_clips`. The penalty alpha is
-    scaled with the number of clips, so that its weight relative to a clip stays the same. The motion network was
-    trained on all train clips, so the curves of probes on motion start too high.
+    A row has the mean `top1` on validation, and its `std` over draws of whole groups; see `draw_clips`. The penalty
+    alpha is scaled with the number of clips, so that its weight relative to a clip stays the same. The motion network
+    was trained on all train clips, so the curves of probes on motion start too high. Where a clip may have several
+    classes, the points are SHARES of the clips (see `draw_groups`), `clips_per_class` is the mean over classes and
+    draws, and `top1` the share of clips whose most probable class is one of theirs.
     """
-    labels = train["label"]
-    largest = int(np.bincount(labels).max())
-    sizes = [2**power for power in range(largest.bit_length()) if 2**power < largest] + [largest]
     rows: list[dict[str, object]] = []
-    for size in sizes:
-        draws = range(DRAWS if size < largest else 1)
-        subsets = [draw_clips(labels, train["group"], size, draw) for draw in draws]
-        row: dict[str, object] = {"clips_per_class": size}
+    for clips_per_class, subsets in _subsets(train["label"], train["group"]):
         for name in PROBES:
             top1 = [_val_top1(train, val, name, subset, alphas[name]) for subset in subsets]
-            row |= {name: float(np.mean(top1)), f"{name}_std": float(np.std(top1, ddof=1)) if len(top1) > 1 else 0.0}
-        rows.append(row)
+            std = float(np.std(top1, ddof=1)) if len(top1) > 1 else 0.0
+            rows.append({"clips_per_class": clips_per_class, "curve": name, "top1": float(np.mean(top1)), "std": std})
     return rows
+
+
+def _subsets(labels: np.ndarray, groups: np.ndarray) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """Yield the number of clips per class of each point of the curve, and the rows of the clips of each draw."""
+    if labels.ndim == 2:
+        yield from _shares(labels, groups)
+        return
+    largest = int(np.bincount(labels).max())
+    sizes = [2**power for power in range(largest.bit_length()) if 2**power < largest] + [largest]
+    for size in sizes:
+        yield size, [draw_clips(labels, groups, size, draw) for draw in range(DRAWS if size < largest else 1)]
+
+
+def _shares(labels: np.ndarray, groups: np.ndarray) -> Iterator[tuple[int, list[np.ndarray]]]:
+    last = 0
+    for share in SHARES:
+        subsets = [draw_groups(groups, share, draw) for draw in range(DRAWS if share < 1 else 1)]
+        clips_per_class = round(float(np.mean([labels[subset].sum(axis=0).mean() for subset in subsets])))
+        if clips_per_class > last:  # of few clips, two shares may be the same number
+            yield clips_per_class, subsets
+        last = clips_per_class
 
 
 def _val_top1(train: Arrays, val: Arrays, probe: str, subset: np.ndarray, alpha: float) -> float:
     x, x_val = (features(data, PROBES[probe]) for data in (train, val))
     clips = x[subset], train["label"][subset]
     scores = ridge.scores_of(clips, len(train["classes"]), alpha * len(subset) / len(x), x_val)
-    return float((scores.argmax(axis=1) == val["label"]).mean())
+    guess, labels = scores.argmax(axis=1), val["label"]
+    correct = guess == labels if labels.ndim == 1 else labels[np.arange(len(labels)), guess]
+    return float(correct.mean())

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mocliplite.evaluation.calibration import fit_log_weights, fit_temperature
+from mocliplite.evaluation.calibration import fit_scale, fit_weights
 from mocliplite.fusion import ridge
 from mocliplite.fusion.pairs import Arrays, class_weights, features
 from mocliplite.fusion.probes import PROBES
@@ -43,8 +43,8 @@ def ridge_start(
     alpha = PENALTY_FACTOR * alphas[PROBE_ON[streams]]
     weight = ridge.solve(data, ridge.gram(data), alpha) / data.std[:, None]
     start = LinearStart(weight, data.prior - data.mean @ weight)
-    temperature = fit_temperature(start.logits(features(val, streams)), val["label"])
-    return LinearStart(start.weight / temperature, start.bias / temperature)
+    temperature, shift = fit_scale(start.logits(features(val, streams)), val["label"])
+    return LinearStart(start.weight / temperature, start.bias / temperature + shift)
 
 
 def scores_start(train: Arrays, val: Arrays, alphas: Mapping[str, float], balanced: bool = False) -> LinearStart:
@@ -56,9 +56,9 @@ def scores_start(train: Arrays, val: Arrays, alphas: Mapping[str, float], balanc
     """
     keyframe, motion = ridge_start(train, val, ("keyframe",), alphas, balanced), motion_classifier(train)
     logits = [keyframe.logits(features(val, ("keyframe",))), motion.logits(features(val, ("motion",)))]
-    first, second = fit_log_weights(np.stack(logits), val["label"])
+    (first, second), shift = fit_weights(np.stack(logits), val["label"])
     weight = np.concatenate([first * keyframe.weight, second * motion.weight])
-    return LinearStart(weight, first * keyframe.bias + second * motion.bias)
+    return LinearStart(weight, first * keyframe.bias + second * motion.bias + shift)
 
 
 def motion_classifier(train: Arrays) -> LinearStart:

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from mocliplite.evaluation.calibration import fit_log_weights, fit_temperature
+from mocliplite.evaluation.calibration import fit_scale, fit_threshold, fit_weights
 from mocliplite.evaluation.metrics import softmax, within_top
+from mocliplite.evaluation.multi_label import best_threshold, mean_average_precision, sigmoid
 from mocliplite.fusion.pairs import Arrays, features
 from mocliplite.fusion.probes import probe_logits, tensors_of
 
 STREAMS = {"fusion": ("keyframe", "motion"), "keyframe": ("keyframe",)}  # input streams of each MLP head
 SINGLE_STREAM = ("keyframe", "keyframe_probe", "motion", "motion_probe")  # trained methods with one input stream
 ANSWER = "score_fusion"  # the method with which `predict` answers; docs/defaults.md says why
+THRESHOLDS = (ANSWER, "motion")  # the methods that `predict --window` answers with
 MIXED = {"score_fusion": ("keyframe", "motion"), "blend": ("keyframe", "motion", "fusion")}
 
 
@@ -75,42 +77,88 @@ def fit_calibration(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dic
     """Return what the validation clips choose once the heads are fitted, as `calibrate` needs it.
 
     logits: those of all_logits for the validation clips. The keys are `temperature` (by method), `weights` (by
-    mixture), `best_single`, the method with one input stream that has the highest top-1, and `answer`, the method with
-    which `predict` answers.
+    mixture), `best_single`, the method with one input stream that has the highest top-1, `answer`, the method with
+    which `predict` answers, and `threshold` for `predict --threshold auto` (by method, see fit_threshold). Where a clip
+    may have several classes, mAP takes the place of top-1, and there are `bias` and `f1_threshold` (by method, see
+    best_threshold) in place of `threshold`.
     """
-    temperature = {name: fit_temperature(values, labels) for name, values in logits.items()}
-    calibrated = {name: values / temperature[name] for name, values in logits.items()}
-    weights = {name: fit_mixing_weights([calibrated[part] for part in parts], labels) for name, parts in MIXED.items()}
+    multi_label = labels.ndim == 2
+    scales = {name: fit_scale(values, labels) for name, values in logits.items()}
+    calibrated = {name: scaled(values, *scales[name]) for name, values in logits.items()}
+    weights = {}
     for name, parts in MIXED.items():
-        calibrated[name] = mix([calibrated[part] for part in parts], weights[name])
-        temperature[name] = fit_temperature(calibrated[name], labels)
-    top1 = {name: float(within_top(logits[name], labels, 1).mean()) for name in SINGLE_STREAM}
-    best_single = max(SINGLE_STREAM, key=top1.__getitem__)
-    return {"temperature": temperature, "weights": weights, "best_single": best_single, "answer": ANSWER}
+        inputs = [calibrated[part] for part in parts]
+        weights[name] = fit_mixing_weights(inputs, labels)
+        mixed = mix(inputs, weights[name], multi_label)
+        scales[name] = fit_scale(mixed, labels)
+        calibrated[name] = scaled(mixed, *scales[name])
+    figure = mean_average_precision if multi_label else _top1
+    figures = {name: figure(logits[name], labels) for name in SINGLE_STREAM}
+    calibration = {
+        "temperature": {name: temperature for name, (temperature, _) in scales.items()},
+        "weights": weights,
+        "best_single": max(SINGLE_STREAM, key=figures.__getitem__),
+        "answer": ANSWER,
+    }
+    if multi_label:
+        bias = {name: bias for name, (_, bias) in scales.items()}
+        f1_threshold = {name: best_threshold(sigmoid(values), labels) for name, values in calibrated.items()}
+        return calibration | {"bias": bias, "f1_threshold": f1_threshold}
+    threshold = {name: fit_threshold(mean_probabilities(calibrated[name]), labels) for name in THRESHOLDS}
+    return calibration | {"threshold": threshold}
+
+
+def is_multi_label(calibration: Mapping[str, Any]) -> bool:
+    """Return whether a calibration is that of clips that may have several classes."""
+    return "f1_threshold" in calibration
+
+
+def mean_probabilities(logits: np.ndarray, multi_label: bool = False) -> np.ndarray:
+    """Return the probabilities [N, C] of calibrated logits, those of a method with seeds [S, N, C] as their mean.
+
+    Those of a clip sum to 1, unless it may have several classes.
+    """
+    probabilities = sigmoid(logits) if multi_label else softmax(logits)
+    return probabilities.mean(axis=0) if probabilities.ndim == 3 else probabilities
 
 
 def calibrate(logits: Mapping[str, np.ndarray], calibration: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return calibrated logits of every method, mixtures included; their softmax are probabilities.
+    """Return calibrated logits of every method, mixtures included; see `mean_probabilities`.
 
     calibration: the result of fit_calibration.
     """
-    calibrated = {name: values / calibration["temperature"][name] for name, values in logits.items()}
+    temperature, bias = calibration["temperature"], calibration.get("bias", {})
+    calibrated = {name: scaled(values, temperature[name], bias.get(name, 0.0)) for name, values in logits.items()}
     for name, parts in MIXED.items():
-        mixed = mix([calibrated[part] for part in parts], calibration["weights"][name])
-        calibrated[name] = mixed / calibration["temperature"][name]
+        inputs = [calibrated[part] for part in parts]
+        mixed = mix(inputs, calibration["weights"][name], is_multi_label(calibration))
+        calibrated[name] = scaled(mixed, temperature[name], bias.get(name, 0.0))
     return calibrated
 
 
-def mix(parts: list[np.ndarray], weights: list[float]) -> np.ndarray:
-    """Weighted sum of the log probabilities of several methods, [S, N, C]; [N, C] is broadcast over seeds."""
-    return np.tensordot(np.asarray(weights), _log_probabilities(parts), axes=1)
+def scaled(logits: np.ndarray, temperature: float, bias: float) -> np.ndarray:
+    """Return logits / temperature + bias."""
+    return logits / temperature + bias if bias else logits / temperature
+
+
+def mix(parts: list[np.ndarray], weights: list[float], multi_label: bool = False) -> np.ndarray:
+    """Weighted sum of the log probabilities of several methods, [S, N, C]; [N, C] is broadcast over seeds.
+
+    Where a clip may have several classes, it is the sum of their logits.
+    """
+    return np.tensordot(np.asarray(weights), _terms(parts, multi_label), axes=1)
 
 
 def fit_mixing_weights(parts: list[np.ndarray], labels: np.ndarray) -> list[float]:
-    """Return the weights for `mix` that minimise the log loss up to a temperature; they sum to 1."""
-    weights = fit_log_weights(_log_probabilities(parts), labels)
+    """Return the weights for `mix` that minimise the log loss up to temperature and bias; they sum to 1."""
+    weights, _ = fit_weights(_terms(parts, labels.ndim == 2), labels)
     return (weights / weights.sum()).tolist() if weights.any() else [1 / len(parts)] * len(parts)
 
 
-def _log_probabilities(parts: list[np.ndarray]) -> np.ndarray:
-    return np.stack(np.broadcast_arrays(*[np.log(softmax(part) + 1e-12) for part in parts]))
+def _terms(parts: list[np.ndarray], multi_label: bool) -> np.ndarray:
+    terms = parts if multi_label else [np.log(softmax(part) + 1e-12) for part in parts]
+    return np.stack(np.broadcast_arrays(*terms))
+
+
+def _top1(logits: np.ndarray, labels: np.ndarray) -> float:
+    return float(within_top(logits, labels, 1).mean())

@@ -2,7 +2,8 @@
 
 Arrays are those of features/pairs.h5: `keyframe` [N, K1, D1], see `keyframe_views`, and `motion` [N, K2, D2]. View 0 is
 the plain view, the only one used for validation and test. Without embeddings of the classes, `prompts` and
-`logit_scale` are absent.
+`logit_scale` are absent. `label` is the class of each clip, int64 [N], or with dataset.multi_label whether the clip has
+each class, uint8 [N, C].
 """
 
 from collections.abc import Mapping
@@ -23,8 +24,8 @@ def check(arrays: Arrays) -> None:
     """Check that heads can be fitted on the arrays of pairs.h5.
 
     Raises UserError where features are not finite, a split is empty, there is only one class, a class has no train
-    clip, or a group is in two splits. Classes without validation or test clips are allowed; metrics then cover the
-    classes that occur.
+    clip, no validation or test clip has a class, or a group is in two splits. Classes without validation or test clips
+    are allowed; metrics then cover the classes that occur.
     """
     _check_finite(arrays)
     empty = [split for split in ("train", "val", "test") if split not in arrays["split"]]
@@ -49,10 +50,16 @@ def _check_classes(arrays: Arrays) -> None:
     classes = arrays["classes"]
     if len(classes) < 2:
         raise UserError(f"all clips belong to the class {classes[0]}; add clips of another class to dataset.root.")
-    untrained = sorted(set(range(len(classes))) - set(arrays["label"][arrays["split"] == "train"].tolist()))
+    labels = arrays["label"][arrays["split"] == "train"]
+    trained = labels if labels.ndim == 1 else np.flatnonzero(labels.any(axis=0))
+    untrained = sorted(set(range(len(classes))) - set(trained.tolist()))
     if untrained:
         name = classes[untrained[0]]
         raise UserError(f"class {name} has no usable train clip ({len(untrained)} such classes); add clips of it.")
+    if arrays["label"].ndim == 2:
+        for split in ("val", "test"):
+            if not arrays["label"][arrays["split"] == split].any():
+                raise UserError(f"no usable {split} clip has a class; add clips that have one.")
 
 
 def _check_groups(arrays: Arrays) -> None:

@@ -1,7 +1,8 @@
 """Linear classifiers in closed form: ridge regression onto one-hot labels, without seeds or epochs.
 
 Features are standardised by the train clips; the intercept is not penalised. This equals scikit-learn's
-`Ridge(alpha, fit_intercept=True)` after a `StandardScaler`, with one output per class. It is written by hand because
+`Ridge(alpha, fit_intercept=True)` after a `StandardScaler`, with one output per class; where a clip may have several
+classes, its targets are 1 for all of them. It is written by hand because
 scikit-learn would compute the Gram matrix again for each penalty, and refit for each group that is left out.
 """
 
@@ -31,6 +32,11 @@ class Standardised:
         return len(self.x) < self.x.shape[1]
 
 
+def targets(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return 1 for the classes of a clip and 0 for the others, float64 [N, C]. labels: int64 [N] or uint8 [N, C]."""
+    return np.eye(classes)[labels] if labels.ndim == 1 else labels.astype(np.float64)
+
+
 def standardised(
     features: np.ndarray, labels: np.ndarray, classes: int, weights: np.ndarray | None = None
 ) -> Standardised:
@@ -39,7 +45,7 @@ def standardised(
     weights: weight of each clip, float64 [N], or None for equal weights. As scikit-learn's `StandardScaler` and `Ridge`
     with `sample_weight`, the means and standard deviations are weighted too.
     """
-    x, one_hot = features.astype(np.float64), np.eye(classes)[labels]
+    x, one_hot = features.astype(np.float64), targets(labels, classes)
     if weights is None:
         mean, std, prior = x.mean(axis=0), x.std(axis=0), one_hot.mean(axis=0)
     else:
@@ -76,7 +82,7 @@ def fit_ridge(
     """
     data = standardised(*train, classes, None if weights is None else weights[train[1]])
     gram_matrix = gram(data)
-    x_val, y_val = (val[0] - data.mean) / data.std, np.eye(classes)[val[1]] - data.prior
+    x_val, y_val = (val[0] - data.mean) / data.std, targets(val[1], classes) - data.prior
     solved = {alpha: solve(data, gram_matrix, alpha) for alpha in ALPHAS}
     root = 1.0 if weights is None else np.sqrt(weights[val[1]])[:, None]
     errors = {alpha: float(np.square((x_val @ weight - y_val) * root).mean()) for alpha, weight in solved.items()}
@@ -116,7 +122,7 @@ def left_out_scores(
     for group in np.unique(groups):
         rows = np.flatnonzero(groups == group)
         hat = left[rows] @ right[:, rows] + 1 / len(labels)
-        scores[rows] = np.eye(classes)[labels[rows]] - np.linalg.solve(np.eye(len(rows)) - hat, residuals[rows])
+        scores[rows] = targets(labels[rows], classes) - np.linalg.solve(np.eye(len(rows)) - hat, residuals[rows])
     return scores
 
 
@@ -128,10 +134,10 @@ def left_out_penalty(features: np.ndarray, labels: np.ndarray, groups: np.ndarra
     """
     if len(np.unique(groups)) == 1:
         return max(ALPHAS)
-    targets = np.eye(classes)[labels]
+    wanted = targets(labels, classes)
 
     def error(alpha: float) -> float:
-        return float(np.square(left_out_scores(features, labels, groups, classes, alpha) - targets).mean())
+        return float(np.square(left_out_scores(features, labels, groups, classes, alpha) - wanted).mean())
 
     errors = {alpha: error(alpha) for alpha in ALPHAS}
     return min(ALPHAS, key=lambda alpha: (errors[alpha], -alpha))

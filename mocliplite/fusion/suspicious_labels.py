@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mocliplite.evaluation.calibration import fit_temperature, log_losses
-from mocliplite.evaluation.metrics import softmax
+from mocliplite.evaluation.calibration import fit_scale, log_losses
+from mocliplite.evaluation.multi_label import joined_names
 from mocliplite.fusion import ridge
+from mocliplite.fusion.methods import scaled
 from mocliplite.fusion.pairs import Arrays, features
 from mocliplite.fusion.probes import PROBES
 
@@ -17,23 +18,27 @@ def suspicious_labels(train: Arrays, val: Arrays, alphas: Mapping[str, float]) -
     `loss` is the negative log probability of the label by a ridge on both streams, fitted on the clips of all other
     groups; `keyframe_loss` is the same for a ridge on the keyframe alone. The motion network was trained on the labels
     of the train clips, wrong ones included, so for these clips `keyframe_loss` is more reliable. alphas: penalty of
-    each probe by name.
+    each probe by name. Where a clip may have several classes, the label is all of them, and `guess` all that are more
+    probable than not.
     """
     data = {name: np.concatenate([train[name], val[name]]) for name in ("ids", "label", "group", "split")}
-    probabilities, loss = {}, {}
+    logits, loss = {}, {}
     for name in ("ridge", "keyframe_probe"):
         x = np.concatenate([features(part, PROBES[name]) for part in (train, val)])
         scores = ridge.left_out_scores(x, data["label"], data["group"], len(train["classes"]), alphas[name])
-        calibrated = scores / fit_temperature(scores, data["label"])
-        probabilities[name], loss[name] = softmax(calibrated), log_losses(calibrated, data["label"])
-    guess = probabilities["ridge"].argmax(axis=1)
+        logits[name] = scaled(scores, *fit_scale(scores, data["label"]))
+        loss[name] = log_losses(logits[name], data["label"])
+    if data["label"].ndim == 2:
+        labels, guesses = (joined_names(found, train["classes"]) for found in (data["label"], logits["ridge"] > 0))
+    else:
+        labels, guesses = (train["classes"][found] for found in (data["label"], logits["ridge"].argmax(axis=1)))
     order = np.lexsort((data["ids"], -loss["ridge"]))
     return [
         {
             "id": data["ids"][row],
             "split": data["split"][row],
-            "label": train["classes"][data["label"][row]],
-            "guess": train["classes"][guess[row]],
+            "label": labels[row],
+            "guess": guesses[row],
             "loss": float(loss["ridge"][row]),
             "keyframe_loss": float(loss["keyframe_probe"][row]),
         }

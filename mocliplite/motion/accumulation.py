@@ -7,24 +7,24 @@ import numpy as np
 
 from mocliplite.motion.distances import References
 from mocliplite.motion.field import BASE_CELL_SIZE, LIMIT, MISSING
-from mocliplite.motion.grid import Grid, size_in_cells
+from mocliplite.motion.grid import Batches, size_in_cells
 from mocliplite.motion.scatter import displacement_to_past
 from mocliplite.video.vectors import FrameStream
 
 
-def accumulate_since_intra(stream: FrameStream, grid: Grid) -> int:
-    """Write the displacement of content since the last I-frame; return the number of components clipped to +-LIMIT.
+def accumulate_since_intra(stream: FrameStream) -> Batches:
+    """Yield the displacement of content since the last I-frame.
 
     The displacement is in quarter pixels, the mean over the pixels of each cell. It is MISSING in I-frames, in frames
     without vectors to the past, and if the I-frame is not in the clip. As in CoViAR, a pixel keeps its position if its
     block has no vector or if the vector leaves the picture.
     """
-    size, references, clipped = size_in_cells(stream), References(), 0
+    size, references = size_in_cells(stream), References()
     moved: dict[int, np.ndarray | None] = {}  # by reference frame, int16 [height, width, 2], whole pixels
     for index, frame in enumerate(stream.frames):
         past = references.add(frame.order, frame.reference)
         before = moved.get(index - past) if past else None
-        cells = np.full((1, *size, 2), MISSING, dtype=np.int8)
+        cells, clipped = np.full((1, *size, 2), MISSING, dtype=np.int8), dict[int, int]()
         if frame.frame_type == "I":
             after: np.ndarray | None = np.zeros((stream.height, stream.width, 2), dtype=np.int16)
         else:
@@ -32,11 +32,11 @@ def accumulate_since_intra(stream: FrameStream, grid: Grid) -> int:
             if after is not None and (frame.blocks["source"] < 0).any():
                 quarters = np.rint(4 * _mean_of_cells(after))
                 cells[0] = np.clip(quarters, -LIMIT, LIMIT)
-                clipped += int(np.count_nonzero(np.abs(quarters) > LIMIT))
-        grid.write([index], cells)
+                if count := int(np.count_nonzero(np.abs(quarters) > LIMIT)):
+                    clipped = {index: count}
+        yield [index], cells, clipped
         moved[index] = after
         moved = {reference: moved[reference] for reference in references.past}
-    return clipped
 
 
 def _traced(before: np.ndarray, step: np.ndarray) -> np.ndarray:

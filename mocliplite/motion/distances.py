@@ -2,7 +2,7 @@
 
 # Frames that are decoded, but displayed later. A decoder of H.264 holds back 16 at most; among more packets without a
 # frame, the oldest are those of frames that are lost or hidden.
-_HELD_BACK = 32
+HELD_BACK = 32
 
 
 class References:
@@ -31,7 +31,7 @@ class References:
                 break
         if order > self._highest:
             if order > self._highest + 1:
-                self._expected = [*self._expected, *range(self._highest + 1, order)][-_HELD_BACK:]
+                self._expected = [*self._expected, *range(self._highest + 1, order)][-HELD_BACK:]
             self._highest = order
         elif order in self._expected:
             self._expected.remove(order)

@@ -1,6 +1,6 @@
 """Motion fields from the motion vectors of a codec."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from mocliplite import params
-from mocliplite.errors import UserError
+from mocliplite.errors import Failure, UserError
 from mocliplite.motion.accumulation import accumulate_since_intra
 from mocliplite.motion.field import BASE_CELL_SIZE, KIND_CODES, MISSING, Field
-from mocliplite.motion.grid import Grid
-from mocliplite.motion.scatter import scatter
+from mocliplite.motion.grid import Batches, Grid
+from mocliplite.motion.scatter import BATCH_FRAMES, scatter
 from mocliplite.params import Motion, Reencode
+from mocliplite.spans import WHOLE_FILE, Span, name_of
 from mocliplite.video.orientation import PLAIN, Orientation
+from mocliplite.video.spans import frame_range
 from mocliplite.video.streams import DEFAULT_LIMITS, Limits
 from mocliplite.video.vectors import AUTO, EXPORTING, ClipFrames, FrameStream, read_vectors
 
@@ -31,18 +33,59 @@ def motion_field(path: str | Path, settings: Motion, limits: Limits = DEFAULT_LI
     return field_of(path, clip, grid, clipped, settings)
 
 
-def grid_of(stream: FrameStream, settings: Motion) -> tuple[np.ndarray, int]:
-    """Return the grid of a motion field, int8 [T, rows, cols, 2], and the number of components clipped to +-LIMIT."""
-    # Interpolation is in cells of 8 pixels.
-    grid = Grid(
-        stream, (lambda cells: cells) if settings.interpolate else partial(_finished, settings, stream.orientation)
-    )
-    write = accumulate_since_intra if settings.accumulate == "gop" else scatter
-    clipped = write(stream, grid)
+def motion_fields(
+    path: str | Path, spans: Sequence[Span], settings: Motion, limits: Limits = DEFAULT_LIMITS
+) -> list[Field | Failure]:
+    """Return the motion field of each span of a file, which is decoded once; a Failure for a span without one.
+
+    Every frame has the values that it has in the field of the file. Its time is that from the first frame of the span.
+    Raises the errors of motion_field for a file that cannot be used.
+    """
+    clip, (grid, clipped) = _read(path, settings, limits)
+    times = clip.time.tolist()
+    fields: list[Field | Failure] = []
+    for span in spans:
+        try:
+            frames, name = frame_range(path, span, times), name_of(path, span)
+            # Copied, because spans may overlap, and because a part would keep the whole grid in memory.
+            part = grid if list(spans) == [WHOLE_FILE] else grid[frames.start : frames.stop].copy()
+            if not span.is_whole_file and part.max() == MISSING:
+                raise UserError(f"{name} has no frame with motion vectors; choose a longer span or remove the clip.")
+            clipped_in_span = {frame: count for frame, count in clipped.items() if frame in frames}
+            fields.append(field_of(name, clip.part(frames), part, clipped_in_span, settings))
+        except UserError as error:
+            fields.append(Failure(str(error)))
+    return fields
+
+
+def grid_of(stream: FrameStream, settings: Motion) -> tuple[np.ndarray, dict[int, int]]:
+    """Return the grid of a motion field, int8 [T, rows, cols, 2], and the components clipped to +-LIMIT.
+
+    These are given as the number of each frame that has any.
+    """
+    grid, clipped = Grid(stream, finish_of(stream, settings)), dict[int, int]()
+    for numbers, cells, new_clipped in motion_batches(stream, settings, lambda: grid.size):
+        grid.write(numbers, cells)
+        clipped |= new_clipped
     return grid.all(), clipped
 
 
-def field_of(path: str | Path, clip: ClipFrames, grid: np.ndarray, clipped: int, settings: Motion) -> Field:
+def finish_of(stream: FrameStream, settings: Motion) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function from cells of 8 pixels, int8 [frames, rows, cols, 2], to those that field_of expects."""
+    # Interpolation is in cells of 8 pixels.
+    return (lambda cells: cells) if settings.interpolate else partial(_finished, settings, stream.orientation)
+
+
+def motion_batches(
+    stream: FrameStream, settings: Motion, held: Callable[[], int], frames: int = BATCH_FRAMES
+) -> Batches:
+    """Yield the motion of a stream in cells of 8 pixels, a few frames at a time. held: bytes that are stored."""
+    return accumulate_since_intra(stream) if settings.accumulate == "gop" else scatter(stream, held, frames)
+
+
+def field_of(
+    path: str | Path, clip: ClipFrames, grid: np.ndarray, clipped: Mapping[int, int], settings: Motion
+) -> Field:
     """Return the motion field of a clip from grid_of. `path` is used in error messages only."""
     damaged = damaged_share(clip)
     if damaged > settings.max_damaged:
@@ -68,7 +111,7 @@ def field_of(path: str | Path, clip: ClipFrames, grid: np.ndarray, clipped: int,
         width=width,
         height=height,
         codec=clip.info.codec,
-        clipped=clipped,
+        clipped=sum(clipped.values()),
         damaged=damaged,
         reencoded=clip.reencoded,
         interlaced=clip.interlaced,
@@ -83,7 +126,7 @@ def settings_of(stored: Mapping[str, Any]) -> Motion:
 
 def damaged_share(clip: ClipFrames) -> float:
     """Return the fraction of frames that cannot be decoded or that the decoder conceals in part."""
-    return (clip.lost + clip.damaged) / (clip.lost + len(clip.frame_types))
+    return (len(clip.lost) + len(clip.damaged)) / (len(clip.lost) + len(clip.frame_types))
 
 
 def no_vectors_reason(codec: str, frame_types: Sequence[str]) -> str:
@@ -101,10 +144,10 @@ def no_vectors_reason(codec: str, frame_types: Sequence[str]) -> str:
     )
 
 
-def _read(path: str | Path, settings: Motion, limits: Limits) -> tuple[ClipFrames, tuple[np.ndarray, int]]:
+def _read(path: str | Path, settings: Motion, limits: Limits) -> tuple[ClipFrames, tuple[np.ndarray, dict[int, int]]]:
     """Read a clip, or the clip re-encoded as the settings require. Raises UserError without any vectors."""
 
-    def grid(stream: FrameStream) -> tuple[np.ndarray, int]:
+    def grid(stream: FrameStream) -> tuple[np.ndarray, dict[int, int]]:
         return grid_of(stream, settings)
 
     if isinstance(settings.reencode, Reencode):

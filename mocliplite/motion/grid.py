@@ -1,11 +1,15 @@
 """The grid of a motion field while it is filled, a few frames at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from mocliplite.motion.field import BASE_CELL_SIZE
 from mocliplite.video.vectors import FrameStream
+
+# The motion of a stream, a few frames at a time and not always in order: the numbers of the frames, their motion in
+# cells of 8 pixels, int8 [frames, rows, cols, 2], and the number of components clipped to +-LIMIT, of frames with any.
+Batches = Iterator[tuple[list[int], np.ndarray, dict[int, int]]]
 
 
 class Grid:

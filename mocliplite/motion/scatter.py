@@ -1,19 +1,20 @@
 """Conversion of blocks of vectors to a grid of cells of 8 pixels, some frames at a time."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from mocliplite.motion.distances import References
+from mocliplite.motion.distances import HELD_BACK, References
 from mocliplite.motion.field import BASE_CELL_SIZE, LIMIT, MISSING
-from mocliplite.motion.grid import Grid, size_in_cells
-from mocliplite.video.blocks import Joiner
+from mocliplite.motion.grid import Batches, size_in_cells
+from mocliplite.video.blocks import BlockBuffer, Columns, copied
 from mocliplite.video.vectors import FrameStream
 
-# Frames are written in batches. Intermediate results fit in the processor cache, and are below the 128 KiB from which
-# malloc takes fresh pages from the system.
-_BATCH_BLOCKS, _BATCH_FRAMES = 6000, 64
+# Frames are written in batches, because a call of numpy right after the decoder takes several microseconds: its code is
+# no longer in the processor cache. The intermediate results of a batch of this size fit in that cache.
+_BATCH_BLOCKS, BATCH_FRAMES = 12_000, 64
 # By item size of the grid: integers that contain both components of one cell, and those of two cells, for fewer writes.
 _WIDE = {1: (np.int16, np.int32), 2: (np.int32, np.int64)}
 
@@ -26,25 +27,66 @@ class _Located(NamedTuple):
     blocks: np.ndarray
 
 
-def scatter(stream: FrameStream, grid: Grid) -> int:
-    """Write the motion of content per frame interval to the grid; return the number of components clipped to +-LIMIT.
+class _Batch:
+    """Frames that are converted together."""
 
-    The motion is in quarter pixels, MISSING without a vector. Vectors to a frame that is not in the clip are ignored.
-    If a block of a B-frame has two vectors, the one to the past is used.
+    def __init__(self, size: tuple[int, int], frames: int) -> None:
+        self._size, self._frames, self._blocks = size, frames, BlockBuffer()
+        self._clear()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._numbers
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._blocks) >= _BATCH_BLOCKS or len(self._numbers) == self._frames
+
+    def append(self, frame: _Located) -> None:
+        """Add a frame. Its vectors are copied, so that the decoder can use its picture again."""
+        self._numbers.append(frame.number)
+        self._counts.append(len(frame.blocks))
+        self._distances.append(frame.distances)
+        # libavcodec exports all vectors of a frame at one scale.
+        self._scales.append(int(frame.blocks["motion_scale"][0]) if len(frame.blocks) else 1)
+        self._blocks.append(frame.blocks)
+
+    def take(self) -> tuple[list[int], np.ndarray, dict[int, int]]:
+        """Return the motion of the frames, see Batches, and remove them."""
+        distances, scales = np.array(self._distances), np.array(self._scales)
+        with np.errstate(divide="ignore"):
+            # A vector points from the block to its source, so motion is against a past vector, and along a future one.
+            factors = np.where(distances > 0, np.array([-4.0, 4.0]) / distances, np.nan) / scales[:, None]
+        cells = _empty(len(self._numbers), self._size, np.int8, MISSING)
+        clipped = _write_interval(cells, self._blocks.columns(), np.array(self._counts), factors)
+        numbers = self._numbers
+        self._clear()
+        return numbers, _cropped(cells, self._size), {numbers[frame]: count for frame, count in clipped.items()}
+
+    def _clear(self) -> None:
+        self._numbers: list[int] = []
+        self._counts: list[int] = []
+        self._distances: list[tuple[int, int]] = []
+        self._scales: list[int] = []
+        self._blocks.clear()
+
+
+def scatter(stream: FrameStream, held: Callable[[], int], frames: int) -> Batches:
+    """Yield the motion of content per frame interval, in quarter pixels, MISSING without a vector.
+
+    Vectors to a frame that is not in the clip are ignored. If a block of a B-frame has two vectors, the one to the past
+    is used. held: the bytes that the receiver stores, for the limit of memory. frames: at most so many at a time.
     """
-    size, joiner, clipped = size_in_cells(stream), Joiner(), 0
-    batch: list[_Located] = []
-    blocks = 0
-    for frame in _located(stream, grid):
+    batch = _Batch(size_in_cells(stream), frames)
+    for frame in _located(stream, held):
         batch.append(frame)
-        blocks += len(frame.blocks)
-        if blocks >= _BATCH_BLOCKS or len(batch) == _BATCH_FRAMES:
-            clipped += _write_batch(grid, batch, size, joiner)
-            batch, blocks = [], 0
-    return clipped + (_write_batch(grid, batch, size, joiner) if batch else 0)
+        if batch.is_full:
+            yield batch.take()
+    if not batch.is_empty:
+        yield batch.take()
 
 
-def _located(stream: FrameStream, grid: Grid) -> Iterator[_Located]:
+def _located(stream: FrameStream, held: Callable[[], int]) -> Iterator[_Located]:
     """Yield every frame as soon as its references are known: at once, or after the future reference of its vectors."""
     references = References()
     waiting: list[tuple[int, _Located]] = []  # with the order of the frame
@@ -55,53 +97,44 @@ def _located(stream: FrameStream, grid: Grid) -> Iterator[_Located]:
             for order, other in waiting:
                 if frame.reference and frame.order < order:
                     yield other._replace(distances=(other.distances[0], number - other.number))
-                elif references.may_follow(order):
+                # Without the second condition, a frame whose future reference is lost would wait to the end.
+                elif references.may_follow(order) and number - other.number <= HELD_BACK:
                     still_waiting.append((order, other))
                 else:
                     yield other
             waiting = still_waiting
         located = _Located(number, (past, 0), frame.blocks)
         if len(frame.blocks) and references.may_follow(frame.order) and (frame.blocks["source"] > 0).any():
-            waiting.append((frame.order, located))
-            stream.check_memory(grid.size + sum(other.blocks.nbytes for _, other in waiting), number + 1)
+            waiting.append((frame.order, located._replace(blocks=copied(frame.blocks))))
+            stream.check_memory(held() + sum(other.blocks.nbytes for _, other in waiting), number + 1)
         else:
             yield located
     for _, other in waiting:
         yield other
 
 
-def _write_batch(grid: Grid, batch: Sequence[_Located], size: tuple[int, int], joiner: Joiner) -> int:
-    """Write the motion of some frames and return the number of clipped components."""
-    distances = np.array([frame.distances for frame in batch])
-    with np.errstate(divide="ignore"):
-        # A vector points from the block to its source, so motion is against a past vector, and along a future vector.
-        factors = np.where(distances > 0, np.array([-4.0, 4.0]) / distances, np.nan)
-    cells = _empty(len(batch), size, np.int8, MISSING)
-    number = np.repeat(np.arange(len(batch)), [len(frame.blocks) for frame in batch])
-    clipped = _write_interval(cells, joiner.join([frame.blocks for frame in batch]), number, factors)
-    grid.write([frame.number for frame in batch], _cropped(cells, size))
-    return clipped
+def _write_interval(grid: np.ndarray, blocks: Columns, counts: np.ndarray, factors: np.ndarray) -> dict[int, int]:
+    """Write the motion of some blocks to the grid and return the number of clipped components of frames with any.
 
-
-def _write_interval(grid: np.ndarray, blocks: np.ndarray, frame: np.ndarray, factors: np.ndarray) -> int:
-    """Write the motion of some blocks to the grid and return the number of clipped components.
-
-    frame: int64 [V], number of the frame of each block in the grid.
-    factors: float64 [T, 2], from a displacement to quarter pixels per frame interval, for past and future references.
+    counts: int [T], number of blocks of each frame of the grid.
+    factors: float64 [T, 2], from a vector to quarter pixels per frame interval, for past and future references; NaN for
+    a reference that is not in the clip.
     """
-    future = blocks["source"] > 0
-    factor = factors[frame, future.view(np.int8)] / blocks["motion_scale"]
-    has_reference = ~np.isnan(factor)
-    if not has_reference.all():
-        blocks, frame = blocks[has_reference], frame[has_reference]
-        future, factor = future[has_reference], factor[has_reference]
-    quarters = np.empty((len(blocks), 2))
-    for axis, name in enumerate(("motion_x", "motion_y")):
-        np.rint(blocks[name] * factor, out=quarters[:, axis])
-    clipped = int(np.count_nonzero(np.abs(quarters) > LIMIT))
-    if clipped:
-        quarters.clip(-LIMIT, LIMIT, out=quarters)
-    _write(grid, blocks, frame, quarters.astype(np.int8), future)
+    future = blocks.source > 0
+    if future.any():
+        factor = factors.reshape(-1).take(np.repeat(2 * np.arange(len(counts)), counts) + future)
+    else:
+        factor = np.repeat(factors[:, 0], counts)
+    quarters = np.rint(blocks.motion * np.repeat(factor, 2))
+    clipped: dict[int, int] = {}
+    # NaN makes both extremes NaN, for which every comparison is false.
+    if quarters.min(initial=0) >= -LIMIT and quarters.max(initial=0) <= LIMIT:
+        has_reference = None
+    else:
+        clipped = Counter(np.repeat(np.arange(len(counts)), 2 * counts)[np.abs(quarters) > LIMIT].tolist())
+        has_reference = ~np.isnan(factor)
+        quarters = np.nan_to_num(quarters, copy=False).clip(-LIMIT, LIMIT)
+    _write(grid, blocks, counts, quarters.astype(np.int8), has_reference)
     return clipped
 
 
@@ -110,10 +143,11 @@ def displacement_to_past(blocks: np.ndarray, size: tuple[int, int]) -> np.ndarra
 
     The rounding is that of libavcodec. The motion of a block without a vector to the past is 0.
     """
-    past = blocks[blocks["source"] < 0]
-    values = np.stack([past["dst_x"] - past["src_x"], past["dst_y"] - past["src_y"]], axis=1)
-    cells, first = _empty(1, size, np.int16, 0), np.zeros(len(past), dtype=bool)
-    _write(cells, past, np.zeros(len(past), dtype=np.int64), values, first)
+    buffer, cells = BlockBuffer(), _empty(1, size, np.int16, 0)
+    buffer.append(blocks)
+    columns = buffer.columns()
+    values = np.stack([blocks["dst_x"] - blocks["src_x"], blocks["dst_y"] - blocks["src_y"]], axis=1)
+    _write(cells, columns, np.array([len(blocks)]), values.reshape(-1), columns.source < 0)
     displacement: np.ndarray = _cropped(cells, size)[0]
     return displacement
 
@@ -129,29 +163,45 @@ def _cropped(grid: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return grid[:, :rows, :cols]
 
 
-def _write(grid: np.ndarray, blocks: np.ndarray, frame: np.ndarray, values: np.ndarray, first: np.ndarray) -> None:
+def _write(
+    grid: np.ndarray, blocks: Columns, counts: np.ndarray, values: np.ndarray, selected: np.ndarray | None = None
+) -> None:
     """Fill the cells of each block with its value. Blocks outside of the grid are left out.
 
-    first: bool [V], blocks to write first, so that other blocks overwrite them. Each of the four block sizes is written
-    separately, and blocks of 16 pixels width two cells at a time, which takes half the time of writing cell by cell.
+    counts: int [T], number of blocks of each frame of the grid. values: [2 V] of the type of the grid, x and y of each.
+    selected: bool [V], blocks to write; None for all.
+
+    Blocks are written size by size, and blocks of 16 pixels width two cells at a time, which takes half the time of
+    writing cell by cell. All blocks of a macroblock have one size; those with a past reference are written last.
     """
     cell_type, pair_type = _WIDE[grid.itemsize]
-    _, rows, cols, _ = grid.shape
+    frames, rows, cols, _ = grid.shape
     cells, pairs = grid.reshape(-1).view(cell_type), grid.reshape(-1).view(pair_type)
-    value = np.ascontiguousarray(values, dtype=grid.dtype).view(cell_type)[:, 0]
 
-    height, width = blocks["h"].astype(np.int16), blocks["w"].astype(np.int16)
-    left, top = (blocks["dst_x"] - width // 2) // BASE_CELL_SIZE, (blocks["dst_y"] - height // 2) // BASE_CELL_SIZE
-    inside = (
-        (left >= 0) & (top >= 0) & (left + width // BASE_CELL_SIZE <= cols) & (top + height // BASE_CELL_SIZE <= rows)
-    )
-    size = np.where(inside, height + width // BASE_CELL_SIZE, 0)
-    cell = (frame * rows + top) * cols + left
-    for selected in (first, ~first) if first.any() else (~first,):
-        for high, wide in ((16, 16), (16, 8), (8, 16), (8, 8)):
-            indices = np.flatnonzero((size == high + wide // BASE_CELL_SIZE) & selected)
-            target, fill = cell[indices], value[indices]
-            if wide > BASE_CELL_SIZE:
-                target, fill = target // 2, np.stack([fill, fill], axis=1).view(pair_type)[:, 0]
-            for down in range(high // BASE_CELL_SIZE):
-                (pairs if wide > BASE_CELL_SIZE else cells)[target + down * cols // (wide // BASE_CELL_SIZE)] = fill
+    key = _sort_key(blocks.width, blocks.height // BASE_CELL_SIZE) + (blocks.source < 0)
+    if selected is not None:
+        key *= selected
+    order = np.argsort(key, kind="stable")
+    key, x, y = key.take(order), blocks.x.take(order), blocks.y.take(order)
+    frame_start = np.repeat(rows * cols * np.arange(frames), counts).take(order)
+    value = values.view(cell_type).take(order)
+
+    for width, high in ((16, 2), (16, 1), (8, 2), (8, 1)):
+        of_size = slice(*np.searchsorted(key, _sort_key(width, high) + np.array([0, 2], dtype=key.dtype)))
+        if of_size.start == of_size.stop:
+            continue
+        left, top = (x[of_size] - width // 2) // BASE_CELL_SIZE, (y[of_size] - 4 * high) // BASE_CELL_SIZE
+        target, fill = frame_start[of_size] + top * np.int64(cols) + left, value[of_size]
+        inside = (left >= 0) & (top >= 0) & (left <= cols - width // BASE_CELL_SIZE) & (top <= rows - high)
+        if not inside.all():
+            target, fill = target[inside], fill[inside]
+        plane, step = cells, cols
+        if width > BASE_CELL_SIZE:
+            target, fill, plane, step = target // 2, np.repeat(fill, 2).view(pair_type), pairs, cols // 2
+        for row in range(high):
+            plane[target + row * step] = fill
+
+
+def _sort_key(width: Any, high: Any) -> Any:
+    """Return a number for each size of block: of `width` pixels and `high` cells. The next number is free."""
+    return 2 * (width + high)

@@ -70,10 +70,8 @@ def _augment_affine(fields: Tensor, settings: MotionNet, generator: torch.Genera
     transform[:, 0, 2], transform[:, 1, 2] = uniform(2 * settings.shift), uniform(2 * settings.shift)
     speed = uniform(settings.speed_jitter).exp()
     motion_scale = torch.stack([sign * zoom_x * speed, zoom_y * speed, torch.ones(len(fields))], dim=1)
-    return (
-        _resample(fields, transform, (settings.rows, settings.cols), "bilinear")
-        * motion_scale.to(fields.device)[:, None, :, None, None]
-    )
+    resampled = _resample(fields, transform, (settings.rows, settings.cols), "bilinear")
+    return resampled.mul_(motion_scale.to(fields.device)[:, None, :, None, None])
 
 
 def _augment_crop(fields: Tensor, settings: MotionNet, generator: torch.Generator) -> Tensor:

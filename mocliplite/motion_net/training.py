@@ -23,7 +23,7 @@ class TrainingData:
     """Clips, their classes, and which of them are for training and validation."""
 
     clips: ClipDataset
-    labels: Tensor  # int64 [N], for every row of clips
+    labels: Tensor  # of every row of clips: int64 [N], or uint8 [N, classes] where a clip may have several classes
     train: Sequence[int]  # rows
     val: Sequence[int]  # rows
     classes: int
@@ -46,6 +46,8 @@ def fit_motion(
     curve after each epoch, and once more at the end.
     """
     torch.use_deterministic_algorithms(True)
+    # Every tensor is written before it is read. Filling new memory first takes a tenth of a step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     state = _initial_state(data, settings, device)
     training_state.resume(state, resume, key)
     batches = load_batches(data.clips, _remaining_batches(data, settings, state.epoch), workers)
@@ -72,31 +74,37 @@ def train_epoch(
     seed = int(np.random.default_rng([settings.seed, state.epoch]).integers(2**62))
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    state.net.train()
-    device = next(state.net.parameters()).device
+    net = state.net.train()
+    device = next(net.parameters()).device
     steps = _steps_per_epoch(data, settings)
     loss = 0.0
     for step in range(state.epoch * steps, (state.epoch + 1) * steps):
         fields, rows = next(batches)
         batch = augmentation.augment(fields.to(device), settings, generator), data.labels[rows].to(device)
-        loss += train_step(state.net, state.optimiser, batch, settings, step / (steps * settings.epochs)) * len(rows)
+        fraction_done = step / (steps * settings.epochs)
+        loss += train_step(net, net.embed, state.optimiser, batch, settings, fraction_done) * len(rows)
     return loss / len(data.train)
 
 
 def train_step(
-    net: Callable[[Tensor], Tensor],
+    net: networks.Network,
+    embed: Callable[[Tensor], Tensor],
     optimiser: torch.optim.Optimizer,
     batch: tuple[Tensor, Tensor],
     settings: MotionNet,
     fraction_done: float,
 ) -> float:
-    """Do one step on a batch (inputs, labels), at fraction_done, from 0 to 1, of the training; return the loss."""
+    """Do one step on a batch (inputs, labels), at fraction_done, from 0 to 1, of the training; return the loss.
+
+    embed gives the embeddings of the inputs. The loss is the mean over the members of the network.
+    """
     set_learning_rate(optimiser, settings, fraction_done)
     inputs, labels = batch
     optimiser.zero_grad()
     with arithmetic(settings, inputs.device):
-        logits = net(inputs)
-        loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
+        logits = net.member_logits(embed(inputs)).float()
+        members = logits.shape[1]
+        loss = _loss(logits.flatten(0, 1), labels.repeat_interleave(members, dim=0), settings.label_smoothing)
         loss.backward()
     optimiser.step()
     return loss.item()
@@ -141,13 +149,27 @@ def _is_out_of_patience(state: TrainingState, settings: MotionNet) -> bool:
 def _validate(
     data: TrainingData, settings: MotionNet, net: networks.Network, batches: Iterator[tuple[Tensor, Tensor]]
 ) -> tuple[float, float]:
-    """Return mean loss and top-1 accuracy of the validation clips, in the plain view."""
+    """Return mean loss and top-1 accuracy of the validation clips, in the plain view.
+
+    Where a clip may have several classes, it counts as correct if the most probable class is one of them.
+    """
     device = next(net.parameters()).device
     loss = correct = 0.0
     for _ in embedding_batches(data.val, settings):
         fields, rows = next(batches)
         _, logits = embed_motion(net, fields.to(device), settings)
         labels = data.labels[rows].to(device)
-        loss += nn.functional.cross_entropy(logits, labels, reduction="sum").item()
-        correct += (logits.argmax(dim=1) == labels).sum().item()
+        loss += _loss(logits, labels, reduction="sum").item()
+        guess = logits.argmax(dim=1)
+        hits = guess == labels if labels.ndim == 1 else labels.gather(1, guess[:, None])
+        correct += hits.sum().item()
     return loss / len(data.val), correct / len(data.val)
+
+
+def _loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0, reduction: str = "mean") -> Tensor:
+    """Cross-entropy of logits [B, C], summed or mean over clips; for labels [B, C] binary, and mean over classes."""
+    if labels.ndim == 1:
+        return nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction=reduction)
+    targets = labels.to(logits) * (1 - smoothing) + smoothing / 2
+    loss = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction=reduction)
+    return loss / labels.shape[1] if reduction == "sum" else loss

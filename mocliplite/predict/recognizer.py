@@ -16,7 +16,7 @@ from mocliplite.encoders.loading import Encoder, load_encoder
 from mocliplite.errors import UserError
 from mocliplite.files import read_json
 from mocliplite.fusion import methods
-from mocliplite.fusion.answers import answer
+from mocliplite.fusion.answers import Answers, answer
 from mocliplite.fusion.pairs import keyframe_views
 from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
@@ -40,6 +40,13 @@ class Prediction:
     shares: dict[str, float]  # Shapley value of each stream in the fusion's logit of the first class
     milliseconds: dict[str, float]  # by phase; the time of a batch is divided among its clips
     embeddings: dict[str, np.ndarray] = field(repr=False, compare=False)  # by stream, float32 [D], of the plain view
+    threshold: float | None = None  # probability from which on a class is found; None where each clip has one class
+
+    def found(self, top: int) -> list[tuple[str, float]]:
+        """Return the `top` most probable classes, or where a clip may have several, all that reach the threshold."""
+        if self.threshold is None:
+            return self.classes[:top]
+        return [(name, probability) for name, probability in self.classes if probability >= self.threshold]
 
 
 def ranked(classes: Sequence[str], probabilities: np.ndarray) -> list[tuple[str, float]]:
@@ -74,7 +81,7 @@ class Recognizer:
         provenance = config["features"]
         model, revision = _clip_of(Path(folder))
         checkpoint = locate_same(provenance["keyframes"], model, revision, Path(folder, "clip"))
-        encoder = load_encoder(checkpoint, compute)
+        encoder = load_encoder(checkpoint, compute, provenance["keyframes"].get("dtype", "float32"))
         try:
             net = networks.load_network(models.motion, models.motion_config)
             settings = networks.settings_from_config(models.motion_config, provenance["motion_embeddings"]["views"])
@@ -91,6 +98,11 @@ class Recognizer:
             provenance,
             compute,
         )
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a clip may have several classes."""
+        return methods.is_multi_label(self.calibration)
 
     def __call__(self, path: str | Path) -> list[tuple[str, float]]:
         """Return (class, probability) of every class, the most probable first.
@@ -121,22 +133,36 @@ class Recognizer:
         images = [keyframe.image for clip in clips for keyframe in clip.keyframes]
         rows = np.stack(list(embed_images(self.encoder, images, self.provenance["keyframes"]["batch"])))
         keyframes_embedded = time.perf_counter()
-        views = [self._embed_view(clips, view) for view in self.net_settings.views]
+        fields = [np.stack([self._sample(clip.field, view) for clip in clips]) for view in self.net_settings.views]
+        motion = self.motion_features(fields)
         motion_embedded = time.perf_counter()
-        features = {
-            "keyframe": keyframe_views(rows.reshape(len(clips), -1, rows.shape[1])),
-            "motion": torch.stack([embedding for embedding, _ in views], dim=1).cpu().numpy(),
-            "motion_logits": torch.stack([logits for _, logits in views]).mean(dim=0).cpu().numpy(),
-        }
+        features = self.keyframe_features(rows.reshape(len(clips), -1, rows.shape[1])) | motion
         milliseconds = {
             "encoder": 1000 * (keyframes_embedded - start),
             "motion network": 1000 * (motion_embedded - keyframes_embedded),
         }
         return features, milliseconds
 
-    def _embed_view(self, clips: list[DecodedClip], view: str) -> tuple[torch.Tensor, torch.Tensor]:
-        fields = torch.from_numpy(np.stack([self._sample(clip.field, view) for clip in clips]))
-        return embed_motion(self.net, fields.to(next(self.net.parameters()).device), self.net_settings, view)
+    def keyframe_features(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return `keyframe` of pairs.h5 for the embeddings of the keyframes, float32 [N, F, D]."""
+        return {"keyframe": keyframe_views(rows)}
+
+    def motion_features(self, fields: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Return `motion` and `motion_logits` of pairs.h5 for the fields of each view, [N, frames, 3, rows, cols]."""
+        device = next(self.net.parameters()).device
+        views = [
+            embed_motion(self.net, torch.from_numpy(part).to(device), self.net_settings, view)
+            for part, view in zip(fields, self.net_settings.views, strict=True)
+        ]
+        return {
+            "motion": torch.stack([embedding for embedding, _ in views], dim=1).cpu().numpy(),
+            "motion_logits": torch.stack([logits for _, logits in views]).mean(dim=0).cpu().numpy(),
+        }
+
+    def answers(self, features: dict[str, np.ndarray]) -> Answers:
+        """Return the answers to clips with these features."""
+        logits = methods.calibrate(methods.trained_logits(self.heads, self.probes, features), self.calibration)
+        return answer(self.calibration, logits, self.heads, features)
 
     def _sample(self, field: Field, view: str) -> np.ndarray:
         net = self.net_settings
@@ -147,16 +173,17 @@ class Recognizer:
     def _classify(self, clips: list[tuple[str, DecodedClip]]) -> list[Prediction]:
         features, milliseconds = self.features([clip for _, clip in clips])
         start = time.perf_counter()
-        logits = methods.calibrate(methods.trained_logits(self.heads, self.probes, features), self.calibration)
-        answers = answer(self.calibration["answer"], logits, self.heads, features)
+        answers = self.answers(features)
         milliseconds["head"] = 1000 * (time.perf_counter() - start)
         per_clip = {phase: total / len(clips) for phase, total in milliseconds.items()}
+        threshold = self.calibration["f1_threshold"][self.calibration["answer"]] if self.is_multi_label else None
         predictions = []
         for row, (path, clip) in enumerate(clips):
             classes = ranked(self.classes, answers.probabilities[row])
             clip_shares = {stream: float(values[row]) for stream, values in answers.shares.items()}
             embeddings = {stream: features[stream][row, 0] for stream in answers.shares}
-            predictions.append(Prediction(path, classes, clip_shares, clip.milliseconds | per_clip, embeddings))
+            durations = clip.milliseconds | per_clip
+            predictions.append(Prediction(path, classes, clip_shares, durations, embeddings, threshold))
         return predictions
 
 

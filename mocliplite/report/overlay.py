@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mocliplite.errors import UserError
+from mocliplite.errors import Failure, UserError
 from mocliplite.motion import extraction
 from mocliplite.motion.field import BASE_CELL_SIZE, KIND_CODES, MISSING, Field
 from mocliplite.params import Motion
-from mocliplite.video.frames import pictures
+from mocliplite.spans import WHOLE_FILE, Span
+from mocliplite.video.frames import select_frames
+from mocliplite.video.spans import frame_range
 from mocliplite.video.streams import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ _LONGEST_ARROW = 3 * BASE_CELL_SIZE  # pixels
 _NAMES = {code: name for name, code in KIND_CODES.items()}
 
 
-def show(path: str, out: str | Path, limits: Limits = DEFAULT_LIMITS) -> str:
+def show(path: str, out: str | Path, limits: Limits = DEFAULT_LIMITS, span: Span = WHOLE_FILE) -> str:
     """Write a PNG of the middle frame with vectors: the picture, the picture with arrows, and the vectors as colours.
 
     Returns a description in one line. Raises UserError for a clip without motion vectors, and for an output file that
@@ -33,9 +35,9 @@ def show(path: str, out: str | Path, limits: Limits = DEFAULT_LIMITS) -> str:
 
     if Path(out).suffix.lower() != ".png":
         raise UserError(f"{out} is not the name of a PNG file; choose a name for --out that ends in .png.")
-    field = extraction.motion_field(path, SETTINGS, limits)
+    field = _field(path, span, limits)
     frame = _middle_frame(field)
-    image = pictures(path, [frame], limits)[frame]
+    image = _picture(path, span, frame, limits)
     figure = Figure(figsize=(15, 5.2 * field.height / field.width + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     left, middle, right = figure.subplots(1, 3)
@@ -64,20 +66,38 @@ def show(path: str, out: str | Path, limits: Limits = DEFAULT_LIMITS) -> str:
     return f"{out}: frame {frame} of {len(field.kind)}, {description}"
 
 
-def overlay(path: str, limits: Limits = DEFAULT_LIMITS) -> np.ndarray:
+def overlay(path: str, limits: Limits = DEFAULT_LIMITS, span: Span = WHOLE_FILE) -> np.ndarray:
     """Return the middle frame with vectors, drawn as arrows on the picture: uint8 [height, width, 3], RGB."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    field = extraction.motion_field(path, SETTINGS, limits)
+    field = _field(path, span, limits)
     frame = _middle_frame(field)
     figure = Figure(figsize=(3.2, 3.2 * field.height / field.width))
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
-    _arrows(axes, pictures(path, [frame], limits)[frame], field, frame)
+    _arrows(axes, _picture(path, span, frame, limits), field, frame)
     axes.set_axis_off()
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _field(path: str, span: Span, limits: Limits) -> Field:
+    (field,) = extraction.motion_fields(path, [span], SETTINGS, limits)
+    if isinstance(field, Failure):
+        raise UserError(field.reason)
+    return field
+
+
+def _picture(path: str, span: Span, frame: int, limits: Limits) -> np.ndarray:
+    """Return a frame by its index in the span: uint8 [height, width, 3], RGB."""
+
+    def index_in_file(frame_types: str, times: list[float]) -> list[int]:
+        # Empty for a frame beyond the end: select_frames first asks for fewer frames than there may be.
+        return list(frame_range(path, span, times)[frame : frame + 1])
+
+    (found,) = select_frames(path, index_in_file, limits).pictures.values()
+    return found.image
 
 
 def _middle_frame(field: Field) -> int:

@@ -9,7 +9,6 @@ import numpy as np
 
 from mocliplite import checkpoint
 from mocliplite.data.clips import Clip
-from mocliplite.evaluation.metrics import softmax
 from mocliplite.files import read_csv
 from mocliplite.fusion import methods
 from mocliplite.fusion.answers import Answers, answer
@@ -25,10 +24,26 @@ class Predictions:
     """Predictions on the test clips, in the order of `ids`."""
 
     ids: list[str]
-    labels: np.ndarray  # int64 [N]
+    labels: np.ndarray  # int64 [N], or uint8 [N, C] where a clip may have several classes
     answers: Answers  # as `predict` gives them
     keyframe: np.ndarray  # probabilities of the keyframe head [N, C], mean over seeds
     classes: list[str]
+    thresholds: tuple[float, float] | None = None  # where a clip may have several classes: of `answers` and `keyframe`
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Whether the answer is right: bool [N]. Of several classes, all must be found, and no other."""
+        return self._is_correct(self.answers.probabilities, 0)
+
+    @property
+    def keyframe_correct(self) -> np.ndarray:
+        """Whether the answer of the keyframe head is right: bool [N]."""
+        return self._is_correct(self.keyframe, 1)
+
+    def _is_correct(self, probabilities: np.ndarray, part: int) -> np.ndarray:
+        if self.thresholds is None:
+            return probabilities.argmax(axis=1) == self.labels
+        return ((probabilities >= self.thresholds[part]) == (self.labels != 0)).all(axis=1)
 
     @property
     def predicted(self) -> np.ndarray:
@@ -48,10 +63,17 @@ def predict_test_clips() -> Predictions:
     check_fitted_on(config, table, "models/head")
     checkpoint.check_source("models/head", "models/probes", config["probes"], checkpoint.digest("models/probes"))
     data = select_split(table.arrays, "test")
-    logits = methods.calibrate(methods.all_logits(tensors, probes, data), config["calibration"])
-    keyframe = softmax(logits["keyframe"]).mean(axis=0)
-    answers = answer(config["calibration"]["answer"], logits, tensors, data)
-    return Predictions(data["ids"].tolist(), data["label"], answers, keyframe, data["classes"].tolist())
+    calibration = config["calibration"]
+    multi_label, thresholds = methods.is_multi_label(calibration), calibration.get("f1_threshold", {})
+    logits = methods.calibrate(methods.all_logits(tensors, probes, data), calibration)
+    return Predictions(
+        data["ids"].tolist(),
+        data["label"],
+        answer(calibration, logits, tensors, data),
+        methods.mean_probabilities(logits["keyframe"], multi_label),
+        data["classes"].tolist(),
+        (thresholds[calibration["answer"]], thresholds["keyframe"]) if multi_label else None,
+    )
 
 
 def confusion_matrix(predictions: Predictions) -> np.ndarray:

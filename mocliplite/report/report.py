@@ -41,25 +41,29 @@ def write(out: str | Path) -> list[str]:
     predictions = predict_test_clips()
     settings = params.load()
     parts, missing = gallery(predictions, clips, settings.dataset.root, settings.compute)
+    multi_label = predictions.thresholds is not None
+    figure = "average precision" if multi_label else "top-1"
     html.write(
         out,
         "report.html",
         metrics=metrics,
-        methods=[_method_row(metrics["eval"], name) for name in METHODS if name in metrics["eval"]["top1"]],
+        multi_label=multi_label,
+        methods=_method_rows(metrics["eval"]),
         gains=_gains(metrics["eval"]),
         classes=predictions.classes,
-        confusion=charts.heatmap(confusion_matrix(predictions), predictions.classes),
-        errors=frequent_errors(predictions, ROWS),
-        gain_chart=charts.bars(_gain_by_class(), "top-1 of fusion minus top-1 of keyframe"),
+        confusion=None if multi_label else charts.heatmap(confusion_matrix(predictions), predictions.classes),
+        errors=[] if multi_label else frequent_errors(predictions, ROWS),
+        class_chart=charts.bars(_by_class(metrics["eval"]["answer"]), figure) if multi_label else None,
+        gain_chart=charts.bars(_by_class("gain"), f"{figure} of fusion minus {figure} of keyframe"),
         by_class=read_csv("plots/classes.csv"),
         learning=_learning_curve(),
         reliability=_reliability_chart(predictions),
-        motion_curve=_loss_curve("plots/motion_training.csv"),
-        head_curve=_loss_curve("plots/head_training.csv", "fusion_"),
+        motion_curve=_motion_curve(),
+        head_curve=_head_curve(),
         failures=_failures(),
         suspicious=read_csv("features/suspicious_labels.csv")[:ROWS],
         near_duplicates=read_csv("features/near_duplicates.csv")[:ROWS],
-        frame_size=frame_size_accuracy(predictions, clips),
+        frame_size=None if multi_label else frame_size_accuracy(predictions, clips),
         gallery=parts,
     )
     return missing
@@ -74,11 +78,9 @@ def gallery(
     highest confidence come first.
     """
     order = np.argsort(-predictions.answers.probabilities.max(axis=1), kind="stable")
-    correct = predictions.predicted == predictions.labels
-    keyframe_correct = predictions.keyframe.argmax(axis=1) == predictions.labels
     selected = {
-        "Correct with both streams, wrong with the keyframe alone": correct & ~keyframe_correct,
-        "Wrong": ~correct,
+        "Correct with both streams, wrong with the keyframe alone": predictions.correct & ~predictions.keyframe_correct,
+        "Wrong": ~predictions.correct,
     }
     parts, missing = [], []
     for title, mask in selected.items():
@@ -86,7 +88,7 @@ def gallery(
         for row in [row for row in order if mask[row]][:GALLERY]:
             clip = clips[predictions.ids[row]]
             try:
-                drawn = call_crash_safe(overlay.overlay, compute, f"{root}/{clip.path}", Limits.of(compute))
+                drawn = call_crash_safe(overlay.overlay, compute, f"{root}/{clip.path}", Limits.of(compute), clip.span)
                 image = html.picture(drawn)
             except UserError as error:
                 missing.append(str(error))
@@ -100,16 +102,21 @@ def _gallery_item(predictions: Predictions, row: int, clip: Clip, image: str | N
     top = np.argsort(-predictions.answers.probabilities[row], kind="stable")[:3]
     return {
         "id": clip.id,
-        "label": clip.label,
+        "label": clip.label or "no class",
         "image": image,
         "top": [(predictions.classes[index], float(predictions.answers.probabilities[row, index])) for index in top],
         "shares": {stream: float(values[row]) for stream, values in predictions.answers.shares.items()},
     }
 
 
-def _method_row(metrics: Mapping[str, Any], name: str) -> dict[str, Any]:
-    values = {key: metrics[key][name] for key in ("top1", "top5", "mean_class", "macro_f1")}
-    return {"name": name, "description": METHODS[name], "ece": metrics["calibration"][name]["ece"], **values}
+def _method_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    keys = [key for key in ("top1", "top5", "mean_class", "map", "macro_f1") if key in metrics]
+    return [
+        {"name": name, "description": METHODS[name], **metrics["calibration"][name]}
+        | {key: metrics[key][name] for key in keys}
+        for name in METHODS
+        if name in metrics["macro_f1"]
+    ]
 
 
 def _gains(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -118,17 +125,24 @@ def _gains(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"baseline": method, **metrics[f"fusion_minus_{key}"]} for method, key in baselines.items()]
 
 
-def _gain_by_class() -> dict[str, float]:
-    rows = sorted(read_csv("plots/classes.csv"), key=lambda row: -float(row["gain"]))
-    return {row["class"]: float(row["gain"]) for row in rows}
+def _by_class(column: str) -> dict[str, float]:
+    """Return a column of plots/classes.csv by class, the highest value first."""
+    rows = sorted(read_csv("plots/classes.csv"), key=lambda row: -float(row[column]))
+    return {row["class"]: float(row[column]) for row in rows}
 
 
 def _learning_curve() -> str:
-    rows = read_csv("plots/learning_curve.csv")
-    probes = [name for name in rows[0] if f"{name}_std" in rows[0]]
-    series = {name: [float(row[name]) for row in rows] for name in probes}
-    clips = [int(row["clips_per_class"]) for row in rows]
+    series, clips = _series("plots/learning_curve.csv", "clips_per_class", "top1")
     return charts.curves(series, clips, "train clips per class", "top-1 on validation")
+
+
+def _series(path: str, x: str, y: str, prefix: str = "") -> tuple[dict[str, list[float]], list[int]]:
+    """Return the values of each curve in a file, of those whose names begin with prefix, and their common x."""
+    rows = [row for row in read_csv(path) if row["curve"].startswith(prefix)]
+    series: dict[str, list[float]] = {}
+    for row in rows:
+        series.setdefault(row["curve"].removeprefix(prefix), []).append(float(row[y]))
+    return series, sorted({int(row[x]) for row in rows})
 
 
 def _reliability_chart(predictions: Predictions) -> str:
@@ -137,9 +151,14 @@ def _reliability_chart(predictions: Predictions) -> str:
     return charts.reliability(confidence, accuracy, [int(row["answers"]) for row in rows])
 
 
-def _loss_curve(path: str, prefix: str = "") -> str:
-    rows = [row for row in read_csv(path) if row[f"{prefix}val_loss"]]
-    series = {name: [float(row[f"{prefix}{name}_loss"]) for row in rows] for name in ("train", "val")}
+def _head_curve() -> str:
+    series, epochs = _series("plots/head_training.csv", "epoch", "loss", "fusion ")
+    return charts.curves(series, epochs, "epoch", "loss")
+
+
+def _motion_curve() -> str:
+    rows = read_csv("plots/motion_training.csv")
+    series = {name: [float(row[f"{name}_loss"]) for row in rows] for name in ("train", "val")}
     return charts.curves(series, [int(row["epoch"]) for row in rows], "epoch", "loss")
 
 

@@ -1,6 +1,6 @@
 """Calls that may crash or hang: each runs in a worker process, and a crash is returned as a Failure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from queue import LifoQueue
 
@@ -11,6 +11,9 @@ from mocliplite.runtime.subprocess_worker import SubprocessWorker, WorkerDiedErr
 
 # Signals of a crash, probably caused by the clip. Other signals are sent from outside.
 _CRASHES = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS")
+
+# What the function raises for a clip, and what happens to its process.
+_FAILURES = (WorkerDiedError, TimeoutError, MemoryError, UserError, OSError)
 
 
 @cache
@@ -35,18 +38,32 @@ def crash_safe(function: Callable[..., Outcome], compute: Compute) -> Callable[.
         worker = idle.get()
         try:
             return worker(path, *arguments)
-        except WorkerStartError as error:
-            raise UserError(f"no clip can be read: {error}; repair the installation, then run again.") from None
-        except ImportError as error:
-            raise UserError(f"no clip can be read: {error}; install the missing library, then run again.") from None
-        except (WorkerDiedError, TimeoutError, MemoryError, MachineError, OSError) as error:
+        except (WorkerStartError, ImportError) as error:
+            raise _no_worker(error) from None
+        except _FAILURES as error:
             return _failure(path, error, compute)
-        except UserError as error:
-            return Failure(str(error))
         finally:
             idle.put(worker)
 
     return call
+
+
+def iterate_crash_safe(
+    function: Callable[..., Iterator[Outcome]], compute: Compute, path: str, *arguments: object
+) -> Iterator[Outcome]:
+    """Yield the items of function(path, *arguments), which are computed in a worker process, one in advance.
+
+    compute.time_limit is that of one item. Raises UserError where crash_safe returns a Failure.
+    """
+    if compute.engine == "inline":
+        yield from function(path, *arguments)
+        return
+    try:
+        yield from SubprocessWorker(function, compute.time_limit, 2 * compute.max_memory).items(path, *arguments)
+    except (WorkerStartError, ImportError) as error:
+        raise _no_worker(error) from None
+    except _FAILURES as error:
+        raise UserError(_failure(path, error, compute).reason) from None
 
 
 def call_crash_safe(function: Callable[..., Outcome], compute: Compute, path: str, *arguments: object) -> Outcome:
@@ -57,10 +74,17 @@ def call_crash_safe(function: Callable[..., Outcome], compute: Compute, path: st
     return found
 
 
+def _no_worker(error: Exception) -> UserError:
+    what = "install the missing library" if isinstance(error, ImportError) else "repair the installation"
+    return UserError(f"no clip can be read: {error}; {what}, then run again.")
+
+
 def _failure(path: str, error: Exception, compute: Compute) -> Failure:
-    """Return a Failure of the machine. The next run tries it again, and a transient one also stops the stage."""
+    """Return the Failure of a clip. That of the machine is tried again, and a transient one also stops the stage."""
     if isinstance(error, MachineError):
         return Failure(str(error), retry=True, transient=not isinstance(error, LimitError))
+    if isinstance(error, UserError):
+        return Failure(str(error))
     if isinstance(error, TimeoutError):
         limit = f"compute.time_limit, {compute.time_limit} s (for predict: --time-limit)"
         return Failure(f"{path} took longer than {limit}; raise the limit, or replace or remove the clip.", retry=True)

@@ -39,14 +39,16 @@ def map_shards(function: Callable[[Spec], Outcome], specs: Sequence[Spec], compu
             pool.shutdown(cancel_futures=True)
 
 
-def map_ahead(function: Callable[[Spec], Outcome], specs: Iterable[Spec], workers: int) -> Iterator[Outcome]:
-    """Yield function(spec) in the order of specs. Threads compute a few results in advance."""
+def map_ahead(
+    function: Callable[[Spec], Outcome], specs: Iterable[Spec], workers: int, ahead: int = 0
+) -> Iterator[Outcome]:
+    """Yield function(spec) in the order of specs. Threads compute `ahead` results in advance, at least 2 * workers."""
     waiting: deque[Future[Outcome]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for spec in specs:
             waiting.append(pool.submit(function, spec))
             # Bounded, because the results are pictures, which need memory.
-            if len(waiting) > 2 * workers:
+            if len(waiting) > max(ahead, 2 * workers):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, Any, Generic, ParamSpec, TypeVar
@@ -18,6 +18,7 @@ Inputs = ParamSpec("Inputs")
 Outcome = TypeVar("Outcome")
 
 _SERVE = "from mocliplite.runtime.subprocess_worker import serve; serve()"
+_NEXT, _END = "next", "end"  # the request for an item of an iterator, and the reply after the last one
 _START_LIMIT = 300  # seconds until a new process must be ready; importing from a network disk takes long
 
 
@@ -57,6 +58,26 @@ class SubprocessWorker(Generic[Inputs, Outcome]):
         if not returned:
             raise value
         return value
+
+    def items(self, *arguments: Inputs.args, **keywords: Inputs.kwargs) -> Iterator[Any]:
+        """Yield the items of the iterator that function(*arguments) returns; each is computed while the last is used.
+
+        The time limit is that of one item. The process is killed unless all items are taken.
+        """
+        complete = False
+        try:
+            self(*arguments, **keywords)
+            self._send(_NEXT)
+            while (reply := self._receive(self._time_limit)) != (True, _END):
+                returned, value = reply
+                if not returned:
+                    raise value
+                self._send(_NEXT)
+                yield value
+            complete = True
+        finally:
+            if not complete:
+                self.close()
 
     def close(self) -> None:
         """Kill the process."""
@@ -161,11 +182,19 @@ def serve() -> None:
             _reply(replies, (False, f"{type(error).__name__}: {error}"))
             return
         _reply(replies, (True, ""))
+        items: Iterator[Any] = iter(())
         while True:
-            folder, arguments, keywords = pickle.load(requests)
+            request = pickle.load(requests)
             try:
-                os.chdir(folder)  # arguments may be relative paths, and the caller may have changed its working folder
-                reply = True, function(*arguments, **keywords)
+                if request == _NEXT:
+                    reply = True, next(items, _END)
+                else:
+                    folder, arguments, keywords = request
+                    # Arguments may be relative paths, and the caller may have changed its working folder.
+                    os.chdir(folder)
+                    reply = True, function(*arguments, **keywords)
+                if isinstance(reply[1], Iterator):
+                    items, reply = reply[1], (True, None)
             except Exception as error:  # noqa: BLE001  raised by the caller
                 reply = False, error
             _reply(replies, reply)

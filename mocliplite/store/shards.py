@@ -43,6 +43,14 @@ def fingerprint(content: str, settings: Settings) -> str:
     return hashlib.sha256(hdf5.canonical_json([content, settings]).encode()).hexdigest()[:32]
 
 
+def ids_to_compute(
+    path: Path, kind: str, settings: Settings, fingerprints: Mapping[str, str], retry_failed: bool = False
+) -> list[str]:
+    """Return the ids that update_shard will compute, sorted."""
+    old = _read_reusable(path, kind, settings) if path.exists() else None
+    return _to_compute(old or Shard(), fingerprints, retry_failed)
+
+
 def update_shard(
     path: Path,
     kind: str,
@@ -60,9 +68,7 @@ def update_shard(
     """
     old = _read_reusable(path, kind, settings) if path.exists() else None
     current = old or Shard()
-    changed = {clip_id for clip_id in fingerprints if current.fingerprints.get(clip_id) != fingerprints[clip_id]}
-    to_retry = {clip_id for clip_id, failure in current.failures.items() if failure.retry or retry_failed}
-    to_compute = sorted(changed | to_retry & fingerprints.keys())
+    to_compute = _to_compute(current, fingerprints, retry_failed)
     old_results = current.records | current.failures
     results = {clip_id: old_results[clip_id] for clip_id in fingerprints.keys() - set(to_compute)}
     results |= compute_records(to_compute) if to_compute else {}
@@ -72,6 +78,12 @@ def update_shard(
     if old is None or (old.fingerprints, old.failures, old.provenance) != (fingerprints, failures, provenance):
         write_shard(path, kind, settings, new)
     return len(to_compute), len(failures)
+
+
+def _to_compute(current: Shard, fingerprints: Mapping[str, str], retry_failed: bool) -> list[str]:
+    changed = {clip_id for clip_id in fingerprints if current.fingerprints.get(clip_id) != fingerprints[clip_id]}
+    to_retry = {clip_id for clip_id, failure in current.failures.items() if failure.retry or retry_failed}
+    return sorted(changed | to_retry & fingerprints.keys())
 
 
 def write_shard(path: Path, kind: str, settings: Settings, shard: Shard) -> None:
@@ -231,4 +243,4 @@ def _find_damaged_rows(path: Path, file: hdf5.Group, kind: str, ids: list[str]) 
             read_column(file, kind, name, len(ids))
         except OSError:
             for row in hdf5.unreadable_rows(file, name):
-                yield f"{path}: clip {ids[row]} is damaged ({name}); restore it with `dvc checkout` or delete it."
+                yield f"{path}: clip {ids[row]} is damaged ({name}); restore it with `dvc checkout -f` or delete it."

@@ -5,6 +5,7 @@ and renamed. Only one run at a time updates a store.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,11 +30,17 @@ from mocliplite.store.shards import (
 
 # Text files in the folder of the shards.
 SIDECAR_FILES = ("README.md", "failures.csv")
+# End of the id of a segment.
+_SPAN = re.compile(r"@[0-9.]+-([0-9.]+|end)$")
 
 
 def shard_of(clip_id: str, shards: int) -> int:
-    """Return the number of the shard of a clip. It depends on the id alone, never on the other clips or the machine."""
-    return int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:8], "big") % shards
+    """Return the number of the shard of a clip. It depends on the id alone, never on the other clips or the machine.
+
+    All segments of a file are in the shard of the file, so that it is decoded once for all of them.
+    """
+    file_id = _SPAN.sub("", clip_id)
+    return int.from_bytes(hashlib.sha256(file_id.encode()).digest()[:8], "big") % shards
 
 
 def by_shard(ids: Iterable[str], kind: str) -> list[list[str]]:

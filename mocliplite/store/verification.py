@@ -87,8 +87,8 @@ def _check_digest(path: Path) -> list[str]:
     if hdf5.digest_matches(path):
         return []
     return [
-        f"{path} is damaged (its values can be read, but its digest differs); restore it with `dvc checkout` or delete "
-        "it."
+        f"{path} is damaged (its values can be read, but its digest differs); restore it with `dvc checkout -f` or "
+        "delete it."
     ]
 
 
@@ -98,5 +98,5 @@ def _verify_sidecar_files(store: stores.Store) -> list[str]:
     for name, text in stores.sidecar_texts(store).items():
         path = store.path / name
         if not path.is_file() or path.read_bytes() != text.encode():
-            damage.append(f"{path} does not match the shards; restore it with `dvc checkout` or delete it.")
+            damage.append(f"{path} does not match the shards; restore it with `dvc checkout -f` or delete it.")
     return damage

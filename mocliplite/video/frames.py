@@ -5,9 +5,10 @@ frame, a packet may contain two pictures or none, and decoders drop leading pict
 Frames are therefore counted as they leave the decoder, except where `shortcuts` proves the count without decoding.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain, groupby, islice, pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -24,10 +25,14 @@ from mocliplite.video.packets import CodedStream, read_packets
 from mocliplite.video.shortcuts import Shortcut, find_shortcut
 from mocliplite.video.streams import DEFAULT_LIMITS, Limits, OpenClip, open_clip
 
-Selector = Callable[[str], Sequence[int]]  # from the frame types of a clip to the indices of the selected frames
+# Called with each frame as it is decoded, and the number of packets that could not be decoded so far.
+OnFrame = Callable[[av.VideoFrame, int], None]
+# From the types and times of all frames of a clip, as in SelectedFrames, to the indices of the selected frames.
+Selector = Callable[[str, list[float]], Sequence[int]]
 
 _FRAME_TYPES = {PictureType.I: "I", PictureType.P: "P", PictureType.B: "B", PictureType.S: "P"}
 _MARGIN = 2  # frames on either side of an expected index that are stored until the number of frames is known
+_FEW = 8  # more expected indices are stored without such a margin, because decoded frames need much memory
 
 
 @dataclass(frozen=True)
@@ -40,10 +45,9 @@ class Picture:
 
 @dataclass(frozen=True)
 class SelectedFrames:
-    """The selected frames of a clip, in the order of the selection."""
+    """All frames of a clip, and the pictures of the selected ones."""
 
-    frame_types: str  # of all frames of the clip, "I", "P" or "B" each
-    indices: list[int]
+    frame_types: str  # "I", "P" or "B" each
     times: list[float]  # seconds from the first frame
     pictures: dict[int, Picture]  # by index
 
@@ -61,7 +65,7 @@ def pictures(path: str | Path, indices: Collection[int], limits: Limits = DEFAUL
 
 
 def select_frames(path: str | Path, selector: Selector, limits: Limits = DEFAULT_LIMITS) -> SelectedFrames:
-    """Decode the frames that `selector` selects from the frame types of the clip.
+    """Decode the frames that `selector` selects from the frame types and times of the clip.
 
     Raises UserError for a file that cannot be read or has no frame that can be decoded.
     """
@@ -70,10 +74,9 @@ def select_frames(path: str | Path, selector: Selector, limits: Limits = DEFAULT
         shortcut = find_shortcut(clip, coded)
         if shortcut is None:
             return _select_in_one_pass(clip, coded, selector)
-        indices = list(selector(shortcut.frame_types))
-        found = _decode(clip, coded, shortcut, set(indices))
         times = frame_times(clip, coded, shortcut.order, len(shortcut.frame_types))
-        return SelectedFrames(shortcut.frame_types, indices, [times[index] for index in indices], found)
+        found = _decode(clip, coded, shortcut, set(selector(shortcut.frame_types, times)))
+        return SelectedFrames(shortcut.frame_types, times, found)
 
 
 def _select_in_one_pass(clip: OpenClip, coded: CodedStream, selector: Selector) -> SelectedFrames:
@@ -83,7 +86,11 @@ def _select_in_one_pass(clip: OpenClip, coded: CodedStream, selector: Selector) 
     number of frames turns out to be another, the selected frames are decoded in a second pass.
     """
     visible = sum(not packet.is_discard for packet in coded.packets)
-    candidates = {index for count in (visible, visible // 2) for index in _expected_indices(selector, count)}
+    candidates = {
+        index
+        for count in (visible, visible // 2)
+        for index in _expected_indices(selector, count, frame_times(clip, coded, None, count))
+    }
     frame_types: list[str] = []
     packet_numbers: list[int] = []
     stored: dict[int, av.VideoFrame] = {}
@@ -96,51 +103,70 @@ def _select_in_one_pass(clip: OpenClip, coded: CodedStream, selector: Selector) 
         packet_numbers.append(frame.pts)
     if not frame_types:
         raise UserError(f"{clip.path} has no frame that can be decoded; replace or remove it.")
-    indices = list(selector("".join(frame_types)))
-    found = {index: _picture(stored[index]) for index in set(indices) & stored.keys()}
-    if len(found) < len(set(indices)):
-        found = _decode_from_beginning(clip, coded, set(indices))
     times = frame_times(clip, coded, packet_numbers, len(frame_types))
-    return SelectedFrames("".join(frame_types), indices, [times[index] for index in indices], found)
+    indices = set(selector("".join(frame_types), times))
+    found = {index: picture_of(stored[index]) for index in indices & stored.keys()}
+    if len(found) < len(indices):
+        found = _decode_from_beginning(clip, coded, indices)
+    return SelectedFrames("".join(frame_types), times, found)
 
 
-def _expected_indices(selector: Selector, count: int) -> set[int]:
-    try:
-        return {index + offset for index in selector("I" * count) for offset in range(-_MARGIN, _MARGIN + 1)}
-    except UserError:  # too few frames
-        return set()
+def _expected_indices(selector: Selector, count: int, times: list[float]) -> set[int]:
+    expected = selector("I" * count, times)
+    margin = _MARGIN if len(expected) <= _FEW else 0
+    return {index + offset for index in expected for offset in range(-margin, margin + 1)}
 
 
 def _decode(clip: OpenClip, coded: CodedStream, shortcut: Shortcut | None, indices: set[int]) -> dict[int, Picture]:
     if shortcut is not None and shortcut.order is not None and indices:
-        found = _decode_from_safe_start(clip, coded, shortcut, {i for i in indices if i < len(shortcut.order)})
+        known = {index for index in indices if index < len(shortcut.order)}
+        found = _decode_from_safe_starts(clip, coded, shortcut.order, shortcut.safe_starts, known)
         if found is not None:
             return found
     return _decode_from_beginning(clip, coded, indices)
 
 
-def _decode_from_safe_start(
-    clip: OpenClip, coded: CodedStream, shortcut: Shortcut, indices: set[int]
+def _decode_from_safe_starts(
+    clip: OpenClip, coded: CodedStream, order: Sequence[int], safe_starts: Sequence[int], indices: set[int]
 ) -> dict[int, Picture] | None:
-    """Decode from the last safe start before the first index; None if the decoder outputs unexpected frames."""
-    order = shortcut.order or []
-    if not indices:
-        return {}
-    first, last = min(indices), max(order[index] for index in indices)
+    """Decode from the last safe start before each index, once for those with the same; None if `_decode_run` is."""
     index_of = {number: index for index, number in enumerate(order)}
-    start = max((number for number in shortcut.safe_starts if index_of.get(number, first + 1) <= first), default=0)
-    expected = iter([number for number in order[index_of.get(start, 0) :] if start <= number <= last])
+    # In order of display. Without a safe start before an index, decoding starts at the first packet.
+    starts = sorted((index_of[number], number) for number in safe_starts if number in index_of)
+    found: dict[int, Picture] = {}
+    for position, run in groupby(sorted(indices), lambda index: bisect_right(starts, (index, len(coded.packets)))):
+        start = starts[position - 1][1] if position else 0
+        pictures_of_run = _decode_run(clip, coded, order, index_of, start, set(run))
+        clip.release_decoders()
+        if pictures_of_run is None:
+            return None
+        found |= pictures_of_run
+    return found
+
+
+def _decode_run(
+    clip: OpenClip,
+    coded: CodedStream,
+    order: Sequence[int],
+    index_of: Mapping[int, int],
+    start: int,
+    indices: set[int],
+) -> dict[int, Picture] | None:
+    """Decode from a packet up to the last of some indices; None if the decoder outputs unexpected frames."""
+    first = index_of.get(start, 0)
+    last = max(order[index] for index in indices)
+    expected = (number for number in islice(order, first, None) if start <= number <= last)
     found = {}
     for frame in decode_packets(_new_decoder(clip), coded.packets[start : last + 1], start):
         if frame is None or frame.is_corrupt:
             return None
         index = index_of.get(frame.pts, -1)
-        if index < index_of.get(start, 0):  # a leading picture, a reference of which has not been decoded
+        if index < first:  # a leading picture, a reference of which has not been decoded
             continue
         if frame.pts != next(expected, None):
             return None
         if index in indices:
-            found[index] = _picture(frame)
+            found[index] = picture_of(frame)
     return found if found.keys() == indices else None
 
 
@@ -153,7 +179,7 @@ def _decode_from_beginning(clip: OpenClip, coded: CodedStream, indices: set[int]
         if index > last:
             break
         if index in indices:
-            found[index] = _picture(frame)
+            found[index] = picture_of(frame)
         if index == last:
             break
     return found
@@ -232,6 +258,7 @@ def _new_decoder(clip: OpenClip) -> VideoCodecContext:
     return decoder
 
 
-def _picture(frame: av.VideoFrame) -> Picture:
+def picture_of(frame: av.VideoFrame) -> Picture:
+    """Return a decoded frame as RGB, upright."""
     image = frame.to_ndarray(format="rgb24")
     return Picture(orientation_of(frame).upright(image), frame.is_corrupt)

@@ -9,7 +9,15 @@ _VOP_TYPES = "IPBP"  # the last one is S, a P-picture with global motion compens
 _NOT_CODED = 8
 
 
-def frame_types(packets: Iterable[bytes]) -> str | None:
+Pictures = list[tuple[str, int]]  # frame type and size in bytes of each picture in a packet
+
+
+def read_pictures(packets: Iterable[bytes]) -> list[Pictures]:
+    """Return the pictures of each packet."""
+    return [_pictures(packet) for packet in packets]
+
+
+def frame_types(packets: Iterable[Pictures]) -> str | None:
     """Return the frame types of a clip in display order, "I", "P" or "B" each; None if they are not certain.
 
     With packed B-frames, a packet contains a P- and a B-picture, and a later packet a picture "not coded", so that
@@ -17,7 +25,7 @@ def frame_types(packets: Iterable[bytes]) -> str | None:
     """
     coded, waiting = "", 0
     for packet in packets:
-        for frame_type, size in _pictures(packet):
+        for frame_type, size in packet:
             if size > _NOT_CODED:
                 coded, waiting = coded + frame_type, waiting + 1
             elif frame_type == "B":
@@ -29,20 +37,19 @@ def frame_types(packets: Iterable[bytes]) -> str | None:
     return None if "B" in coded[:2] else in_display_order(coded)
 
 
-def coded_frame_types(packets: Iterable[bytes]) -> str | None:
+def coded_frame_types(packets: Iterable[Pictures]) -> str | None:
     """Return the frame types in decoding order; None if a packet does not contain exactly one picture."""
     coded = ""
     for packet in packets:
-        found = _pictures(packet)
-        if len(found) != 1 or found[0][1] <= _NOT_CODED:
+        if len(packet) != 1 or packet[0][1] <= _NOT_CODED:
             return None
-        coded += found[0][0]
+        coded += packet[0][0]
     return coded
 
 
-def _pictures(packet: bytes) -> list[tuple[str, int]]:
-    """Return the frame type and the size in bytes of each picture in a packet."""
-    found, at = [], packet.find(_START_CODE)
+def _pictures(packet: bytes) -> Pictures:
+    found: Pictures = []
+    at = packet.find(_START_CODE)
     while at >= 0:
         end = packet.find(_START_CODE, at + 4)
         frame_type = _VOP_TYPES[packet[at + 4] >> 6] if at + 4 < len(packet) else ""

@@ -15,10 +15,9 @@ from av.video.stream import VideoStream
 
 from mocliplite.errors import UserError
 from mocliplite.params import Reencode
-from mocliplite.video.frames import configure_decoder, decode_packets, require_one_size
+from mocliplite.video.frames import OnFrame, configure_decoder, decode_packets, require_one_size
 from mocliplite.video.orientation import PLAIN, orientation_of
-from mocliplite.video.packets import CodedStream
-from mocliplite.video.streams import OpenClip
+from mocliplite.video.streams import OpenStream
 
 # x264 chooses its code by the processor, and its bytes with it, unless told not to.
 X264_SAME_BYTES = "cpu-independent=1"
@@ -32,9 +31,10 @@ class SourceFrames:
     """What is recorded of the frames of the original clip while it is re-encoded."""
 
     packet_numbers: list[int] = field(default_factory=list)  # packet of each frame
-    damaged: list[bool] = field(default_factory=list)  # per frame, whether the decoder concealed a part of it
+    damaged: bytearray = field(default_factory=bytearray)  # per frame, whether the decoder concealed a part of it
     interlaced: bool = False
-    lost: int = 0
+    lost: list[int] = field(default_factory=list)  # for each packet that cannot be decoded, the number of frames before
+    on_frame: OnFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,17 @@ class Reencoded:
     source: SourceFrames
 
 
-def reencode_clip(clip: OpenClip, coded: CodedStream, settings: Reencode) -> Reencoded:
-    """Return a clip re-encoded upright and at the size in the settings. Raises UserError if no frame can be decoded.
+def reencode_clip(
+    clip: OpenStream, packets: "Iterable[Packet[VideoStream]]", settings: Reencode, source: SourceFrames
+) -> Reencoded:
+    """Return the packets of a clip re-encoded upright and at the size in the settings; source records its frames.
 
     The quality is the highest of MPEG-4 (`-q:v 1`), as in CoViAR, or CRF 18 of x264. x264 uses one reference and no
     B-frame as reference, so that every reference distance is known. Of an interlaced frame, only the first field is
     used, scaled to the full height: the two fields show different times, so no vector of a block would fit both.
+    Raises UserError if no frame can be decoded.
     """
-    source = SourceFrames()
-    frames = _upright_frames(clip, coded, settings, source)
+    frames = _upright_frames(clip, packets, settings, source)
     first = next(frames, None)
     if first is None:
         raise UserError(f"{clip.path} has no frame that can be decoded; replace or remove it.")
@@ -63,29 +65,31 @@ def reencode_clip(clip: OpenClip, coded: CodedStream, settings: Reencode) -> Ree
     encoder = _encoder(settings, settings.size or (picture.width, picture.height))
     aspect = 1 / clip.info.pixel_aspect if swaps_axes else clip.info.pixel_aspect
     pixel_aspect = aspect * (picture.width * encoder.height) / (picture.height * encoder.width)
-    packets = _encoded(encoder, chain([first], frames))
+    encoded = _encoded(encoder, chain([first], frames))
     # The extradata exists once the encoder has been opened, for the first packet.
-    first_packet = list(islice(packets, 1))
+    first_packet = list(islice(encoded, 1))
     decoder = av.CodecContext.create(settings.codec, "r")
     decoder.extradata = encoder.extradata
     decoder.width, decoder.height = encoder.width, encoder.height
-    return Reencoded(decoder, chain(first_packet, packets), pixel_aspect, source)
+    return Reencoded(decoder, chain(first_packet, encoded), pixel_aspect, source)
 
 
 def _upright_frames(
-    clip: OpenClip, coded: CodedStream, settings: Reencode, source: SourceFrames
+    clip: OpenStream, packets: "Iterable[Packet[VideoStream]]", settings: Reencode, source: SourceFrames
 ) -> Iterator[tuple[av.VideoFrame, bool]]:
     """Decode a clip and record its frames; yield each with whether width and height are swapped."""
     decoder = clip.new_decoder()
     configure_decoder(decoder, {"max_pixels": str(clip.limits.pixels)})
-    frames = decode_packets(decoder, coded.packets)
+    frames = decode_packets(decoder, packets)
     for frame in frames if settings.size else require_one_size(clip.path, frames):
         if frame is None:
-            source.lost += 1
+            source.lost.append(len(source.packet_numbers))
             continue
         source.packet_numbers.append(frame.pts)
         source.damaged.append(frame.is_corrupt)
         source.interlaced |= frame.interlaced_frame
+        if source.on_frame:
+            source.on_frame(frame, len(source.lost))
         yield _upright(frame)
 
 

@@ -37,11 +37,12 @@ def _mpeg4(clip: OpenClip, coded: CodedStream) -> Shortcut | None:
     if coded.has_hidden_frames:
         return None
     # Not a list of bytes, which would be a second copy of the clip.
-    frame_types = mpeg4.frame_types(map(bytes, coded.packets))
+    pictures = mpeg4.read_pictures(map(bytes, coded.packets))
+    frame_types = mpeg4.frame_types(pictures)
     # libavcodec drops a B-picture if its time is not between those of its references, such as after a gap.
     if frame_types is None or frame_types[:1] != "I" or ("B" in frame_types and not coded.is_evenly_spaced):
         return None
-    coded_types = mpeg4.coded_frame_types(map(bytes, coded.packets))
+    coded_types = mpeg4.coded_frame_types(pictures)
     if coded_types is None or len(coded_types) != len(frame_types):
         return Shortcut(frame_types, None, [])
     # P-pictures refer to the previous I- or P-picture, B-pictures also to the next one: no picture displayed after an

@@ -49,21 +49,31 @@ class Info:
 
 
 @dataclass(frozen=True)
-class OpenClip:
-    """An open clip and its video stream."""
+class OpenStream:
+    """An open video stream, which is read once."""
 
     path: str | Path
-    source: Source
     container: InputContainer
     stream: VideoStream
     info: Info
     limits: Limits
-    reopened: list[InputContainer] = field(default_factory=list)
 
     @property
     def decoder(self) -> VideoCodecContext:
         """The decoder of the stream."""
         return self.stream.codec_context
+
+    def new_decoder(self) -> VideoCodecContext:
+        """Return a decoder that has not decoded anything yet, because the output of a decoder depends on its state."""
+        return self.decoder
+
+
+@dataclass(frozen=True)
+class OpenClip(OpenStream):
+    """The open video stream of a clip, whose file may be read several times."""
+
+    source: Source
+    reopened: list[InputContainer] = field(default_factory=list)
 
     def new_decoder(self) -> VideoCodecContext:
         """Return a decoder that has not decoded anything yet, because the output of a decoder depends on its state."""
@@ -74,6 +84,10 @@ class OpenClip:
         self.reopened.append(reopened)
         decoder: VideoCodecContext = reopened.streams[self.stream.index].codec_context
         return decoder
+
+    def release_decoders(self) -> None:
+        """Free the memory of decoders from new_decoder that are no longer used."""
+        self.reopened.clear()
 
 
 def info(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Info:
@@ -88,14 +102,8 @@ def open_clip(path: str | Path, limits: Limits) -> Iterator[OpenClip]:
     source = Source(path)
     try:
         with _container(source) as container:
-            stream = _select_stream(path, container)
-            found = _info(stream)
-            if found.width * found.height > limits.pixels:
-                raise LimitError(
-                    f"{path} has {found.width}x{found.height} pixels, more than compute.max_pixels, {limits.pixels}; "
-                    "raise the limit, re-encode the clip at a smaller size, or remove it."
-                )
-            yield OpenClip(path, source, container, stream, found, limits)
+            stream = checked_stream(path, container, limits)
+            yield OpenClip(**vars(stream), source=source)
             source.check()
     except MemoryError:
         raise MachineError(f"{path} was not read because memory is full; lower compute.workers.") from None
@@ -105,6 +113,18 @@ def open_clip(path: str | Path, limits: Limits) -> Iterator[OpenClip]:
         raise UserError(f"{path} cannot be decoded as video ({reason}); replace or remove it.") from None
     finally:
         source.close()
+
+
+def checked_stream(path: str | Path, container: InputContainer, limits: Limits) -> OpenStream:
+    """Return the video stream of a container. Raises UserError without one, and LimitError for too many pixels."""
+    stream = _select_stream(path, container)
+    found = _info(stream)
+    if found.width * found.height > limits.pixels:
+        raise LimitError(
+            f"{path} has {found.width}x{found.height} pixels, more than compute.max_pixels, {limits.pixels}; "
+            "raise the limit, re-encode the clip at a smaller size, or remove it."
+        )
+    return OpenStream(path, container, stream, found, limits)
 
 
 def _container(source: Source) -> InputContainer:

@@ -24,7 +24,7 @@ from mocliplite.video.decoding import (
 from mocliplite.video.frames import configure_decoder, frame_times, frame_type, require_one_size
 from mocliplite.video.orientation import PLAIN, Orientation
 from mocliplite.video.packets import CodedStream, limit_error, read_packets
-from mocliplite.video.reencode import reencode_clip
+from mocliplite.video.reencode import SourceFrames, reencode_clip
 from mocliplite.video.streams import DEFAULT_LIMITS, Info, Limits, OpenClip, open_clip
 
 # Codecs with vectors exported by libavcodec and with sign and scale verified by tests.
@@ -66,10 +66,25 @@ class ClipFrames:
     interlaced: bool  # whether any picture of the clip is coded as fields
     orientation: Orientation
     frame_types: list[str]  # "I", "P" or "B" each
-    damaged: int  # frames of which the decoder concealed a part; they have no blocks
-    lost: int  # packets that cannot be decoded, and frames cut off at the end of the file
+    damaged: list[int]  # indices of frames of which the decoder concealed a part; they have no blocks
+    lost: list[int]  # the number of frames before each packet that cannot be decoded, or frame cut off at the end
     time: np.ndarray  # float64 [T], seconds from the first frame
     vectors: int  # number of blocks of all frames
+
+    def part(self, frames: range) -> "ClipFrames":
+        """Return some consecutive frames, as if the clip had no others; `vectors` remains that of the clip.
+
+        What is lost between two frames is lost in the part with the second of them, and what is lost at the end of the
+        file in the part that reaches it.
+        """
+        first, last = frames.start, frames.stop
+        return replace(
+            self,
+            frame_types=self.frame_types[first:last],
+            damaged=[index - first for index in self.damaged if index in frames],
+            lost=[index - first for index in self.lost if index in frames or index == last == len(self.frame_types)],
+            time=self.time[first:last] - self.time[first],
+        )
 
 
 def motion_vectors(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[tuple[str, np.ndarray]]:
@@ -151,7 +166,7 @@ def _without_decoding(clip: OpenClip, coded: CodedStream, consumer: Consumer[Res
     count, info = len(coded.packets), clip.info
     times = np.arange(count) / (info.fps or 1.0)
     empty = FrameStream(clip.path, clip.limits, info.width, info.height, PLAIN, count, coded.size, iter(()))
-    return ClipFrames(info, False, False, PLAIN, ["I"] * count, 0, 0, times, 0), consumer(empty)
+    return ClipFrames(info, False, False, PLAIN, ["I"] * count, [], [], times, 0), consumer(empty)
 
 
 def _read_own(
@@ -160,14 +175,14 @@ def _read_own(
     codec, expected = clip.info.codec, None
     regular = not coded.lost and not coded.has_hidden_frames and coded.is_evenly_spaced
     if skip_b_frames and codec == "mpeg4" and regular:
-        expected = mpeg4.frame_types(map(bytes, coded.packets)) or None
+        expected = mpeg4.frame_types(mpeg4.read_pictures(map(bytes, coded.packets))) or None
 
     def has_unusable_vectors() -> bool:
         return codec == "h264" or (codec == "mpeg2video" and mpeg2.has_fields(coded.packets))
 
     decoding = Decoding(clip, clip.info, codec, clip.decoder, coded.packets, expected, (), has_unusable_vectors)
     result = _consumed(decoding, coded, consumer)
-    decoding.lost += coded.lost
+    decoding.lost += [len(decoding.frame_types)] * coded.lost
     packet_numbers = None if expected else decoding.packet_numbers
     times = frame_times(clip, coded, packet_numbers, len(decoding.frame_types))
     return _clip_frames(decoding, False, times), result
@@ -176,11 +191,12 @@ def _read_own(
 def _read_reencoded(
     clip: OpenClip, coded: CodedStream, consumer: Consumer[Result], reencode: Reencode
 ) -> tuple[ClipFrames, Result]:
-    new = reencode_clip(clip, coded, reencode)
+    new = reencode_clip(clip, coded.packets, reencode, SourceFrames())
     info = replace(clip.info, width=new.decoder.width, height=new.decoder.height, pixel_aspect=new.pixel_aspect)
     decoding = Decoding(clip, info, reencode.codec, new.decoder, new.packets, damaged_before=new.source.damaged)
     result = _consumed(decoding, coded, consumer)
-    decoding.lost, decoding.interlaced = coded.lost + new.source.lost, new.source.interlaced
+    decoding.lost = [*new.source.lost, *[len(decoding.frame_types)] * coded.lost]
+    decoding.interlaced = new.source.interlaced
     times = frame_times(clip, coded, new.source.packet_numbers, len(decoding.frame_types))
     return _clip_frames(decoding, True, times), result
 

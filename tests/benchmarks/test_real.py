@@ -44,7 +44,7 @@ def test_encoder_settings_that_differ_between_classes_are_found(tmp_path):
     store = stores.open_store(tmp_path / "motion")
     # The clips of class 1 have ten times as many bytes per frame.
     clips = [
-        Clip(key, "", "", row % 2, "", store.lengths[key] * (1 + 9 * (row % 2)) * 100, "")
+        Clip(key, "", "", (row % 2,), "", store.lengths[key] * (1 + 9 * (row % 2)) * 100, "")
         for row, key in enumerate(ids)
     ]
     split = ["train"] * 16 + ["val"] * 6 + ["test"] * 8

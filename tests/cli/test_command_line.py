@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from builders import sentence_of
+from builders import run_python, sentence_of
 
 from mocliplite.cli._main import main
 from mocliplite.predict.recognizer import COMPUTE
@@ -55,3 +55,11 @@ def test_the_error_for_a_missing_gpu_names_the_option_or_setting(monkeypatch, ar
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     expected = f"{setting} is 'cuda', but torch finds no GPU; set it to cpu or auto."
     assert sentence_of(device, replace(COMPUTE, device="cuda"), *arguments) == expected
+
+
+def test_help_does_not_import_libraries():
+    code = (
+        "import sys; from mocliplite.cli._main import parser; parser().format_help();"
+        "print({'numpy', 'yaml', 'torch', 'h5py', 'av', 'tqdm'} & set(sys.modules))"
+    )
+    assert run_python("-c", code).stdout == "set()\n"

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 
+import av
 import pytest
 from browser import chromium, console_messages, requests
 from imports import ROOT
@@ -71,6 +72,24 @@ def test_an_uploaded_clip_is_classified_with_contributions_and_two_pictures(page
     until(page, lambda page: widths(page) == [192, 320])
     assert [url for url in requests(page) if not url.startswith(address)] == []
     assert [message for message in console_messages(page) if "not implemented" not in message] == []
+
+
+def test_a_long_video_has_a_timeline_under_its_player(page, tmp_path):
+    clips = sorted(CLIP.parent.glob("*.avi"))[:7]
+    joined = tmp_path / "long.avi"
+    with av.open(str(joined), "w") as target:
+        stream, number = None, 0
+        for clip in clips:
+            with av.open(str(clip)) as source:
+                stream = stream or target.add_stream_from_template(source.streams.video[0])
+                for packet in source.demux(video=0):
+                    if packet.size:
+                        packet.stream, packet.pts, packet.dts, number = stream, number, number, number + 1
+                        target.mux(packet)
+    upload(page, joined)
+    wait_for(page, "Contributions to its logit")
+    until(page, lambda page: widths(page) == [192, 320, 1200])
+    assert page.find_element("css selector", "video").get_attribute("src")
 
 
 def test_a_bad_file_is_an_error_and_the_next_clip_is_classified(page, tmp_path):

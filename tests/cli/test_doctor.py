@@ -1,17 +1,18 @@
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import stores
-from builders import CHECKOUT, run_python
+from builders import CHECKOUT, clip_of, run_python, settings_of
 from project import sh
 
 from mocliplite import params
 from mocliplite.cli import _doctor
 from mocliplite.cli._clip_source import Finding
 from mocliplite.cli._workspace import workspace_findings
-from mocliplite.files import write_rows
+from mocliplite.data.clips import write_clips
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -27,7 +28,7 @@ def small_project():
 def test_doctor_checks_locks_git_cache_decoders_clip_and_disk_space(small_project):
     found = {finding.sentence: finding.mark for finding in _doctor.findings()}
     assert found["file locks work"] == "ok"
-    assert found["git ignores none of 12 metrics and plots, dvc.lock and params.yaml"] == "ok"
+    assert found["git ignores none of 13 metrics and plots, dvc.lock and params.yaml"] == "ok"
     for start, mark in {
         "checkouts copy from ": "note",
         "PyAV decodes H.264 and MPEG-4 (libavcodec ": "ok",
@@ -74,11 +75,18 @@ def test_doctor_names_a_store_that_a_stopped_run_left_with_two_settings(small_pr
 
 
 def test_doctor_compares_the_free_disk_space_with_the_size_of_the_stores(small_project):
-    header = ["id", "path", "label", "index", "group", "bytes", "sha256"]
-    write_rows("features/clips.csv", header, [["a", "A/a.avi", "A", 0, "g", 10**16, "0"]])
+    write_clips("features/clips.csv", [replace(clip_of("A/a.avi"), bytes=10**16)])
     finding = _doctor._check_disk_space(params.load())
     assert finding.mark == "BAD"
     assert "the stores of 1 clips and their cache need about 4000000.00 GB" in finding.sentence
+
+
+def test_doctor_reports_a_manifest_that_does_not_exist(folder):
+    (finding,) = _doctor._check_clips(settings_of(files="m.csv"))
+    wanted = "dataset.files is m.csv, which does not exist; run `python -m mocliplite manifest`."
+    assert (finding.mark, finding.sentence) == ("BAD", wanted)
+    Path("m.csv").touch()
+    assert list(_doctor._check_clips(settings_of(files="m.csv"))) == []
 
 
 def test_doctor_reports_a_file_system_without_locks(monkeypatch):
@@ -94,9 +102,9 @@ def test_doctor_reports_linked_folders_in_the_data_set_but_not_the_data_set_itse
     for name in ("real/a", "real/b", "far"):
         Path(name).mkdir(parents=True)
     Path("clips").symlink_to("real")
-    assert list(_doctor._check_links("clips")) == []
+    assert list(_doctor._check_clips(settings_of(root="clips"))) == []
     Path("real/b/more").symlink_to(Path("far").resolve())
-    (finding,) = _doctor._check_links("clips")
+    (finding,) = _doctor._check_clips(settings_of(root="clips"))
     assert finding.sentence.startswith("1 folders are links, such as clips/b/more; DVC does not see changes behind")
 
 

@@ -11,8 +11,9 @@ from builders import CHECKOUT, put, run_python, sentence_of
 from footage import UT_INTERACTION, encode, moving, real
 
 from mocliplite import params
-from mocliplite.cli import _init
+from mocliplite.cli import _findings, _init
 from mocliplite.cli._group_guess import guess_group
+from mocliplite.data.index import find_clips
 
 UCF101 = [
     f"{label}/v_{label}_g{g:02d}_c{c:02d}.avi" for label in ("Run", "Hop") for g in range(1, 6) for c in (1, 2, 3)
@@ -83,7 +84,7 @@ def clips_folder(folder):
 
 
 def test_warnings_and_stops_describe_the_folder(clips_folder):
-    found = _init.inspect_folder("clips")
+    found = _findings.inspect_folder("clips")
     assert found.codecs == {"mpeg4": 8, "hevc": 1}
     assert found.without_vectors == ["wave left/new.mkv"]
     small, sides, no_vectors = found.warnings
@@ -99,14 +100,14 @@ def test_warnings_and_stops_describe_the_folder(clips_folder):
 
 def test_ten_unreadable_clips_are_named_and_below_max_failed_they_are_a_warning(clips_folder, monkeypatch):
     put("clips/wave left", {f"bad{number:02d}.mp4": "text" for number in range(11)})
-    (unreadable,) = _init.inspect_folder("clips").stops
+    (unreadable,) = _findings.inspect_folder("clips").stops
     assert len(unreadable.splitlines()) == 1 + 10 + 1
     assert unreadable.splitlines()[-1] == "  and 2 more"
     put(
         "configs",
         {"folder.yaml": Path("configs/folder.yaml").read_text().replace("max_failed: 0.02", "max_failed: 0.9")},
     )
-    found = _init.inspect_folder("clips")
+    found = _findings.inspect_folder("clips")
     assert found.stops == []
     assert found.warnings[-1].startswith("12 clips cannot be read; they are left out:")
 
@@ -116,7 +117,7 @@ def test_a_guessed_group_is_printed_with_examples(folder):
     put("clips", dict.fromkeys(UT, "text"))
     assert (
         r"groups: (\d+)_\d+\.\w+$ finds 20, shared by all classes, such as a/set1_3_1_0.avi -> 1, "
-        in _init.describe(_init.inspect_folder("clips"))
+        in _init.describe(_findings.inspect_folder("clips"))
     )
 
 
@@ -130,7 +131,7 @@ def test_the_params_file_is_complete_and_has_the_warnings_as_comments(clips_fold
     ]
     settings = params.load("params.yaml")
     expected = params.load("configs/folder.yaml")
-    assert settings.dataset == replace(expected.dataset, root="clips")
+    assert settings.dataset == replace(expected.dataset, root="clips", files="clips")
     assert settings.motion == replace(expected.motion, reencode="auto")
     assert settings.encoder == replace(expected.encoder, model="my_clip", files="my_clip", revision=None)
     assert settings.motion_net == replace(expected.motion_net, flip=False, views=("plain",), histogram="directions")
@@ -194,22 +195,22 @@ def test_classes_too_small_to_split_are_a_stop(clips_folder):
     shutil.copy("clips/wave left/0.mp4", "clips/wave right")
     assert any(
         reason.startswith("the clips cannot be split into train, val and test:")
-        for reason in _init.inspect_folder("clips").stops
+        for reason in _findings.inspect_folder("clips").stops
     )
 
 
 def test_a_folder_that_is_not_a_data_set_is_refused(clips_folder):
-    assert sentence_of(_init.inspect_folder, "nope") == (
-        "nope is not a folder; give the folder that has one subfolder of clips per class."
+    assert sentence_of(_findings.inspect_folder, "nope") == (
+        "nope does not exist; give a folder with one subfolder of clips per class, or a list."
     )
-    assert sentence_of(_init.inspect_folder, "clips/wave left") == (
+    assert sentence_of(_findings.inspect_folder, "clips/wave left") == (
         "clips/wave left/0.mp4 is not in a class folder (6 such files); move it to the folder of its class."
     )
 
 
 def test_the_guess_for_ut_interaction_is_its_sequences(monkeypatch):
     monkeypatch.chdir(CHECKOUT)
-    found = _init.inspect_folder(str(real(UT_INTERACTION / "kick/set1_9_2_2.avi").parents[1]))
+    found = _findings.inspect_folder(str(real(UT_INTERACTION / "kick/set1_9_2_2.avi").parents[1]))
     assert len(found.clips) == 120
     assert {clip.group for clip in found.clips} == {str(number) for number in range(1, 21)}
     assert found.without_vectors == []
@@ -234,7 +235,7 @@ def large_folder(folder):
 def test_a_single_unusual_file_does_not_change_the_settings(large_folder):
     encode("clips/hop/picture.mov", moving(frames=1), "libx265")
     encode("clips/run/other.mkv", moving(frames=4, size=(64, 64)), "libx265")
-    found = _init.inspect_folder("clips")
+    found = _findings.inspect_folder("clips")
     assert "motion.reencode" not in _init.settings_for(found, None)
     assert found.stops == []
     one, two = found.warnings
@@ -268,7 +269,7 @@ def test_hidden_files_are_ignored_and_links_and_unsupported_files_are_warnings(l
     Path("elsewhere").mkdir()
     shutil.copy("one.mp4", "elsewhere/far.mp4")
     Path("clips/run/more").symlink_to(Path("elsewhere").resolve())
-    found = _init.inspect_folder("clips")
+    found = _findings.inspect_folder("clips")
     assert len(found.clips) == 61
     linked, unsupported = found.warnings
     assert linked.startswith("1 folders are links, such as clips/run/more; DVC does not detect changes behind a link")
@@ -288,14 +289,14 @@ def test_the_params_file_loads_for_unusual_names(large_folder, character):
 
 def test_one_class_and_a_class_with_one_clip_and_no_usable_clip_are_stops(large_folder):
     shutil.rmtree("clips/run")
-    assert any("has the class hop alone" in stop for stop in _init.inspect_folder("clips").stops)
+    assert any("has the class hop alone" in stop for stop in _findings.inspect_folder("clips").stops)
     put("clips/sit", {})
     Path("clips/sit").mkdir()
     shutil.copy("one.mp4", "clips/sit")
-    assert any("class sit has a single clip" in stop for stop in _init.inspect_folder("clips").stops)
+    assert any("class sit has a single clip" in stop for stop in _findings.inspect_folder("clips").stops)
     for path in Path("clips").rglob("*.mp4"):
         path.write_text("text")
-    assert any("clips cannot be read" in stop for stop in _init.inspect_folder("clips").stops)
+    assert any("clips cannot be read" in stop for stop in _findings.inspect_folder("clips").stops)
 
 
 @pytest.mark.parametrize(("takes", "shared", "groups"), [(1, True, 8), (4, False, 16)])
@@ -304,6 +305,63 @@ def test_whether_classes_share_groups_is_guessed_and_written(folder, takes, shar
     numbers = [(group, take if takes > 1 else group) for group in range(8) for take in range(takes)]
     names = [f"v_{label}_g{group:02d}_c{take:02d}.avi" for label in "ab" for group, take in numbers]
     put("named", {f"{name[2]}/{name}": name for name in names})
-    found = _init.inspect_folder("named")
+    found = _findings.inspect_folder("named")
     assert _init.settings_for(found, None)["dataset.shared_groups"] is shared
     assert f"finds {groups}, {'shared by all classes' if shared else 'each of one class'}, " in _init.describe(found)
+
+
+# Lists
+
+
+def test_init_takes_labels_and_paths_from_a_list_and_dvc_watches_a_manifest_below_the_project(large_folder):
+    rows = [f"clips/{label}/{n}.mp4,{label} {n % 2}" for label in ("hop", "run") for n in range(30)]
+    put(".", {"mine.csv": "path,label\n" + "\n".join(rows)})
+
+    output = run_python("-m", "mocliplite", "init", "mine.csv")
+
+    assert output.returncode == 0, output.stderr
+    lines = output.stdout.splitlines()
+    assert lines[:2] == ["mine.csv: 60 clips in 4 classes", "  hop 0  15"]
+    assert lines[-2].startswith("wrote clips_manifest.csv, which DVC watches, because . contains the project; ")
+    settings = params.load("params.yaml").dataset
+    assert (settings.root, settings.files, settings.lists) == (".", "clips_manifest.csv", "mine.csv")
+    clips = find_clips(settings)
+    assert [clip.label for clip in clips[:2]] == ["hop 0", "hop 1"]
+    assert {clip.label for clip in clips} == {"hop 0", "hop 1", "run 0", "run 1"}
+
+
+def test_the_paths_of_a_list_may_begin_elsewhere_and_dvc_watches_that_folder(large_folder):
+    rows = [f"{label}/g{n % 10}_{n}.mp4,{label}" for label in ("hop", "run") for n in range(30)]
+    for row in rows:
+        path = Path("clips", row.split(",")[0])
+        path.with_name(path.name.partition("_")[2]).rename(path)
+    put("notes", {"mine.csv": "path,label\n" + "\n".join(rows)})
+
+    found = _findings.inspect_list("notes/mine.csv", "clips")
+
+    values = _init.settings_for(found, None)
+    assert [values[f"dataset.{key}"] for key in ("root", "files", "lists")] == ["clips", "clips", "notes/mine.csv"]
+    assert values["dataset.group"] == r"([^_/]+)_\d+\.\w+$"
+    assert {clip.group for clip in found.clips} == {f"g{n}" for n in range(10)}
+    assert found.stops == []
+
+
+def test_a_folder_with_root_is_a_folder_of_lists(large_folder):
+    put("lists", {f"{label}_test_split1.txt": lines_of_hmdb51() for label in ("hop", "run")})
+
+    output = run_python("-m", "mocliplite", "init", "lists", "--root", "clips")
+
+    assert output.returncode == 0, output.stderr
+    settings = params.load("params.yaml").dataset
+    assert (settings.root, settings.files, settings.lists) == ("clips", "clips", "lists")
+    assert "stops" not in output.stdout
+
+
+def lines_of_hmdb51():
+    return "".join(f"{n}.mp4 {1 if n < 24 else 2}\n" for n in range(30))
+
+
+def test_a_folder_with_root_that_has_no_lists_is_refused(large_folder):
+    output = run_python("-m", "mocliplite", "init", "clips", "--root", "clips")
+    assert output.returncode == 2
+    assert output.stderr.startswith("error: dataset.lists is clips, which contains neither classInd.txt (UCF101), ")

@@ -10,7 +10,7 @@ import pytest
 from builders import CHECKOUT, run_python
 
 from mocliplite import params
-from mocliplite.cli import _shared, predict, search
+from mocliplite.cli import _report, _shared, predict, search
 from mocliplite.data.clips import Clip
 from mocliplite.errors import UserError
 
@@ -47,7 +47,7 @@ class Stdout:
 @pytest.mark.parametrize("name", ["Caf\u00e9 \u0141.mp4", "caf\udce9.mp4", "plain.mp4"])
 def test_json_is_json_in_any_encoding(encoding, name, monkeypatch):
     monkeypatch.setattr(sys, "stdout", Stdout(encoding))
-    text = predict._json([{"clip": name}])
+    text = _report.json_text([{"clip": name}])
     assert json.loads(text.encode(encoding or "utf-8").decode(encoding or "utf-8")) == [{"clip": name}]
 
 
@@ -70,12 +70,22 @@ def test_any_path_that_leads_to_a_clip_names_it(folder, form):
     Path("clips/hop").mkdir(parents=True)
     Path("clips", stored).touch()
     Path("link.mp4").symlink_to(Path("clips", stored).resolve())
-    clips = {"hop__x": Clip("hop__x", stored, "hop", 0, "g", 1, "0")}
+    clips = {"hop__x": Clip("hop__x", stored, "hop", (0,), "g", 1, "0")}
     given = unicodedata.normalize(form, "hop/Café 1.mp4")
     for name in ("hop__x", given, f"clips/{given}"):
         assert search._clip_id(name, "clips", clips) == "hop__x"
     for name in (f"./clips/{stored}", f"clips/../clips/{stored}", str(Path("clips", stored).resolve()), "link.mp4"):
         assert search._clip_id(name, "clips", clips) == "hop__x"
+
+
+def test_a_segment_is_named_by_its_id(folder):
+    clips = {
+        f"x@{start}-{start + 1}": Clip(f"x@{start}-{start + 1}", "x.mp4", "hop", 0, "g", 1, "0", start, start + 1)
+        for start in (0, 1)
+    }
+    assert search._clip_id("x@1-2", "clips", clips) == "x@1-2"
+    with pytest.raises(UserError, match=r"^x\.mp4 has 2 segments, such as x@0-1; give the id of one of them\.$"):
+        search._clip_id("x.mp4", "clips", clips)
 
 
 @pytest.mark.parametrize("written", [None, "compute: wrong"])

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from builders import clip_of, put, put_clips, put_params, run_python, sentence_of, settings_of
 
-from mocliplite.data.clips import Clip, find_clips, included, read_clips, write_clips
+from mocliplite.data.clips import Clip, read_clips, write_clips
+from mocliplite.data.index import find_clips
+from mocliplite.data.names import included
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -26,7 +28,7 @@ def test_a_clip_has_id_label_index_group_size_and_hash():
     hop, run = find_clips(settings_of())
 
     assert run == Clip(
-        "run__deep__a.b", "run/deep/a.b.avi", "run", 1, "run__deep__a.b", 5, sha256(b"12345").hexdigest()
+        "run__deep__a.b", "run/deep/a.b.avi", "run", (1,), "run__deep__a.b", 5, sha256(b"12345").hexdigest()
     )
     assert (hop.id, hop.label, hop.index, hop.bytes) == ("hop__x", "hop", 0, 0)
 
@@ -242,7 +244,7 @@ def test_clips_with_unusual_names_are_read_as_written():
 def test_the_clips_file_is_sorted_by_id():
     clips = [clip_of("b/1.avi", index=1), clip_of("a/1.avi")]
     write_clips("clips.csv", clips)
-    expected = b"id,path,label,index,group,bytes,sha256\na__1,a/1.avi,a,0,g,1,0\nb__1,b/1.avi,b,1,g,1,0\n"
+    expected = b"id,path,label,index,group,bytes,sha256,start,end\na__1,a/1.avi,a,0,g,1,0,,\nb__1,b/1.avi,b,1,g,1,0,,\n"
     assert Path("clips.csv").read_bytes() == expected
 
 
@@ -251,7 +253,7 @@ def test_a_missing_clips_file_is_refused():
 
 
 def test_a_clips_file_with_an_invalid_number_is_refused():
-    Path("clips.csv").write_text("id,path,label,index,group,bytes,sha256\na__1,a/1.avi,a,x,g,1,0\n")
+    Path("clips.csv").write_text("id,path,label,index,group,bytes,sha256,start,end\na__1,a/1.avi,a,x,g,1,0,,\n")
     expected = "clips.csv: clip a__1 has index 'x' and bytes '1'; run `dvc repro` to create it again."
     assert sentence_of(read_clips, "clips.csv") == expected
 

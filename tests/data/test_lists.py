@@ -4,15 +4,16 @@ from pathlib import Path
 import pytest
 from builders import UCF101_LISTS, hmdb51, put, sentence_of, settings_of, ucf101
 
-from mocliplite.data import lists
-from mocliplite.data.clips import ENDINGS, class_names
-from mocliplite.data.lists import Entry
+from mocliplite.data.clips import class_names
+from mocliplite.data.lists import formats
+from mocliplite.data.lists.entry import Entry
+from mocliplite.data.lists.ucf101 import order_by_class_list
 
 pytestmark = pytest.mark.usefixtures("folder")
 
 
 def entries_of(settings):
-    return list(lists.read_entries(settings, ENDINGS))
+    return list(formats.read_split_lists(settings))
 
 
 def counts_of(settings):
@@ -25,10 +26,10 @@ def counts_of(settings):
 def test_a_folder_without_lists_is_refused():
     put("lists", {"readme.txt": ""})
     wanted = (
-        "dataset.lists is lists, which contains neither classInd.txt (UCF101) nor *_test_split*.txt (HMDB51);"
-        " set it to the folder of the lists or configs/none."
+        "dataset.lists is lists, which contains neither classInd.txt (UCF101), *_test_split*.txt (HMDB51) nor another"
+        " known list; set it to a folder or file as in docs/lists.md, or configs/none."
     )
-    assert sentence_of(lists.list_format, settings_of(lists="lists")) == wanted
+    assert sentence_of(formats.list_format, settings_of(lists="lists")) == wanted
 
 
 @pytest.mark.parametrize(
@@ -48,20 +49,19 @@ def test_a_folder_without_lists_is_refused():
             "lists/classInd.txt line 2: 'run' does not have the form '37 HandstandPushups'; correct it.",
         ),
         ("1 Jump\n1 run\n", "lists/classInd.txt line 2: '1 run' repeats a number or a class; correct it."),
-        ("1 Jump\n3 run\n", "lists/classInd.txt must number its classes from 1 without gaps; correct it."),
-        ("", "lists/classInd.txt must number its classes from 1 without gaps; correct it."),
+        ("", "lists/classInd.txt has no classes; replace it with the original list."),
     ],
 )
 def test_a_class_list_that_does_not_match_the_folders_is_refused(text, wanted):
     put("lists", {"classInd.txt": text})
-    assert sentence_of(lists.order_by_class_list, ["Jump", "run"], settings_of(lists="lists")) == wanted
+    assert sentence_of(order_by_class_list, ["Jump", "run"], settings_of(lists="lists")) == wanted
 
 
 def test_a_ucf101_entry_has_path_split_and_location():
     _, settings = ucf101()
     entries = entries_of(settings)
-    assert entries[0] == Entry("Run/v_g2_c1.avi", "train", "lists/trainlist01.txt line 1")
-    assert entries[-1] == Entry("Hop/v_g1_c2.avi", "test", "lists/testlist01.txt line 4")
+    assert entries[0] == Entry("Run/v_g2_c1.avi", "Run", "lists/trainlist01.txt line 1", "train")
+    assert entries[-1] == Entry("Hop/v_g1_c2.avi", "Hop", "lists/testlist01.txt line 4", "test")
     assert counts_of(settings) == {"train": 16, "test": 4}
 
 
@@ -136,7 +136,7 @@ def test_ucf101_labels_are_in_the_order_of_the_class_list(ucf101_clips):
 def test_hmdb51_numbers_mean_train_test_and_unused():
     entries = entries_of(hmdb51()[1])
     assert [entry.split for entry in entries] == 2 * (["train"] * 5 + ["test"] * 2 + ["unused"])
-    assert entries[8] == Entry("climb/#2 (x)_0.avi", "train", "lists/climb_test_split1.txt line 1")
+    assert entries[8] == Entry("climb/#2 (x)_0.avi", "climb", "lists/climb_test_split1.txt line 1", "train")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_hmdb51_numbers_mean_train_test_and_unused():
         (
             {"climb_test_split1.txt": "\n../x/a.avi 1\n"},
             1,
-            "lists/climb_test_split1.txt line 2: '../x/a.avi 1' is outside dataset.root; use a path relative"
+            "lists/climb_test_split1.txt line 2: '../x/a.avi' is outside dataset.root; use a path relative"
             " to dataset.root.",
         ),
     ],

@@ -66,13 +66,13 @@ def test_validation_of_official_lists_is_whole_groups_of_each_class():
         ),
         (
             {"trainlist01.txt": "Run/v_g2_c1.avi 1\n"},
-            "lists/trainlist01.txt line 17: Run/v_g2_c1.avi is listed for train here and for train in"
-            " lists/trainlist01.txt line 1; delete one of the two lines.",
+            "lists/trainlist01.txt line 17: Run/v_g2_c1.avi is listed here (train, Run) and in"
+            " lists/trainlist01.txt line 1 (train, Run); delete one of the two.",
         ),
         (
             {"testlist01.txt": "Run/v_g2_c1.avi\n"},
-            "lists/testlist01.txt line 5: Run/v_g2_c1.avi is listed for test here and for train in"
-            " lists/trainlist01.txt line 1; delete one of the two lines.",
+            "lists/testlist01.txt line 5: Run/v_g2_c1.avi is listed here (test, Run) and in"
+            " lists/trainlist01.txt line 1 (train, Run); delete one of the two.",
         ),
     ],
 )
@@ -321,9 +321,16 @@ def test_the_split_stage_writes_the_splits():
     assert read_splits("features/splits.csv") == split_clips(clips, settings_of())
 
 
+def test_the_split_stage_does_not_import_scikit_learn():
+    put_params()
+    write_clips("features/clips.csv", subjects(8))
+    code = "import sys; from stages import split; split.main(); print(sorted({'sklearn', 'scipy'} & set(sys.modules)))"
+    assert run_python("-c", code).stdout == "train 8, val 4, test 4\n[]\n"
+
+
 def test_a_class_alone_is_refused_before_any_training():
     clips = [clip for clip in subjects(6) if clip.label == "hop"]
-    wanted = "root has the class hop alone; add the folder of another class."
+    wanted = "root has the class hop alone; add clips of another class."
     assert sentence_of(split_clips, clips, settings_of()) == wanted
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import json
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -185,6 +186,24 @@ def test_every_forward_pass_has_the_full_batch(loaded, monkeypatch):
 def test_batch_size_moves_the_last_bits_at_most(loaded):
     images = [picture(seed) for seed in range(5)]
     assert np.allclose(embedded(loaded, images, 1), embedded(loaded, images, 8), atol=1e-5)
+
+
+def test_bfloat16_moves_images_a_little_and_texts_not_at_all(tiny, loaded, monkeypatch):
+    monkeypatch.setattr(loading, "allow_bfloat16", lambda: None)  # would change the code of all later tests
+    rounded = loading.load_encoder(tiny, COMPUTE, "bfloat16")
+    images = [picture(seed) for seed in range(3)]
+    rows, exact = embedding.unit(embedded(rounded, images, 4)), embedding.unit(embedded(loaded, images, 4))
+    assert rows.dtype == np.float32
+    assert 1e-6 < np.abs(rows - exact).max() < 0.02
+    texts = ["a ball", "a star"]
+    assert embedding.embed_texts(rounded, texts) == pytest.approx(embedding.embed_texts(loaded, texts), abs=1e-5)
+
+
+@pytest.mark.parametrize(("before", "after"), [("AVX2", "DEFAULT"), ("SSE41", "SSE41")])
+def test_bfloat16_lifts_the_limit_of_instructions_unless_the_user_has_set_it(monkeypatch, before, after):
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", before)
+    loading.allow_bfloat16()
+    assert os.environ["ONEDNN_MAX_CPU_ISA"] == after
 
 
 def test_no_image_gives_no_embedding(loaded):

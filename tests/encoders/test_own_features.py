@@ -49,6 +49,16 @@ def write_folder(arrays, names):
     Path("f/name.txt").write_text("vit 1\n")
 
 
+def test_rows_of_segments_are_named_by_their_ids():
+    paths = {"Hop__a@0-1": "Hop/a.avi", "Hop__a@1-2": "Hop/a.avi", "Run__c.x": "Run/c.x.mp4"}
+    sources = dict.fromkeys(paths, "0")
+    found = own_features.arrays_by_clip(read(ids=np.array(list(paths))), paths, sources)
+    assert list(found) == list(paths)
+    by_path = read(ids=np.array(["Hop/a.avi", "Hop__a@1-2", "Run/c.x.mp4"]))
+    sentence = sentence_of(own_features.arrays_by_clip, by_path, paths, sources)
+    assert sentence.startswith("f.npz has 1 rows of no clip in features/clips.csv, such as 'Hop/a.avi'; name rows by ")
+
+
 # Formats
 
 

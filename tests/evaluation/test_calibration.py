@@ -97,3 +97,16 @@ def test_temperature_of_constant_logits_is_finite():
 
 def test_log_loss_of_a_probability_of_0_is_finite():
     assert calibration.log_losses(np.array([[1e4, 0.0]]), np.array([1])).tolist() == [pytest.approx(-np.log(1e-12))]
+
+
+def test_the_threshold_keeps_95_percent_of_the_right_answers():
+    confidence = np.linspace(0.5, 1, 40)
+    probabilities = np.stack([confidence, 1 - confidence], axis=1)
+    labels = np.zeros(40, dtype=int)
+    labels[:20:2] = 1  # ten wrong answers among the less confident half
+    found = calibration.fit_threshold(probabilities, labels)
+    right = confidence[labels == 0]
+    assert (right >= found["threshold"]).sum() == 29  # of 30
+    assert found["coverage"] == (confidence >= found["threshold"]).mean()
+    assert found["precision"] == 29 / (confidence >= found["threshold"]).sum()
+    assert calibration.fit_threshold(probabilities, np.ones(40, dtype=int))["threshold"] == 0

@@ -15,11 +15,15 @@ def test_by_class_has_clips_accuracy_of_each_method_and_the_gain_of_fusion():
     ]
 
 
-def test_reliability_by_method_leaves_the_cell_of_an_empty_bin_empty():
+def test_reliability_by_method_has_no_row_for_an_empty_bin():
     probabilities = {"motion": np.array([[0.95, 0.05], [0.95, 0.05]]), "fusion": np.array([[0.95, 0.05], [0.3, 0.7]])}
-    assert method_table.reliability_by_method(probabilities, np.array([0, 1])) == [
-        {"confidence": 10.5 / 15, "motion": "", "fusion": 1.0, "zero_shot": ""},
-        {"confidence": 14.5 / 15, "motion": 0.5, "fusion": 1.0, "zero_shot": ""},
+    rows = method_table.reliability_by_method(probabilities, np.array([0, 1]))
+    assert [tuple(row.values()) for row in rows] == [
+        (0.0, "calibrated", 0.0),
+        (1.0, "calibrated", 1.0),
+        (14.5 / 15, "motion", 0.5),
+        (10.5 / 15, "fusion", 1.0),
+        (14.5 / 15, "fusion", 1.0),
     ]
 
 
@@ -33,7 +37,7 @@ def metrics_of(**changes):
         "top5": by_method,
         "mean_class": by_method,
         "macro_f1": by_method,
-        "calibration": {method: {"ece": 0.0213, "temperature": 1.0} for method in METHODS},
+        "calibration": {method: {"ece": 0.0213} for method in METHODS},
         "answer": "blend",
         "best_single": "motion",
         "fusion_minus_keyframe": gain,
@@ -81,3 +85,32 @@ def test_by_clip_has_the_guess_its_probability_and_the_share_of_each_stream():
     expected |= {"keyframe_share": 1.0, "motion_share": 0.5}
     assert first == pytest.approx(expected)
     assert second["probability"] == pytest.approx(0.7)
+
+
+def test_table_has_no_intervals_where_the_test_clips_are_of_one_group():
+    labels = np.arange(8) % 2
+    logits = {name: np.eye(2)[labels] for name in ("motion", "keyframe", "fusion")}
+    calibration = {"best_single": "motion", "answer": "fusion"}
+    text = method_table.table(method_table.all_metrics(logits, labels, np.zeros(8), calibration))
+    assert text.count("1.000   none  ") == 3
+    assert text.count("+0.000 (no interval), p = 1.0000") == 2
+    assert text.endswith(
+        "there are no intervals: all test clips are of one group, which says nothing about other groups"
+    )
+
+
+def test_summary_has_the_answer_the_streams_and_the_gain_with_its_interval():
+    top1 = {
+        name: {"mean": mean} for name, mean in (("blend", 0.9), ("fusion", 0.8), ("keyframe", 0.5), ("motion", 0.4))
+    }
+    assert method_table.summary(metrics_of(top1=top1)) == {
+        "top1": 0.9,
+        "fusion": 0.8,
+        "keyframe": 0.5,
+        "motion": 0.4,
+        "gain": 0.041,
+        "gain_low": -0.01,
+        "gain_high": 0.09,
+        "ece": 0.0213,
+        "test_clips": 96,
+    }

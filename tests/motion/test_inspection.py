@@ -12,7 +12,12 @@ from builders import CHECKOUT, run_python
 from footage import encode, moving
 from PIL import Image
 
+from mocliplite.cli import show
+from mocliplite.cli._main import parser
 from mocliplite.report import overlay
+from mocliplite.spans import Span
+from mocliplite.video.frames import pictures
+from mocliplite.video.streams import DEFAULT_LIMITS
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -136,3 +141,11 @@ def test_a_crash_of_the_decoder_fails_one_clip_only(monkeypatch, tmp_path):
     assert result.stderr.startswith("error: a.avi was not read: the decoder crashed (SIGSEGV)")
     assert "b.avi" in result.stdout
     assert result.returncode == 2
+
+
+def test_show_draws_a_frame_of_the_span(capsys):
+    path = encode("a.avi", moving(frames=25), gop=12)
+    show.run(parser().parse_args(["show", "a.avi", "--span", "0.4-0.8", "--out", "a.png"]))
+    assert capsys.readouterr().out == "a.png: frame 5 of 10, mpeg4\n"
+    drawn = overlay._picture(path, Span(0.4, 0.8), 5, DEFAULT_LIMITS)
+    assert np.array_equal(drawn, pictures(path, [15])[15])

@@ -81,7 +81,7 @@ def synthetic_field(*frames, settings=CELLS_OF_8, size=(32, 16)):
     orders = orders_of("".join(kinds))
     coded = [Frame(*each) for each in zip(kinds, orders, [kind != "B" for kind in kinds], blocks, strict=True)]
     info, time = streams.Info("h264", *size, 25.0), np.arange(len(kinds)) / 25
-    clip = ClipFrames(info, False, False, orientation.PLAIN, kinds, 0, 0, time, sum(map(len, blocks)))
+    clip = ClipFrames(info, False, False, orientation.PLAIN, kinds, [], [], time, sum(map(len, blocks)))
     return extraction.field_of("by hand", clip, *extraction.grid_of(synthetic_stream(coded, size), settings), settings)
 
 
@@ -122,6 +122,14 @@ def test_vectors_over_three_frames_are_divided_by_three():
 def test_quarter_pixel_and_four_vector_blocks_give_the_same_motion(flags):
     field = field_of(encode("a.avi", moving(right=4, down=2), "mpeg4", flags=flags))
     assert np.median(inner(field, "P"), axis=0).tolist() == [16, 8]
+
+
+@pytest.mark.parametrize("at", [(32, 0), (-16, 0), (0, 16), (0, -16)])
+def test_a_block_outside_of_the_picture_is_left_out(at):
+    inside = vector(-1, (-8, 0), (0, 0), (8, 8))
+    field = synthetic_field(("I",), ("P", inside, vector(-1, (-8, 0), at)), ("P", inside))
+    assert unknown(field)[1:].sum() == 2 * 8 - 2
+    assert field.vectors[1:, 0, 0].tolist() == [[8, 0], [8, 0]]
 
 
 def test_a_b_frame_that_others_refer_to_is_their_nearest_reference():
@@ -453,3 +461,18 @@ def test_settings_recorded_in_a_store_are_restored(file):
     settings = params.load(CHECKOUT / file).motion
     stored = json.loads(json.dumps({**asdict(settings), "version": versions.MOTION}))
     assert extraction.settings_of(stored) == settings
+
+
+def test_a_frame_whose_future_reference_is_lost_does_not_wait_for_the_end():
+    both = blocks_from(vector(-1, (4, 0), (8, 8)), vector(1, (-4, 0), (24, 8)))
+    # The future reference of the second frame, of order 1, is never displayed.
+    frames = [Frame("I", 0, True, NO_VECTORS), Frame("B", 2, False, both)]
+    frames += [Frame("P", order, True, blocks_from(vector(-1, (4, 0), (8, 8)))) for order in range(3, 103)]
+    stream = synthetic_stream(frames)
+    emitted = [
+        number
+        for numbers, _, _ in extraction.motion_batches(stream, CELLS_OF_8, lambda: 0, frames=1)
+        for number in numbers
+    ]
+    assert sorted(emitted) == list(range(102))
+    assert emitted.index(1) < 40

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 from builders import NET, weights
-from motion_training import IDS, VAL, MeanNet, training_data, with_wrong_labels
-from torch.nn.functional import cross_entropy
+from motion_training import IDS, LABELS, VAL, MeanNet, training_data, with_wrong_labels
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from mocliplite.motion_net import loader, networks, training
 from mocliplite.motion_net.embedding import embed_clips
@@ -108,3 +108,21 @@ def test_train_batches_are_of_nearly_equal_size(motion):
     batches = training.train_batches(training_data(motion, train=range(17)), replace(NET, batch=8), 0)
     assert [len(batch) for batch in batches] == [9, 8]
     assert sorted(sample.row for batch in batches for sample in batch) == list(range(17))
+
+
+# Several classes per clip
+
+
+def test_classes_that_a_clip_may_have_together_are_learned(train):
+    labels = torch.stack([LABELS, torch.ones_like(LABELS)], dim=1).to(torch.uint8)
+    _, curve, epoch = train(labels, epochs=20, patience=20, dropout=0.2)
+    assert curve[epoch]["val_loss"] < 0.4  # of a network that knows nothing of the first class: 0.35 + at least 0.05
+    assert curve[epoch]["val_top1"] == 1.0
+
+
+def test_the_loss_of_several_classes_is_the_binary_cross_entropy_with_smoothed_labels():
+    logits, labels = torch.tensor([[2.0, -1.0], [0.5, 0.0]]), torch.tensor([[1, 0], [1, 1]], dtype=torch.uint8)
+    wanted = binary_cross_entropy_with_logits(logits, torch.tensor([[0.95, 0.05], [0.95, 0.95]]))
+    assert training._loss(logits, labels, 0.1).item() == pytest.approx(wanted.item())
+    summed = binary_cross_entropy_with_logits(logits, labels.float()) * 2
+    assert training._loss(logits, labels, reduction="sum").item() == pytest.approx(summed.item())

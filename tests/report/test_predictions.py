@@ -19,7 +19,7 @@ def predictions_of(labels, predicted, classes="abc"):
     labels, size = np.array(labels), len(classes)
     ids = [f"clip{row}" for row in range(len(labels))]
     probabilities = np.eye(size)[predicted]
-    return Predictions(ids, labels, Answers(probabilities, {}), probabilities, list(classes))
+    return Predictions(ids, labels, Answers(probabilities, {}, {}), probabilities, list(classes))
 
 
 def test_predictions_are_those_that_evaluate_wrote(small_project):

@@ -195,3 +195,43 @@ def test_no_process_outlives_the_program():
     _, process_id = output_of("-c", CALL).split()
     with pytest.raises(ProcessLookupError):
         os.kill(int(process_id), 0)
+
+
+def count(path, how="well"):
+    """Yield numbers, then behave as a decoder may do."""
+    yield from ((number, os.getpid()) for number in range(3))
+    if how != "well":
+        behave(path, how)
+
+
+def test_items_come_from_one_process_that_is_used_again():
+    worker = SubprocessWorker(count, 60)
+    first, again = list(worker.items("a")), list(worker.items("a"))
+    assert [number for number, _ in first] == [0, 1, 2]
+    assert first == again
+    assert first[0][1] != os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ("bad file", "a is not a video."),
+        ("crash", "a was not read: the decoder crashed (SIGSEGV); run again, and remove the clip if it crashes"),
+        ("disk", "the disk of a failed"),
+    ],
+)
+def test_items_before_a_failure_are_kept_and_it_is_a_sentence(how, sentence):
+    found = []
+    with pytest.raises(UserError) as raised:
+        found.extend(number for number, _ in crash_safe.iterate_crash_safe(count, COMPUTE, "a", how))
+    assert found == [0, 1, 2]
+    assert str(raised.value).startswith(sentence)
+
+
+def test_the_process_of_items_that_are_not_taken_ends():
+    worker = SubprocessWorker(count, 60)
+    items = worker.items("a")
+    next(items)
+    process = worker._process
+    items.close()
+    assert process.poll() is not None

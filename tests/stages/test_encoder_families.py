@@ -1,13 +1,17 @@
 """Every family of encoders through the stages: keyframes, prompts, pairs; and what works without a text encoder."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import sentence_of, set_params
+from builders import CHECKOUT, sentence_of, set_params
 from random_checkpoints import IMAGE, TEXT, save_checkpoint
 
 from mocliplite import params
+from mocliplite.data.clips import Clip
+from mocliplite.encoders import embedding, loading
+from mocliplite.errors import Failure
 from mocliplite.evaluation.method_table import METHODS
 from mocliplite.files import read_json
 from mocliplite.fusion import search
@@ -71,3 +75,45 @@ def test_nothing_is_computed_again_for_the_same_checkpoint(small_copy, monkeypat
     monkeypatch.setattr(keyframes.loading, "load_encoder", lambda *_: pytest.fail("the encoder is loaded"))
     keyframes.main()
     assert {path: path.read_bytes() for path in Path("features/keyframes").iterdir()} == before
+
+
+def test_bfloat16_is_part_of_the_settings_of_a_store_and_of_the_recogniser(small_copy, monkeypatch):
+    monkeypatch.setattr(loading, "allow_bfloat16", lambda: None)  # would change the code of all later tests
+    exact = stores.open_store("features/keyframes")
+    assert "dtype" not in exact.settings
+    set_params(encoder={"dtype": "bfloat16"})
+    for stage in (keyframes, pairs, train_probes, train_head):
+        stage.main()
+    rounded = stores.open_store("features/keyframes")
+    assert rounded.settings == {**exact.settings, "dtype": "bfloat16"}
+    assert Recognizer.load("models").encoder.dtype == "bfloat16"
+
+
+def test_clips_of_several_shards_share_a_forward_pass(small_copy, monkeypatch):
+    passes = []
+
+    def counted(*arguments):
+        passes.append(1)
+        return loading.image_features(*arguments)
+
+    monkeypatch.setattr(embedding, "image_features", counted)
+    monkeypatch.setitem(schema.SHARDS, "keyframes", 8)
+    shutil.rmtree("features/keyframes")
+    keyframes.main()
+    assert len(passes) == 3  # 24 clips in batches of 8
+
+
+@pytest.mark.parametrize("usable", ["110", "011", "101", "000", "001100"])
+def test_every_clip_has_its_embedding_or_its_failure(monkeypatch, usable):
+    monkeypatch.setattr(embedding, "embed_pixels", lambda _, pixels, batch: map(np.array, list(pixels)))
+    settings = params.load(CHECKOUT / "params.yaml").encoder
+    clips = [Clip(f"{number}", "", "", (0,), "", 0, "") for number in range(len(usable))]
+    prepared = [
+        (clip, [(5, 0.5, int(clip.id))] if flag == "1" else Failure(clip.id))
+        for clip, flag in zip(clips, usable, strict=True)
+    ]
+    results = list(keyframes.embedded(prepared, lambda: None, settings))
+    assert [clip_id for clip_id, _ in results] == [clip.id for clip in clips]
+    for clip_id, result in results:
+        found = result.reason if isinstance(result, Failure) else str(result.arrays["embedding"][0])
+        assert found == clip_id

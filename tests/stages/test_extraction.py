@@ -10,7 +10,8 @@ from builders import CHECKOUT, put, sentence_of
 from footage import encode, moving, overwritten
 
 from mocliplite import params
-from mocliplite.data.clips import find_clips, write_clips
+from mocliplite.data.clips import write_clips
+from mocliplite.data.index import find_clips
 from mocliplite.errors import MachineError
 from mocliplite.store import stores
 from stages import motion as stage
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 def extract(**compute):
     """Run the stage on all clips of root/; return a digest of each file of the store."""
     settings = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
-    settings["dataset"].update(root="root", lists=params.NO_PATH, group=None, max_failed=1.0)
+    settings["dataset"].update(root="root", files="root", lists=params.NO_PATH, group=None, max_failed=1.0)
     settings["compute"].update(compute)
     put(".", {"params.yaml": yaml.safe_dump(settings)})
     write_clips("features/clips.csv", find_clips(params.load().dataset))
@@ -69,7 +70,7 @@ def test_every_clip_is_in_the_store_or_in_failures_with_a_reason():
 
 def test_a_crash_of_the_decoder_is_recorded_and_the_run_continues(monkeypatch):
     put_footage()
-    monkeypatch.setattr(stage, "record", crashing_record)
+    monkeypatch.setattr(stage, "records", crashing_records)
     sentence = sentence_of(lambda: extract(workers=1))
     assert sentence.startswith("motion: 1 of 9 clips were not read because the machine failed; all others are kept.")
     extract(workers=1)  # tried again; the same failure does not stop the stage twice
@@ -82,7 +83,7 @@ def test_a_crash_of_the_decoder_is_recorded_and_the_run_continues(monkeypatch):
 
 def test_what_the_machine_failed_at_ends_the_stage_and_is_had_by_the_next_run(monkeypatch):
     put_footage()
-    monkeypatch.setattr(stage, "record", failing_record)
+    monkeypatch.setattr(stage, "records", failing_records)
     Path("disk").touch()
     sentence = sentence_of(lambda: extract(workers=1))
     head, row = sentence.splitlines()
@@ -98,18 +99,18 @@ def test_what_the_machine_failed_at_ends_the_stage_and_is_had_by_the_next_run(mo
     assert sum(after[name] != before[name] for name in after) == 1
 
 
-real_record = stage.record
+real_records = stage.records
 
 
-def crashing_record(path, source, settings, limits):
+def crashing_records(path, *arguments):
     if path.endswith("/3.avi"):
         import ctypes
 
         ctypes.string_at(0)
-    return real_record(path, source, settings, limits)
+    return real_records(path, *arguments)
 
 
-def failing_record(path, source, settings, limits):
+def failing_records(path, *arguments):
     if path.endswith("/3.avi") and Path("disk").exists():
         raise MachineError(f"{path} could not be read (Stale file handle)")
-    return real_record(path, source, settings, limits)
+    return real_records(path, *arguments)

@@ -32,6 +32,13 @@ def test_the_stages_are_in_the_order_of_their_dependencies():
     assert [*extraction, "train_motion", "embed_motion", "pairs", "train_probes", "train_head", "evaluate"] == ORDER
 
 
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_runs_under_its_own_name(name):
+    *_, last = (ROOT / module_of(name).replace(".", "/")).with_suffix(".py").read_text().splitlines()
+    graph = ', graph="sample/dvc.yaml"' if name not in ORDER else ""
+    assert last == f'    run_stage("{name}", main{graph})'
+
+
 def rooms_of(name):
     """Return the rooms that a stage imports, directly or not, and that can change its result."""
     imported = (Path(path).parts for path in code_of(module_of(name)))
@@ -80,6 +87,14 @@ def test_git_keeps_every_metric_and_plot():
     assert files.keys() <= set(git("ls-files", "metrics", "plots"))
 
 
+def test_every_plot_is_drawn_once_with_a_title_and_labels():
+    plots = {path: options for path, options in metrics_and_plots().items() if path.startswith("plots/")}
+    assert len(plots) == 6
+    assert "plots" not in GRAPHS["dvc.yaml"]
+    described = {"title", "x", "x_label", "y", "y_label"}
+    assert [path for path, options in plots.items() if not described <= options.keys()] == []
+
+
 def test_the_stores_of_extraction_persist_between_runs():
     persisted = {
         path: options
@@ -123,8 +138,8 @@ def test_git_does_not_ignore_metrics_plots_lock_or_settings():
 @pytest.mark.parametrize(
     ("stage", "absent"),
     [
-        ("index", {"torch", "transformers", "av", "h5py", "sklearn", "numpy"}),
-        ("split", {"torch", "transformers", "av", "h5py"}),
+        ("index", {"torch", "transformers", "av", "h5py", "sklearn", "numpy", "yaml"}),
+        ("split", {"torch", "transformers", "av", "h5py", "sklearn", "numpy", "yaml"}),
         ("motion", {"torch", "transformers", "sklearn"}),
         ("keyframes", {"torch", "transformers", "sklearn"}),
         ("train_motion", {"transformers", "av", "sklearn"}),

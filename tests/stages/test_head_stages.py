@@ -2,12 +2,13 @@
 
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from builders import sentence_of
+from builders import run_python, sentence_of
 from toy import PROVENANCE, SETTINGS, pairs_of, put_pairs
 
 from mocliplite import checkpoint
@@ -78,6 +79,13 @@ def test_every_method_has_metrics_and_only_methods_with_both_streams_are_accurat
     assert metrics["share"]["keyframe"] > 0 < metrics["share"]["motion"]
 
 
+def test_evaluate_does_not_import_torch_and_of_scipy_only_the_special_functions():
+    run_stages(pairs_of(groups=20, noise=0.5))
+    heavy = "{'torch', 'sklearn', 'scipy.optimize', 'scipy.stats', 'scipy.linalg'}"
+    code = f"import sys; from stages import evaluate; evaluate.main(); print(sorted({heavy} & set(sys.modules)))"
+    assert run_python("-c", code).stdout.endswith("\n[]\n")
+
+
 def test_a_second_run_writes_the_same_bytes():
     run_stages(pairs_of())
     before = contents("models", "metrics", "plots", "features")
@@ -118,12 +126,17 @@ def test_tables_have_a_row_per_clip_or_bin():
     run_stages(pairs_of())
     assert len(read_rows("features/test_clips.csv")) == 24
     assert len(read_rows("features/suspicious_labels.csv")) == 96
-    assert read_rows("plots/reliability.csv")[0].keys() == {"confidence", *METHODS}
-    training = read_rows("plots/head_training.csv")
-    assert [row["epoch"] for row in training] == [str(epoch) for epoch in range(len(training))]
-    assert training[0]["fusion_val_loss"]
-    assert training[0]["keyframe_val_loss"]
+    assert {row["curve"] for row in read_rows("plots/reliability.csv")} == {"calibrated", *METHODS}
     assert len(read_rows("plots/confusion.csv")) == 24
+
+
+def test_plots_have_no_empty_cells_where_the_heads_stop_at_different_epochs():
+    run_stages(pairs_of(), patience=1, epochs=30)
+    training = read_rows("plots/head_training.csv")
+    epochs = Counter(row["curve"] for row in training)
+    assert epochs["fusion train"] == epochs["fusion val"] != epochs["keyframe train"] == epochs["keyframe val"]
+    for plot in Path("plots").glob("*.csv"):
+        assert [row for row in read_rows(plot) if "" in row.values()] == []
 
 
 def test_near_duplicates_are_counted_and_left_out_of_a_second_top1():

@@ -18,9 +18,11 @@ from pages import Page
 from project import copy_project, sh
 
 from benchmarks import bad_files
+from mocliplite.checkpoint import digest
 from mocliplite.files import read_csv
 
 UP_TO_DATE = "Data and pipelines are up to date."
+BACK = "git restore -SW . && dvc checkout -f --allow-missing"  # as documented
 
 
 def stages_run(output):
@@ -71,7 +73,9 @@ def test_another_head_reruns_head_and_evaluation_alone(project):
     assert stages_run(output) == ["train_head", "evaluate"]
     assert "hidden: 512 " in sh(project, "git show HEAD:params.yaml")
     assert "top1.keyframe.mean" in sh(project, "dvc metrics diff HEAD --all")
-    sh(project, "git checkout -q . && dvc checkout -q")
+    sh(project, f"git add -A && {BACK}")  # with core.autostage, DVC adds as well
+    assert sh(project, "git status --short") == ""
+    assert UP_TO_DATE in sh(project, "dvc status")
 
 
 def test_queued_heads_run_and_are_listed(project):
@@ -275,6 +279,9 @@ def test_a_clone_without_videos_and_clip_trains_heads_on_the_pulled_pairs(projec
     assert sorted(path.name for path in (clone / "features").iterdir()) == [".gitignore", "pairs.h5", "test_clips.csv"]
     assert not (clone / "sample/data/clips").exists()
     assert metrics(clone, "eval")["top1"]["fusion"]["mean"] >= 0.95
+    sh(clone, f"{BACK} && dvc pull train_head evaluate")
+    assert sh(clone, "git status --short") == ""
+    assert digest(clone / "models/head") == digest(project / "models/head")
 
 
 def pages():
@@ -296,7 +303,7 @@ def test_every_documented_command_runs_and_prints_what_its_page_shows(project):
             output += sh(project, f"{command} --all")  # a metric that did not change on this processor is here alone
         documented = [lines for other, lines in shown if other == command and lines]
         differences += [(command, first_difference(command, lines, output)) for lines in documented]
-    sh(project, "git checkout -q . && git clean -fdq && dvc checkout -q")
+    sh(project, f"{BACK} && git clean -fdq")
     assert len(differences) >= 4
     assert [(command, line) for command, line in differences if line is not None] == []
 

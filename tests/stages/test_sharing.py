@@ -43,7 +43,7 @@ def team(project, shared_folder):
             (owner / "clips" / source.parent.name).mkdir(parents=True, exist_ok=True)
             shutil.copy(source, owner / "clips" / source.parent.name)
     shutil.copytree(project / "sample/data/clip", owner / "clip")
-    for old, new in (("root: sample/data/clips", "root: clips"), ("lists: sample/data/lists", "lists: configs/none")):
+    for old, new in (("sample/data/clips ", "clips "), ("lists: sample/data/lists", "lists: configs/none")):
         sh(owner, f"sed -i 's#{old}#{new}#' params.yaml")
     sh(owner, "sed -i 's#sample/data/clip #clip #' params.yaml")
     sh(owner, "dvc add -q clips clip && dvc repro -q motion keyframes")

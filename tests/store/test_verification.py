@@ -81,7 +81,7 @@ def test_damage_in_embeddings_names_the_clips_of_the_chunk():
     flip(path, chunk_of(path, "embedding").byte_offset + 3)
     with h5py.File(path) as file:
         ids = file["ids"].asstr()[:].tolist()
-    tail = "is damaged (embedding); restore it with `dvc checkout` or delete it."
+    tail = "is damaged (embedding); restore it with `dvc checkout -f` or delete it."
     assert verification.verify("s") == [f"{path}: clip {clip_id} {tail}" for clip_id in ids]
 
 
@@ -117,12 +117,12 @@ def test_other_files_in_the_folder_are_reported(kind):
 def test_sidecar_files_must_match_the_shards(name):
     build("s", "keyframes", failed=["clip03"])
     Path("s", name).write_text("other text")
-    wanted = f"s/{name} does not match the shards; restore it with `dvc checkout` or delete it."
+    wanted = f"s/{name} does not match the shards; restore it with `dvc checkout -f` or delete it."
     assert verification.verify("s") == [wanted]
 
 
 def reason(path, call, *arguments):
-    head, tail = f"{path} is damaged (", "); restore it with `dvc checkout` or delete it."
+    head, tail = f"{path} is damaged (", "); restore it with `dvc checkout -f` or delete it."
     sentence = sentence_of(call, *arguments)
     assert sentence.startswith(head), sentence
     assert sentence.endswith(tail), sentence

@@ -1,0 +1,38 @@
+"""Size and content hash of files, several at a time."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from mocliplite.errors import UserError
+from mocliplite.runtime.progress import progress
+
+
+def read_contents(root: Path, paths: Sequence[str], task: str) -> Iterator[tuple[str, tuple[int, str]]]:
+    """Yield each path with the size in bytes and the SHA-256 of its file below root; task names the progress bar.
+
+    Raises UserError for a file that cannot be read.
+    """
+    # Threads suffice, because hashlib releases the global interpreter lock.
+    pool = ThreadPoolExecutor()
+    try:
+        contents = pool.map(lambda path: size_and_digest(root / path), paths)
+        with progress(task, len(paths), "clip") as bar:
+            for path, content in zip(paths, contents, strict=True):
+                bar.update()
+                yield path, content
+    finally:
+        pool.shutdown(cancel_futures=True)  # otherwise an interrupt would first read all remaining files
+
+
+def size_and_digest(path: Path) -> tuple[int, str]:
+    """Return size in bytes and SHA-256 of a file. Raises UserError if it cannot be read."""
+    if not path.is_file():  # opening a pipe would wait for a writer
+        raise UserError(f"{path} is not a regular file; remove it.")
+    try:
+        with path.open("rb") as file:
+            return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); fix or remove it.") from None

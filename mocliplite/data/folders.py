@@ -1,0 +1,145 @@
+"""The clips in class folders, with paths such as `class/file.avi` or `class/any/folders/file.avi` below dataset.root.
+
+The label is the name of the class folder. The results do not depend on the order in which the file system lists files.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from mocliplite import params
+from mocliplite.data.clips import Clip, clips_of
+from mocliplite.data.lists import formats, ucf101
+from mocliplite.data.lists.entry import Entry
+from mocliplite.data.names import ENDINGS, OTHER_ENDINGS, SUCH_AS, included, is_video, name_problem, normal
+from mocliplite.errors import UserError
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The contents of the class folders."""
+
+    folders: dict[str, str]  # folder relative to the root by label, in order of class index
+    videos: dict[str, list[str]]  # paths relative to the root by label, sorted
+    errors: list[str]  # a sentence for each file that has the extension of a clip but cannot be one
+    linked_folders: list[str]  # folders that are links
+    unsupported: int  # number of videos with unsupported extensions
+
+
+def name_clips(settings: params.Dataset) -> list[Clip]:
+    """Return all clips below dataset.root in order of id, without size and hash.
+
+    Raises UserError for the first error of `scan_clips`, two clips with the same id, and a path without a group.
+    """
+    scan = scan_clips(settings)
+    if scan.errors:
+        raise UserError(scan.errors[0])
+    return clips_of_scan(scan, settings)
+
+
+def clips_of_scan(scan: Scan, settings: params.Dataset) -> list[Clip]:
+    """Return the clips of a scan in order of id, without size and hash. Raises UserError like `clips_of`."""
+    entries = [
+        Entry(path, label, location=f"{settings.root}/{path}") for label, paths in scan.videos.items() for path in paths
+    ]
+    return clips_of(entries, list(scan.videos), settings)
+
+
+def scan_clips(settings: params.Dataset) -> Scan:
+    """Return the contents of the class folders in dataset.root.
+
+    A clip is a file in a class folder, at any depth, with one of ENDINGS in any case, and matched by dataset.include
+    (see `included`). Names that begin with a dot are ignored; links are followed. Raises UserError if the root is not a
+    folder of class folders.
+    """
+    root, errors, linked_folders, unsupported = Path(settings.root), list[str](), list[str](), 0
+    folders = find_labels(settings)
+    videos = {}
+    for label, folder in folders.items():
+        try:
+            found = find_videos(root / folder, linked_folders)
+            unsupported += len(find_videos(root / folder, endings=OTHER_ENDINGS))
+        except UserError as error:
+            errors.append(str(error))
+            continue
+        paths = [f"{folder}/{path}" for path in found if included(f"{folder}/{path}", settings.include)]
+        invalid = {path: reason for path in paths if (reason := _not_a_clip(root, path))}
+        errors += invalid.values()
+        videos[label] = [path for path in paths if path not in invalid]
+        if not paths:
+            where = f"{root / folder} has no clip ({SUCH_AS}) that dataset.include matches"
+            errors.append(f"{where}; add clips or remove the folder.")
+    return Scan(folders, videos, errors, sorted(linked_folders), unsupported)
+
+
+def find_labels(settings: params.Dataset) -> dict[str, str]:
+    """Return the class folders below the root by class name, in order of class index.
+
+    The order is that of classInd.txt if dataset.lists contains it, otherwise by name. The name of a class is that of
+    its folder in Unicode form NFC, because macOS may store the same name in another form.
+    """
+    root = Path(settings.root)
+    try:
+        names = sorted(entry.name for entry in root.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        problem = (
+            f"cannot be read as a folder ({error.strerror}); set it to the folder that has one subfolder per class"
+        )
+        raise UserError(f"dataset.root is {root}, which {problem}.") from None
+    folders: dict[str, str] = {}
+    for name in names:
+        if (root / name).is_dir():
+            other = folders.setdefault(normal(name), name)
+            if other != name:
+                raise UserError(f"{root} has two class folders {normal(name)} in different Unicode forms; merge them.")
+    loose = [
+        name for name in names if not (root / name).is_dir() and is_video(name) and included(name, settings.include)
+    ]
+    if loose:
+        raise UserError(
+            f"{root / loose[0]} is not in a class folder ({len(loose)} such files); move it to the folder of its class."
+        )
+    if not folders:
+        raise UserError(
+            f"{root} has no class folders; put the clips of each class into a folder with the name of the class."
+        )
+    labels = sorted(folders)
+    if formats.list_format(settings) == "UCF101":
+        labels = ucf101.order_by_class_list(labels, settings)
+    return {label: folders[label] for label in labels}
+
+
+def find_videos(folder: Path, linked_folders: list[str] | None = None, endings: tuple[str, ...] = ENDINGS) -> list[str]:
+    """Return the clips in a folder: POSIX paths relative to it, sorted, of files at any depth with one of the endings.
+
+    Names that begin with a dot are ignored, such as metadata of macOS; links are followed, and folders that are links
+    are appended to `linked_folders`, including `folder` itself. Raises UserError for a folder that cannot be read, or a
+    link to a parent folder.
+    """
+    found: list[str] = []
+    visited: set[str] = set()
+    for here, folders, names in os.walk(folder, onerror=_refuse_unreadable, followlinks=True):
+        real = os.path.realpath(here)
+        if real in visited:
+            raise UserError(f"{here} links to a folder that was read already; remove the link.")
+        visited.add(real)
+        if linked_folders is not None and Path(here).is_symlink():
+            linked_folders.append(here)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        relative = PurePosixPath(Path(here).relative_to(folder).as_posix())
+        found += [str(relative / name) for name in names if is_video(name, endings)]
+    return sorted(found)
+
+
+def _not_a_clip(root: Path, path: str) -> str:
+    """Return why a path with the extension of a clip cannot be one, empty if it can."""
+    if problem := name_problem(path):
+        return f"{root}/{path!a} {problem}"
+    full_path = root / path
+    if not full_path.exists():
+        return f"{full_path} is a broken link; fix or remove it."
+    return "" if full_path.is_file() else f"{full_path} is not a regular file; remove it."
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    raise UserError(f"{error.filename} cannot be read ({error.strerror}); fix or remove it.")

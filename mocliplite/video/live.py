@@ -1,0 +1,65 @@
+"""Opening what has no file: a network stream, a capture device, or standard input."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import av
+from av.container import InputContainer
+
+from mocliplite.errors import UserError
+from mocliplite.video.streams import Limits, OpenStream, checked_stream
+
+STDIN = "-"
+# What FFmpeg may open for an address, by its scheme. It opens nothing else, even if the stream names it.
+PROTOCOLS = {
+    "rtsp": "rtsp,rtp,udp,tcp",
+    "rtsps": "rtsps,rtsp,rtp,udp,tcp,tls",
+    "rtmp": "rtmp,tcp",
+    "rtp": "rtp,udp",
+    "udp": "udp",
+    "tcp": "tcp",
+    "http": "http,tcp",
+    "https": "https,tls,tcp",
+}
+_TIMEOUT = 10.0  # seconds without an answer or a packet
+
+
+def check_address(address: str) -> None:
+    """Raise UserError unless an address is one that open_live can open."""
+    if address == STDIN or Path(address).is_char_device():
+        return
+    scheme = urlsplit(address).scheme
+    if scheme not in PROTOCOLS:
+        known = ", ".join(f"{name}://" for name in PROTOCOLS)
+        raise UserError(
+            f"{address} is neither a video device nor - nor an address ({known}); for a file, use predict --window."
+        )
+
+
+@contextmanager
+def open_live(address: str, limits: Limits) -> Iterator[OpenStream]:
+    """Open a network address, a Linux video device such as /dev/video0, or - for standard input.
+
+    Errors of FFmpeg in the block become UserError.
+    """
+    try:
+        with _container(address) as container:
+            yield checked_stream(address, container, limits)
+    except (av.FFmpegError, OSError) as error:
+        raise UserError(f"{address} cannot be read ({error.strerror or type(error).__name__}).") from None
+
+
+def _container(address: str) -> InputContainer:
+    if address == STDIN:
+        return av.open(
+            os.fdopen(os.dup(0), "rb", buffering=0),
+            metadata_errors="replace",
+            container_options={"protocol_whitelist": "none"},
+        )
+    if Path(address).is_char_device():
+        return av.open(address, format="v4l2", container_options={"protocol_whitelist": "file"})
+    options = {"protocol_whitelist": PROTOCOLS[urlsplit(address).scheme]}
+    return av.open(address, metadata_errors="replace", container_options=options, timeout=_TIMEOUT)

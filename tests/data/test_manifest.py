@@ -1,0 +1,85 @@
+"""The manifest: what it has of each file, what is hashed again, and when the stage index refuses it."""
+
+import os
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from builders import put_clips, put_params, run_python, sentence_of, settings_of
+
+from mocliplite.data import contents, index
+from mocliplite.files import read_csv
+
+SETTINGS = settings_of(files="m.csv")
+
+
+@pytest.fixture(autouse=True)
+def clips(folder):
+    put_clips("a/1.avi", "a/2.avi", "b/3.avi")
+
+
+def test_index_takes_sizes_and_hashes_from_the_manifest(monkeypatch):
+    assert index.update_manifest(SETTINGS) == (3, 3)
+    expected = index.find_clips(settings_of())
+    monkeypatch.setattr(contents, "size_and_digest", None)  # reading a file would fail
+
+    assert index.find_clips(SETTINGS) == expected
+
+    (row, *_) = read_csv("m.csv")
+    status = Path("root/a/1.avi").stat()
+    digest = sha256(b"a/1.avi").hexdigest()
+    assert row == {"path": "a/1.avi", "bytes": "7", "mtime_ns": str(status.st_mtime_ns), "sha256": digest}
+
+
+def test_only_new_and_changed_files_are_hashed_again():
+    index.update_manifest(SETTINGS)
+    put_clips("a/4.avi")
+    Path("root/a/2.avi").write_text("changed")  # the same size
+    Path("root/b/3.avi").rename("root/b/5.avi")
+    assert index.update_manifest(SETTINGS) == (4, 3)
+    assert index.find_clips(SETTINGS) == index.find_clips(settings_of())
+    before = Path("m.csv").read_bytes()
+    assert index.update_manifest(SETTINGS) == (4, 0)
+    assert Path("m.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("change", ["new", "changed", "gone"])
+def test_a_manifest_that_is_out_of_date_is_refused(change):
+    index.update_manifest(SETTINGS)
+    path = Path("root/a/4.avi" if change == "new" else "root/a/2.avi")
+    if change == "new":
+        put_clips("a/4.avi")
+    elif change == "changed":
+        os.utime(path, ns=(0, 0))  # the same size
+    else:
+        path.unlink()
+    problem = f"{path} is new, changed or gone (1 such files)"
+    wanted = f"m.csv is out of date: {problem}; run `python -m mocliplite manifest`."
+    assert sentence_of(index.find_clips, SETTINGS) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (None, "dataset.files is m.csv, which does not exist; run `python -m mocliplite manifest`."),
+        (
+            "path,bytes,mtime_ns,sha256\na/1.avi,x,1,0\n",
+            "m.csv is damaged (invalid literal for int() with base 10: 'x'); delete it and run"
+            " `python -m mocliplite manifest`.",
+        ),
+    ],
+)
+def test_a_manifest_that_cannot_be_read_is_refused(text, wanted):
+    if text is not None:
+        Path("m.csv").write_text(text)
+    assert sentence_of(index.find_clips, SETTINGS) == wanted
+
+
+def test_the_command_writes_the_manifest_and_says_how_many_files_it_read():
+    put_params(files="m.csv")
+    output = run_python("-m", "mocliplite", "manifest")
+    assert (output.returncode, output.stdout) == (0, "m.csv: 3 files, of which 3 were new or changed\n")
+    put_params()
+    output = run_python("-m", "mocliplite", "manifest")
+    wanted = "params.yaml: dataset.files is root, the folder dataset.root; set it to the file to write, such as"
+    assert (output.returncode, output.stderr) == (2, f"error: {wanted} clips_manifest.csv.\n")
