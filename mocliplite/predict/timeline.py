@@ -139,7 +139,7 @@ def smooth(windows: Iterable[Step], stride: float) -> Iterator[Step]:
     for window in windows:
         # The start of the next window is beyond the middle of these steps, so no later window contains it.
         while held and (number + 0.5) * stride < window.start:
-            yield _step(held, number, stride, (number + 1) * stride)
+            yield _step(held, number * stride, (number + 1) * stride)
             number += 1
             while held and held[0].end <= (number + 0.5) * stride:
                 held.popleft()
@@ -147,20 +147,22 @@ def smooth(windows: Iterable[Step], stride: float) -> Iterator[Step]:
             number = max(number, round(window.start / stride))
         held.append(window)
         end = max(end, window.end)
-    while held and number * stride < end - stride / 2:
-        is_last = (number + 1) * stride >= end - stride / 2
-        yield _step(held, number, stride, end if is_last else (number + 1) * stride)
+    # The last step is longer than half a stride, except for that of a shorter video.
+    while held and (number + 1.5) * stride < end:
+        yield _step(held, number * stride, (number + 1) * stride)
         number += 1
+    if held:
+        yield _step(held, number * stride, end)
 
 
-def _step(windows: Iterable[Step], number: int, stride: float, end: float) -> Step:
-    middle = (number + 0.5) * stride
+def _step(windows: Iterable[Step], start: float, end: float) -> Step:
+    middle = (start + end) / 2
     rows = [
         window.probabilities
         for window in windows
         if window.start <= middle < window.end and window.probabilities is not None
     ]
-    return Step(number * stride, end, np.mean(rows, axis=0) if rows else None)
+    return Step(start, end, np.mean(rows, axis=0) if rows else None)
 
 
 def segments(steps: Iterable[Step], classes: Sequence[str], threshold: float) -> Iterator[Segment]:

@@ -29,8 +29,12 @@ def test_the_last_step_ends_with_the_last_window():
     found = list(smooth([window(0, 2, 1.0), window(1, 3, 1.0), window(1.3, 3.3, 0.0)], stride=1))
     assert [(step.start, step.end) for step in found] == [(0, 1), (1, 2), (2, 3.3)]
     assert found[2].probabilities[0] == 0.5
-    (short,) = smooth([window(0, 0.7, 1.0)], stride=1)
-    assert (short.start, short.end) == (0, 0.7)
+
+
+@pytest.mark.parametrize("end", [0.7, 0.2])
+def test_a_video_shorter_than_a_stride_is_one_step(end):
+    (short,) = smooth([window(0, end, 1.0)], stride=1)
+    assert (short.start, short.end, short.probabilities[0]) == (0, end, 1.0)
 
 
 def test_windows_without_an_answer_are_left_out_of_the_mean():
