@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mocliplite import files
+from mocliplite import files, spans
 from mocliplite.errors import Failure, UserError
 from mocliplite.store import hdf5, schema
 from mocliplite.store.hdf5 import Arrays, Settings
@@ -31,7 +31,7 @@ from mocliplite.store.shards import (
 # Text files in the folder of the shards.
 SIDECAR_FILES = ("README.md", "failures.csv")
 # End of the id of a segment.
-_SPAN = re.compile(r"@[0-9.]+-([0-9.]+|end)$")
+_SPAN = re.compile(f"@{spans.TEXT}$")
 
 
 def shard_of(clip_id: str, shards: int) -> int:
