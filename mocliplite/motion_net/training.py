@@ -40,10 +40,10 @@ def fit_motion(
 ) -> tuple[networks.Network, Curve, int]:
     """Train the motion network; return (network, curve, epoch of the network from 0).
 
-    The network is that of the last epoch or, with settings.patience, of the epoch of the lowest validation loss. After each epoch the state of the training is written to
-    the file `resume`. An interrupted training with the same `key` continues from that file and gives the same bytes:
-    the random numbers of an epoch depend on settings.seed and the epoch's number alone. `on_epoch_end` receives the
-    curve after each epoch, and once more at the end.
+    The network is that of the last epoch or, with settings.patience, of the epoch of the lowest validation loss. After
+    each epoch the state of the training is written to the file `resume`. An interrupted training with the same `key`
+    continues from that file and gives the same bytes: the random numbers of an epoch depend on settings.seed and the
+    epoch's number alone. `on_epoch_end` receives the curve after each epoch, and once more at the end.
     """
     torch.use_deterministic_algorithms(True)
     # Every tensor is written before it is read. Filling new memory first takes a tenth of a step.
