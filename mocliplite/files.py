@@ -152,7 +152,7 @@ def append_rows(path: str | Path, rows: Iterable[Sequence[object]]) -> None:
 
 
 def resume_rows(path: str | Path, header: Sequence[str]) -> list[list[str]]:
-    """Return the rows that a run wrote with append_rows, and remove the last one if the run was killed in its middle.
+    """Return the rows that a run wrote with append_rows, without the last one if the run was killed in its middle.
 
     Raises UserError if the file has another header.
     """
@@ -164,7 +164,6 @@ def resume_rows(path: str | Path, header: Sequence[str]) -> list[list[str]]:
         )
     if len(rows[-1]) != len(header) or not text.endswith("\n"):
         rows.pop()
-        write_rows(path, header, rows[1:])
     if any(len(row) != len(header) for row in rows):
         raise UserError(f"{path} has rows of different lengths; repair them, or give another file.")
     return rows[1:]

@@ -114,17 +114,18 @@ def classify(recognizer: "Recognizer", path: str | None) -> tuple[str, dict[str,
 
 
 def timeline(recognizer: "Recognizer", path: str | None) -> np.ndarray | None:
-    """Return the picture of the segments of a video, RGB uint8 [H, W, 3]; None if it is short or cannot be used."""
+    """Return the picture of the segments of a video, RGB uint8 [H, W, 3]; None if there are none or it is short."""
     from mocliplite.predict import timeline as timelines
     from mocliplite.report import timeline_chart
 
     if path is None:
         return None
-    settings, cost = timelines.window_settings(recognizer, WINDOW, WINDOW / 4, motion_only=False), timelines.Cost()
+    cost = timelines.Cost()
     try:
+        settings = timelines.window_settings(recognizer, WINDOW, WINDOW / 4, motion_only=False)
         steps = timelines.classify_file(recognizer, path, settings, cost)
         segments = list(timelines.segments(steps, recognizer.classes, 0.0))
-    except UserError:  # which the page shows already
+    except UserError:  # a bad video, which the page shows already, or models with several classes per clip
         return None
     return timeline_chart.picture(segments, cost.end) if cost.end > LONG else None
 

@@ -62,7 +62,8 @@ class ResultsFile:
         if self.header == SEGMENTS and rows:
             # The run may have been killed between the rows of the last video.
             rows = [row for row in rows if row[0] != rows[-1][0]]
-            files.write_rows(self._csv, self.header, rows)
+        # Rows are appended to a new file: the old one may be a link into DVC's cache.
+        files.write_rows(self._csv, self.header, rows)
         return rows
 
 

@@ -35,12 +35,12 @@ def retrain(settings: params.Params, ids: Sequence[str], device: torch.device) -
         data = training.TrainingData(fields, labels, train, val, len(splits[0]["classes"]))
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):  # its progress bar
             net, _, _ = training.fit_motion(data, net_settings, device, workers, Path(folder, "resume"), "few-shot")
-        embeddings, _ = embed_clips(net, fields, net_settings, net_settings.views, workers)
-        first, second, third = splits
-        return (
-            {**first, "motion": embeddings[train]},
-            {**second, "motion": embeddings[val]},
-            {**third, "motion": embeddings[test]},
+        embeddings, logits = embed_clips(net, fields, net_settings, net_settings.views, workers)
+        features = {"motion": embeddings, "motion_logits": logits.mean(axis=1)}
+        first, second, third = (
+            split | {name: values[rows] for name, values in features.items()}
+            for split, rows in zip(splits, (train, val, test), strict=True)
         )
+        return first, second, third
 
     return with_motion

@@ -3,7 +3,7 @@
 import argparse
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from mocliplite import params
@@ -82,3 +82,14 @@ def refuse_missing_folder(path: str, option: str = "--out") -> None:
     folder = Path(path).parent
     if not folder.is_dir():
         raise UserError(f"{option} is {path}, but the folder {folder} does not exist; create it or correct the path.")
+
+
+def refuse_undecodable(paths: Iterable[str], option: str) -> None:
+    """Raise UserError for a file name that an output file cannot contain, before the clips are decoded."""
+    for path in paths:
+        try:
+            path.encode("utf-8")
+        except UnicodeEncodeError:
+            raise UserError(
+                f"the name of {path!r} is not UTF-8, so {option} cannot contain it; rename the file."
+            ) from None

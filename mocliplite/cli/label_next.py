@@ -14,6 +14,7 @@ from mocliplite.cli._shared import (
     positive_int,
     refuse_failed,
     refuse_missing_folder,
+    refuse_undecodable,
 )
 from mocliplite.errors import UserError
 
@@ -49,7 +50,7 @@ def run(given: argparse.Namespace) -> None:
         raise UserError(f"{given.folder} is not a folder; give a folder of clips without labels.")
     found = clip_paths(given.folder)
     if given.csv:
-        _refuse_undecodable(found)
+        refuse_undecodable(found, "--csv")
     recognizer = Recognizer.load(MODELS, compute())
     pairs = read_table("features/pairs.h5", "pairs")
     check_fitted_on(checkpoint.load(f"{MODELS}/head")[1], pairs, f"{MODELS}/head")
@@ -65,17 +66,6 @@ def run(given: argparse.Namespace) -> None:
         write_rows(given.csv, COLUMNS, rows)
         print(f"wrote {given.csv}")
     refuse_failed(failed, len(found))
-
-
-def _refuse_undecodable(paths: Iterable[str]) -> None:
-    """Raise UserError for a file name that a CSV file cannot contain, before the clips are decoded."""
-    for path in paths:
-        try:
-            path.encode("utf-8")
-        except UnicodeEncodeError:
-            raise UserError(
-                f"the name of {path!r} is not UTF-8, so --csv cannot contain it; rename the file."
-            ) from None
 
 
 def _new_clips(paths: Sequence[str], in_data_set: set[str]) -> tuple[list[str], int, int]:

@@ -6,12 +6,13 @@ import os
 import sys
 from dataclasses import replace
 from glob import glob
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mocliplite import params
 from mocliplite.cli import _report, _results_file, _timeline
-from mocliplite.cli._shared import MODELS, add_model, clip_paths, compute, positive_int
+from mocliplite.cli._shared import MODELS, add_model, clip_paths, compute, positive_int, refuse_undecodable
 from mocliplite.errors import UserError
 
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ def run(given: argparse.Namespace) -> None:
     paths, empty = _clips(_places(given.clips))
     if given.window:
         _timeline.check_files(given, paths)
+    for option in ("csv", "parquet"):
+        if getattr(given, option):
+            refuse_undecodable(paths, f"--{option}")
     settings = compute()
     settings = replace(settings, device=given.device, time_limit=given.time_limit or settings.time_limit)
     recognizer, classes, model = _load(given, settings)
@@ -130,16 +134,20 @@ def _clips(places: list[str]) -> tuple[list[str], dict[str, UserError]]:
     """Return the clips in order, folders replaced by theirs, and the error for each folder without any."""
     paths: list[str] = []
     empty: dict[str, UserError] = {}
-    for place in places:
+    for place in chain.from_iterable(map(_expanded, places)):
         try:
-            # A glob that the shell did not expand, as on Windows or in quotes.
-            globbed = [] if Path(place).exists() else sorted(glob(place, recursive=True))  # noqa: PTH207  Path.glob refuses absolute ones
-            for found in globbed or [place]:
-                paths += clip_paths(found)
+            paths += clip_paths(place)
         except UserError as error:
             paths.append(place)
             empty[place] = error
     return paths, empty
+
+
+def _expanded(place: str) -> list[str]:
+    """Return what matches a glob that the shell did not expand, as on Windows or in quotes; else the place itself."""
+    if Path(place).exists():
+        return [place]
+    return sorted(glob(place, recursive=True)) or [place]  # noqa: PTH207  Path.glob refuses absolute ones
 
 
 def _places(clips: list[str]) -> list[str]:

@@ -16,7 +16,6 @@ from mocliplite.errors import UserError
 from mocliplite.files import read_rows, write_rows
 from mocliplite.params import CLASS_SEPARATOR
 from mocliplite.spans import WHOLE_FILE, Span
-from mocliplite.store import schema
 
 
 @dataclass(frozen=True)
@@ -119,17 +118,13 @@ def clips_of(entries: Iterable[Entry], labels: Sequence[str], settings: params.D
     """Return the clips of entries in order of id, without reading their files: bytes is 0 and sha256 is empty.
 
     labels: the class names in order of index. A clip without a group of its own or by dataset.group has that of its
-    file. Raises UserError for two clips with the same id, an id that no clip can have, and a path in which
-    dataset.group finds no group.
+    file. Raises UserError for two clips with the same id, and for a path in which dataset.group finds no group.
     """
     index = {label: number for number, label in enumerate(labels)}
     clips: dict[str, Clip] = {}
     owners: dict[str, Entry] = {}
     for entry in sorted(entries, key=lambda entry: entry.path):
         clip_id = entry.id or id_of(entry.path, Span(entry.start, entry.end))
-        if clip_id in schema.INDEX | schema.MOTION_LISTS:
-            problem = f"the id {clip_id} is a name that the stores use themselves"
-            raise UserError(f"{entry.location}: {problem}; rename the file, or give the clip another id.")
         owner = owners.setdefault(clip_id, entry)
         if owner is not entry:
             both = f"{owner.location} and {entry.location}"

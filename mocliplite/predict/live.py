@@ -43,7 +43,8 @@ class LiveWindows:
         self._waiting: deque[Window] = deque()
         self._changed = threading.Condition()
         self._ended, self._found_windows = False, False
-        self._error: UserError | None = None
+        self._next_number = 0  # of the first keyframe of the next connection
+        self._error: Exception | None = None
 
     def __iter__(self) -> Iterator[Window]:
         """Yield the windows until standard input ends. Raises UserError for a stream that cannot be used."""
@@ -64,7 +65,7 @@ class LiveWindows:
     def _run(self) -> None:
         try:
             self._read_all()
-        except UserError as error:
+        except Exception as error:  # noqa: BLE001  raised by the reader
             self._error = error
         finally:
             with self._changed:
@@ -74,17 +75,17 @@ class LiveWindows:
     def _read_all(self) -> None:
         if self._address == STDIN:
             try:
-                self._read(0.0, 0)
+                self._read(0.0)
             except UnusableVectorsError:
                 raise UserError("- is interlaced, and cannot be read again; set motion.reencode.") from None
             return
-        begin, wait, first_number = time.monotonic(), _FIRST_WAIT, 0
+        begin, wait = time.monotonic(), _FIRST_WAIT
         while True:
             # A multiple of the stride, as the times of all windows.
             passed = -(-(time.monotonic() - begin) // self._settings.stride) * self._settings.stride
             connected = time.monotonic()
             try:
-                first_number = self._read(passed if self.counts.connections else 0.0, first_number)
+                self._read(passed if self.counts.connections else 0.0)
                 reason = f"{self._address} ended."
             except UnusableVectorsError:
                 self._reencode = AUTO
@@ -98,9 +99,9 @@ class LiveWindows:
             time.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
 
-    def _read(self, start: float, first_number: int) -> int:
-        """Read one connection; return the number of the first keyframe of the next one."""
-        highest = first_number
+    def _read(self, start: float) -> None:
+        """Read one connection, whose first frame comes `start` seconds after that of the first connection."""
+        first_number = self._next_number
         with open_live(self._address, self._limits) as stream:
             self.counts.connections += 1
             for window in cut_windows(stream, self._settings, self._reencode):
@@ -112,9 +113,8 @@ class LiveWindows:
                     images=tuple((number + first_number, image) for number, image in window.images),
                 )
                 self._found_windows = True
-                highest = max([highest, *shifted.keyframes])
+                self._next_number = max([self._next_number, *(number + 1 for number in shifted.keyframes)])
                 self._put(shifted)
-        return highest + 1
 
     def _put(self, window: Window) -> None:
         with self._changed:

@@ -73,7 +73,8 @@ def read_windows(path: str, settings: WindowSettings, limits: Limits) -> Iterato
                 count += 1
     except UnusableVectorsError:
         with open_clip(path, limits) as clip:
-            yield from islice(cut_windows(clip, settings, AUTO), count, None)
+            for window in islice(cut_windows(clip, settings, AUTO), count, None):
+                yield _with_own_keyframes(path, window, settings, limits)
 
 
 def _with_own_keyframes(path: str, window: Window, settings: WindowSettings, limits: Limits) -> Window:
@@ -180,7 +181,8 @@ class _Cutter:
             # of frames in a window varies.
             margin, before = 2 * self._video.interval, self._entries[-1]
             at = before.frame.time
-            if not self._has_centre(at - margin, max(frame.time, at + margin)):
+            last = self._entries[-2].frame.time if len(self._entries) > 1 else at
+            if not self._has_centre(min(last, at - margin), max(frame.time, at + margin)):
                 before.frame = replace(before.frame, picture=None)
         self._entries.append(_Entry(number, frame))
 

@@ -44,9 +44,12 @@ def shard_of(clip_id: str, shards: int) -> int:
 
 
 def by_shard(ids: Iterable[str], kind: str) -> list[list[str]]:
-    """Return the ids of each shard of a kind of store, in order of id."""
+    """Return the ids of each shard of a kind of store, in order. Raises UserError for an id that no clip can have."""
     ids_by_shard: list[list[str]] = [[] for _ in range(schema.SHARDS[kind])]
     for clip_id in sorted(ids):
+        if clip_id in schema.INDEX | schema.MOTION_LISTS:
+            problem = f"the clip {clip_id} has the name of a part of the stores"
+            raise UserError(f"{problem}; rename its file, or give it another id in dataset.lists.")
         ids_by_shard[shard_of(clip_id, schema.SHARDS[kind])].append(clip_id)
     return ids_by_shard
 

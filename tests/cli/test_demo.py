@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import av
 import pytest
@@ -136,3 +137,9 @@ def test_the_page_gets_a_sentence_probabilities_and_two_pictures_or_an_escaped_e
     assert error.startswith("&lt;b&gt;.mp4 cannot be decoded as video")
     assert rest == [None, None, None]
     assert _demo.classify(recognizer, None) == ("", None, None, None)
+
+
+def test_models_with_several_classes_per_clip_have_no_timeline():
+    from mocliplite.cli import _demo
+
+    assert _demo.timeline(SimpleNamespace(is_multi_label=True), "a.mp4") is None

@@ -13,7 +13,7 @@ from footage import encode, moving
 from PIL import Image
 
 from mocliplite import checkpoint, files
-from mocliplite.cli import _results_file, _subtitles, predict
+from mocliplite.cli import _results_file, _subtitles, _summary, predict
 from mocliplite.cli._main import main
 from mocliplite.errors import UserError
 from mocliplite.predict.timeline import NOTHING, Segment
@@ -130,6 +130,39 @@ def test_a_glob_in_quotes_stands_for_its_clips(small_project):
     assert predict._clips(["nothing/*.avi"])[0] == ["nothing/*.avi"]
 
 
+def test_a_folder_without_clips_that_matches_a_glob_does_not_hide_the_others(folder):
+    for name in ("a/notes.txt", "b/1.avi"):
+        Path(name).parent.mkdir()
+        Path(name).touch()
+    paths, empty = predict._clips(["[ab]"])
+    assert paths == ["a", "b/1.avi"]
+    assert list(empty) == ["a"]
+
+
+@pytest.mark.parametrize("option", ["--csv", "--parquet"])
+def test_a_name_that_a_table_cannot_contain_is_refused_before_any_work(folder, option):
+    Path("clips").mkdir()
+    Path("clips/\udcff.avi").touch()
+    assert sentence_of(main, ["predict", "clips", option, "a"]) == (
+        f"the name of 'clips/\\udcff.avi' is not UTF-8, so {option} cannot contain it; rename the file."
+    )
+
+
+def test_what_has_no_probability_is_counted_but_not_as_unsure():
+    rows = [
+        ("a.mp4", "0", "1", "run", "0.4", "", "m"),
+        ("a.mp4", "1", "2", NOTHING, "", "", "m"),
+        ("a.mp4", "2", "3", "", "", "", "m"),
+        ("a.mp4", "3", "4", "run", "0.8", "", "m"),
+    ]
+    assert [line.split() for line in _summary.summary(rows, _results_file.SEGMENTS, "segments")[2:]] == [
+        ["run", "2", "0.60"],
+        ["no", "class", "1", "-"],
+        [NOTHING, "1", "-"],
+        ["1", "with", "a", "probability", "below", "0.5"],
+    ]
+
+
 def test_a_long_video_becomes_segments_in_all_files(out, film, capsys):
     options = ["--window", "0.8", "--stride", "0.2", "--csv", out("a.csv"), "--srt", out("a.srt")]
     main(["predict", film, *options, "--vtt", out("a.vtt"), "--plot", out("a.png"), "--motion-only", "--json"])
@@ -153,6 +186,17 @@ def test_resume_classifies_the_last_video_again_whose_rows_may_be_incomplete(out
     given = argparse.Namespace(csv=path, parquet=None, resume=True)
     assert _results_file.ResultsFile(given, header, "model").done == {"a.mp4"}
     assert [row["clip"] for row in table(path)] == ["a.mp4"]
+
+
+def test_resume_does_not_write_to_a_file_that_is_linked_into_a_cache(out):
+    path, cached, header = out("a.csv"), Path(out("cached")), _results_file.CLIPS
+    files.write_rows(path, header, [["a.mp4", "a", "0.5", "", "model"]])
+    cached.hardlink_to(path)
+    before = cached.read_bytes()
+    given = argparse.Namespace(csv=path, parquet=None, resume=True)
+    _results_file.ResultsFile(given, header, "model").add([["b.mp4", "a", "0.5", "", "model"]])
+    assert cached.read_bytes() == before
+    assert [row["clip"] for row in table(path)] == ["a.mp4", "b.mp4"]
 
 
 @pytest.mark.parametrize(

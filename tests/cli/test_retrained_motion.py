@@ -22,6 +22,7 @@ def test_a_motion_network_trained_on_all_train_clips_is_that_of_the_pipeline(spl
     again = retrained(splits, [clip_id for split in splits for clip_id in split["ids"].tolist()])
     for before, after in zip(splits, again, strict=True):
         np.testing.assert_allclose(after["motion"], before["motion"], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(after["motion_logits"], before["motion_logits"], rtol=1e-5, atol=1e-5)
         assert after["ids"].tolist() == before["ids"].tolist()
 
 
@@ -31,4 +32,5 @@ def test_a_motion_network_trained_on_fewer_clips_is_another_one(splits):
     ids = sorted(clip_id for split in splits for clip_id in split["ids"].tolist())
     again = retrained((fewer, val, test), ids)
     assert [len(split["motion"]) for split in again] == [len(split["label"]) for split in (fewer, val, test)]
-    assert not np.allclose(again[2]["motion"], test["motion"], rtol=1e-2, atol=1e-3)
+    for name in ("motion", "motion_logits"):
+        assert not np.allclose(again[2][name], test[name], rtol=1e-2, atol=1e-3)

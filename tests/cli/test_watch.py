@@ -104,6 +104,13 @@ def test_a_lost_connection_is_tried_again_and_times_and_keyframes_go_on(small_pr
     assert notices[0].startswith(f"{address} ended. Connecting again in 0.01 s.")
 
 
+def test_an_error_of_the_reading_thread_reaches_the_reader(small_project, monkeypatch):
+    settings = window_settings(Recognizer.load("models", INLINE), 1.0, 1.0, motion_only=True)
+    monkeypatch.setattr(live, "open_live", lambda address, limits: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        list(live.LiveWindows("tcp://127.0.0.1:1", settings, DEFAULT_LIMITS, print))
+
+
 def test_an_address_that_does_not_answer_at_first_is_a_sentence(small_project):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

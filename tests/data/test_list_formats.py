@@ -152,16 +152,6 @@ def test_a_list_without_splits_is_split_by_groups():
     assert sentence_of(split_clips, clips, settings_of(lists="a.csv", split=2)) == wanted
 
 
-@pytest.mark.parametrize("row", ["frames.mp4,Hop,", "x.mp4,Hop,ids"])
-def test_a_clip_cannot_have_the_id_of_a_member_of_the_stores(row):
-    put("root", dict.fromkeys(("frames.mp4", "x.mp4"), "x"))
-    put(".", {"a.csv": f"path,label,id\n{row}\n"})
-    clip_id = "ids" if row.endswith("ids") else "frames"
-    problem = f"a.csv line 2: the id {clip_id} is a name that the stores use themselves"
-    wanted = f"{problem}; rename the file, or give the clip another id."
-    assert sentence_of(find_clips, settings_of(lists="a.csv")) == wanted
-
-
 def test_what_is_not_used_is_named_once_and_so_is_the_test_part(capsys):
     lists, paths = own_csv()
     text = Path(lists).read_text(encoding="utf-8-sig").replace("\n", ",\n")  # a column without a name

@@ -142,6 +142,8 @@ def test_a_video_that_turns_out_to_be_interlaced_is_reencoded_from_its_start(rec
     monkeypatch.setattr(windows, "start_pass", start)
     assert [(window.start, window.keyframes) for window in read(film, settings)] == expected
     assert started == [None, AUTO]
+    (short,) = read(film, settings_of(recognizer, 5.0, 1.0))
+    assert short.keyframes == (FRAMES // 2,)
 
 
 def test_a_window_without_vectors_says_why(recognizer, tmp_path):
@@ -162,19 +164,31 @@ def test_times_go_on_where_those_of_the_container_start_again(recognizer, tmp_pa
     assert [window.start for window in found] == pytest.approx([0.4 * number for number in range(6)])
 
 
-def test_a_gap_in_the_times_is_skipped(recognizer, film):
-    settings = settings_of(recognizer, 0.4, 0.2)
+def cut_with_gap(film, settings, first, gap):
+    """The complete windows of a film whose frames from `first` on are `gap` seconds later."""
     with open_clip(film, DEFAULT_LIMITS) as clip:
-        video = windows.start_pass(clip, None, pictures=False)
-        cutter, starts = windows._Cutter(video, replace(settings, keyframes=0)), []
+        video = windows.start_pass(clip, None, pictures=True)
+        cutter, found = windows._Cutter(video, settings), []
         for number, _ in enumerate(video.stream.frames):
             frame = video.frames.pop()
-            video.frames.append(replace(frame, time=frame.time + 1e6 * (number >= 30)))
+            video.frames.append(replace(frame, time=frame.time + gap * (number >= first)))
             cutter.add([number], np.zeros((1, 12, 16, 2), dtype=np.int8))
-            starts += [window.start for window in cutter.complete_windows()]
-    assert len(starts) < 15
-    assert starts[0] == 0
-    assert starts[-1] > 1e6
+            found += cutter.complete_windows()
+    return found
+
+
+def test_a_gap_in_the_times_is_skipped(recognizer, film):
+    found = cut_with_gap(film, settings_of(recognizer, 0.4, 0.2), 30, 1e6)
+    assert len(found) < 15
+    assert found[0].start == 0
+    assert found[-1].start > 1e6
+
+
+def test_the_keyframe_of_a_window_after_a_gap_is_not_from_before_it(recognizer, film):
+    found = cut_with_gap(film, settings_of(recognizer, 0.4, 0.36), 45, 3.6)
+    after = [window.keyframes for window in found if window.start > 44 / 25]
+    assert len(after) >= 2
+    assert min(after) >= (45,)
 
 
 def test_motion_settings_that_fill_frames_fill_them_within_the_window(recognizer, film):
