@@ -24,7 +24,7 @@ from mocliplite.errors import UserError, run
 from mocliplite.evaluation.calibration import fit_temperature, log_losses
 from mocliplite.evaluation.intervals import mean_over_seeds
 from mocliplite.evaluation.metrics import within_top
-from mocliplite.fusion import early_stopping, linear_start, methods
+from mocliplite.fusion import methods
 from mocliplite.fusion.head_training import fit_head
 from mocliplite.fusion.pairs import Arrays, select_clips, select_split
 from mocliplite.fusion.probes import fit_probes
@@ -32,18 +32,9 @@ from mocliplite.store import table_file
 
 RECORD = Path(__file__).with_suffix(".json")
 HALVINGS = 3
-# head.start, linear_start.PENALTY_FACTOR and early_stopping.MARGIN of each candidate.
-STARTS = {
-    "random": ("random", 1.0, 0.0),
-    "ridge, penalty x 10": ("ridge", 10.0, 0.0),
-    "scores, penalty x 10": ("scores", 10.0, 0.0),
-    "scores, penalty x 10, margin": ("scores", 10.0, 1.0),
-    "scores": ("scores", 1.0, 0.0),
-    "scores, margin": ("scores", 1.0, 1.0),
-}
 # Settings of the head, compared by the row fusion in this order.
-CANDIDATES: dict[str, tuple[Any, ...]] = {
-    "start": tuple(STARTS),
+SETTINGS: dict[str, tuple[Any, ...]] = {
+    "start": ("random", "ridge", "scores"),
     "label_smoothing": (0.0, 0.1),
     "views": ("plain", "all"),
     "pooling": ("mean", "attention"),
@@ -73,21 +64,6 @@ class Fold(NamedTuple):
     def several(self) -> bool:
         """Whether there are several keyframes per clip."""
         return bool(self.train["keyframe"].shape[1] > 1)
-
-
-class Options(NamedTuple):
-    """What the heads are fitted with."""
-
-    head: params.Head
-    penalty: float = 1.0  # linear_start.PENALTY_FACTOR
-    margin: float = 0.0  # early_stopping.MARGIN
-
-    def changed(self, question: str, value: Any) -> "Options":
-        """Return the options with another answer to one of CANDIDATES."""
-        if question == "start":
-            start, *constants = STARTS[value]
-            return Options(replace(self.head, start=start), *constants)
-        return self._replace(head=replace(self.head, **{question: value}))
 
 
 Folds = Mapping[str, Sequence[Fold]]  # by data set
@@ -128,18 +104,17 @@ def answer_questions(folds: Folds, settings: params.Head, processes: int = 1) ->
     )
 
     @cache
-    def fusion_scores(options: Options, many: bool) -> dict[str, Scores]:
-        return pick(evaluate(several if many else one, options, True, processes), "fusion")
+    def fusion_scores(settings: params.Head, many: bool) -> dict[str, Scores]:
+        return pick(evaluate(several if many else one, settings, True, processes), "fusion")
 
-    questions, options = [], Options(settings)
-    for question, values in CANDIDATES.items():
-        options = options.changed(question, values[0])
-    for question, values in CANDIDATES.items():
-        many = question == "pooling"
-        fusion = {value: fusion_scores(options.changed(question, value), many) for value in values}
-        questions.append(choose(several if many else one, f"head.{question}", fusion))
-        options = options.changed(question, questions[-1]["choice"])
-    results = evaluate(one, options, processes=processes)
+    questions = []
+    settings = replace(settings, **{key: values[0] for key, values in SETTINGS.items()})
+    for key, values in SETTINGS.items():
+        many = key == "pooling"
+        fusion = {value: fusion_scores(replace(settings, **{key: value}), many) for value in values}
+        questions.append(choose(several if many else one, f"head.{key}", fusion))
+        settings = replace(settings, **{key: questions[-1]["choice"]})
+    results = evaluate(one, settings, processes=processes)
     questions.append(choose(one, "members of blend", {name: pick(results, name) for name in BLENDS}))
     blend = questions[-1]["choice"]
     answers = {name: pick(results, blend if name == "blend" else name) for name in ANSWERS}
@@ -208,23 +183,23 @@ def _groups(folds: Sequence[Fold]) -> np.ndarray:
 
 
 def evaluate(
-    folds: Folds, options: Options, only_fusion: bool = False, processes: int = 1
+    folds: Folds, settings: params.Head, only_fusion: bool = False, processes: int = 1
 ) -> dict[str, list[dict[str, Scores]]]:
-    """Return the scores of all methods with these options, or of fusion alone, by data set and fold."""
+    """Return the scores of all methods with these settings, or of fusion alone, by data set and fold."""
     flat = [fold for parts in folds.values() for fold in parts]
     with multiprocessing.get_context("fork").Pool(processes) as pool:
-        scores = iter(pool.map(partial(nested_scores, options=options, only_fusion=only_fusion), flat, chunksize=1))
+        scores = iter(pool.map(partial(nested_scores, settings=settings, only_fusion=only_fusion), flat, chunksize=1))
     return {name: [next(scores) for _ in parts] for name, parts in folds.items()}
 
 
-def nested_scores(fold: Fold, options: Options, only_fusion: bool = False) -> dict[str, Scores]:
+def nested_scores(fold: Fold, settings: params.Head, only_fusion: bool = False) -> dict[str, Scores]:
     """Score each method on either half of the validation clips, with the choices made on the other half."""
     labels = fold.val["label"]
     scores: dict[str, Scores] = {}
     for seed in range(HALVINGS):
         first = halve(labels, fold.val["group"], seed)
         for half in (first, ~first):
-            logits = fit(fold.train, select_clips(fold.val, half), fold.val, options, only_fusion)
+            logits = fit(fold.train, select_clips(fold.val, half), fold.val, settings, only_fusion)
             calibrated = calibrate(logits, labels, half)
             for blend in BLENDS if not only_fusion else ():
                 names = [blend if name == "blend" else name for name in ANSWERS]
@@ -256,13 +231,14 @@ def halve(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
     return np.isin(units.astype(str), in_order[seed % 2 :: 2].astype(str))
 
 
-def fit(train: Arrays, chosen_on: Arrays, val: Arrays, options: Options, only_fusion: bool) -> dict[str, np.ndarray]:
+def fit(
+    train: Arrays, chosen_on: Arrays, val: Arrays, settings: params.Head, only_fusion: bool
+) -> dict[str, np.ndarray]:
     """Fit probes and heads, choosing on some validation clips; return the logits of all validation clips."""
-    linear_start.PENALTY_FACTOR, early_stopping.MARGIN = options.penalty, options.margin
-    probes, alphas = fit_probes(train, chosen_on, options.head.class_weight)
+    probes, alphas = fit_probes(train, chosen_on, settings.class_weight)
     tensors: dict[str, np.ndarray] = {}
     for name in ("fusion",) if only_fusion else methods.STREAMS:
-        tensors |= fit_head(name, train, chosen_on, options.head, torch.device("cpu"), alphas)[0]
+        tensors |= fit_head(name, train, chosen_on, settings, torch.device("cpu"), alphas)[0]
     if only_fusion:
         return {"fusion": methods.head_logits(tensors, "fusion", val)}
     return methods.trained_logits(tensors, probes, val)

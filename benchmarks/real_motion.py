@@ -49,7 +49,7 @@ def histograms(fields: MotionClips | CachedClips, settings: params.MotionNet, cl
 def fit_histogram(
     data: Histograms, labels: Tensor, train: np.ndarray, val: np.ndarray, settings: params.MotionNet
 ) -> tuple[networks.MotionHistogram, int]:
-    """Train as fit_motion does, but on precomputed views; return the network of the best epoch, and that epoch."""
+    """Train as fit_motion does, but on precomputed views; return the network, and its epoch."""
     torch.manual_seed(settings.seed)
     net, generator = networks.MotionHistogram(settings, int(labels.max()) + 1), np.random.default_rng(settings.seed)
     optimiser, steps = build_optimiser(net, settings), max(1, len(train) // settings.batch)
@@ -71,5 +71,7 @@ def fit_histogram(
         with torch.inference_mode():
             logits = net.classify(net.embed_histogram(data.views[val, 0]))
         state.finish_epoch({"val_loss": torch.nn.functional.cross_entropy(logits, labels[val]).item()})
+    if settings.patience is None:
+        return net.eval(), state.epoch - 1
     net.load_state_dict(state.best)
     return net.eval(), state.best_epoch

@@ -36,7 +36,7 @@ from mocliplite.fusion import methods
 from mocliplite.fusion.head_training import fit_head
 from mocliplite.fusion.pairs import select_split
 from mocliplite.fusion.probes import fit_probes
-from mocliplite.motion_net import embedding, field_cache, loader, networks, training
+from mocliplite.motion_net import arithmetic, embedding, field_cache, loader, networks, training
 from mocliplite.predict import timeline
 from mocliplite.predict.recognizer import Recognizer
 from mocliplite.store import stores, table_file
@@ -133,6 +133,8 @@ def _train(
 ) -> None:
     """Train the motion network of the fold, fit the heads, and write them to folder/timeline."""
     torch.set_num_threads(1)
+    # With two threads, a step takes many times as long where other processes share the cores.
+    arithmetic.THREADS = 1
     store, net_settings = stores.open_store(folder / "features/motion"), settings.motion_net
     arrays = dict(table_file.read_table(folder / f"fold{FOLD}/F1/pairs.h5", "pairs").arrays)
     ids = arrays["ids"].tolist()
@@ -158,6 +160,7 @@ def _train(
 
 
 def _recognizer(folder: Path) -> Recognizer:
+    arithmetic.THREADS = 1
     settings = params.load(folder / "params.yaml")
     (weights, _), (probes, _), (heads, config) = (
         checkpoint.load(folder / f"timeline/{name}") for name in ("motion", "probes", "head")

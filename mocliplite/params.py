@@ -170,7 +170,7 @@ class MotionNet:
     weight_decay: float
     label_smoothing: float
     epochs: int
-    patience: int  # epochs without a lower validation loss after which training stops
+    patience: int | None  # epochs without a lower validation loss after which training stops; None: the last is kept
     batch: int
     flip: bool  # mirror half of the train clips; false where classes differ by left and right
     zoom: float  # motion_histogram, in training: scale by a random factor from e**-zoom to e**zoom
@@ -181,10 +181,12 @@ class MotionNet:
     seed: int
 
     def __post_init__(self) -> None:
-        for key in ("frames", "segments", "rows", "cols", "width", "epochs", "patience"):
+        for key in ("frames", "segments", "rows", "cols", "width", "epochs"):
             require(getattr(self, key) >= 1, f"motion_net.{key}", getattr(self, key), "at least 1")
         _require_at_most(self, "motion_net", frames=100_000, segments=100_000, rows=1024, cols=1024, width=65_536)
-        _require_at_most(self, "motion_net", epochs=1_000_000, patience=1_000_000, batch=1_000_000)
+        _require_at_most(self, "motion_net", epochs=1_000_000, batch=1_000_000)
+        allowed = self.patience is None or 1 <= self.patience <= 1_000_000
+        require(allowed, "motion_net.patience", self.patience, "from 1 to 1000000, or null")
         # BatchNorm needs at least two clips per batch.
         require(self.batch >= 2, "motion_net.batch", self.batch, "at least 2")
         for key in ("dropout", "label_smoothing"):

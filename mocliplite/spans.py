@@ -46,11 +46,12 @@ class Span:
 
 
 WHOLE_FILE = Span()
+TEXT = r"([0-9.]+)-([0-9.]+|end)"  # regular expression of a span as text
 
 
 def span_of(text: str) -> Span:
     """Return the span that a text such as 12.5-15 or 12.5-end means. Raises UserError for another text."""
-    match = re.fullmatch(r"([0-9.]+)-([0-9.]+|end)", text)
+    match = re.fullmatch(TEXT, text)
     try:
         start, end = match.groups() if match else ("", "")
         span = Span(float(start), None if end == "end" else float(end))

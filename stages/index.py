@@ -1,6 +1,6 @@
 """Find the clips and record the id, path, label, group and content hash of each.
 
-Reads dataset.root and, if it exists, classInd.txt in dataset.lists. Writes features/clips.csv.
+Reads dataset.root, dataset.lists and, if it is a manifest, dataset.files. Writes features/clips.csv.
 """
 
 from mocliplite import params

@@ -52,7 +52,7 @@ def store_own_features(path: str, clips: Mapping[str, Clip]) -> None:
                 stores.shard_path(FOLDER, number),
                 "keyframes",
                 cache_key,
-                {clip_id: shards.fingerprint(sources[clip_id], cache_key) for clip_id in ids},
+                {clip_id: shards.fingerprint(clips[clip_id].content, cache_key) for clip_id in ids},
                 lambda new: {clip_id: shards.Record(arrays[clip_id]) for clip_id in new},
                 provenance={"model": features.name, "revision": None},
             )

@@ -18,8 +18,8 @@ from mocliplite.store import stores
 def retrain(settings: params.Params, ids: Sequence[str], device: torch.device) -> Callable[[Splits], Splits]:
     """Return a function that trains a motion network on the train clips of splits, and embeds all their clips with it.
 
-    ids: those of all clips that may be in the splits. As in the pipeline, the validation clips choose the epoch. The
-    fields are read from features/motion once, and cached in a temporary file.
+    ids: those of all clips that may be in the splits. The fields are read from features/motion once, and cached in a
+    temporary file.
     """
     net_settings, compute = settings.motion_net, settings.compute
     workers = compute.workers if compute.engine == "processes" else 0

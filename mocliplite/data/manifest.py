@@ -46,8 +46,9 @@ def _read(file: Path) -> dict[str, tuple[State, str]]:
         raise UserError(f"dataset.files is {file}, which does not exist; {_ADVICE}.")
     try:
         return {path: ((int(size), int(time)), digest) for path, size, time, digest in read_rows(file, _COLUMNS)}
-    except ValueError as error:
-        raise UserError(f"{file} is damaged ({error}); delete it and {_ADVICE}.") from None
+    except (UserError, ValueError):
+        problem = "is damaged or no manifest; delete it, or set dataset.files to another file"
+        raise UserError(f"{file} {problem}, and {_ADVICE}.") from None
 
 
 def _state_of(path: Path) -> State:

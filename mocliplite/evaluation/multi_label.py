@@ -107,9 +107,9 @@ def summary(figures: np.ndarray, groups: np.ndarray, lowest: float = 0.0) -> dic
     """Return mean and 95 % interval of [S, 1 + DRAWS] figures, from over_seeds with the weights of `resampled`.
 
     The interval is 1.96 standard deviations of the draws to both sides of the mean; a draw without a positive clip of
-    any class is left out. Their quantiles would be too high:
-    a draw has clips twice, which raises the average precision. With several seeds also `std`, the standard deviation
-    over seeds. From a single group nothing is known about others, so the interval is then `lowest` to 1.
+    any class is left out. Their quantiles would be too high: a draw has clips twice, which raises the average
+    precision. With several seeds also `std`, the standard deviation over seeds. From a single group nothing is known
+    about others, so the interval is then `lowest` to 1.
     """
     mean, low, high = float(figures[:, 0].mean()), lowest, 1.0
     if len(np.unique(groups)) > 1:

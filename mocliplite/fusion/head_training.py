@@ -59,7 +59,7 @@ def fit_heads(
     share settings.stream_dropout of the clips, a step sets one stream to its mean. Where settings.class_weight is
     balanced, both losses weight the clips by `class_weights`. val: the same; only view 0 is used. start: the linear
     classifier to start from, or None for a random start. Each seed keeps the epoch of its lowest validation loss (see
-    `EarlyStopping`), or the start. Returns the heads, the training curve, and the
+    `EarlyStopping`); with a start, the initial state counts as an epoch. Returns the heads, the training curve, and the
     validation figures of the heads that were kept; both are means over seeds.
     """
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import the compiler
@@ -79,8 +79,9 @@ def fit_heads(
     generators = [torch.Generator(device).manual_seed(seed) for seed in range(settings.seeds)]
     buffers = allocate(settings, len(heads.mean), device)
 
-    initial = None if start is None else _validate(heads, val_streams, val[1], weights)[0]
-    early_stopping = EarlyStopping(heads, settings.patience, initial)
+    early_stopping = EarlyStopping(heads, settings.patience)
+    if start is not None:
+        early_stopping.update(_validate(heads, val_streams, val[1], weights)[0])
     curve: Curve = []
     for _ in progress_range(f"train_head {name}", settings.epochs, "epoch"):
         steps_of_epoch = batches(views, labels, settings, generators, buffers, heads.query)
@@ -121,19 +122,13 @@ def _loss(logits: Tensor, labels: Tensor, weights: Tensor | None, smoothing: flo
     With weights, torch's own mean would divide by the weights of the clips of this step, which would not be the
     gradient of the weighted mean over all clips.
     """
-    if weights is None and labels.ndim == 1:
-        return nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
-    return _losses(logits, labels, weights, smoothing).mean()
-
-
-def _losses(logits: Tensor, labels: Tensor, weights: Tensor | None, smoothing: float = 0.0) -> Tensor:
-    """Cross-entropy [N] of logits [N, C], times the weight of each clip's class; for labels [N, C] see `_loss`."""
     if labels.ndim == 2:
         targets = labels.to(logits) * (1 - smoothing) + smoothing / 2
-        losses = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-        return losses.mean(dim=1)
+        return nn.functional.binary_cross_entropy_with_logits(logits, targets)
+    if weights is None:
+        return nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
     losses = nn.functional.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
-    return losses if weights is None else losses * weights[labels]
+    return (losses * weights[labels]).mean()
 
 
 def _standardised(heads: Heads, streams: Sequence[Tensor]) -> list[Tensor]:
@@ -164,15 +159,15 @@ def _train_epoch(
 def _validate(
     heads: Heads, streams: Sequence[Tensor], labels: Tensor, weights: Tensor | None
 ) -> tuple[Tensor, dict[str, float]]:
-    """Losses [S, N] that choose the epoch, and loss and top-1, means over seeds, for standardised streams [N, K, D].
+    """Loss [S] that chooses the epoch, and loss and top-1, means over seeds, for standardised streams [N, K, D].
 
-    The losses that choose are of labels smoothed by one clip's worth of probability, as in `fit_temperature`.
-    Otherwise, with few clips that are all correct, mere confidence would look better. Where a clip may have several
-    classes, top-1 is the share of clips whose most probable class is one of theirs.
+    The loss that chooses is of labels smoothed by one clip's worth of probability, as in `fit_temperature`. Otherwise,
+    with few clips that are all correct, mere confidence would look better. Where a clip may have several classes, top-1
+    is the share of clips whose most probable class is one of theirs.
     """
     logits = heads(heads.plain_input(streams))
     smoothing = 1 / (len(labels) + 2)
-    losses = torch.stack([_losses(seed_logits, labels, weights, smoothing) for seed_logits in logits])
+    losses = torch.stack([_loss(seed_logits, labels, weights, smoothing) for seed_logits in logits])
     loss = _loss(logits.flatten(0, 1), torch.cat([labels] * len(logits)), weights).item()
     guess = logits.argmax(dim=2)
     correct = guess == labels if labels.ndim == 1 else labels[torch.arange(len(labels), device=labels.device), guess]

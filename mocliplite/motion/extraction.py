@@ -38,7 +38,8 @@ def motion_fields(
 ) -> list[Field | Failure]:
     """Return the motion field of each span of a file, which is decoded once; a Failure for a span without one.
 
-    Every frame has the values that it has in the field of the file. Its time is that from the first frame of the span.
+    Every frame has the values that it has in the field of the file, except that interpolation is between frames of the
+    span. Its time is that from the first frame of the span.
     Raises the errors of motion_field for a file that cannot be used.
     """
     clip, (grid, clipped) = _read(path, settings, limits)

@@ -38,12 +38,12 @@ def fit_motion(
     key: str,
     on_epoch_end: Callable[[Curve], None] = lambda curve: None,
 ) -> tuple[networks.Network, Curve, int]:
-    """Train the motion network; return (network of the best epoch, curve, that epoch from 0).
+    """Train the motion network; return (network, curve, epoch of the network from 0).
 
-    The best epoch is the one with the lowest validation loss. After each epoch the state of the training is written to
-    the file `resume`. An interrupted training with the same `key` continues from that file and gives the same bytes:
-    the random numbers of an epoch depend on settings.seed and the epoch's number alone. `on_epoch_end` receives the
-    curve after each epoch, and once more at the end.
+    The network is that of the last epoch or, with settings.patience, of the epoch of the lowest validation loss. After
+    each epoch the state of the training is written to the file `resume`. An interrupted training with the same `key`
+    continues from that file and gives the same bytes: the random numbers of an epoch depend on settings.seed and the
+    epoch's number alone. `on_epoch_end` receives the curve after each epoch, and once more at the end.
     """
     torch.use_deterministic_algorithms(True)
     # Every tensor is written before it is read. Filling new memory first takes a tenth of a step.
@@ -62,6 +62,8 @@ def fit_motion(
             bar.update()
         bar.total = state.epoch  # below settings.epochs after early stopping
     on_epoch_end(state.curve)  # a training that was interrupted after its last epoch has not reported it yet
+    if settings.patience is None:
+        return state.net.eval(), state.curve, state.epoch - 1
     state.net.load_state_dict(state.best)
     return state.net.eval(), state.curve, state.best_epoch
 
@@ -143,7 +145,9 @@ def _initial_state(data: TrainingData, settings: MotionNet, device: torch.device
 
 
 def _is_out_of_patience(state: TrainingState, settings: MotionNet) -> bool:
-    return state.epoch > 0 and state.epoch - 1 - state.best_epoch >= settings.patience
+    if settings.patience is None or not state.epoch:
+        return False
+    return state.epoch - 1 - state.best_epoch >= settings.patience
 
 
 def _validate(

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# Members of every shard, and of every motion shard. The names of all others are those of clips or of their arrays.
+INDEX = frozenset({"ids", "fingerprint", "failures"})
+MOTION_LISTS = frozenset({"frames", "size"})
 # Number of files. Motion is three orders of magnitude larger, and one new clip should not rewrite a large file.
 SHARDS = {"motion": 64, "keyframes": 16, "motion_embeddings": 16}
 

@@ -127,11 +127,6 @@ def _write_motion(file: hdf5.Group, records: Mapping[str, Record]) -> None:
         hdf5.write_arrays(group, records[clip_id].arrays)
 
 
-# Members of every shard. All others are the groups of clips and _MOTION_LISTS (motion), or the arrays of the clips.
-_INDEX = {"ids", "fingerprint", "failures"}
-_MOTION_LISTS = {"frames", "size"}
-
-
 def _read_reusable(path: Path, kind: str, settings: Settings) -> Shard | None:
     """Return a shard, or None if it is of another schema or kind or was computed with other settings."""
     with hdf5.open_any_file(path) as file:
@@ -171,7 +166,7 @@ def read_lengths_and_sizes(file: hdf5.Group, clips: int) -> tuple[list[int], lis
 
 def column_names(file: hdf5.Group) -> list[str]:
     """Return the names of the clip arrays of a shard that is not of motion."""
-    return sorted(set(file) - _INDEX)
+    return sorted(set(file) - schema.INDEX)
 
 
 def read_column(file: hdf5.Group, kind: str, name: str, clips: int) -> np.ndarray:
@@ -217,7 +212,7 @@ def find_damage(path: Path, file: hdf5.Group, kind: str) -> Iterator[str]:
     ids, failures, _ = read_index(file)
     if any(names != sorted(set(names)) for names in (ids, list(failures))) or set(ids) & failures.keys():
         raise ValueError("its clips are out of order or duplicated")
-    expected = _INDEX | (_MOTION_LISTS | set(ids) if kind == "motion" else set(column_names(file)))
+    expected = schema.INDEX | (schema.MOTION_LISTS | set(ids) if kind == "motion" else set(column_names(file)))
     if set(file) != expected:
         raise ValueError(f"{sorted(set(file) ^ expected)[0]} is missing or does not belong to any clip")
     yield from _find_damaged_motion(path, file, ids) if kind == "motion" else _find_damaged_rows(path, file, kind, ids)

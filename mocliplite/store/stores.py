@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mocliplite import files
+from mocliplite import files, spans
 from mocliplite.errors import Failure, UserError
 from mocliplite.store import hdf5, schema
 from mocliplite.store.hdf5 import Arrays, Settings
@@ -31,7 +31,7 @@ from mocliplite.store.shards import (
 # Text files in the folder of the shards.
 SIDECAR_FILES = ("README.md", "failures.csv")
 # End of the id of a segment.
-_SPAN = re.compile(r"@[0-9.]+-([0-9.]+|end)$")
+_SPAN = re.compile(f"@{spans.TEXT}$")
 
 
 def shard_of(clip_id: str, shards: int) -> int:
@@ -44,9 +44,12 @@ def shard_of(clip_id: str, shards: int) -> int:
 
 
 def by_shard(ids: Iterable[str], kind: str) -> list[list[str]]:
-    """Return the ids of each shard of a kind of store, in order of id."""
+    """Return the ids of each shard of a kind of store, in order. Raises UserError for an id that no clip can have."""
     ids_by_shard: list[list[str]] = [[] for _ in range(schema.SHARDS[kind])]
     for clip_id in sorted(ids):
+        if clip_id in schema.INDEX | schema.MOTION_LISTS:
+            problem = f"the clip {clip_id} has the name of a part of the stores"
+            raise UserError(f"{problem}; rename its file, or give it another id in dataset.lists.")
         ids_by_shard[shard_of(clip_id, schema.SHARDS[kind])].append(clip_id)
     return ids_by_shard
 

@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import av
 from av.container import InputContainer
@@ -29,14 +28,17 @@ _TIMEOUT = 10.0  # seconds without an answer or a packet
 
 def check_address(address: str) -> None:
     """Raise UserError unless an address is one that open_live can open."""
-    if address == STDIN or Path(address).is_char_device():
-        return
-    scheme = urlsplit(address).scheme
-    if scheme not in PROTOCOLS:
+    if address != STDIN and not Path(address).is_char_device() and _scheme(address) not in PROTOCOLS:
         known = ", ".join(f"{name}://" for name in PROTOCOLS)
         raise UserError(
             f"{address} is neither a video device nor - nor an address ({known}); for a file, use predict --window."
         )
+
+
+def _scheme(address: str) -> str:
+    # Not urlsplit, which raises ValueError for some addresses, such as rtsp://[camera.
+    scheme, separator, _ = address.partition("://")
+    return scheme.lower() if separator else ""
 
 
 @contextmanager
@@ -61,5 +63,5 @@ def _container(address: str) -> InputContainer:
         )
     if Path(address).is_char_device():
         return av.open(address, format="v4l2", container_options={"protocol_whitelist": "file"})
-    options = {"protocol_whitelist": PROTOCOLS[urlsplit(address).scheme]}
+    options = {"protocol_whitelist": PROTOCOLS[_scheme(address)]}
     return av.open(address, metadata_errors="replace", container_options=options, timeout=_TIMEOUT)

@@ -60,7 +60,9 @@ def test_windows_of_standard_input_are_those_of_the_file(small_project, film):
     assert f"{len(windows)} windows, 0 dropped, 1 connections" in done.stderr
 
 
-@pytest.mark.parametrize("source", ["file:///etc/passwd", "film.mp4", "concat:a.ts", "ftp://example.org/a.ts"])
+@pytest.mark.parametrize(
+    "source", ["file:///etc/passwd", "film.mp4", "concat:a.ts", "ftp://example.org/a.ts", "ftp://[a"]
+)
 def test_only_known_protocols_are_opened(source):
     assert sentence_of(main, ["watch", source]).startswith(
         f"{source} is neither a video device nor - nor an address (rtsp://"

@@ -154,13 +154,13 @@ def test_a_list_without_splits_is_split_by_groups():
 
 def test_what_is_not_used_is_named_once_and_so_is_the_test_part(capsys):
     lists, paths = own_csv()
-    text = Path(lists).read_text(encoding="utf-8-sig")
+    text = Path(lists).read_text(encoding="utf-8-sig").replace("\n", ",\n")  # a column without a name
     put(".", {lists: text.replace("test", "val")})
     put("root", {path: path for path in paths})
     settings = settings_of(lists=lists)
     clips = find_clips(settings)
     columns = "the columns used are path, label, split, group, start, end, id"
-    assert f"warning: {lists}: the columns light are not used; {columns}.\n" in capsys.readouterr().err
+    assert f"warning: {lists}: the columns light, (no name) are not used; {columns}.\n" in capsys.readouterr().err
     assert Counter(split_clips(clips, settings).values()) == {"train": 6, "val": 2, "test": 4}
     sentence = "has no test clips: its val clips are the test clips, and validation is cut from train"
     assert capsys.readouterr().err == f"note: {lists} {sentence}\n"

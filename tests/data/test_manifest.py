@@ -64,7 +64,12 @@ def test_a_manifest_that_is_out_of_date_is_refused(change):
         (None, "dataset.files is m.csv, which does not exist; run `python -m mocliplite manifest`."),
         (
             "path,bytes,mtime_ns,sha256\na/1.avi,x,1,0\n",
-            "m.csv is damaged (invalid literal for int() with base 10: 'x'); delete it and run"
+            "m.csv is damaged or no manifest; delete it, or set dataset.files to another file, and run"
+            " `python -m mocliplite manifest`.",
+        ),
+        (
+            "path,label\na/1.avi,a\n",
+            "m.csv is damaged or no manifest; delete it, or set dataset.files to another file, and run"
             " `python -m mocliplite manifest`.",
         ),
     ],

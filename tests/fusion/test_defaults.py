@@ -12,7 +12,7 @@ from toy import pairs_of
 
 from benchmarks import defaults
 from mocliplite import params
-from mocliplite.fusion import early_stopping, linear_start, methods
+from mocliplite.fusion import methods
 from mocliplite.fusion.pairs import keyframe_views, select_split
 
 torch.set_num_threads(1)
@@ -21,19 +21,10 @@ CHOICES = {question["question"]: question["choice"] for question in RECORD["ques
 FILES = ["params.yaml", *sorted(f"configs/{path.name}" for path in (CHECKOUT / "configs").glob("*.yaml"))]
 
 
-SETTINGS = [key for key in defaults.CANDIDATES if key != "start"]
-
-
 @pytest.mark.parametrize("file", FILES)
-@pytest.mark.parametrize("key", SETTINGS)
+@pytest.mark.parametrize("key", defaults.SETTINGS)
 def test_the_shipped_setting_is_the_one_that_the_rule_chose(file, key):
     assert getattr(params.load(CHECKOUT / file).head, key) == CHOICES[f"head.{key}"]
-
-
-@pytest.mark.parametrize("file", FILES)
-def test_the_start_is_the_one_that_the_rule_chose(file):
-    start = params.load(CHECKOUT / file).head.start
-    assert defaults.STARTS[CHOICES["head.start"]] == (start, linear_start.PENALTY_FACTOR, early_stopping.MARGIN)
 
 
 def test_the_members_of_the_blend_and_the_answer_are_those_that_the_rule_chose():
@@ -48,7 +39,7 @@ def test_the_choices_in_the_record_follow_from_its_comparisons():
             assert str(row["to"]) == choice
             choice = str(row["candidate"]) if row["difference"] < -row["error"] else choice
         assert str(question["choice"]) == choice
-    assert len(RECORD["questions"]) == len(defaults.CANDIDATES) + 2
+    assert len(RECORD["questions"]) == len(defaults.SETTINGS) + 2
 
 
 # The comparison
@@ -171,6 +162,6 @@ def test_scores_do_not_depend_on_test_clips():
     arrays = pairs_of()
     changed = {**arrays, "keyframe": arrays["keyframe"].copy()}
     changed["keyframe"][arrays["split"] == "test"] *= -3
-    options = defaults.Options(replace(HEAD, seeds=1, epochs=2))
-    first, second = (defaults.nested_scores(fold_of(data), options) for data in (arrays, changed))
+    settings = replace(HEAD, seeds=1, epochs=2)
+    first, second = (defaults.nested_scores(fold_of(data), settings) for data in (arrays, changed))
     assert first["fusion"].loss.tolist() == second["fusion"].loss.tolist()

@@ -10,7 +10,6 @@ from torch.nn.functional import cross_entropy
 from mocliplite import params
 from mocliplite.fusion import head_training
 from mocliplite.fusion.batches import Views, allocate, step_input
-from mocliplite.fusion.early_stopping import EarlyStopping
 from mocliplite.fusion.head_training import _loss, _loss_weights, fit_heads
 from mocliplite.fusion.heads import Heads
 
@@ -253,7 +252,7 @@ def test_stream_dropout_lowers_the_loss_without_a_stream():
 def mock_validation(monkeypatch, *losses):
     """Make validation return these losses of the seeds, epoch by epoch, and the last ones once more at the end."""
     values = iter([*losses, losses[-1]])
-    monkeypatch.setattr(head_training, "_validate", lambda *_: (torch.tensor(next(values))[:, None], {}))
+    monkeypatch.setattr(head_training, "_validate", lambda *_: (torch.tensor(next(values)), {}))
 
 
 def test_training_ends_when_the_patience_of_every_seed_is_exhausted(monkeypatch):
@@ -270,24 +269,14 @@ def test_a_stopped_seed_ignores_later_epochs(monkeypatch):
     assert torch.allclose(two_seeds.weight1[0], one_seed.weight1[0], atol=1e-5)
 
 
-def restored(start, *epochs):
-    """Which epoch each seed keeps, 0 for the start, after epochs with these validation losses [S][N]."""
-    module = Heads(torch.zeros(4), torch.ones(4), hidden=6, classes=3, dropout=0.0, seeds=len(start))
-    torch.nn.init.zeros_(module.bias1)
-    early_stopping = EarlyStopping(module, patience=9, start=torch.tensor(start))
-    for losses in epochs:
-        with torch.no_grad():
-            module.bias1 += 1
-        early_stopping.update(torch.tensor(losses))
-    early_stopping.restore()
-    return module.bias1[:, 0, 0].tolist()
-
-
-def test_a_start_is_kept_unless_the_best_epoch_is_better_by_a_standard_error():
-    start = [[1.0, 1.0, 1.0, 1.0]] * 2
-    # Both seeds gain 0.2 on average in epoch 2, with standard errors of 0.07 and 0.29.
-    best = [[0.6, 0.8, 0.8, 1.0], [0.0, 0.6, 1.6, 1.0]]
-    assert restored(start, [[0.9] * 4] * 2, best, [[0.85] * 4] * 2) == [2.0, 0.0]
+def test_few_validation_clips_that_are_right_do_not_favour_confident_epochs():
+    labels = torch.arange(3)
+    logits = 9 * torch.eye(3)
+    module = Heads(torch.zeros(3), torch.ones(3), hidden=6, classes=3, dropout=0.0, seeds=1)
+    module.forward = lambda x: x
+    losses = [head_training._validate(module, [scale * logits[:, None]], labels, None) for scale in (0.3, 1.0)]
+    assert losses[0][0] < losses[1][0]
+    assert losses[0][1]["val_loss"] > losses[1][1]["val_loss"]
 
 
 # The module Heads

@@ -126,3 +126,12 @@ def test_the_loss_of_several_classes_is_the_binary_cross_entropy_with_smoothed_l
     assert training._loss(logits, labels, 0.1).item() == pytest.approx(wanted.item())
     summed = binary_cross_entropy_with_logits(logits, labels.float()) * 2
     assert training._loss(logits, labels, reduction="sum").item() == pytest.approx(summed.item())
+
+
+def test_without_patience_the_network_of_the_last_epoch_is_kept(train):
+    labels = with_wrong_labels(VAL)
+    _, curve, best = train(labels, epochs=6, patience=6)
+    assert best < 5
+    net, _, epoch = train(labels, epochs=6, patience=None)
+    assert epoch == len(curve) - 1 == 5
+    assert not torch.equal(net.classify.weight, train(labels, epochs=6, patience=6)[0].classify.weight)

@@ -115,7 +115,8 @@ def test_features_of_test_clips_do_not_change_what_is_fitted_or_chosen():
 
 
 def test_shuffled_train_labels_give_chance_accuracy():
-    metrics = run_stages(with_shuffled_labels(pairs_of(groups=40), "train"), patience=20)
+    # Scores of the motion network, from which heads start by default, are those before the labels were shuffled.
+    metrics = run_stages(with_shuffled_labels(pairs_of(groups=40), "train"), patience=20, start="random")
     trained = ("keyframe", "keyframe_probe", "motion_probe", "ridge", "fusion")
     # 96 test clips of six classes in groups of two: 1/6, and three standard deviations.
     assert [name for name in trained if abs(metrics["top1"][name]["mean"] - 1 / 6) > 0.16] == []

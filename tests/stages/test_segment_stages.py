@@ -4,6 +4,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from builders import put, sentence_of, set_params
 from footage import encode, moving
@@ -13,7 +14,7 @@ from mocliplite import files
 from mocliplite.data.clips import read_clips
 from mocliplite.data.splits import read_splits
 from mocliplite.errors import MachineError
-from mocliplite.store import stores, table_file
+from mocliplite.store import shards, stores, table_file
 from stages import index, keyframes, motion
 
 RECORDINGS = 8
@@ -81,6 +82,19 @@ def test_keyframes_and_fields_are_computed_once_per_file_and_again_only_for_new_
     index.main()
     motion.main()
     assert calls == [("motion_fields", "clips/3.avi", 1)]
+
+
+def test_embeddings_from_a_file_have_the_fingerprints_of_their_segments():
+    index.main()
+    clips = read_clips("features/clips.csv")
+    ids = np.array([clip.id for clip in clips])
+    np.savez("own.npz", ids=ids, embedding=np.ones((len(ids), 5), np.float32), name=np.array("videonet 3"))
+    set_params(encoder={"features": "own.npz"})
+
+    keyframes.main()
+
+    store = stores.open_store("features/keyframes")
+    assert store.fingerprints == {clip.id: shards.fingerprint(clip.content, store.settings) for clip in clips}
 
 
 @pytest.mark.parametrize(

@@ -221,6 +221,13 @@ def test_the_shard_of_a_clip_never_changes():
     assert [stores.shard_of(key, 16) for key in clips] == [0, 7, 3]
 
 
+@pytest.mark.parametrize("clip_id", ["frames", "ids"])
+def test_a_clip_cannot_have_the_name_of_a_part_of_a_shard(clip_id):
+    problem = f"the clip {clip_id} has the name of a part of the stores"
+    wanted = f"{problem}; rename its file, or give it another id in dataset.lists."
+    assert sentence_of(stores.by_shard, [clip_id, "x"], "motion") == wanted
+
+
 def test_each_clip_is_in_its_shard_in_order_of_id():
     parts = stores.by_shard(["é", "brush_hair__x", "v_Archery_g01_c01", *reversed(IDS)], "motion")
     assert sorted(key for part in parts for key in part) == sorted([*IDS, "brush_hair__x", "v_Archery_g01_c01", "é"])

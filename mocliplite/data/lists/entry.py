@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
@@ -127,9 +127,8 @@ def checked_path(text: str, location: str) -> str:
     return str(path)
 
 
-def checked_label(text: str, known: Iterable[str], file: Path, location: str) -> str:
+def checked_label(text: str, known: Collection[str], file: Path, location: str) -> str:
     """Return a label. Raises UserError unless it is one of the classes known from another file."""
-    known = list(known)
     if text not in known:
         hint = f"{file.name} (the nearest is {nearest(text, known)})" if known else f"{file.name}, which is empty"
         raise UserError(f"{location}: {text} is not in {hint}; correct one of the two files.")
@@ -160,7 +159,7 @@ def _seconds(value: object, name: str, location: str) -> float | None:
         return None
     try:
         seconds = float(value) if isinstance(value, str | int | float) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         seconds = math.nan
     if math.isnan(seconds):
         raise UserError(f"{location}: the {name} is {value!r}; it must be a number of seconds, such as 12.5.")

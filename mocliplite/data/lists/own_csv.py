@@ -16,7 +16,7 @@ def read(file: Path, multi_label: bool = False) -> Annotations:
     multi_label: as dataset.multi_label; an empty label then means a clip of no class.
     Raises UserError for an invalid line, and if some lines have a split and others have none.
     """
-    unknown = [column for column in header_of(file) if column not in (*REQUIRED, *OPTIONAL)]
+    unknown = [column or "(no name)" for column in header_of(file) if column not in (*REQUIRED, *OPTIONAL)]
     known = ", ".join((*REQUIRED, *OPTIONAL))
     notes = [f"{file}: the columns {', '.join(unknown)} are not used; the columns used are {known}."] if unknown else []
     empty = ("label",) if multi_label else ()
