@@ -38,7 +38,7 @@ def retrain(settings: params.Params, ids: Sequence[str], device: torch.device) -
         embeddings, logits = embed_clips(net, fields, net_settings, net_settings.views, workers)
         features = {"motion": embeddings, "motion_logits": logits.mean(axis=1)}
         first, second, third = (
-            split | {name: values[rows] for name, values in features.items()}
+            {**split, **{name: values[rows] for name, values in features.items()}}
             for split, rows in zip(splits, (train, val, test), strict=True)
         )
         return first, second, third
