@@ -23,7 +23,7 @@ def test_the_readme_shows_the_committed_table():
 
 
 def test_the_readme_compares_an_experiment_with_the_committed_metrics():
-    (rows,) = (lines for command, lines in examples(README) if command == "dvc metrics diff HEAD")
+    (rows,) = (lines for command, lines in examples(README) if command.startswith("dvc metrics diff HEAD"))
     rows = [line.split() for line in rows if line.startswith("metrics/")]
     assert len(rows) >= 4
     for path, metric, before, after, change in rows:
