@@ -39,13 +39,14 @@ def _figure(segments: Sequence[Segment], duration: float) -> Figure:
     figure = Figure(figsize=(12, 1.2 + 0.3 * max(1, len(names))), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
+    unit, unit_name = (1, "seconds") if duration < 120 else (60, "minutes")
     for segment in segments:
         if segment.name in names and segment.probability is not None:
             row = names.index(str(segment.name))
-            span = [(segment.start / 60, (segment.end - segment.start) / 60)]
+            span = [(segment.start / unit, (segment.end - segment.start) / unit)]
             alpha = 0.25 + 0.75 * segment.probability
             axes.broken_barh(span, (row - 0.4, 0.8), color=COLOURS[row % len(COLOURS)], alpha=alpha, linewidth=0)
-    axes.set(xlim=(0, duration / 60), xlabel="minutes", ylim=(max(1, len(names)) - 0.5, -0.5))
+    axes.set(xlim=(0, duration / unit), xlabel=unit_name, ylim=(max(1, len(names)) - 0.5, -0.5))
     axes.set_yticks(range(len(names)), names)
     axes.grid(axis="x", linewidth=0.4)
     return figure

@@ -232,6 +232,7 @@ CSV = "path,label,split,start,end,id\n"
 @pytest.mark.parametrize(
     ("name", "text", "wanted"),
     [
+        ("a.csv", "\0" * 9, "a.csv is not a text file; replace it with the original."),
         (
             "a.csv",
             "path,lable\na.mp4,x\n",

@@ -93,13 +93,16 @@ def read_lines(file: Path) -> list[tuple[str, str]]:
 
 
 def read_text(file: Path) -> str:
-    """Return the text of a list, without a byte order mark. Raises UserError if it cannot be read as UTF-8."""
+    """Return the text of a list, without a byte order mark. Raises UserError if it cannot be read as UTF-8 text."""
     try:
-        return file.read_text(encoding="utf-8-sig")
+        text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{file} is not UTF-8 ({error}); save it as UTF-8 or replace it with the original.") from None
     except OSError as error:
         raise UserError(f"{file} cannot be read ({error.strerror}); correct dataset.lists or the file.") from None
+    if "\0" in text:
+        raise UserError(f"{file} is not a text file; replace it with the original.")
+    return text
 
 
 def read_json(file: Path) -> Any:
