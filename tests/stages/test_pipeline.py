@@ -208,7 +208,7 @@ def test_search_finds_clips_by_text_and_by_similarity(project):
     assert (project / "found.html").read_text().count("data:image/jpeg") == 5
     query = "sample/data/clips/BallSliding/v_BallSliding_g02_c01.avi"
     similar = sh(project, f"python -m mocliplite search --like {query} --top 1")
-    assert "  BallSliding  BallSliding__v_BallSliding_g02_c0" in similar
+    assert re.search(r"  BallSliding  BallSliding__v_BallSliding_g(?!02_c01)", similar)  # not the clip itself
     assert "nothing is not a clip of" in sh(project, "python -m mocliplite search --like nothing", status=2)
 
 
