@@ -23,9 +23,10 @@ def group_folds(classes: Sequence[Sequence[int]], groups: Sequence[str], count: 
     shuffled = np.random.RandomState(seed).permutation(len(clips))
     order = shuffled[np.argsort(-clips[shuffled].std(axis=1), kind="stable")]
 
+    totals = clips.sum(axis=0)
     fold_of_group, fold_clips = np.zeros(len(clips), dtype=np.int64), np.zeros((count, len(names)))
     for index in order:
-        fold = _best_fold(fold_clips, clips[index], clips.sum(axis=0))
+        fold = _best_fold(fold_clips, clips[index], totals)
         fold_of_group[index] = fold
         fold_clips[fold] += clips[index]
     return fold_of_group[group]

@@ -203,8 +203,8 @@ class _Cutter:
             dropped = self._entries.popleft()
             if dropped.frame.intra:
                 self._last_intra = dropped
-        kept = {self._entries[0].number, *(entry.number for entry in (self._last_intra,) if entry)}
-        self._sent = {number for number in self._sent if number >= min(kept)}
+        oldest = self._last_intra or self._entries[0]
+        self._sent = {number for number in self._sent if number >= oldest.number}
 
     def _window(self, start: float, end: float) -> Iterator[Window]:
         """Yield the window, or none if no frame is in it."""
