@@ -71,7 +71,5 @@ def fit_histogram(
         with torch.inference_mode():
             logits = net.classify(net.embed_histogram(data.views[val, 0]))
         state.finish_epoch({"val_loss": torch.nn.functional.cross_entropy(logits, labels[val]).item()})
-    if settings.patience is None:
-        return net.eval(), state.epoch - 1
-    net.load_state_dict(state.best)
-    return net.eval(), state.best_epoch
+    _, epoch = training.kept_network(state, settings)
+    return net, epoch

@@ -62,10 +62,16 @@ def fit_motion(
             bar.update()
         bar.total = state.epoch  # below settings.epochs after early stopping
     on_epoch_end(state.curve)  # a training that was interrupted after its last epoch has not reported it yet
+    net, epoch = kept_network(state, settings)
+    return net, state.curve, epoch
+
+
+def kept_network(state: TrainingState, settings: MotionNet) -> tuple[networks.Network, int]:
+    """Return the network of a finished training and its epoch from 0: the last or, with settings.patience, the best."""
     if settings.patience is None:
-        return state.net.eval(), state.curve, state.epoch - 1
+        return state.net.eval(), state.epoch - 1
     state.net.load_state_dict(state.best)
-    return state.net.eval(), state.curve, state.best_epoch
+    return state.net.eval(), state.best_epoch
 
 
 def train_epoch(
