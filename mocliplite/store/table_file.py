@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mocliplite.errors import UserError
-from mocliplite.store import hdf5
+from mocliplite.store import hdf5, whole_file
 from mocliplite.store.hdf5 import NO_PROVENANCE, Arrays, Settings
 
 
@@ -33,4 +33,4 @@ def read_table(path: str | Path, kind: str | None = None) -> Table:
         raise UserError(f"{path} does not exist; run `dvc pull {path}` or `dvc repro`.")
     with hdf5.open_file(Path(path), kind) as file:
         arrays = {name: hdf5.read_array(file, name) for name in file}
-        return Table(arrays, hdf5.read_settings(file), hdf5.read_provenance(file), hdf5.read_digest(Path(path)))
+        return Table(arrays, hdf5.read_settings(file), hdf5.read_provenance(file), whole_file.read_digest(Path(path)))
