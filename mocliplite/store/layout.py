@@ -5,6 +5,8 @@ kind of store and on the number of clips alone. Where it doubles, shard i of n b
 """
 
 import hashlib
+import math
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,23 +18,19 @@ from mocliplite.store import schema
 # On average, unless the store has the most shards. 256 clips of 10 seconds are 50 MB of motion.
 CLIPS_PER_SHARD = 256
 # More files would cost DVC more than smaller files save (docs/sharing.md).
-MOST_SHARDS = 4096
-# 0003.h5 of the fewest shards of its kind, 0003-of-1024.h5 of more. While a store changes its number, it has both.
-_NAME = re.compile(r"(\d{4,})(?:-of-(\d+))?\.h5")
+MOST_SHARDS = 16384
+# 0003.h5 of the fewest shards of its kind, 0003-of-1024.h5 of more; before ".h5", parts have a digest (update.py).
+_NAME = re.compile(r"(\d{4,})(?:-of-(\d+))?(?:\.[0-9a-f]{16})?\.h5")
 # End of the id of a segment.
 _SPAN = re.compile(f"@{spans.TEXT}$")
 
 
-def numbers_of_shards(kind: str) -> list[int]:
-    """Return the numbers of shards that a kind of store can have: the fewest, and its doublings."""
-    fewest = schema.SHARDS[kind]
-    return [fewest << doublings for doublings in range((MOST_SHARDS // fewest).bit_length())]
-
-
 def number_of_shards(kind: str, clips: int) -> int:
     """Return the number of shards of a kind of store of this number of clips, including those that failed."""
-    numbers = numbers_of_shards(kind)
-    return next((shards for shards in numbers if clips <= CLIPS_PER_SHARD * shards), numbers[-1])
+    shards = schema.SHARDS[kind]
+    while clips > CLIPS_PER_SHARD * shards and shards < MOST_SHARDS:
+        shards *= 2
+    return shards
 
 
 def shard_of(clip_id: str, shards: int) -> int:
@@ -73,28 +71,31 @@ def ids_by_path(folder: str | Path, kind: str, ids: Iterable[str]) -> dict[Path,
     return dict(zip(shard_paths(folder, kind, shards), by_shard(ids, shards), strict=True))
 
 
-def number_and_shards(path: Path, kind: str) -> tuple[int, int] | None:
-    """Return which shard of how many a file is by its name, None if it is none."""
-    name = _NAME.fullmatch(path.name)
-    if name is None:
-        return None
-    number, shards = int(name[1]), int(name[2] or schema.SHARDS[kind])
-    return (number, shards) if number < shards else None
-
-
 def found_numbers(folder: str | Path, kind: str) -> list[int]:
     """Return of how many shards the files in a folder are: one number, unless a run was stopped that changes it."""
-    found = (number_and_shards(path, kind) for path in Path(folder).glob("*.h5"))
-    return sorted({named[1] for named in found if named})
+    named = (_number_and_shards(name, kind) for name in _names(folder))
+    return sorted({shards for number, shards in filter(None, named) if number < shards})
 
 
-def overlapping(path: Path, kind: str) -> list[Path]:
-    """Return the path of a shard, and of the shards in another number of shards that may have some of its clips."""
-    named = number_and_shards(path, kind)
-    if named is None:
-        return [path]
-    others = []
-    for shards in numbers_of_shards(kind):
-        step = min(shards, named[1])
-        others += [shard_path(path.parent, kind, number, shards) for number in range(named[0] % step, shards, step)]
-    return [path, *(other for other in others if other != path)]
+def overlapping(folder: Path, kind: str, name: str) -> list[Path]:
+    """Return the files in a folder that may have clips of the shard of this name: it, and those of other numbers."""
+    own = _number_and_shards(name, kind)
+    if own is None or not folder.is_dir():
+        return []
+    others = ((other, _number_and_shards(other, kind)) for other in _names(folder))
+    return [folder / other for other, found in others if found and _have_clips_in_common(own, found)]
+
+
+def _names(folder: str | Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries)
+
+
+def _number_and_shards(name: str, kind: str) -> tuple[int, int] | None:
+    """Return which shard of how many a file or a part of it is by its name, None if it is none."""
+    found = _NAME.fullmatch(name)
+    return (int(found[1]), int(found[2] or schema.SHARDS[kind])) if found else None
+
+
+def _have_clips_in_common(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return (one[0] - other[0]) % math.gcd(one[1], other[1]) == 0

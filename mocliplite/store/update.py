@@ -57,26 +57,23 @@ def update_shard(
             write_shard(path, kind, settings, new)
         except FileNotFoundError:  # another worker has written this shard and removed its parts
             return update_shard(path, kind, settings, fingerprints, compute_records, retry_failed, provenance)
-    for part in _parts(path):
+    for part in (path.parent / _PARTS).glob(f"{path.stem}.*.h5"):
         part.unlink(missing_ok=True)
     return len(to_compute), len(new.failures)
 
 
 def _known_results(path: Path, kind: str, settings: Settings, fingerprints: Mapping[str, str]) -> _Results:
     """Return the results with these fingerprints. Parts come before shards, and records before failures."""
-    paths = layout.overlapping(path, kind)
+    shards = [other for other in layout.overlapping(path.parent, kind, path.name) if other != path]
+    own = [path] if path.exists() else []
     known: _Results = {}
-    for source in [*(part for one in paths for part in _parts(one)), *(one for one in paths if one.exists())]:
+    for source in [*layout.overlapping(path.parent / _PARTS, kind, path.name), *own, *shards]:
         shard = read_reusable(source, kind, settings) or Shard()
         for clip_id in shard.fingerprints.keys() & fingerprints.keys():
             is_better = clip_id not in known or (isinstance(known[clip_id], Failure) and clip_id in shard.records)
             if shard.fingerprints[clip_id] == fingerprints[clip_id] and is_better:
                 known[clip_id] = source if clip_id in shard.records else shard.failures[clip_id]
     return known
-
-
-def _parts(path: Path) -> list[Path]:
-    return sorted((path.parent / _PARTS).glob(f"{path.stem}.*.h5"))
 
 
 def _to_compute(known: _Results, fingerprints: Mapping[str, str], retry_failed: bool) -> list[str]:
@@ -112,7 +109,7 @@ def _shard(results: _Results, fingerprints: Mapping[str, str], provenance: Setti
 
 
 def _write_part(path: Path, kind: str, settings: Settings, shard: Shard) -> Path:
-    # Named by content, because two workers may compute the same shard.
+    # The name depends on the content, because two workers may compute the same shard.
     name = hashlib.sha256(hdf5.canonical_json(shard.fingerprints).encode()).hexdigest()[:16]
     part = path.parent / _PARTS / f"{path.stem}.{name}.h5"
     write_shard(part, kind, settings, shard)
