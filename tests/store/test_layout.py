@@ -138,3 +138,13 @@ def test_of_two_workers_with_the_same_shard_the_second_uses_the_results_of_the_f
     update.update_shard(path, kind, {}, wanted, second)
     shards.write_shard(Path("expected.h5"), kind, {}, shards.Shard(results, {}, wanted))
     assert path.read_bytes() == Path("expected.h5").read_bytes()
+
+
+@every_kind
+def test_a_record_in_a_part_takes_precedence_over_a_failure_in_another(kind):
+    failed = shards.Shard({}, {"a": Failure("memory ran out.", retry=True)}, {"a": "1"})
+    retried = shards.Shard({"a": record(kind, "a")}, {}, {"a": "1"})
+    shards.write_shard(Path("s/.parts/0000.0000000000000000.h5"), kind, {}, failed)
+    assert update.ids_to_compute(Path("s/0000.h5"), kind, {}, {"a": "1"}) == ["a"]
+    shards.write_shard(Path("s/.parts/0000.ffffffffffffffff.h5"), kind, {}, retried)
+    assert update.ids_to_compute(Path("s/0000.h5"), kind, {}, {"a": "1"}) == []
