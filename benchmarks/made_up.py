@@ -1,8 +1,8 @@
-"""Feature stores of any number of clips without videos, to measure the stages after extraction.
+"""Feature stores of any number of clips that are no videos, to measure the stages after extraction.
 
-`python -m benchmarks.made_up FOLDER --clips 240000` writes params.yaml and features/ into a folder, as the stages index,
-split, keyframes, prompts and embed_motion would write them; `python -m stages.pairs`, run in the folder, and the stages
-after it accept them. The lengths are those of CLIP's keyframes and of the default motion network.
+`python -m benchmarks.made_up FOLDER --clips 240000` writes params.yaml, clips/ and features/ into a folder, as the
+stages index, split, keyframes, prompts and embed_motion would write them; `python -m stages.pairs`, run in the folder,
+and the stages after it accept them. The lengths are those of CLIP's keyframes and of the default motion network.
 """
 
 import argparse
@@ -49,6 +49,7 @@ def write_project(folder: Path, count: int) -> None:
     clips = clips_of(count)
     splits = split_clips(clips, settings)
     features = folder / "features"
+    _write_files(folder / settings.root, clips)
     write_clips(features / "clips.csv", clips)
     write_splits(features / "splits.csv", splits)
 
@@ -106,15 +107,18 @@ def clips_of(count: int) -> list[Clip]:
     for number in range(count):
         index, in_class = number % classes, number // classes
         path = f"Class{index:03d}/g{in_class % GROUPS:02d}_c{in_class // GROUPS:03d}.avi"
-        digest = hashlib.sha256(content_of(path)).hexdigest()
+        digest = hashlib.sha256(path.encode()).hexdigest()
         group = f"g{in_class % GROUPS:02d}"
-        clips.append(Clip(id_of(path), path, f"Class{index:03d}", (index,), group, len(content_of(path)), digest))
+        clips.append(Clip(id_of(path), path, f"Class{index:03d}", (index,), group, len(path), digest))
     return sorted(clips, key=lambda clip: clip.id)
 
 
-def content_of(path: str) -> bytes:
-    """Return the bytes of the file of a clip: its path, since no stage that is measured decodes it."""
-    return path.encode()
+def _write_files(root: Path, clips: list[Clip]) -> None:
+    """Write the files of the clips, for the stage index: each contains its path, because no stage decodes it."""
+    for clip in clips:
+        path = root / clip.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(clip.path.encode())
 
 
 def _fingerprints(clips: list[Clip], settings: shards.Settings) -> dict[str, str]:
