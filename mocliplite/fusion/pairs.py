@@ -95,8 +95,9 @@ def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def features(data: Arrays, streams: tuple[str, ...]) -> np.ndarray:
-    """Input of a head or probe: the plain views of the streams, concatenated, float32 [N, D]."""
-    return np.concatenate([data[stream][:, 0] for stream in streams], axis=1)
+    """Input of a head or probe: the plain views of the streams, float32 [N, D]: concatenated, or a view of one stream."""
+    views = [data[stream][:, 0] for stream in streams]
+    return views[0] if len(views) == 1 else np.concatenate(views, axis=1)
 
 
 def keyframe_views(frames: np.ndarray) -> np.ndarray:
