@@ -95,7 +95,7 @@ def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def features(data: Arrays, streams: tuple[str, ...]) -> np.ndarray:
-    """Input of a head or probe: the plain views of the streams, float32 [N, D]: concatenated, or a view of one stream."""
+    """Input of a head or probe: plain views of the streams, float32 [N, D]: concatenated, or a view of one."""
     views = [data[stream][:, 0] for stream in streams]
     return views[0] if len(views) == 1 else np.concatenate(views, axis=1)
 
