@@ -15,8 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import made_up
-
+ROOT = Path(__file__).parents[1]
 STAGES = ("index", "split", "pairs", "train_probes")
 
 
@@ -34,7 +33,7 @@ def main() -> None:
         for count in given.clips:
             folder = Path(given.work or temporary, str(count))
             if not (folder / "features/prompts.h5").is_file():  # the last file that is written
-                _run("benchmarks.made_up", [str(folder), "--clips", str(count)], Path(), made_up.ROOT)
+                _run("benchmarks.made_up", [str(folder), "--clips", str(count)], Path(), ROOT)
             costs[count] = {stage: _run(f"stages.{stage}", [], folder, given.code) for stage in given.stages}
     print("\n".join(table(costs)))
     print(json.dumps(costs))
@@ -68,7 +67,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--clips", type=int, nargs="+", default=[1000, 8000, 50000])
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     parser.add_argument("--work", type=Path, help="folder for the stores; default: a temporary folder")
-    parser.add_argument("--code", type=Path, default=made_up.ROOT, help="checkout whose stages run; default: this one")
+    parser.add_argument("--code", type=Path, default=ROOT, help="checkout whose stages run; default: this one")
     return parser.parse_args()
 
 
