@@ -1,5 +1,6 @@
 """Small stores, written in the same way as by the stages."""
 
+import itertools
 from pathlib import Path
 
 import h5py
@@ -63,6 +64,12 @@ def bytes_of(folder):
 def shard_of(clip_id, kind, folder="s"):
     """The path of the shard of a clip in a store of few clips."""
     return layout.shard_path(folder, kind, layout.shard_of(clip_id, schema.SHARDS[kind]), schema.SHARDS[kind])
+
+
+def neighbour_of(clip_id, kind):
+    """The id of a new clip that is in the same shard."""
+    numbers = itertools.count()
+    return next(key for key in map("new{}".format, numbers) if shard_of(key, kind) == shard_of(clip_id, kind))
 
 
 def alter(path, **attributes):

@@ -74,7 +74,7 @@ def ids_by_path(folder: str | Path, kind: str, ids: Iterable[str]) -> dict[Path,
 def found_numbers(folder: str | Path, kind: str) -> list[int]:
     """Return of how many shards the files in a folder are: one number, unless a run was stopped that changes it."""
     named = (_number_and_shards(name, kind) for name in _names(folder))
-    return sorted({shards for number, shards in filter(None, named) if number < shards})
+    return sorted({shards for _, shards in filter(None, named)})
 
 
 def overlapping(folder: Path, kind: str, name: str) -> list[Path]:
@@ -94,7 +94,10 @@ def _names(folder: str | Path) -> list[str]:
 def _number_and_shards(name: str, kind: str) -> tuple[int, int] | None:
     """Return which shard of how many a file or a part of it is by its name, None if it is none."""
     found = _NAME.fullmatch(name)
-    return (int(found[1]), int(found[2] or schema.SHARDS[kind])) if found else None
+    if found is None:
+        return None
+    number, shards = int(found[1]), int(found[2] or schema.SHARDS[kind])
+    return (number, shards) if number < shards else None
 
 
 def _have_clips_in_common(one: tuple[int, int], other: tuple[int, int]) -> bool:

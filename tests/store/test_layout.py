@@ -16,8 +16,8 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 
 @pytest.fixture
 def small_grain(few_shards, monkeypatch):
-    """Two clips per shard: 10 clips have as many shards as before, and 30 clips have four or eight times as many."""
-    monkeypatch.setattr(layout, "CLIPS_PER_SHARD", 2)
+    """Four clips per shard: 6 clips have as many shards as before, and 30 clips two or four times as many."""
+    monkeypatch.setattr(layout, "CLIPS_PER_SHARD", 4)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_more_clips_divide_the_shards_and_only_new_clips_are_computed(kind):
     build("fresh", kind, IDS, failed=["clip03"])
     assert bytes_of("s") == bytes_of("fresh")
     opened = stores.open_store("s")
-    assert opened.shards == len(list(Path("s").glob(f"*-of-{opened.shards}.h5"))) == {5: 20, 4: 16, 3: 24}[len(few) - 2]
+    assert opened.shards == len(list(Path("s").glob(f"*-of-{opened.shards}.h5"))) == {5: 10, 4: 8, 3: 12}[len(few) - 2]
     assert build("s", kind, IDS[:6]) == []
     assert bytes_of("s") == few
 
