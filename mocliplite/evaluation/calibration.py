@@ -109,16 +109,13 @@ def log_losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return -np.log(np.maximum(probability, 1e-12))
 
 
-def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:
+def reliability(confidence: np.ndarray, correct: np.ndarray) -> list[dict[str, float]]:
     """Return a row for each nonempty one of BINS equal bins of confidence: answers, mean confidence and accuracy.
 
-    `bin` is the centre of the bin. Of calibrated probabilities, the accuracy equals the mean confidence. Where a clip
-    may have several classes, each class is an answer, its probability the confidence, correct where the clip has it.
+    confidence: probability of each answer, of any shape; correct: whether it is right, of the same shape. `bin` is the
+    centre of the bin. Of calibrated probabilities, the accuracy equals the mean confidence.
     """
-    if labels.ndim == 1:
-        confidence, correct = probabilities.max(axis=-1).ravel(), (probabilities.argmax(axis=-1) == labels).ravel()
-    else:
-        confidence, correct = probabilities.ravel(), np.broadcast_to(labels, probabilities.shape).ravel()
+    confidence, correct = confidence.ravel(), correct.ravel()
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     return [
         {
@@ -132,8 +129,8 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[dict[str,
     ]
 
 
-def ece(probabilities: np.ndarray, labels: np.ndarray) -> float:
+def ece(confidence: np.ndarray, correct: np.ndarray) -> float:
     """Expected calibration error: the mean gap between confidence and accuracy over the bins, weighted by answers."""
-    rows = reliability(probabilities, labels)
+    rows = reliability(confidence, correct)
     gaps = sum(row["answers"] * abs(row["confidence"] - row["accuracy"]) for row in rows)
     return gaps / sum(row["answers"] for row in rows)

@@ -77,7 +77,7 @@ def gallery(
     The parts are clips that fusion alone classifies correctly, and clips that it classifies wrongly; those with the
     highest confidence come first.
     """
-    order = np.argsort(-predictions.answers.probabilities.max(axis=1), kind="stable")
+    order = np.argsort(-predictions.probabilities.max(axis=1), kind="stable")
     selected = {
         "Correct with both streams, wrong with the keyframe alone": predictions.correct & ~predictions.keyframe_correct,
         "Wrong": ~predictions.correct,
@@ -99,13 +99,13 @@ def gallery(
 
 
 def _gallery_item(predictions: Predictions, row: int, clip: Clip, image: str | None) -> dict[str, Any]:
-    top = np.argsort(-predictions.answers.probabilities[row], kind="stable")[:3]
+    top = np.argsort(-predictions.probabilities[row], kind="stable")[:3]
     return {
         "id": clip.id,
         "label": clip.label or "no class",
         "image": image,
-        "top": [(predictions.classes[index], float(predictions.answers.probabilities[row, index])) for index in top],
-        "shares": {stream: float(values[row]) for stream, values in predictions.answers.shares.items()},
+        "top": [(predictions.classes[index], float(predictions.probabilities[row, index])) for index in top],
+        "shares": {stream: float(values[row]) for stream, values in predictions.shares.items()},
     }
 
 
@@ -146,7 +146,7 @@ def _series(path: str, x: str, y: str, prefix: str = "") -> tuple[dict[str, list
 
 
 def _reliability_chart(predictions: Predictions) -> str:
-    rows = reliability(predictions.answers.probabilities, predictions.labels)
+    rows = reliability(*predictions.confidence)
     confidence, accuracy = ([row[key] for row in rows] for key in ("confidence", "accuracy"))
     return charts.reliability(confidence, accuracy, [int(row["answers"]) for row in rows])
 

@@ -5,7 +5,6 @@ import pytest
 
 from mocliplite.data.clips import read_clips
 from mocliplite.files import read_csv
-from mocliplite.fusion.answers import Answers
 from mocliplite.report.predictions import (
     Predictions,
     confusion_matrix,
@@ -19,7 +18,7 @@ def predictions_of(labels, predicted, classes="abc"):
     labels, size = np.array(labels), len(classes)
     ids = [f"clip{row}" for row in range(len(labels))]
     probabilities = np.eye(size)[predicted]
-    return Predictions(ids, labels, Answers(probabilities, {}, {}), probabilities, list(classes))
+    return Predictions(ids, labels, probabilities, {}, probabilities, list(classes))
 
 
 def test_predictions_are_those_that_evaluate_wrote(small_project):
@@ -27,8 +26,8 @@ def test_predictions_are_those_that_evaluate_wrote(small_project):
     assert predictions.ids == [row["id"] for row in written]
     assert [predictions.classes[index] for index in predictions.predicted] == [row["guess"] for row in written]
     confidence = [float(row["probability"]) for row in written]
-    np.testing.assert_allclose(predictions.answers.probabilities.max(axis=1), confidence, atol=1e-5)
-    for stream, shares in predictions.answers.shares.items():
+    np.testing.assert_allclose(predictions.probabilities.max(axis=1), confidence, atol=1e-5)
+    for stream, shares in predictions.shares.items():
         np.testing.assert_allclose(shares, [float(row[f"{stream}_share"]) for row in written], atol=1e-5)
 
 
