@@ -17,6 +17,7 @@ from mocliplite.fusion.pairs import Arrays, class_weights
 from mocliplite.runtime.progress import progress_range
 
 Curve = list[dict[str, float]]
+_VAL_PART = 4096  # clips; the logits of all seeds for all validation clips may need gigabytes
 
 
 def fit_head(
@@ -165,10 +166,14 @@ def _validate(
     with few clips that are all correct, mere confidence would look better. Where a clip may have several classes, top-1
     is the share of clips whose most probable class is one of theirs.
     """
-    logits = heads(heads.plain_input(streams))
     smoothing = 1 / (len(labels) + 2)
-    losses = torch.stack([_loss(seed_logits, labels, weights, smoothing) for seed_logits in logits])
-    loss = _loss(logits.flatten(0, 1), torch.cat([labels] * len(logits)), weights).item()
-    guess = logits.argmax(dim=2)
-    correct = guess == labels if labels.ndim == 1 else labels[torch.arange(len(labels), device=labels.device), guess]
-    return losses, {"val_loss": loss, "val_top1": correct.double().mean().item()}
+    losses, loss, top1 = torch.zeros(len(heads.weight1), device=labels.device), 0.0, 0.0
+    for *part, found in zip(*(values.split(_VAL_PART) for values in (*streams, labels)), strict=True):
+        share = len(found) / len(labels)
+        logits = heads(heads.plain_input(part))
+        losses += share * torch.stack([_loss(seed_logits, found, weights, smoothing) for seed_logits in logits])
+        loss += share * _loss(logits.flatten(0, 1), torch.cat([found] * len(logits)), weights).item()
+        guess = logits.argmax(dim=2)
+        correct = guess == found if found.ndim == 1 else found[torch.arange(len(found), device=found.device), guess]
+        top1 += share * correct.double().mean().item()
+    return losses, {"val_loss": loss, "val_top1": top1}
