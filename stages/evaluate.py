@@ -15,8 +15,7 @@ from mocliplite.evaluation import method_table, multi_label_table
 from mocliplite.fusion import methods, similarity
 from mocliplite.fusion.answers import Answers, answer
 from mocliplite.fusion.cost import cost
-from mocliplite.fusion.pairs import Arrays, check_fitted_on, parts, select_split
-from mocliplite.store import table_file
+from mocliplite.fusion.pairs import Arrays, check_fitted_on, parts, read_split
 from stages import run_stage
 
 
@@ -31,13 +30,13 @@ class _Evaluated(NamedTuple):
 
 
 def main() -> None:
-    table = table_file.read_table("features/pairs.h5", "pairs")
+    table = read_split("features/pairs.h5", "test")
+    data = table.arrays
     probes, probes_config = checkpoint.load("models/probes")
     heads, config = checkpoint.load("models/head")
     check_fitted_on(probes_config, table, "models/probes")
     check_fitted_on(config, table, "models/head")
     checkpoint.check_source("models/head", "models/probes", config["probes"], checkpoint.digest("models/probes"))
-    data = select_split(table.arrays, "test")
     labels, classes, calibration = data["label"], data["classes"], config["calibration"]
     multi_label = methods.is_multi_label(calibration)
     figures = multi_label_table if multi_label else method_table

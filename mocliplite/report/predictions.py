@@ -12,9 +12,9 @@ from mocliplite.data.clips import Clip
 from mocliplite.files import read_csv
 from mocliplite.fusion import methods
 from mocliplite.fusion.answers import answer
-from mocliplite.fusion.pairs import check_fitted_on, parts, select_split
+from mocliplite.fusion.pairs import check_fitted_on, parts, read_split
 from mocliplite.predict.models import check_version
-from mocliplite.store import stores, table_file
+from mocliplite.store import stores
 
 NEIGHBOURS = 5  # of the classifier that gets the frame size alone
 
@@ -64,13 +64,13 @@ def predict_test_clips() -> Predictions:
 
     Raises UserError where features or models are missing or do not belong together.
     """
-    table = table_file.read_table("features/pairs.h5", "pairs")
+    table = read_split("features/pairs.h5", "test")
+    data = table.arrays
     probes, _ = checkpoint.load("models/probes")
     tensors, config = checkpoint.load("models/head")
     check_version("models/head", config)
     check_fitted_on(config, table, "models/head")
     checkpoint.check_source("models/head", "models/probes", config["probes"], checkpoint.digest("models/probes"))
-    data = select_split(table.arrays, "test")
     calibration = config["calibration"]
     multi_label, thresholds = methods.is_multi_label(calibration), calibration.get("f1_threshold", {})
     probabilities, shares, keyframe = [], [], []

@@ -28,6 +28,7 @@ _COMPRESSION_LEVEL = 3  # as fast as LZF, at half the size
 # Bytes per chunk: small for motion, of which single frames are read; large for embeddings, which are read whole
 # (docs/stores.md).
 _MOTION_CHUNK, _EMBEDDING_CHUNK = 1 << 15, 1 << 18
+_CHUNKS_OF_PART = 64  # chunks read at a time where some rows of an array are wanted
 # The largest possible ratio of deflate: a file that claims more is a decompression bomb.
 _MAX_RATIO = 1032
 _USERBLOCK = 512  # bytes
@@ -243,6 +244,22 @@ def read_rows(group: Group, name: str, rows: Sequence[int] | np.ndarray) -> np.n
     if len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(dataset)):
         raise IndexError(f"rows {wanted.min()} to {wanted.max()} of {len(dataset)}")
     return _read_compressed_rows(dataset, wanted)
+
+
+def read_masked(group: Group, name: str, mask: np.ndarray) -> np.ndarray:
+    """Return the rows of an uncompressed array for which mask, bool [N], is True; text as numpy str.
+
+    The array is read by parts, so that memory is needed for these rows only.
+    """
+    dataset = _checked_dataset(group, name, None, (len(mask),))
+    out = np.empty((np.count_nonzero(mask), *dataset.shape[1:]), dtype=dataset.dtype)
+    chunk = dataset.chunks[0] if dataset.chunks else 1
+    length, filled = _CHUNKS_OF_PART * chunk, 0
+    for start in range(0, len(mask), length):
+        rows = dataset[start : start + length][mask[start : start + length]]
+        out[filled : filled + len(rows)] = rows
+        filled += len(rows)
+    return np.strings.decode(out, "utf-8") if h5py.check_string_dtype(dataset.dtype) else out
 
 
 def unreadable_rows(group: Group, name: str) -> list[int]:

@@ -36,7 +36,7 @@ def test_the_start_has_the_calibrated_scores_of_a_ridge_with_a_larger_penalty():
     start = ridge_start(train, val, STREAMS, {"ridge": 2.0})
     x, x_val = features(train, STREAMS), features(val, STREAMS)
     data = ridge.standardised(x, train["label"], 6)
-    weight = ridge.solve(data, ridge.gram(data), 2.0 * PENALTY_FACTOR)
+    weight = ridge.solve(ridge.equations(data), 2.0 * PENALTY_FACTOR)
     scores = (x_val - data.mean) / data.std @ weight + data.prior
     assert x_val @ start.weight + start.bias == pytest.approx(scores / fit_temperature(scores, val["label"]), abs=1e-6)
 
