@@ -12,7 +12,7 @@ from mocliplite.data.clips import Clip
 from mocliplite.files import read_csv
 from mocliplite.fusion import methods
 from mocliplite.fusion.answers import answer
-from mocliplite.fusion.pairs import check_fitted_on, parts, read_split
+from mocliplite.fusion.pairs import Arrays, check_fitted_on, parts, read_split
 from mocliplite.predict.models import check_version
 from mocliplite.store import stores
 
@@ -73,13 +73,8 @@ def predict_test_clips() -> Predictions:
     checkpoint.check_source("models/head", "models/probes", config["probes"], checkpoint.digest("models/probes"))
     calibration = config["calibration"]
     multi_label, thresholds = methods.is_multi_label(calibration), calibration.get("f1_threshold", {})
-    probabilities, shares, keyframe = [], [], []
-    for part in parts(data):
-        logits = methods.calibrate(methods.trained_logits(tensors, probes, part), calibration)
-        answers = answer(calibration, logits, tensors, part)
-        probabilities.append(answers.probabilities)
-        shares.append(answers.shares)
-        keyframe.append(methods.mean_probabilities(logits["keyframe"], multi_label))
+    predicted = [_predict(part, tensors, probes, calibration) for part in parts(data)]
+    probabilities, shares, keyframe = zip(*predicted, strict=True)
     return Predictions(
         data["ids"].tolist(),
         data["label"],
@@ -89,6 +84,16 @@ def predict_test_clips() -> Predictions:
         data["classes"].tolist(),
         (thresholds[calibration["answer"]], thresholds["keyframe"]) if multi_label else None,
     )
+
+
+def _predict(
+    data: Arrays, heads: Arrays, probes: Arrays, calibration: Mapping[str, Any]
+) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+    """Return probabilities, shares and probabilities of the keyframe head for a part of the clips; see Predictions."""
+    logits = methods.calibrate(methods.trained_logits(heads, probes, data), calibration)
+    answers = answer(calibration, logits, heads, data)
+    keyframe = methods.mean_probabilities(logits["keyframe"], methods.is_multi_label(calibration))
+    return answers.probabilities, answers.shares, keyframe
 
 
 def confusion_matrix(predictions: Predictions) -> np.ndarray:

@@ -26,7 +26,8 @@ from mocliplite.store import stores
 from mocliplite.video.streams import Limits
 
 GALLERY = 6  # clips in each part of the gallery
-ROWS = 12  # of the short tables
+ROWS = 12  # of the short tables and lists
+BARS = 40  # of a chart by class; of more classes, those with the highest and the lowest values
 
 
 def write(out: str | Path) -> list[str]:
@@ -43,6 +44,7 @@ def write(out: str | Path) -> list[str]:
     parts, missing = gallery(predictions, clips, settings.dataset.root, settings.compute)
     multi_label = predictions.thresholds is not None
     figure = "average precision" if multi_label else "top-1"
+    failures = _failures()
     html.write(
         out,
         "report.html",
@@ -60,7 +62,9 @@ def write(out: str | Path) -> list[str]:
         reliability=_reliability_chart(predictions),
         motion_curve=_motion_curve(),
         head_curve=_head_curve(),
-        failures=_failures(),
+        failures=failures[:ROWS],
+        failed=len(failures),
+        bars=BARS,
         suspicious=read_csv("features/suspicious_labels.csv")[:ROWS],
         near_duplicates=read_csv("features/near_duplicates.csv")[:ROWS],
         frame_size=None if multi_label else frame_size_accuracy(predictions, clips),
@@ -126,8 +130,10 @@ def _gains(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _by_class(column: str) -> dict[str, float]:
-    """Return a column of plots/classes.csv by class, the highest value first."""
+    """Return a column of plots/classes.csv by class, the highest value first: BARS of them, from both ends."""
     rows = sorted(read_csv("plots/classes.csv"), key=lambda row: -float(row[column]))
+    if len(rows) > BARS:
+        rows = rows[: BARS // 2] + rows[-(BARS // 2) :]
     return {row["class"]: float(row[column]) for row in rows}
 
 
