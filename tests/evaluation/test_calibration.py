@@ -102,3 +102,12 @@ def test_the_threshold_keeps_95_percent_of_the_right_answers():
     assert found["coverage"] == (confidence >= found["threshold"]).mean()
     assert found["precision"] == 29 / (confidence >= found["threshold"]).sum()
     assert calibration.fit_threshold(probabilities, np.ones(40, dtype=int))["threshold"] == 0
+
+
+def test_fits_by_parts_are_those_of_all_rows(monkeypatch):
+    first, labels = calibrated(50)
+    scores = np.stack([log_softmax(np.stack([first, first / 2]), axis=2), np.zeros((2, 50, 5))])  # two seeds
+    temperature, weights = calibration.fit_temperature(scores[0], labels), calibration.fit_log_weights(scores, labels)
+    monkeypatch.setattr(calibration, "_PART", 7)
+    assert calibration.fit_temperature(scores[0], labels) == pytest.approx(temperature)
+    assert calibration.fit_log_weights(scores, labels) == pytest.approx(weights)

@@ -116,3 +116,27 @@ def test_a_head_is_not_worse_on_validation_than_its_start():
 def test_a_head_that_starts_at_random_stores_no_linear_classifier():
     train, val = splits_of()
     assert "fusion.linear" not in fit(train, val, start="random", epochs=1)[0]
+
+
+def test_stored_logits_of_the_linear_classifier_are_those_of_its_product(monkeypatch):
+    train, val = splits_of(groups=20)
+    stored, _, _ = fit(train, val, views="plain")
+    monkeypatch.setattr(Heads, "linear_logits", lambda *_: None)
+    computed, _, _ = fit(train, val, views="plain")
+    assert np.abs(stored["fusion.weight2"]).max() > 0
+    for name, values in computed.items():
+        np.testing.assert_allclose(stored[name], values, atol=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{"views": "all"}, {"views": "plain", "stream_dropout": 0.5}])
+def test_steps_that_do_not_have_the_plain_view_compute_the_logits_of_the_linear_classifier(monkeypatch, changes):
+    given = []
+    forward = Heads.forward
+
+    def spy(self, x, dropout_mask=None, linear_logits=None):
+        given.append((dropout_mask is not None, linear_logits is not None))
+        return forward(self, x, dropout_mask, linear_logits)
+
+    monkeypatch.setattr(Heads, "forward", spy)
+    fit(*splits_of(), epochs=1, **changes)
+    assert set(given) == {(True, False), (False, True)}  # training, validation
