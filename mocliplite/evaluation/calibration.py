@@ -41,16 +41,29 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Without smoothing, clips that are all classified correctly would drive the temperature to 0. The loss is convex in
     1 / T, so bisection finds its minimum.
     """
-    rows = logits.reshape(-1, logits.shape[-1])
+    rows = logits.reshape(1, -1, logits.shape[-1])
+    wanted = sum(float((target * _below_highest(values)).sum()) for (values,), target in _parts(rows, labels))
     low, high = -3.0, 3.0  # of log10(1 / T)
     for _ in range(32):  # leaves 6 / 2**32 decades
         middle = (low + high) / 2
-        slope = sum(
-            ((softmax(values * 10**middle) - target) * values).sum(axis=1).sum()
-            for (values,), target in _parts(rows[None], labels)
-        )
+        slope = _sum_of_expected(rows[0], 10**middle) - wanted
         low, high = (middle, high) if slope < 0 else (low, middle)
     return float(10 ** -((low + high) / 2))
+
+
+def _sum_of_expected(logits: np.ndarray, factor: float) -> float:
+    """Sum over the rows of logits [R, C] of their mean, minus the highest, with the probabilities softmax(factor x)."""
+    total = 0.0
+    for start in range(0, len(logits), _PART):
+        values = _below_highest(logits[start : start + _PART])
+        powers = np.exp(factor * values)
+        total += float((np.einsum("rc,rc->r", powers, values) / powers.sum(axis=1)).sum())
+    return total
+
+
+def _below_highest(logits: np.ndarray) -> np.ndarray:
+    """Logits [R, C] minus the highest of each row, float64."""
+    return np.subtract(logits, logits.max(axis=1, keepdims=True), dtype=np.float64)
 
 
 def fit_log_weights(log_probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from mocliplite.fusion.pairs import Arrays, class_weights
 from mocliplite.runtime.progress import progress_range
 
 Curve = list[dict[str, float]]
-_VAL_PART = 4096  # clips; the logits of all seeds for all validation clips may need gigabytes
+_VAL_PART = 1024  # clips; the logits of all seeds for all validation clips may need gigabytes
 
 
 def fit_head(
