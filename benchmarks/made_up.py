@@ -7,6 +7,7 @@ and the stages after it accept them. The lengths are those of CLIP's keyframes a
 
 import argparse
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import yaml
 from mocliplite import params
 from mocliplite.data.clips import Clip, class_names, id_of, write_clips
 from mocliplite.data.splits import digest_of_fitted, split_clips, write_splits
-from mocliplite.store import shards, stores, table_file
+from mocliplite.store import layout, shards, stores, table_file
 
 ROOT = Path(__file__).parents[1]
 GROUPS = 25  # of a class that has as many clips, as in UCF101
@@ -26,6 +27,7 @@ NOISE, GROUP_NOISE = 2.0, 0.8  # standard deviations around the centre of a clas
 _ENCODER = {"weights": "made up"}
 _MOTION = {"cell_size": 8}
 _COST = {"cost": {"parameters": 0, "macs": 0}}
+Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -33,62 +35,68 @@ class _Stream:
     """What the features of a stream are drawn from: signal [N, LATENT] of each clip, mapped to the features."""
 
     signal: np.ndarray
-    rotation: np.ndarray
+    rotation: np.ndarray  # [D, LATENT]
     centres: np.ndarray  # [C, LATENT]
 
-    def features(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Features float32 of some clips."""
-        noise = 0.02 * rng.standard_normal((len(rows), len(self.rotation)), dtype=np.float32)
-        return self.signal[rows] @ self.rotation.T + noise
+    def features(self, rows: np.ndarray, views: int) -> np.ndarray:
+        """Features float32 [n, views, D] of some clips."""
+        shape = (len(rows), views, len(self.rotation))
+        noise = 0.02 * np.random.default_rng(rows).standard_normal(shape, dtype=np.float32)
+        return (self.signal[rows] @ self.rotation.T)[:, None] + noise
 
 
 def write_project(folder: Path, count: int) -> None:
-    """Write params.yaml and the inputs of the stage pairs for `count` clips into a folder."""
+    """Write params.yaml and the inputs of the stages for `count` clips into a folder."""
     put_params(folder)
     settings = params.load(folder / "params.yaml").dataset
-    clips = clips_of(count)
+    clips, features = clips_of(count), folder / "features"
     splits = split_clips(clips, settings)
-    features = folder / "features"
     _write_files(folder / settings.root, clips)
     write_clips(features / "clips.csv", clips)
     write_splits(features / "splits.csv", splits)
 
     rng = np.random.default_rng(0)
-    classes = class_names(clips)
     labels = np.array([clip.index for clip in clips])
     groups = np.unique([f"{clip.label}/{clip.group}" for clip in clips], return_inverse=True)[1]
     keyframe, motion = (_stream(rng, labels, groups, length) for length in (KEYFRAME, MOTION))
-    rows = {clip.id: row for row, clip in enumerate(clips)}
-    data = digest_of_fitted({clip.id: clip for clip in clips}, splits, _fingerprints(clips, _MOTION))
 
-    def keyframes_of(ids: list[str]) -> dict[str, shards.Record]:
-        wanted = np.array([rows[clip_id] for clip_id in ids])
-        values = keyframe.features(wanted, np.random.default_rng(wanted))
-        return {clip_id: shards.Record({"embedding": row[None]}) for clip_id, row in zip(ids, values, strict=True)}
+    def keyframes_of(rows: np.ndarray) -> Columns:
+        return {"embedding": keyframe.features(rows, 1)}
 
-    def embeddings_of(ids: list[str]) -> dict[str, shards.Record]:
-        wanted = np.array([rows[clip_id] for clip_id in ids])
-        generator = np.random.default_rng(wanted)
-        views = np.stack([motion.features(wanted, generator) for _ in range(VIEWS)], axis=1)
-        logits = motion.signal[wanted] @ motion.centres.T / NOISE
-        return {
-            clip_id: shards.Record({"embedding": view, "logits": row, "frames": np.array(180)})
-            for clip_id, view, row in zip(ids, views, logits, strict=True)
-        }
+    def embeddings_of(rows: np.ndarray) -> Columns:
+        logits = motion.signal[rows] @ motion.centres.T / NOISE
+        return {"embedding": motion.features(rows, VIEWS), "logits": logits, "frames": np.full(len(rows), 180)}
 
-    of_net = {"motion": _MOTION, "model": "made up", "data": data, "views": ["plain", "flip", "shift"]}
-    made = (
-        ("keyframes", _ENCODER | {"frames": 1}, _fingerprints(clips, _ENCODER | {"frames": 1}), keyframes_of),
-        ("motion_embeddings", of_net, _fingerprints(clips, _MOTION), embeddings_of),
-    )
-    for kind, store_settings, fingerprints, compute in made:
-        with stores.updating(features / kind, kind):
-            for number, ids in enumerate(stores.by_shard(fingerprints, kind)):
-                shard, of_shard = stores.shard_path(features / kind, number), {key: fingerprints[key] for key in ids}
-                shards.update_shard(shard, kind, store_settings, of_shard, compute, provenance=_COST)
-    prompts = {"classes": np.array(classes), "embedding": _unit(keyframe.centres @ keyframe.rotation.T)}
+    of_keyframes = _ENCODER | {"frames": 1}
+    _write_store(features / "keyframes", "keyframes", of_keyframes, _fingerprints(clips, of_keyframes), keyframes_of)
+    fingerprints = _fingerprints(clips, _MOTION)
+    fitted = digest_of_fitted({clip.id: clip for clip in clips}, splits, fingerprints)
+    of_net = {"motion": _MOTION, "model": "made up", "data": fitted, "views": ["plain", "flip", "shift"]}
+    _write_store(features / "motion_embeddings", "motion_embeddings", of_net, fingerprints, embeddings_of)
+    unit = keyframe.centres / np.linalg.norm(keyframe.centres, axis=1, keepdims=True)
+    prompts = {"classes": np.array(class_names(clips)), "embedding": unit @ keyframe.rotation.T}
     prompts["logit_scale"] = np.array(100.0, dtype=np.float32)
     table_file.write_table(features / "prompts.h5", "prompts", prompts, _ENCODER)
+
+
+def _write_store(
+    folder: Path,
+    kind: str,
+    settings: shards.Settings,
+    fingerprints: Mapping[str, str],
+    columns_of: Callable[[np.ndarray], Columns],
+) -> None:
+    """Write a store; columns_of returns the arrays of some clips by name, for their rows in order of id."""
+    rows = {clip_id: row for row, clip_id in enumerate(sorted(fingerprints))}
+    with stores.updating(folder, kind, len(rows)):
+        for path, ids in layout.ids_by_path(folder, kind, rows).items():
+            columns = columns_of(np.array([rows[clip_id] for clip_id in ids], dtype=np.int64))
+            records = {
+                clip_id: shards.Record({name: column[position] for name, column in columns.items()})
+                for position, clip_id in enumerate(ids)
+            }
+            of_ids = {clip_id: fingerprints[clip_id] for clip_id in ids}
+            shards.write_shard(path, kind, settings, shards.Shard(records, {}, of_ids, _COST))
 
 
 def put_params(folder: Path) -> None:
@@ -133,10 +141,6 @@ def _stream(rng: np.random.Generator, labels: np.ndarray, groups: np.ndarray, le
     signal += NOISE * rng.standard_normal(signal.shape, dtype=np.float32)
     rotation = np.linalg.qr(rng.standard_normal((length, LATENT)))[0].astype(np.float32)
     return _Stream(signal, rotation, centres)
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 if __name__ == "__main__":

@@ -147,21 +147,25 @@ def left_out_scores(
     refitted instead, from the equations without its clips.
     """
     data = standardised(features, labels, classes)
-    system = equations(data)
+    return _left_out_scores(data, equations(data), groups, alpha)
+
+
+def _left_out_scores(data: Standardised, system: Equations, groups: np.ndarray, alpha: float) -> np.ndarray:
+    count, length = data.features.shape
     inverse = np.linalg.inv(_penalised(system, alpha))
     solution = inverse @ system.right
-    scores = np.empty((len(labels), classes))
+    scores = np.empty((count, len(data.prior)))
     for rows, bounds in _whole_groups(groups):
         x, y = data.rows(rows)
         # H = left @ right, but for the intercept: x (x'x + aI)^-1 x' equals xx' (xx' + aI)^-1.
         left, right = (system.gram[rows], inverse[:, rows]) if data.dual else (x @ inverse, x.T)
-        residuals = y - (left if data.dual else x) @ solution
+        residuals = y - (system.gram[rows] if data.dual else x) @ solution
         for first, last in bounds:
             group = slice(first, last)
-            if last - first > features.shape[1]:
-                residuals[group] = _refitted_residuals(system, len(labels), alpha, x[group], y[group])
+            if last - first > length:
+                residuals[group] = _refitted_residuals(system, count, alpha, x[group], y[group])
             else:
-                hat = left[group] @ right[:, group] + 1 / len(labels)
+                hat = left[group] @ right[:, group] + 1 / count
                 residuals[group] = np.linalg.solve(np.eye(last - first) - hat, residuals[group])
         scores[rows] = y + data.prior - residuals
     return scores
@@ -195,10 +199,11 @@ def left_out_penalty(features: np.ndarray, labels: np.ndarray, groups: np.ndarra
     """
     if len(np.unique(groups)) == 1:
         return max(ALPHAS)
-    wanted = targets(labels, classes)
+    data, wanted = standardised(features, labels, classes), targets(labels, classes)
+    system = equations(data)
 
     def error(alpha: float) -> float:
-        return float(np.square(left_out_scores(features, labels, groups, classes, alpha) - wanted).mean())
+        return float(np.square(_left_out_scores(data, system, groups, alpha) - wanted).mean())
 
     errors = {alpha: error(alpha) for alpha in ALPHAS}
     return min(ALPHAS, key=lambda alpha: (errors[alpha], -alpha))
