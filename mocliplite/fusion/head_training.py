@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mocliplite import params
+from mocliplite.files import new_array
 from mocliplite.fusion import methods
 from mocliplite.fusion.batches import Step, Views, allocate, batches
 from mocliplite.fusion.early_stopping import EarlyStopping
@@ -17,7 +18,7 @@ from mocliplite.fusion.pairs import Arrays, class_weights
 from mocliplite.runtime.progress import progress_range
 
 Curve = list[dict[str, float]]
-_VAL_PART = 1024  # clips; the logits of all seeds for all validation clips may need gigabytes
+_PART = 1024  # clips; the logits of all seeds for all validation clips may need gigabytes
 
 
 def fit_head(
@@ -135,7 +136,16 @@ def _loss(logits: Tensor, labels: Tensor, weights: Tensor | None, smoothing: flo
 def _standardised(heads: Heads, streams: Sequence[Tensor]) -> list[Tensor]:
     lengths = [stream.shape[2] for stream in streams]
     moments = zip(streams, heads.mean.split(lengths), heads.std.split(lengths), strict=True)
-    return [(stream - mean) / std for stream, mean, std in moments]
+    return [_standardise(stream, mean, std) for stream, mean, std in moments]
+
+
+def _standardise(stream: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    if stream.device.type != "cpu":
+        return (stream - mean) / std
+    out = torch.from_numpy(new_array(stream.shape, np.float32))
+    for rows, part in zip(stream.split(_PART), out.split(_PART), strict=True):
+        torch.div(rows - mean, std, out=part)
+    return out
 
 
 def _train_epoch(
@@ -170,7 +180,7 @@ def _validate(
     """
     smoothing = 1 / (len(labels) + 2)
     losses, loss, top1 = torch.zeros(len(heads.weight1), device=labels.device), 0.0, 0.0
-    for *part, found in zip(*(values.split(_VAL_PART) for values in (*streams, labels)), strict=True):
+    for *part, found in zip(*(values.split(_PART) for values in (*streams, labels)), strict=True):
         share = len(found) / len(labels)
         logits = heads(heads.plain_input(part), linear_logits=heads.linear_logits(part))
         losses += share * torch.stack([_loss(seed_logits, found, weights, smoothing) for seed_logits in logits])

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mocliplite.files import new_array
 from mocliplite.fusion.linear_start import LinearStart
 from mocliplite.fusion.products import batched_product
 
@@ -89,8 +91,12 @@ class Heads(nn.Module):
         """
         if self.linear is None or self.query is not None:
             return None
-        parts = zip(*(stream[:, 0].split(_PART) for stream in streams), strict=True)
-        return torch.cat([batched_product(torch.cat(part, dim=1)[None], self.linear[None]) for part in parts], dim=1)
+        count, (_, classes) = len(streams[0]), self.linear.shape
+        out = torch.from_numpy(new_array((1, count, classes), np.float32)).to(self.linear.device)
+        parts = (stream[:, 0].split(_PART) for stream in streams)
+        for *part, logits in zip(*parts, out.split(_PART, dim=1), strict=True):
+            logits.copy_(batched_product(torch.cat(part, dim=1)[None], self.linear[None]))
+        return out
 
     def plain_input(self, streams: Sequence[Tensor]) -> Tensor:
         """Input [S, N, D] of `forward` for the plain view of the standardised streams [N, K, D].

@@ -284,7 +284,7 @@ def test_validation_by_parts_gives_the_figures_of_all_clips(monkeypatch, labels)
     heads = Heads(torch.zeros(6), torch.ones(6), hidden=4, classes=3, dropout=0.0, seeds=2)
     val = [features_of(torch.arange(30) % 3, 3)]
     losses, figures = head_training._validate(heads, val, labels, None)
-    monkeypatch.setattr(head_training, "_VAL_PART", 7)
+    monkeypatch.setattr(head_training, "_PART", 7)
     by_parts, figures_by_parts = head_training._validate(heads, val, labels, None)
     assert torch.allclose(by_parts, losses)
     assert figures_by_parts == pytest.approx(figures)
