@@ -17,6 +17,7 @@ import yaml
 from mocliplite import params
 from mocliplite.data.clips import Clip, class_names, id_of, write_clips
 from mocliplite.data.splits import digest_of_fitted, split_clips, write_splits
+from mocliplite.files import write_csv, write_json
 from mocliplite.store import layout, shards, stores, table_file
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +28,6 @@ NOISE, GROUP_NOISE = 2.0, 0.8  # standard deviations around the centre of a clas
 _ENCODER = {"weights": "made up"}
 _MOTION = {"cell_size": 8}
 _COST = {"cost": {"parameters": 0, "macs": 0}}
-Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -60,19 +60,23 @@ def write_project(folder: Path, count: int) -> None:
     groups = np.unique([f"{clip.label}/{clip.group}" for clip in clips], return_inverse=True)[1]
     keyframe, motion = (_stream(rng, labels, groups, length) for length in (KEYFRAME, MOTION))
 
-    def keyframes_of(rows: np.ndarray) -> Columns:
-        return {"embedding": keyframe.features(rows, 1)}
+    def keyframes_of(rows: np.ndarray) -> list[shards.Record]:
+        return _records({"embedding": keyframe.features(rows, 1)})
 
-    def embeddings_of(rows: np.ndarray) -> Columns:
+    def embeddings_of(rows: np.ndarray) -> list[shards.Record]:
         logits = motion.signal[rows] @ motion.centres.T / NOISE
-        return {"embedding": motion.features(rows, VIEWS), "logits": logits, "frames": np.full(len(rows), 180)}
+        frames = np.full(len(rows), 180)
+        return _records({"embedding": motion.features(rows, VIEWS), "logits": logits, "frames": frames})
 
     of_keyframes = _ENCODER | {"frames": 1}
     _write_store(features / "keyframes", "keyframes", of_keyframes, _fingerprints(clips, of_keyframes), keyframes_of)
     fingerprints = _fingerprints(clips, _MOTION)
     fitted = digest_of_fitted({clip.id: clip for clip in clips}, splits, fingerprints)
     of_net = {"motion": _MOTION, "model": "made up", "data": fitted, "views": ["plain", "flip", "shift"]}
+    _write_store(features / "motion", "motion", _MOTION, fingerprints, _fields_of)
     _write_store(features / "motion_embeddings", "motion_embeddings", of_net, fingerprints, embeddings_of)
+    write_json(folder / "metrics/motion.json", {"clips": count})
+    write_csv(folder / "plots/motion_training.csv", [{"epoch": 0, "train_loss": 1.0, "val_loss": 1.0}])
     unit = keyframe.centres / np.linalg.norm(keyframe.centres, axis=1, keepdims=True)
     prompts = {"classes": np.array(class_names(clips)), "embedding": unit @ keyframe.rotation.T}
     prompts["logit_scale"] = np.array(100.0, dtype=np.float32)
@@ -84,24 +88,39 @@ def _write_store(
     kind: str,
     settings: shards.Settings,
     fingerprints: Mapping[str, str],
-    columns_of: Callable[[np.ndarray], Columns],
+    records_of: Callable[[np.ndarray], list[shards.Record]],
 ) -> None:
-    """Write a store; columns_of returns the arrays of some clips by name, for their rows in order of id."""
+    """Write a store; records_of returns the records of some clips, for their rows in order of id."""
     rows = {clip_id: row for row, clip_id in enumerate(sorted(fingerprints))}
     with stores.updating(folder, kind, len(rows)):
         for path, ids in layout.ids_by_path(folder, kind, rows).items():
-            columns = columns_of(np.array([rows[clip_id] for clip_id in ids], dtype=np.int64))
-            records = {
-                clip_id: shards.Record({name: column[position] for name, column in columns.items()})
-                for position, clip_id in enumerate(ids)
-            }
+            found = records_of(np.array([rows[clip_id] for clip_id in ids], dtype=np.int64))
+            records = dict(zip(ids, found, strict=True))
             of_ids = {clip_id: fingerprints[clip_id] for clip_id in ids}
             shards.write_shard(path, kind, settings, shards.Shard(records, {}, of_ids, _COST))
 
 
+def _records(columns: Mapping[str, np.ndarray]) -> list[shards.Record]:
+    """Return the records of clips from arrays [N, ...] by name."""
+    parts = zip(*columns.values(), strict=True)
+    return [shards.Record(dict(zip(columns, map(np.asarray, part), strict=True))) for part in parts]
+
+
+def _fields_of(rows: np.ndarray) -> list[shards.Record]:
+    """Return motion of one frame with one cell, of frames of 20 sizes."""
+    arrays = {"vectors": np.zeros((1, 1, 1, 2), np.int8), "kind": np.zeros(1, np.uint8), "time": np.zeros(1)}
+    return [shards.Record(arrays, {"height": 240, "width": 320 + 16 * (row * 7 % 20)}) for row in rows.tolist()]
+
+
 def put_params(folder: Path) -> None:
-    """Write the params.yaml of the project into a folder, with its clips in class folders in `clips`."""
-    settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    """Write the params.yaml of the project into a folder, with its clips in class folders in `clips`.
+
+    The settings of the head are those of configs/ucf101.yaml, whose batches are large.
+    """
+    settings, of_head = (
+        yaml.safe_load((ROOT / name).read_text(encoding="utf-8")) for name in ("params.yaml", "configs/ucf101.yaml")
+    )
+    settings["head"] = of_head["head"]
     settings["dataset"] |= {"root": "clips", "files": "clips", "lists": params.NO_PATH, "group": r"(g\d+)_c\d+"}
     settings["dataset"] |= {"test": 0.2, "val": 0.125}
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ the plain view, the only one used for validation and test. Without embeddings of
 each class, uint8 [N, C].
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ Arrays = Mapping[str, np.ndarray]
 
 PER_CLIP = ("ids", "label", "split", "group", "keyframe", "motion", "motion_logits", "similarity")
 _NOT_PER_CLIP = ("prompts", "classes", "logit_scale")
+_PART = 2048  # clips; the logits of all methods and seeds for all clips would need gigabytes
 
 
 def check(arrays: Arrays) -> None:
@@ -90,9 +91,15 @@ def select_split(arrays: Arrays, split: str) -> dict[str, np.ndarray]:
     return select_clips(arrays, arrays["split"] == split)
 
 
-def select_clips(arrays: Arrays, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the arrays of pairs.h5 with only some clips: row numbers or a mask; see `select_split`."""
+def select_clips(arrays: Arrays, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
+    """Return the arrays of pairs.h5 with only some clips: row numbers, a mask or a slice; see `select_split`."""
     return {name: values if name in _NOT_PER_CLIP else values[rows] for name, values in arrays.items()}
+
+
+def parts(arrays: Arrays) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the arrays of pairs.h5 for at most _PART clips at a time, in order, without copying them."""
+    for start in range(0, len(arrays["ids"]), _PART):
+        yield select_clips(arrays, slice(start, start + _PART))
 
 
 def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:

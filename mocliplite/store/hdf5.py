@@ -17,7 +17,7 @@ from deflate import DeflateError, zlib_compress, zlib_decompress
 
 from mocliplite import versions
 from mocliplite.errors import UserError
-from mocliplite.files import errors_mean_damage
+from mocliplite.files import errors_mean_damage, new_array
 from mocliplite.store import whole_file
 
 SCHEMA = versions.SCHEMA
@@ -217,10 +217,11 @@ def read_rows(group: Group, name: str, rows: Sequence[int] | np.ndarray) -> np.n
 def read_masked(group: Group, name: str, mask: np.ndarray) -> np.ndarray:
     """Return the rows of an uncompressed array for which mask, bool [N], is True; text as numpy str.
 
-    The array is read by parts, so that memory is needed for these rows only.
+    The array is read by parts, so that memory is needed for these rows only, and for many rows not even that; see
+    `files.new_array`.
     """
     dataset = _checked_dataset(group, name, None, (len(mask),))
-    out = np.empty((np.count_nonzero(mask), *dataset.shape[1:]), dtype=dataset.dtype)
+    out = new_array((int(np.count_nonzero(mask)), *dataset.shape[1:]), dataset.dtype)
     chunk = dataset.chunks[0] if dataset.chunks else 1
     length, filled = _CHUNKS_OF_PART * chunk, 0
     for start in range(0, len(mask), length):
