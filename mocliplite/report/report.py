@@ -21,6 +21,7 @@ from mocliplite.report.predictions import (
     frequent_errors,
     predict_test_clips,
 )
+from mocliplite.remote.copies import local_copy
 from mocliplite.runtime.crash_safe import call_crash_safe
 from mocliplite.store import stores
 from mocliplite.video.streams import Limits
@@ -88,7 +89,8 @@ def gallery(
         for row in [row for row in order if mask[row]][:GALLERY]:
             clip = clips[predictions.ids[row]]
             try:
-                drawn = call_crash_safe(overlay.overlay, compute, f"{root}/{clip.path}", Limits.of(compute), clip.span)
+                with local_copy(root, clip.path) as file:
+                    drawn = call_crash_safe(overlay.overlay, compute, str(file), Limits.of(compute), clip.span)
                 image = html.picture(drawn)
             except UserError as error:
                 missing.append(str(error))
