@@ -13,6 +13,7 @@ from mocliplite.evaluation.calibration import reliability
 from mocliplite.evaluation.rows import METHODS
 from mocliplite.files import read_csv, read_json
 from mocliplite.predict.metrics_file import read_metrics
+from mocliplite.remote.copies import local_copy
 from mocliplite.report import charts, html, overlay
 from mocliplite.report.predictions import (
     Predictions,
@@ -21,7 +22,6 @@ from mocliplite.report.predictions import (
     frequent_errors,
     predict_test_clips,
 )
-from mocliplite.remote.copies import local_copy
 from mocliplite.runtime.crash_safe import call_crash_safe
 from mocliplite.store import stores
 from mocliplite.video.streams import Limits
