@@ -30,6 +30,8 @@ def connect(root: str) -> tuple[Any, str]:
         system, top = fsspec.url_to_fs(root, **_options(protocol))
     except (ImportError, ValueError) as error:
         raise UserError(f"dataset.root is {root}, which cannot be opened: {reason_of(error)}.") from None
+    if not top.strip("/"):
+        raise UserError(f"dataset.root is {root}, which names a server alone; add the path of the clips.")
     return system, top.rstrip("/")
 
 
@@ -68,10 +70,12 @@ def answers(root: str) -> bool:
 def is_missing(error: Exception) -> bool:
     """Return whether an error of fsspec means that there is no such file.
 
-    For http, fsspec also raises FileNotFoundError if the server does not answer.
+    For http, fsspec also raises FileNotFoundError if the server does not answer, or refuses.
     """
-    refused = type(error.__cause__).__module__.startswith("aiohttp")
-    return isinstance(error, FileNotFoundError) and not refused and not isinstance(error.__cause__, TimeoutError)
+    cause = error.__cause__
+    if type(cause).__module__.startswith("aiohttp"):
+        return getattr(cause, "status", None) in (404, 410)
+    return isinstance(error, FileNotFoundError) and not isinstance(cause, TimeoutError)
 
 
 def reason_of(error: Exception) -> str:
