@@ -58,10 +58,12 @@ def path_below(root: str, top: str, path: str) -> str:
 
 
 def answers(root: str) -> bool:
-    """Return whether the server of an address answers, and accepts the credentials."""
+    """Return whether the server of an address answers, and accepts the credentials. Raises UserError like `connect`."""
     try:
         system, top = connect(root)
         system.info(top)
+    except UserError:
+        raise
     except Exception as error:  # noqa: BLE001  each file system of fsspec has exceptions of its own
         return is_missing(error) or hasattr(error.__cause__, "status")  # a page of a web server that refuses its root
     return True
