@@ -88,7 +88,7 @@ def reason_of(error: Exception) -> str:
 
 
 def _options(protocol: str) -> dict[str, object]:
-    """Return the options with which a server that is gone is noticed, and SSH checks the key of the host."""
+    """Return the options with which a server that is gone is noticed, memory is bounded, and SSH checks host keys."""
     if protocol in ("sftp", "ssh"):
         return {"known_hosts": (), "keepalive_interval": 20, "login_timeout": 60}
     if protocol in ("http", "https"):
@@ -96,4 +96,8 @@ def _options(protocol: str) -> dict[str, object]:
 
         timeout = ClientTimeout(total=None, sock_connect=60, sock_read=60)  # by default 5 minutes for a whole file
         return {"client_kwargs": {"timeout": timeout, "trust_env": True}}
+    if protocol == "s3":
+        # s3fs tries again five times, too. Otherwise it reads a large file in ten parts of 50 MB at the same time.
+        config = {"connect_timeout": 20, "read_timeout": 30, "retries": {"max_attempts": 2}}
+        return {"config_kwargs": config, "max_concurrency": 1}
     return {}
