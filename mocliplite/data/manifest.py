@@ -52,7 +52,7 @@ def contents_of(file: Path, root: str, paths: Sequence[str]) -> dict[str, tuple[
         stale = [path for path in paths if path not in known or known[path][0] != _state_of(Path(root, path))]
         stale += [path for path in sorted(known.keys() - set(paths)) if not Path(root, path).exists()]
     if stale:
-        problem = f"{root}/{stale[0]} is new, changed or gone ({len(stale)} such files)"
+        problem = f"{root.rstrip('/')}/{stale[0]} is new, changed or gone ({len(stale)} such files)"
         raise UserError(f"{file} is out of date: {problem}; {_ADVICE}.")
     return {path: (known[path][0][0], known[path][1]) for path in paths}
 
