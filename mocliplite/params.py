@@ -86,7 +86,7 @@ class Dataset:
         # The settings are committed, so they contain no password. "/" and the path of a clip are appended to the root.
         allowed = not re.search("://[^/]*:[^/]*@", self.root) and not self.root.endswith("/")
         require(allowed, "dataset.root", self.root, "an address without a password and without a slash at its end")
-        allowed = self.has_manifest and self.files not in ("", NO_PATH) and not is_address(self.files)
+        allowed = self.files not in ("", NO_PATH) and not is_address(self.files)
         expected = f"the file of a manifest, such as clips_manifest.csv, because {self.root} is an address"
         require(allowed, "dataset.files", self.files, expected)
 
