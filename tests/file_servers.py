@@ -45,11 +45,12 @@ def serve_s3(folder, monkeypatch):
     for name, value in {**environment, "ENDPOINT_URL": f"http://{host}:{port}"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     client = boto3.client("s3")
-    client.create_bucket(Bucket="archive")
+    bucket = f"archive-{port}"  # of its own, because moto keeps the buckets of earlier servers
+    client.create_bucket(Bucket=bucket)
     for path in Path(folder).rglob("*"):
         if path.is_file():
-            client.upload_file(str(path), "archive", f"my clips/{path.relative_to(folder)}")
-    yield "s3://archive/my clips", server.stop
+            client.upload_file(str(path), bucket, f"my clips/{path.relative_to(folder)}")
+    yield f"s3://{bucket}/my clips", server.stop
     server.stop()
 
 
