@@ -17,7 +17,7 @@ from deflate import DeflateError, zlib_compress, zlib_decompress
 
 from mocliplite import versions
 from mocliplite.errors import UserError
-from mocliplite.files import errors_mean_damage
+from mocliplite.files import errors_mean_damage, new_array
 from mocliplite.store import whole_file
 
 SCHEMA = versions.SCHEMA
@@ -25,6 +25,7 @@ _COMPRESSION_LEVEL = 3  # as fast as LZF, at half the size
 # Bytes per chunk: small for motion, of which single frames are read; large for embeddings, which are read whole
 # (docs/stores.md).
 _MOTION_CHUNK, _EMBEDDING_CHUNK = 1 << 15, 1 << 18
+_CHUNKS_OF_PART = 64  # chunks read at a time where some rows of an array are wanted
 # The largest possible ratio of deflate: a file that claims more is a decompression bomb.
 _MAX_RATIO = 1032
 Arrays = dict[str, np.ndarray]
@@ -211,6 +212,23 @@ def read_rows(group: Group, name: str, rows: Sequence[int] | np.ndarray) -> np.n
     if len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(dataset)):
         raise IndexError(f"rows {wanted.min()} to {wanted.max()} of {len(dataset)}")
     return _read_compressed_rows(dataset, wanted)
+
+
+def read_masked(group: Group, name: str, mask: np.ndarray) -> np.ndarray:
+    """Return the rows of an uncompressed array for which mask, bool [N], is True; text as numpy str.
+
+    The array is read by parts, so that memory is needed for these rows only, and for many rows not even that; see
+    `files.new_array`.
+    """
+    dataset = _checked_dataset(group, name, None, (len(mask),))
+    out = new_array((int(np.count_nonzero(mask)), *dataset.shape[1:]), dataset.dtype)
+    chunk = dataset.chunks[0] if dataset.chunks else 1
+    length, filled = _CHUNKS_OF_PART * chunk, 0
+    for start in range(0, len(mask), length):
+        rows = dataset[start : start + length][mask[start : start + length]]
+        out[filled : filled + len(rows)] = rows
+        filled += len(rows)
+    return np.strings.decode(out, "utf-8") if h5py.check_string_dtype(dataset.dtype) else out
 
 
 def unreadable_rows(group: Group, name: str) -> list[int]:
