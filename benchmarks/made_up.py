@@ -133,10 +133,10 @@ def clips_of(count: int) -> list[Clip]:
     clips = []
     for number in range(count):
         index, in_class = number % classes, number // classes
-        path = f"Class{index:03d}/g{in_class % GROUPS:02d}_c{in_class // GROUPS:03d}.avi"
+        label, group = f"Class{index:03d}", f"g{in_class % GROUPS:02d}"
+        path = f"{label}/{group}_c{in_class // GROUPS:03d}.avi"
         digest = hashlib.sha256(path.encode()).hexdigest()
-        group = f"g{in_class % GROUPS:02d}"
-        clips.append(Clip(id_of(path), path, f"Class{index:03d}", (index,), group, len(path), digest))
+        clips.append(Clip(id_of(path), path, label, (index,), group, len(path), digest))
     return sorted(clips, key=lambda clip: clip.id)
 
 

@@ -29,12 +29,7 @@ def learning_curve(train: Arrays, val: Arrays, alphas: Mapping[str, float]) -> l
     inputs = {name: (features(train, streams), features(val, streams)) for name, streams in PROBES.items()}
     for clips_per_class, subsets in _subsets(train["label"], train["group"]):
         for name, (x, x_val) in inputs.items():
-            shares = [(subset, alphas[name] * len(subset) / len(x)) for subset in subsets]
-            scores = (
-                ridge.scores_of((x[subset], train["label"][subset]), len(train["classes"]), alpha, x_val)
-                for subset, alpha in shares
-            )
-            top1 = [_top1(values, val["label"]) for values in scores]
+            top1 = [_top1(_scores(train, x, subset, alphas[name], x_val), val["label"]) for subset in subsets]
             std = float(np.std(top1, ddof=1)) if len(top1) > 1 else 0.0
             rows.append({"clips_per_class": clips_per_class, "curve": name, "top1": float(np.mean(top1)), "std": std})
     return rows
@@ -59,6 +54,12 @@ def _shares(labels: np.ndarray, groups: np.ndarray) -> Iterator[tuple[int, list[
         if clips_per_class > last:  # of few clips, two shares may be the same number
             yield clips_per_class, subsets
         last = clips_per_class
+
+
+def _scores(train: Arrays, x: np.ndarray, subset: np.ndarray, alpha: float, x_val: np.ndarray) -> np.ndarray:
+    """Scores of validation clips by a probe fitted on some of the train clips; x, x_val: the features of all."""
+    clips = x[subset], train["label"][subset]
+    return ridge.scores_of(clips, len(train["classes"]), alpha * len(subset) / len(x), x_val)
 
 
 def _top1(scores: np.ndarray, labels: np.ndarray) -> float:
