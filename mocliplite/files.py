@@ -35,7 +35,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for old in path.parent.glob(f".{escape(path.name)}.*{_PARTIAL}"):
-            if not _writer_is_running(old):
+            pid = old.name.split(".")[-2]
+            if not (pid.isdecimal() and is_running(int(pid))):
                 old.unlink(missing_ok=True)
         yield partial
         with partial.open("rb") as file:
@@ -52,11 +53,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise
 
 
-def _writer_is_running(partial: Path) -> bool:
-    """Return whether the process that writes a partial file may still be running."""
+def is_running(pid: int) -> bool:
+    """Return whether there is a process with this number on this machine."""
     try:
-        os.kill(int(partial.name.split(".")[-2]), 0)
-    except (ValueError, ProcessLookupError):
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # the process of another user
         return True

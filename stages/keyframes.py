@@ -17,6 +17,7 @@ from mocliplite.data.clips import Clip, read_clips
 from mocliplite.data.segments import by_file
 from mocliplite.encoders import checkpoints, cost, embedding, loading, own_features
 from mocliplite.errors import Failure
+from mocliplite.remote.copies import call_with_copy
 from mocliplite.runtime import arguments, crash_safe, engines
 from mocliplite.runtime.progress import progress
 from mocliplite.store import layout, shards, stores, update
@@ -62,8 +63,8 @@ def store_own_features(file: str, clips: Mapping[str, Clip]) -> None:
 def embed_keyframes(settings: params.Params, clips: Mapping[str, Clip], retry_failed: bool) -> None:
     """Decode the keyframes of new and changed clips, and embed them."""
     checkpoint = checkpoints.locate(settings.encoder.model, settings.encoder.revision)
-    sampling = {"frames": settings.encoder.frames, "pick": settings.encoder.pick, "batch": settings.encoder.batch}
-    cache_key = {**checkpoints.cache_key(checkpoint), **sampling}
+    pictures = {"frames": settings.encoder.frames, "pick": settings.encoder.pick, "batch": settings.encoder.batch}
+    cache_key = {**checkpoints.cache_key(checkpoint), **pictures}
     if settings.encoder.dtype != "float32":  # whose stores have no such key
         cache_key["dtype"] = settings.encoder.dtype
     provenance = {
@@ -77,8 +78,9 @@ def embed_keyframes(settings: params.Params, clips: Mapping[str, Clip], retry_fa
 
     def prepare(part: Sequence[Clip]) -> list[Prepared | Failure]:
         """Return the keyframes of some clips of one file."""
-        path, spans = f"{settings.dataset.root}/{part[0].path}", [clip.span for clip in part]
-        found = decode(path, spans, settings.encoder.frames, settings.encoder.pick, Limits.of(settings.compute))
+        path, sha256, spans = part[0].path, part[0].sha256, [clip.span for clip in part]
+        sampling = settings.encoder.frames, settings.encoder.pick, Limits.of(settings.compute)
+        found = call_with_copy(decode, settings.dataset.root, path, sha256, spans, *sampling)
         if isinstance(found, Failure):
             return [found] * len(part)
         return [frames if isinstance(frames, Failure) else list(map(prepare_frame, frames)) for frames in found]

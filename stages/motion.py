@@ -16,6 +16,7 @@ from mocliplite.data.segments import by_file
 from mocliplite.errors import Failure
 from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
+from mocliplite.remote.copies import call_with_copy
 from mocliplite.runtime import arguments, crash_safe, engines
 from mocliplite.runtime.progress import progress
 from mocliplite.spans import Span
@@ -74,8 +75,8 @@ def extract(part: Part) -> tuple[Part, int, int, dict[str, Failure]]:
     def compute(ids: list[str]) -> Iterator[tuple[str, shards.Record | Failure]]:
         limits = Limits.of(part.settings.compute)
         for name, segments in by_file(clips[clip_id] for clip_id in ids).items():
-            file, spans = f"{part.settings.dataset.root}/{name}", [clip.span for clip in segments]
-            found = extract_records(file, segments[0].sha256, spans, part.settings.motion, limits)
+            root, source, spans = part.settings.dataset.root, segments[0].sha256, [clip.span for clip in segments]
+            found = call_with_copy(extract_records, root, name, source, source, spans, part.settings.motion, limits)
             for position, clip in enumerate(segments):
                 result = found if isinstance(found, Failure) else found[position]
                 if isinstance(result, Failure) and result.retry:

@@ -13,6 +13,7 @@ from mocliplite.evaluation.calibration import reliability
 from mocliplite.evaluation.rows import METHODS
 from mocliplite.files import read_csv, read_json
 from mocliplite.predict.metrics_file import read_metrics
+from mocliplite.remote.copies import local_copy
 from mocliplite.report import charts, html, overlay
 from mocliplite.report.predictions import (
     Predictions,
@@ -92,7 +93,8 @@ def gallery(
         for row in [row for row in order if mask[row]][:GALLERY]:
             clip = clips[predictions.ids[row]]
             try:
-                drawn = call_crash_safe(overlay.overlay, compute, f"{root}/{clip.path}", Limits.of(compute), clip.span)
+                with local_copy(root, clip.path) as file:
+                    drawn = call_crash_safe(overlay.overlay, compute, str(file), Limits.of(compute), clip.span)
                 image = html.picture(drawn)
             except UserError as error:
                 missing.append(str(error))

@@ -5,7 +5,6 @@ Only one run at a time updates a store.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -103,19 +102,18 @@ class Store:
         if not len(ids):
             example = self.sample().get(name, np.empty(0, dtype=np.float32))
             return np.empty((0, *example.shape), dtype=example.dtype)
-        parts, places = [], []
+        found = np.empty(0)
         for shard, positions in self._positions_by_shard(ids):
             with hdf5.open_file(shard, self.kind) as file:
                 in_file = hdf5.read_array(file, "ids", "U", None).tolist()
                 rows = {clip_id: row for row, clip_id in enumerate(in_file)}
                 column = read_column(file, self.kind, name, len(rows))
-                parts.append(column[[rows[ids[position]] for position in positions]])
-                places.append(positions)
-        dtype = reduce(np.promote_types, (part.dtype for part in parts))  # the longest text
-        rows_in_order = np.empty((len(ids), *parts[0].shape[1:]), dtype)
-        for positions, part in zip(places, parts, strict=True):
-            rows_in_order[positions] = part
-        return rows_in_order
+            if not len(found):
+                found = np.empty((len(ids), *column.shape[1:]), column.dtype)
+            # The length of a text type is that of the longest text of a shard.
+            found = found.astype(np.promote_types(found.dtype, column.dtype), copy=False)
+            found[positions] = column[[rows[ids[position]] for position in positions]]
+        return found
 
     def sample(self) -> Arrays:
         """Return the arrays of the first clip by name, as an example of types and shapes; empty without clips."""

@@ -27,7 +27,8 @@ def ids_to_compute(
     path: Path, kind: str, settings: Settings, fingerprints: Mapping[str, str], retry_failed: bool = False
 ) -> list[str]:
     """Return the ids that update_shard will compute, sorted."""
-    return _to_compute(_known_results(path, kind, settings, fingerprints), fingerprints, retry_failed)
+    old = _read_old(path, kind, settings)
+    return _to_compute(_known_results(path, kind, settings, fingerprints, old), fingerprints, retry_failed)
 
 
 def update_shard(
@@ -45,13 +46,13 @@ def update_shard(
     because of the machine; with retry_failed, of all clips that failed. Clips that are not in fingerprints are removed.
     A shard that is up to date is not written. Another provenance rewrites the shard and computes nothing.
     """
-    known = _known_results(path, kind, settings, fingerprints)
+    old = _read_old(path, kind, settings)
+    known = _known_results(path, kind, settings, fingerprints, old)
     to_compute = _to_compute(known, fingerprints, retry_failed)
     results = {clip_id: known[clip_id] for clip_id in fingerprints.keys() - set(to_compute)}
     if to_compute:
         results |= _keep(compute_records(to_compute), path, kind, settings, fingerprints)
     new = _shard(results, fingerprints, provenance)
-    old = read_reusable(path, kind, settings) if path.exists() else None
     if old is None or (old.fingerprints, old.failures, old.provenance) != (fingerprints, new.failures, provenance):
         try:
             write_shard(path, kind, settings, new)
@@ -62,17 +63,23 @@ def update_shard(
     return len(to_compute), len(new.failures)
 
 
-def _known_results(path: Path, kind: str, settings: Settings, fingerprints: Mapping[str, str]) -> _Results:
+def _read_old(path: Path, kind: str, settings: Settings) -> Shard | None:
+    return read_reusable(path, kind, settings) if path.exists() else None
+
+
+def _known_results(
+    path: Path, kind: str, settings: Settings, fingerprints: Mapping[str, str], old: Shard | None
+) -> _Results:
     """Return the results with these fingerprints. Parts come before shards, and records before failures."""
-    shards = [other for other in layout.overlapping(path.parent, kind, path.name) if other != path]
-    own = [path] if path.exists() else []
+    parts, others = (layout.overlapping(folder, kind, path.name) for folder in (path.parent / _PARTS, path.parent))
+    shards = [read_reusable(part, kind, settings) for part in parts]
+    shards += [old, *(read_reusable(other, kind, settings) for other in others if other != path)]
     known: _Results = {}
-    for source in [*layout.overlapping(path.parent / _PARTS, kind, path.name), *own, *shards]:
-        shard = read_reusable(source, kind, settings) or Shard()
+    for shard in filter(None, shards):
         for clip_id in shard.fingerprints.keys() & fingerprints.keys():
             is_better = clip_id not in known or (isinstance(known[clip_id], Failure) and clip_id in shard.records)
             if shard.fingerprints[clip_id] == fingerprints[clip_id] and is_better:
-                known[clip_id] = source if clip_id in shard.records else shard.failures[clip_id]
+                known[clip_id] = (shard.records if clip_id in shard.records else shard.failures)[clip_id]
     return known
 
 

@@ -1,5 +1,6 @@
 """The number of shards of a store, and stores that change it."""
 
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -73,9 +74,11 @@ def test_a_store_of_many_shards_is_read_verified_described_and_exported(kind):
 @pytest.mark.usefixtures("small_grain")
 def test_a_run_that_was_killed_while_it_divides_the_shards_is_completed(kind, monkeypatch):
     build("s", kind, IDS[:6])
+    few, many = layout.number_of_shards(kind, 6), layout.number_of_shards(kind, 30)
+    last = list(chain.from_iterable(layout.by_shard(IDS[6:], many)))[-1]
 
     def killed(kind, clip_id):
-        if clip_id == "clip20":
+        if clip_id == last:
             raise KeyboardInterrupt
         return record(kind, clip_id)
 
@@ -83,13 +86,12 @@ def test_a_run_that_was_killed_while_it_divides_the_shards_is_completed(kind, mo
         patch.setattr(built, "record", killed)
         with pytest.raises(KeyboardInterrupt):
             build("s", kind, IDS)
-    few, many = layout.number_of_shards(kind, 6), layout.number_of_shards(kind, 30)
     sentence = sentence_of(stores.open_store, "s")
     assert sentence.startswith(f"s has files of {few} and of {many} shards, because a run was stopped; run `dvc repro`")
     assert verification.verify("s") == [sentence]
     again = build("s", kind, IDS)
-    assert not {*IDS[:6]} & {*again}
-    assert "clip20" in again
+    assert last in again
+    assert {*again} < {*IDS[6:]}
     build("fresh", kind, IDS)
     assert bytes_of("s") == bytes_of("fresh")
 
@@ -136,3 +138,13 @@ def test_of_two_workers_with_the_same_shard_the_second_uses_the_results_of_the_f
     update.update_shard(path, kind, {}, wanted, second)
     shards.write_shard(Path("expected.h5"), kind, {}, shards.Shard(results, {}, wanted))
     assert path.read_bytes() == Path("expected.h5").read_bytes()
+
+
+@every_kind
+def test_a_record_in_a_part_takes_precedence_over_a_failure_in_another(kind):
+    failed = shards.Shard({}, {"a": Failure("memory ran out.", retry=True)}, {"a": "1"})
+    retried = shards.Shard({"a": record(kind, "a")}, {}, {"a": "1"})
+    shards.write_shard(Path("s/.parts/0000.0000000000000000.h5"), kind, {}, failed)
+    assert update.ids_to_compute(Path("s/0000.h5"), kind, {}, {"a": "1"}) == ["a"]
+    shards.write_shard(Path("s/.parts/0000.ffffffffffffffff.h5"), kind, {}, retried)
+    assert update.ids_to_compute(Path("s/0000.h5"), kind, {}, {"a": "1"}) == []
