@@ -11,7 +11,7 @@ from mocliplite.evaluation.multi_label import sigmoid
 from mocliplite.fusion import methods, similarity
 from mocliplite.fusion.answers import answer
 from mocliplite.fusion.cost import cost
-from mocliplite.fusion.pairs import check_fitted_on, select_split
+from mocliplite.fusion.pairs import check_fitted_on, digest_of_clips, select_split
 from mocliplite.store import table_file
 from stages import run_stage
 
@@ -31,6 +31,7 @@ def main() -> None:
 
     logits = methods.calibrate(methods.all_logits(heads, probes, data), calibration)
     metrics = figures.all_metrics(logits, labels, data["group"], calibration)
+    metrics["test_set"] = digest_of_clips(data["ids"].tolist(), labels.tolist(), classes.tolist())
     answers = answer(calibration, logits, heads, data)
     metrics["fusion_without"] = {
         stream: figures.figure(answers.by_streams[other,], labels)
