@@ -88,11 +88,14 @@ def test_runs_with_other_settings_are_not_mixed_in():
 def test_runs_on_other_clips_are_not_mixed_in(monkeypatch, capsys):
     older = revision(1, 0.9, clips="aa"), revision(2, 0.8, clips="aa")
     newer = revision(1, 0.7, clips="bb"), revision(2, 0.6, clips="bb")
-    (first, second), left_out = cross_split.mean_over_splits(exp_show(*older, *newer))
+    workspace = revision(1, 0.7, "workspace", clips="bb")
+    (first, second), left_out = cross_split.mean_over_splits(exp_show(*older, *newer, workspace=workspace))
     assert [table.splitlines()[2].split()[-2] for table in (first, second)] == ["0.850", "0.650"]
     assert left_out == []
     alone = revision(3, 0.1, name="sunny-ant", clips="bb")
-    printed = run_splits(monkeypatch, capsys, exp_show(*older, alone))
+    printed = run_splits(
+        monkeypatch, capsys, exp_show(*older, alone, workspace=revision(1, 0.9, "workspace", clips="aa"))
+    )
     assert printed.out.splitlines()[2].split() == ["fusion", "0.900", "0.800", "0.850", "0.071"]
     reason = "its clips or classes are not those of other runs; run it again"
     assert printed.err == f"left out: sunny-ant (split 3): {reason}\n"
