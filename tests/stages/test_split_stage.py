@@ -44,10 +44,10 @@ def test_it_prints_how_many_test_clips_of_the_last_evaluation_stay(tmp_path, mon
     split.main()
     assert "evaluation" not in capsys.readouterr().out
     written = Path("features/splits.csv").read_bytes()
-    test = [clip_id for clip_id, part in read_splits("features/splits.csv").items() if part == "test"]
-    files.write_rows(
-        "features/test_clips.csv", ["id", "label"], [*((clip_id, "Run") for clip_id in test), ("old", "Run")]
-    )
+    splits = read_splits("features/splits.csv")
+    train = next(clip_id for clip_id, part in splits.items() if part == "train")
+    evaluated = [*(clip_id for clip_id, part in splits.items() if part == "test"), train, "gone"]
+    files.write_rows("features/test_clips.csv", ["id"], [[clip_id] for clip_id in evaluated])
     split.main()
-    assert "\n20 of the 21 test clips of the last evaluation are test clips again\n" in capsys.readouterr().out
+    assert "\n20 of the 22 test clips of the last evaluation are test clips again\n" in capsys.readouterr().out
     assert Path("features/splits.csv").read_bytes() == written
