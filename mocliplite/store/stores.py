@@ -1,13 +1,14 @@
 """Feature stores: folders of shards that hold what is computed once and shared.
 
 A hash of the id determines the shard of a clip, so a new clip changes one file. A shard is written to a temporary file
-and renamed. Only one run at a time updates a store.
+and renamed. Only one run at a time updates a store, or several at once a part of its shards each.
 """
 
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,8 @@ from mocliplite.store.shards import (
 
 # Text files in the folder of the shards.
 SIDECAR_FILES = ("README.md", "failures.csv")
+# Seconds that a part of a store waits for the lock that each part takes for a moment.
+_TURN = 60
 # End of the id of a segment.
 _SPAN = re.compile(f"@{spans.TEXT}$")
 
@@ -60,15 +63,48 @@ def shard_path(folder: str | Path, number: int) -> Path:
 
 
 @contextmanager
-def updating(folder: str | Path, kind: str) -> Iterator[None]:
+def updating(folder: str | Path, kind: str, part: str = "") -> Iterator[None]:
     """Lock a store while its shards are updated; at the end, write its sidecar files.
 
     Partial files of killed runs are removed. Raises UserError if another run holds the lock.
+
+    part: name of a part of the shards. Runs of different parts may update a store at the same time. They write shards
+    only; a run of the whole store writes the sidecar files after them.
     """
-    with files.locked(Path(folder)):
+    if part:
+        with _updating_part(Path(folder), part):
+            yield
+        return
+    with files.locked(Path(folder)), _without_parts(Path(folder)):
         files.remove_partial_files(Path(folder))
         yield
         write_sidecar_files(folder, kind)
+
+
+@contextmanager
+def _updating_part(folder: Path, part: str) -> Iterator[None]:
+    """Lock a part of a store. No run of the whole store is, or begins, while it is locked."""
+    with ExitStack() as stack:
+        with files.locked(folder, wait=_TURN):  # of which each part has its turn
+            stack.enter_context(files.locked(_part_path(folder, part)))
+        yield
+
+
+@contextmanager
+def _without_parts(folder: Path) -> Iterator[None]:
+    """Lock all parts of a store. Its own lock is held, so that no other part begins."""
+    locks = list(folder.parent.glob(f".{escape(_part_path(folder, '').name)}*.lock"))
+    with ExitStack() as stack:
+        for lock in locks:
+            stack.enter_context(files.locked(lock.with_name(lock.stem[1:])))
+        yield
+        for lock in locks:
+            lock.unlink(missing_ok=True)
+
+
+def _part_path(folder: Path, part: str) -> Path:
+    """Return the path, of no file, whose lock is that of a part of a store."""
+    return folder.with_name(f"{folder.name}.part-{part}")
 
 
 def write_sidecar_files(folder: str | Path, kind: str) -> None:
@@ -194,6 +230,18 @@ class Store:
         for position, clip_id in enumerate(ids):
             positions.setdefault(self._shard[clip_id], []).append(position)
         return sorted(positions.items())
+
+
+def digest(path: str | Path) -> str:
+    """Return what identifies the content of a store: the SHA-256 of the digests at the beginning of its shards.
+
+    Raises UserError for a file without one.
+    """
+    hashed = hashlib.sha256()
+    for shard in sorted(Path(path).glob("*.h5")):
+        with hdf5.read_errors_mean_damage(shard):
+            hashed.update(f"{shard.name} {hdf5.read_digest(shard)}\n".encode())
+    return hashed.hexdigest()
 
 
 def open_store(path: str | Path) -> Store:
