@@ -253,9 +253,9 @@ class Compute:
     threads: int  # threads of a forward or training pass; 0: one per core
     device: Literal["cpu", "cuda", "auto"]
     engine: Literal["processes", "inline", "dask"]  # inline: in the process of the stage; dask: on a Dask cluster
-    time_limit: int  # seconds after which decoding a clip is abandoned
-    # These have defaults, so that older settings files still load.
+    # Settings with defaults are newer: older settings files still load.
     scheduler: str | None = None  # of engine dask: address or scheduler file; None: a cluster on this machine
+    time_limit: int  # seconds after which decoding a clip is abandoned
     max_pixels: int = 67_108_864  # width times height above which a clip is not decoded
     max_frames: int = 100_000  # number of frames above which a clip is not decoded
     max_memory: int = 4096  # MiB that decoding one clip may use

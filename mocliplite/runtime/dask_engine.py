@@ -53,8 +53,8 @@ def outcomes(
             yield from calls.finished()
         except CancelledError:
             raise UserError(
-                f"the scheduler {compute.scheduler or 'of the local cluster'} was lost; finished shards are kept: start it and its "
-                "workers again, and run the stage again."
+                "the Dask scheduler was lost; finished shards are kept: start it and its workers again, and run the "
+                "stage again."
             ) from None
         finally:
             calls.cancel()
