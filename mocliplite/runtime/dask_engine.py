@@ -64,8 +64,8 @@ def outcomes(
 def _client(compute: Compute, specs: int) -> Iterator[Client]:
     """Connect to the scheduler of compute.scheduler, or start a cluster on this machine."""
     if compute.scheduler is None:
-        # The dashboard would listen on a port.
-        local = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.CRITICAL}
+        # Without an address, it would try the same port as every other cluster.
+        local = {"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
         with LocalCluster(n_workers=min(compute.workers, specs), **local) as cluster, Client(cluster) as client:
             yield client
         return
@@ -107,6 +107,15 @@ class _FreshWorkers(NannyPlugin):
         nanny.pre_spawn_env.update(self.environment)
 
 
+class _StaleWorkerError(Exception):
+    """The worker of this address was just being started when the run began, with the settings of an earlier run."""
+
+
+def _set_up(plugin: _FreshWorkers, dask_worker: Any) -> None:
+    """Do on the nanny of a stale worker what Dask does for the workers that it knows. The nanny is dask_worker."""
+    plugin.setup(dask_worker)
+
+
 class _Calls:
     """Calls of a function on a cluster, at most as many at once as it has threads, so that each runs at once."""
 
@@ -134,6 +143,10 @@ class _Calls:
                 continue
             try:
                 result = future.result()
+            except _StaleWorkerError as error:
+                self._renew(str(error))
+                self._waiting.append(number)
+                continue
             except KilledWorker:
                 self._given_up[number] += 1
                 if self._given_up[number] < _DEATHS:
@@ -166,6 +179,12 @@ class _Calls:
             future = self._client.submit(_call, *arguments, pure=False)
             self._running[future] = number, time.monotonic()
             future.add_done_callback(self._done.put)
+
+    def _renew(self, address: str) -> None:
+        """Start a worker anew for this run, unless it is gone."""
+        if address in self._client.nthreads():
+            self._client.run(_set_up, _FreshWorkers(), workers=[address], nanny=True)
+            self._client.restart_workers([address])
 
     def _threads(self) -> int:
         """Return the number of threads of all workers. Raises CancelledError if the scheduler is lost."""
@@ -205,8 +224,10 @@ def _call(
     worker = get_worker()
     if code != _code():
         raise UserError(f"the worker {worker.address} has another version of mocliplite; install the same one there.")
-    if os.environ.get(_RUN) != run or worker.state.nthreads > 1:
+    if not worker.nanny or worker.state.nthreads > 1:
         raise UserError(f"the worker {worker.address} must have a nanny and one thread; start it with `--nthreads 1`.")
+    if os.environ.get(_RUN) != run:
+        raise _StaleWorkerError(worker.address)
     try:
         os.chdir(folder)
     except OSError as error:

@@ -1,3 +1,4 @@
+import stores
 from builders import sentence_of
 
 from mocliplite.store import failures
@@ -9,6 +10,14 @@ def test_as_many_failures_as_max_failed_allows_are_accepted_and_one_more_is_not(
     assert failures.check_failed(failed, 100, 0.29, "motion") is None
     sentence = sentence_of(failures.check_failed, {**failed, "29": "no vectors"}, 100, 0.29, "motion")
     assert sentence.startswith("motion: 30 of 100 clips failed, more than the fraction 0.29 ")
+
+
+def test_failures_are_read_from_the_shards_that_are_there(tmp_path):
+    stores.build(tmp_path / "s", "keyframes", failed=[stores.IDS[0], stores.IDS[1]])
+    first, second = (stores.shard_of(stores.IDS[number], "keyframes", tmp_path / "s") for number in (0, 1))
+    assert first != second
+    second.unlink()
+    assert failures.recorded_failures(tmp_path / "s") == {stores.IDS[0]: stores.failure_of(stores.IDS[0])}
 
 
 def test_too_many_failures_are_listed_with_their_reasons():
