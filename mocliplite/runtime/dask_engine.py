@@ -1,6 +1,7 @@
 """The engine `dask`: calls on the workers of a Dask cluster. The only module that imports distributed."""
 
 import logging
+import math
 import os
 import sys
 import time
@@ -126,6 +127,7 @@ class _Calls:
         self._unfinished = set(self._waiting)
         self._given_up = dict.fromkeys(self._waiting, 0)  # times
         self._slowest = 0.0  # seconds
+        self._found, self._looked = 0, -math.inf  # threads of all workers, and when they were counted
         self._without_workers = 0  # polls
         self._done: SimpleQueue[Future] = SimpleQueue()
 
@@ -190,14 +192,17 @@ class _Calls:
         """Return the number of threads of all workers. Raises CancelledError if the scheduler is lost."""
         if self._client.status != "running":
             raise CancelledError
+        if time.monotonic() < self._looked + _POLL:
+            return self._found
         try:
-            threads = sum(self._client.nthreads().values())
+            self._found = sum(self._client.nthreads().values())
         except OSError:
             raise CancelledError from None
-        self._without_workers = 0 if threads else self._without_workers + 1
+        self._looked = time.monotonic()
+        self._without_workers = 0 if self._found else self._without_workers + 1
         if self._without_workers == _PATIENCE:
             print("waiting for workers of the scheduler", file=sys.stderr)
-        return threads
+        return self._found
 
     def _slow(self) -> int | None:
         """Return a spec whose only call takes too long."""
