@@ -117,7 +117,9 @@ def _prepared(
 
     machines.record(spec.shards[0].path.parent, str(encoder().model.device))  # loaded before the threads use it
     ahead = settings.encoder.batch // max(map(len, parts), default=1)
-    found = engines.map_ahead(prepare, parts, settings.compute.workers, ahead)
+    # A worker of a cluster is one of many: it decodes while it embeds, but not in parallel.
+    threads = 1 if settings.compute.engine == "dask" else settings.compute.workers
+    found = engines.map_ahead(prepare, parts, threads, ahead)
     for clip, keyframes_of_clip in zip(chain.from_iterable(parts), chain.from_iterable(found), strict=True):
         if isinstance(keyframes_of_clip, Failure):
             machine_failures[clip.id] = keyframes_of_clip
