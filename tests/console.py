@@ -62,7 +62,9 @@ NOT_RUN = {
         'ssh $host "cd $PWD && .venv/bin/python -m stages.motion --part $i/4" & done; wait'
     ): "needs four machines; test_engines.py runs the parts",
     "sbatch --wait --array=1-32 --cpus-per-task=4 --mem=16G part.sh": "needs Slurm; test_engines.py runs the parts",
-    "dask scheduler --scheduler-file scheduler.json": "runs until it is stopped; tests/cluster.py does the same",
+    "python -m dask scheduler --scheduler-file scheduler.json": (
+        "runs until it is stopped; tests/cluster.py does the same"
+    ),
     "python -m dask worker --scheduler-file scheduler.json --nthreads 1 --nworkers 4": (
         "runs until it is stopped; tests/cluster.py does the same"
     ),

@@ -74,7 +74,7 @@ def _client(compute: Compute, specs: int) -> Iterator[Client]:
     if not is_address and not Path(compute.scheduler).is_file():
         raise UserError(
             f"compute.scheduler is {compute.scheduler}, which is neither a file nor an address such as "
-            "tcp://10.0.0.1:8786; start a scheduler first: `dask scheduler --scheduler-file FILE`."
+            "tcp://10.0.0.1:8786; start a scheduler first: `python -m dask scheduler --scheduler-file FILE`."
         )
     where = {"address": compute.scheduler} if is_address else {"scheduler_file": compute.scheduler}
     try:
@@ -85,7 +85,16 @@ def _client(compute: Compute, specs: int) -> Iterator[Client]:
             "correct the setting."
         ) from None
     with client:
-        client.register_plugin(_FreshWorkers())
+        try:
+            client.run_on_scheduler(_code)
+            client.register_plugin(_FreshWorkers())
+        except Exception as error:  # that of a nanny arrives as a plain Exception
+            if "No module named" not in str(error):
+                raise
+            raise UserError(
+                f"the Dask scheduler or a worker cannot import the project ({_one_line(error)}); start both in its "
+                "folder, by `python -m dask`."
+            ) from None
         yield client
 
 
@@ -153,12 +162,13 @@ class _Calls:
                 self._given_up[number] += 1
                 if self._given_up[number] < _DEATHS:
                     self._waiting.append(number)
-                    continue
-                lost.append(number)
+                else:
+                    self._unfinished.remove(number)
+                    lost.append(number)
+                continue
             self._unfinished.remove(number)
-            if number not in lost:
-                self._slowest = max(self._slowest, time.monotonic() - started)
-                yield result
+            self._slowest = max(self._slowest, time.monotonic() - started)
+            yield result
         if lost:
             raise UserError(
                 f"the workers of {len(lost)} of {len(self._specs)} parts died each time, probably because memory was "

@@ -139,5 +139,5 @@ def test_a_scheduler_file_that_is_not_there_is_one_sentence(dask_engine):
     compute = replace(COMPUTE, scheduler="nowhere.json")
     assert sentence_of(list, map_specs(worker_calls.fail, [1], compute)) == (
         "compute.scheduler is nowhere.json, which is neither a file nor an address such as tcp://10.0.0.1:8786; start "
-        "a scheduler first: `dask scheduler --scheduler-file FILE`."
+        "a scheduler first: `python -m dask scheduler --scheduler-file FILE`."
     )
