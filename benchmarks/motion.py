@@ -27,8 +27,6 @@ from mocliplite.extraction import motion
 from mocliplite.extraction.shard_runs import ShardOfClips
 from mocliplite.params import Compute, Motion
 from mocliplite.runtime import engines
-from mocliplite.store.schema import SHARDS
-from mocliplite.store.stores import shard_path
 
 PROJECT = Path(__file__).parents[1]
 FOOTAGE = PROJECT.parent / "shared/data"
@@ -90,7 +88,7 @@ def ours(paths: Sequence[Path]) -> int:
 def ours_in_processes(paths: Sequence[Path], workers: int) -> int:
     """Extract all clips into the shards of a new store as the stage does; return the number of failed clips."""
     compute = replace(ALONE, workers=workers, engine="processes")
-    shards = range(SHARDS["motion"])
+    shards = range(64)
     specs = [spec_of(shard, list(enumerate(paths))[shard :: len(shards)], compute) for shard in shards]
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         return sum(updated.failed for updated in engines.map_specs(motion.update_shards, specs, compute))
@@ -102,7 +100,7 @@ def spec_of(shard: int, paths: Sequence[tuple[int, Path]], compute: Compute) -> 
     settings = replace(
         DEFAULTS, dataset=replace(DEFAULTS.dataset, root="/", files="/"), motion=SETTINGS, compute=compute
     )
-    return motion.Spec([ShardOfClips(shard_path("features/motion", shard), clips)], settings, False)
+    return motion.Spec([ShardOfClips(Path("features/motion", f"{shard:04d}.h5"), clips)], settings, False)
 
 
 METHODS: dict[str, Callable[[Sequence[Path]], int]] = {

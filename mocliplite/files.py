@@ -1,26 +1,33 @@
-"""Atomic writes of text, JSON and CSV, so that a reader never sees a partial file; file locks; reading JSON and CSV."""
+"""Files: atomic writes, so that a reader never sees a partial file; locks; JSON and CSV; arrays larger than memory."""
 
 import csv
 import io
 import itertools
 import json
+import math
 import os
 import platform
 import shutil
+import tempfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mocliplite.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Files that are being written end in `.<host>.<process id>.<number>.partial`: machines that share a folder may have
 # processes of the same id, and threads of one process may write the same file.
 _PARTIAL = ".partial"
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _numbers = itertools.count()
+# Bytes above which an array is kept in a file. The system keeps as much of it in memory as there is room for.
+_MAPPED = 1 << 31
 
 
 @contextmanager
@@ -53,12 +60,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 def _writer_may_be_running(partial: Path) -> bool:
     """Return whether the process that writes a partial file may still be running. That of another machine may be."""
-    host, process = partial.name.split(".")[-4:-2]
-    if host != _HOST:
-        return True
+    host, pid = partial.name.split(".")[-4:-2]
+    return host != _HOST or (pid.isdecimal() and is_running(int(pid)))
+
+
+def is_running(pid: int) -> bool:
+    """Return whether there is a process with this number on this machine."""
     try:
-        os.kill(int(process), 0)
-    except (ValueError, ProcessLookupError):
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # the process of another user
         return True
@@ -222,3 +232,25 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [rounded(item) for item in value]
     return round(float(value), 4) if isinstance(value, float) else value
+
+
+def new_array(shape: Sequence[int], dtype: "np.dtype | type") -> "np.ndarray":
+    """Return an array to be filled: in memory, or if it is large, in a temporary file that is mapped into memory.
+
+    The file is in the working folder and has no name, so it is gone with the array, even if the process is killed.
+    Raises UserError if the file cannot be written.
+    """
+    import numpy as np
+
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size <= _MAPPED:
+        return np.empty(shape, dtype)
+    try:
+        with tempfile.TemporaryFile(dir=".") as file:
+            os.posix_fallocate(file.fileno(), 0, size)  # writing to a mapped page on a full disk would end the process
+            return np.memmap(file, dtype, "r+", shape=tuple(shape))
+    except OSError as error:
+        raise UserError(
+            f"{size / 2**30:.1f} GiB of features cannot be kept in a temporary file in {Path.cwd()} "
+            f"({error.strerror or error}); free disk space and run again."
+        ) from None

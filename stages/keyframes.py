@@ -12,7 +12,7 @@ from mocliplite.data.clips import Clip, read_clips
 from mocliplite.encoders import own_features
 from mocliplite.extraction import keyframes, shard_runs
 from mocliplite.runtime import arguments
-from mocliplite.store import shards, stores
+from mocliplite.store import shards, stores, update
 from mocliplite.store.failures import check_failed, check_machine, recorded_failures
 from stages import run_stage
 
@@ -29,23 +29,23 @@ def main() -> None:
         store_own_features(settings.encoder.features, clips, given.part)
 
 
-def store_own_features(path: str, clips: Mapping[str, Clip], part: arguments.Part) -> None:
+def store_own_features(file: str, clips: Mapping[str, Clip], part: arguments.Part) -> None:
     """Write the store from a file of embeddings. Raises UserError unless it has a row of every clip."""
-    features = own_features.read_own_features(path)
+    features = own_features.read_own_features(file)
     paths, sources = ({key: getattr(clips[key], name) for key in clips} for name in ("path", "sha256"))
     arrays = own_features.arrays_by_clip(features, paths, sources)
     cache_key = own_features.cache_key(features)
-    with stores.updating(FOLDER, "keyframes", part.name):
+    with stores.updating(FOLDER, "keyframes", len(clips), part.name):
         for shard in shard_runs.shards_of_clips(FOLDER, "keyframes", clips, part):
-            shards.update_shard(
+            update.update_shard(
                 shard.path,
                 "keyframes",
                 cache_key,
                 {clip.id: shards.fingerprint(clip.content, cache_key) for clip in shard.clips},
-                lambda new: {clip_id: shards.Record(arrays[clip_id]) for clip_id in new},
+                lambda new: ((clip_id, shards.Record(arrays[clip_id])) for clip_id in new),
                 provenance={"model": features.name, "revision": None},
             )
-    print(f"{len(arrays)} clips have the embeddings of {features.name} in {path}")
+    print(f"{len(arrays)} clips have the embeddings of {features.name} in {file}")
 
 
 def embed_keyframes(settings: params.Params, clips: Mapping[str, Clip], given: arguments.Arguments) -> None:

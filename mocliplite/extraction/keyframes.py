@@ -17,8 +17,9 @@ from mocliplite.encoders import checkpoints, cost, embedding, loading
 from mocliplite.errors import Failure
 from mocliplite.extraction import machines
 from mocliplite.extraction.shard_runs import ShardOfClips, Updated
+from mocliplite.remote.copies import call_with_copy
 from mocliplite.runtime import crash_safe, engines
-from mocliplite.store import shards
+from mocliplite.store import shards, update
 from mocliplite.video import keyframes
 from mocliplite.video.streams import Limits
 
@@ -65,12 +66,12 @@ def update_shards(spec: Spec) -> Iterator[Updated]:
     machine_failures: dict[str, Failure] = {}
     results = embedded(_prepared(parts, spec, encoder, machine_failures), encoder, spec.settings.encoder)
     for shard, by_id in zip(spec.shards, wanted, strict=True):
-        computed, failed = shards.update_shard(
+        computed, failed = update.update_shard(
             shard.path,
             "keyframes",
             spec.cache_key,
             by_id,
-            lambda ids: dict(islice(results, len(ids))),
+            lambda ids: islice(results, len(ids)),
             spec.retry_failed,
             spec.provenance,
         )
@@ -87,7 +88,7 @@ def _loaded(cache_key: str, settings: params.Encoder, compute: params.Compute) -
 
 def _new_parts(spec: Spec, shard: ShardOfClips, wanted: Mapping[str, str]) -> list[list[Clip]]:
     """Return the new and changed clips of a shard in parts decoded in one call: of one file, a number of pictures."""
-    ids = set(shards.ids_to_compute(shard.path, "keyframes", spec.cache_key, wanted, spec.retry_failed))
+    ids = set(update.ids_to_compute(shard.path, "keyframes", spec.cache_key, wanted, spec.retry_failed))
     size = max(1, PICTURES // spec.settings.encoder.frames)
     parts = [
         segments[start : start + size]
@@ -106,8 +107,9 @@ def _prepared(
 
     def prepare(part: Sequence[Clip]) -> list[Prepared | Failure]:
         """Return the keyframes of some clips of one file."""
-        path, spans = f"{settings.dataset.root}/{part[0].path}", [clip.span for clip in part]
-        found = decode(path, spans, settings.encoder.frames, settings.encoder.pick, Limits.of(settings.compute))
+        path, sha256, spans = part[0].path, part[0].sha256, [clip.span for clip in part]
+        sampling = settings.encoder.frames, settings.encoder.pick, Limits.of(settings.compute)
+        found = call_with_copy(decode, settings.dataset.root, path, sha256, spans, *sampling)
         if isinstance(found, Failure):
             return [found] * len(part)
         return [frames if isinstance(frames, Failure) else list(map(prepare_frame, frames)) for frames in found]

@@ -12,9 +12,10 @@ from mocliplite.extraction import machines
 from mocliplite.extraction.shard_runs import ShardOfClips, Updated
 from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
+from mocliplite.remote.copies import call_with_copy
 from mocliplite.runtime import crash_safe
 from mocliplite.spans import Span
-from mocliplite.store import shards
+from mocliplite.store import shards, update
 from mocliplite.video.streams import Limits
 
 
@@ -40,21 +41,19 @@ def _update_shard(shard: ShardOfClips, settings: params.Params, retry_failed: bo
     extract_records = crash_safe.crash_safe(records, settings.compute)
     machine_failures: dict[str, Failure] = {}
 
-    def compute(ids: list[str]) -> dict[str, shards.Record | Failure]:
+    def compute(ids: list[str]) -> Iterator[tuple[str, shards.Record | Failure]]:
         machines.record(shard.path.parent)
         limits = Limits.of(settings.compute)
-        results: dict[str, shards.Record | Failure] = {}
         for name, segments in by_file(clips[clip_id] for clip_id in ids).items():
-            file, spans = f"{settings.dataset.root}/{name}", [clip.span for clip in segments]
-            found = extract_records(file, segments[0].sha256, spans, settings.motion, limits)
+            root, source, spans = settings.dataset.root, segments[0].sha256, [clip.span for clip in segments]
+            found = call_with_copy(extract_records, root, name, source, source, spans, settings.motion, limits)
             for position, clip in enumerate(segments):
                 result = found if isinstance(found, Failure) else found[position]
-                results[clip.id] = result
                 if isinstance(result, Failure) and result.retry:
                     machine_failures[clip.id] = result
-        return results
+                yield clip.id, result
 
-    computed, failed = shards.update_shard(shard.path, "motion", cache_key, fingerprints, compute, retry_failed)
+    computed, failed = update.update_shard(shard.path, "motion", cache_key, fingerprints, compute, retry_failed)
     return Updated(shard.path, len(clips), computed, failed, machine_failures)
 
 

@@ -18,7 +18,7 @@ from mocliplite.motion_net.embedding import embed_clips
 from mocliplite.runtime.arguments import Part
 from mocliplite.runtime.device import device
 from mocliplite.runtime.engines import groups
-from mocliplite.store import shards, stores
+from mocliplite.store import layout, shards, stores, update
 
 _MODEL, _MOTION = "models/motion", "features/motion"
 
@@ -52,8 +52,8 @@ def specs_of(folder: str, settings: params.Params, part: Part) -> list[Spec]:
     model, views = checkpoint.digest(_MODEL), settings.motion_net.views
     cache_key = {"motion": motion.settings, "model": model, "data": config.get("data"), "views": views}
     provenance = {"net": config["net"], "cost": config["cost"]}
-    numbered = enumerate(stores.by_shard(motion.fingerprints, "motion_embeddings"))
-    shards_of_part = [_Shard(stores.shard_path(folder, number), ids) for number, ids in numbered if part.has(number)]
+    numbered = enumerate(layout.ids_by_path(folder, "motion_embeddings", motion.fingerprints).items())
+    shards_of_part = [_Shard(path, ids) for number, (path, ids) in numbered if part.has(number)]
     return [Spec(group, settings, digest, cache_key, provenance) for group in groups(shards_of_part, settings.compute)]
 
 
@@ -67,13 +67,11 @@ def _update_shard(shard: _Shard, spec: Spec) -> Updated:
     motion, compute = _open_motion(spec.motion), spec.settings.compute
     workers = compute.workers if compute.engine == "processes" else 0
 
-    def embed(ids: list[str]) -> dict[str, shards.Record | Failure]:
-        results: dict[str, shards.Record | Failure] = {
-            clip_id: motion.failures[clip_id] for clip_id in ids if clip_id in motion.failures
-        }
-        usable = [clip_id for clip_id in ids if clip_id not in results]
+    def embed(ids: list[str]) -> Iterator[tuple[str, shards.Record | Failure]]:
+        yield from ((clip_id, motion.failures[clip_id]) for clip_id in ids if clip_id in motion.failures)
+        usable = [clip_id for clip_id in ids if clip_id not in motion.failures]
         if not usable:
-            return results
+            return
         torch_device = device(compute)
         machines.record(shard.path.parent, str(torch_device))
         net, net_settings = _load_network(spec.cache_key["model"], torch_device)
@@ -85,11 +83,10 @@ def _update_shard(shard: _Shard, spec: Spec) -> Updated:
                 "logits": logits[row].mean(axis=0),
                 "frames": np.array(motion.lengths[clip_id]),
             }
-            results[clip_id] = shards.Record(arrays)
-        return results
+            yield clip_id, shards.Record(arrays)
 
     fingerprints = {clip_id: motion.fingerprints[clip_id] for clip_id in shard.ids}
-    computed, failed = shards.update_shard(
+    computed, failed = update.update_shard(
         shard.path, "motion_embeddings", spec.cache_key, fingerprints, embed, provenance=spec.provenance
     )
     return Updated(shard.path, len(shard.ids), computed, failed)

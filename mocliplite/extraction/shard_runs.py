@@ -12,7 +12,7 @@ from mocliplite.extraction import machines
 from mocliplite.runtime import engines
 from mocliplite.runtime.arguments import WHOLE, Part
 from mocliplite.runtime.progress import progress
-from mocliplite.store import stores
+from mocliplite.store import layout, stores
 
 
 class Spec(Protocol):
@@ -46,11 +46,9 @@ class Updated:
 
 def shards_of_clips(folder: str, kind: str, clips: Mapping[str, Clip], part: Part) -> list[ShardOfClips]:
     """Return the shards of a part of a store of this kind, with their clips in order of id."""
-    numbered = enumerate(stores.by_shard(clips, kind))
+    numbered = enumerate(layout.ids_by_path(folder, kind, clips).items())
     return [
-        ShardOfClips(stores.shard_path(folder, number), [clips[clip_id] for clip_id in ids])
-        for number, ids in numbered
-        if part.has(number)
+        ShardOfClips(path, [clips[clip_id] for clip_id in ids]) for number, (path, ids) in numbered if part.has(number)
     ]
 
 
@@ -72,7 +70,7 @@ def update_store(
     clips = sum(len(ids) for spec in specs for _, ids in spec.shards)
     if part == WHOLE and not any(Path(folder).glob("*.h5")):
         machines.forget(Path(folder))
-    with stores.updating(folder, kind, part.name), progress(kind, clips, "clip") as bar:
+    with stores.updating(folder, kind, clips, part.name), progress(kind, clips, "clip") as bar:
         for updated in engines.map_specs(update_shards, specs, compute):
             computed, failed = computed + updated.computed, failed + updated.failed
             machine_failures |= updated.machine_failures

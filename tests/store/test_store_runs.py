@@ -59,7 +59,7 @@ def test_a_killed_run_does_not_block_on_a_file_system_without_locks(monkeypatch)
 
 def update_part(name):
     """Update a part of the store s, whose shards do not matter here."""
-    with stores.updating("s", "keyframes", name):
+    with stores.updating("s", "keyframes", 0, name):
         Path("s").mkdir(exist_ok=True)
 
 
