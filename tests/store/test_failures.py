@@ -13,11 +13,12 @@ def test_as_many_failures_as_max_failed_allows_are_accepted_and_one_more_is_not(
 
 
 def test_failures_are_read_from_the_shards_that_are_there(tmp_path):
-    stores.build(tmp_path / "s", "keyframes", failed=[stores.IDS[0], stores.IDS[1]])
-    first, second = (tmp_path / "s" / stores.shard_of(stores.IDS[number], "keyframes").name for number in (0, 1))
-    assert first != second
-    second.unlink()
-    assert failures.recorded_failures(tmp_path / "s") == {stores.IDS[0]: stores.failure_of(stores.IDS[0])}
+    path_of = {key: stores.shard_of(key, "keyframes", tmp_path / "s") for key in stores.IDS}
+    first = stores.IDS[0]
+    second = next(key for key in stores.IDS if path_of[key] != path_of[first])
+    stores.build(tmp_path / "s", "keyframes", failed=[first, second])
+    path_of[second].unlink()
+    assert failures.recorded_failures(tmp_path / "s") == {first: stores.failure_of(first)}
 
 
 def test_too_many_failures_are_listed_with_their_reasons():
