@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -87,7 +87,8 @@ def _client(compute: Compute, specs: int) -> Iterator[Client]:
     with client:
         try:
             client.run_on_scheduler(_code)
-            client.register_plugin(_FreshWorkers())
+            with suppress(OSError):  # a worker died meanwhile; those that were missed are stale
+                client.register_plugin(_FreshWorkers())
         except Exception as error:  # that of a nanny arrives as a plain Exception
             if "No module named" not in str(error):
                 raise
@@ -118,7 +119,7 @@ class _FreshWorkers(NannyPlugin):
 
 
 class _StaleWorkerError(Exception):
-    """The worker of this address was just being started when the run began, with the settings of an earlier run."""
+    """The worker of this address was being started when the run began, and has the settings of an earlier one."""
 
 
 def _set_up(plugin: _FreshWorkers, dask_worker: Any) -> None:
@@ -193,10 +194,10 @@ class _Calls:
             future.add_done_callback(self._done.put)
 
     def _renew(self, address: str) -> None:
-        """Start a worker anew for this run, unless it is gone."""
-        if address in self._client.nthreads():
+        """Start a worker anew for this run, unless it dies or is gone."""
+        with suppress(OSError, KeyError, ValueError):
             self._client.run(_set_up, _FreshWorkers(), workers=[address], nanny=True)
-            self._client.restart_workers([address])
+            self._client.restart_workers([address], raise_for_error=False)
 
     def _threads(self) -> int:
         """Return the number of threads of all workers. Raises CancelledError if the scheduler is lost."""
