@@ -267,9 +267,10 @@ class Compute:
     workers: int  # processes that decode clips
     threads: int  # threads of a forward or training pass; 0: one per core
     device: Literal["cpu", "cuda", "auto"]
-    engine: Literal["processes", "inline"]  # inline: in the process of the stage, for debugging
+    engine: Literal["processes", "inline", "dask"]  # inline: in the process of the stage; dask: on a Dask cluster
+    # Settings with defaults are newer: older settings files still load.
+    scheduler: str | None = None  # of engine dask: address or scheduler file; None: a cluster on this machine
     time_limit: int  # seconds after which decoding a clip is abandoned
-    # The limits have defaults, so that older settings files still load.
     max_pixels: int = 67_108_864  # width times height above which a clip is not decoded
     max_frames: int = 100_000  # number of frames above which a clip is not decoded
     max_memory: int = 4096  # MiB that decoding one clip may use
