@@ -33,8 +33,8 @@ def main() -> None:
         for count in given.clips:
             folder = Path(given.work or temporary, str(count))
             if not (folder / "features/prompts.h5").is_file():  # the last file that is written
-                _run("benchmarks.made_up", [str(folder), "--clips", str(count)], Path(), ROOT)
-            costs[count] = {stage: _run(*_command(stage), folder, given.code) for stage in given.stages}
+                run("benchmarks.made_up", [str(folder), "--clips", str(count)], Path(), ROOT)
+            costs[count] = {stage: run(*_command(stage), folder, given.code) for stage in given.stages}
     print("\n".join(table(costs)))
     print(json.dumps(costs))
 
@@ -44,7 +44,7 @@ def _command(stage: str) -> tuple[str, list[str]]:
     return ("mocliplite", ["report"]) if stage == "report" else (f"stages.{stage}", [])
 
 
-def _run(module: str, arguments: Sequence[str], folder: Path, code: Path) -> Cost:
+def run(module: str, arguments: Sequence[str], folder: Path, code: Path) -> Cost:
     """Run a module in a folder, with the packages of a checkout, and return what it needed. Exits if it fails."""
     environment = {**os.environ, "PYTHONPATH": str(code.resolve())}
     process = subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=folder, env=environment)
