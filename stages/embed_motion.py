@@ -9,6 +9,7 @@ from mocliplite import checkpoint, params
 from mocliplite.errors import Failure, UserError
 from mocliplite.motion_net import loader, networks
 from mocliplite.motion_net.embedding import embed_clips
+from mocliplite.motion_net.settings import settings_from_config
 from mocliplite.runtime.device import device
 from mocliplite.store import shards, stores
 from stages import run_stage
@@ -19,7 +20,7 @@ FOLDER = "features/motion_embeddings"
 def main() -> None:
     settings = params.load()
     tensors, config = checkpoint.load("models/motion")
-    net_settings = networks.settings_from_config(config)
+    net_settings = settings_from_config(config)
     net = networks.load_network(tensors, config).to(device(settings.compute))
     motion = stores.open_store("features/motion")
     workers = settings.compute.workers if settings.compute.engine == "processes" else 0

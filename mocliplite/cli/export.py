@@ -11,6 +11,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("folder", metavar="DIR", help="folder to create")
     parser.add_argument(
+        "--format",
+        choices=["torch", "onnx"],
+        default="torch",
+        help="what runs the networks; onnx: onnxruntime, on machines without torch (torch)",
+    )
+    parser.add_argument(
         "--with-clip", action="store_true", help="copy the encoder even if it can be downloaded from the hub"
     )
 
@@ -19,5 +25,5 @@ def run(given: argparse.Namespace) -> None:
     """Write everything that prediction needs to one folder."""
     from mocliplite.predict.export import export
 
-    export(given.folder, given.with_clip)
+    export(given.folder, given.with_clip, onnx=given.format == "onnx")
     print(f"wrote {given.folder}; try: python -m mocliplite predict --model {given.folder} CLIP")
