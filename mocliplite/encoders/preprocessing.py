@@ -1,7 +1,7 @@
 """The preprocessing of an image encoder without transformers: resize, crop in the centre, scale and normalise.
 
-Settings are a JSON object: `size` [width, height], or [shortest edge]; `resample`, Pillow's number of the filter; `crop`
-[width, height] or null; `scale`, by which pixels are multiplied; `mean` and `std` of the three channels.
+Settings are a JSON object: `size` is [width, height], or [shortest edge]; `resample` Pillow's number of the filter;
+`crop` [width, height] or null; `scale` a factor of the pixels; `mean` and `std` are those of the three channels.
 """
 
 from collections.abc import Mapping
@@ -57,8 +57,8 @@ def settings_of(folder: Path, encoder: Encoder) -> dict[str, Any]:
         same = False
     if not same:
         raise UserError(
-            f"{folder} is of the family {encoder.family!r}, whose preprocessing is more than resize, crop and normalise; "
-            "export it without --format onnx."
+            f"{folder} is of the family {encoder.family!r}, whose preprocessing is more than resize, crop and "
+            "normalise; export it without --format onnx."
         )
     return settings
 

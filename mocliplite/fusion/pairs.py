@@ -7,13 +7,15 @@ each class, uint8 [N, C].
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mocliplite import checkpoint
 from mocliplite.errors import UserError
-from mocliplite.store.table_file import Table
+
+if TYPE_CHECKING:  # it imports h5py, which prediction does not need
+    from mocliplite.store.table_file import Table
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -104,7 +106,7 @@ def keyframe_views(frames: np.ndarray) -> np.ndarray:
     return np.concatenate([frames.mean(axis=1, keepdims=True), frames], axis=1) if frames.shape[1] > 1 else frames
 
 
-def check_fitted_on(config: Mapping[str, Any], table: Table, folder: str) -> None:
+def check_fitted_on(config: Mapping[str, Any], table: "Table", folder: str) -> None:
     """Raise UserError unless the model in `folder` was fitted on this features/pairs.h5.
 
     config: the model's config.json. The error names the setting that differs, if one does.

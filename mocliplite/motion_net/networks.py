@@ -66,7 +66,7 @@ class MotionHistogram(Network):
     @torch.no_grad()
     def histogram(self, fields: Tensor) -> Tensor:
         """Return the histograms, float32 [B, 9, *BINS], of fields [B, T, 3, rows, cols]; not learned."""
-        # The intermediate values of one clip fit the cache of a processor. A graph has one part, for any number of clips.
+        # The intermediate values of one clip fit the cache of a processor. A graph has no loop over clips.
         one_by_one = fields.device.type == "cpu" and not torch.compiler.is_exporting()
         parts = fields.split(1) if one_by_one else (fields,)
         return torch.cat([self._histogram(part) for part in parts])
@@ -173,9 +173,7 @@ def _mean_in_bins(volume: Tensor) -> Tensor:
 def _bin_weights(size: int, bins: int) -> Tensor:
     """Return the weights float32 [bins, size] with which adaptive pooling averages."""
     spans = [(index * size // bins, math.ceil((index + 1) * size / bins)) for index in range(bins)]
-    return torch.tensor(
-        [[(start <= cell < end) / (end - start) for cell in range(size)] for start, end in spans]
-    )
+    return torch.tensor([[(start <= cell < end) / (end - start) for cell in range(size)] for start, end in spans])
 
 
 def _conv_block(channels_in: int, channels_out: int, stride: tuple[int, int, int]) -> nn.Sequential:
@@ -199,7 +197,7 @@ class EfficientNetB0(Network):
     def embed(self, fields: Tensor) -> Tensor:
         """Return the pooled embedding, float32 [B, 1280], of fields [B, T, 3, height, width]."""
         images = self.normalise(fields[:, :, :2].flatten(0, 1)).contiguous(memory_format=torch.channels_last)
-        # BatchNorm in training needs the whole batch at once. A graph has one part, for any number of clips.
+        # BatchNorm in training needs the whole batch at once. A graph has no loop over clips.
         whole = self.training or torch.compiler.is_exporting()
         parts = (images,) if whole else images.split(MAX_IMAGES)
         pooled = torch.cat([self.backbone(part).pooler_output for part in parts])

@@ -75,7 +75,7 @@ def sample_fields(
 
 
 def mirrored(fields: np.ndarray) -> np.ndarray:
-    """Return the horizontally mirrored fields [..., 3, rows, cols], as augmentation.flip: columns reversed, x negated."""
+    """Return the mirrored fields [..., 3, rows, cols] as augmentation.flip does: columns reversed, x negated."""
     return fields[..., ::-1] * np.array([-1, 1, 1], dtype=fields.dtype).reshape(3, 1, 1)
 
 

@@ -60,7 +60,6 @@ Weights are stored as safetensors and settings as JSON; nothing is pickled.
 """
 
 
-
 def export(folder: str | Path, with_clip: bool, models: str | Path = "models", onnx: bool = False) -> None:
     """Write motion/, probes/, head/, prompts/ and README.md to folder.
 

@@ -12,18 +12,23 @@ SECTION = """
 
 Any runtime of ONNX can run the graphs in `onnx/`. All values are float32; N, the number of rows, is free.
 
-| graph | inputs | outputs |
-|---|---|---|
-| `image.onnx` | `pixels` [N, 3, {height}, {width}] | `embedding` [N, {keyframe}] |
-| `motion.onnx` | `fields` [N, {frames}, 3, {rows}, {cols}] | `embedding` [N, {motion}], `logits` [N, {classes}] |
-| `heads.onnx` | `keyframe` [N, {keyframes}, {keyframe}], `motion` [N, {motion}], `motion_logits` [N, {classes}] | `probabilities` [N, {classes}] |
+- `image.onnx`: `pixels` [N, 3, {height}, {width}] to `image_embedding` [N, {keyframe}].
+- `motion.onnx`: `fields` [N, {frames}, 3, {rows}, {cols}] to `motion_embedding` [N, {motion}] and
+  `motion_logits` [N, {classes}].
+- `heads.onnx`: `keyframe` [N, {keyframes}, {keyframe}], `motion` [N, {motion}] and `motion_logits` [N, {classes}] to
+  `probabilities` [N, {classes}].
 
-- `pixels`: a keyframe as RGB, {resized}; then multiplied by {scale:.6g}, less the mean {mean}, divided by {std}.
-- `fields`: {frames} frames of a clip, each a grid of {rows} x {cols} cells. The channels are the motion to the right and
-  down, in cells per frame interval, and the share of the cell whose motion is known.
-- `keyframe`: {views}. `motion`: the embedding of the view `plain`. `motion_logits`: the mean over the
-  views {motion_views}; for `flip`, the columns are reversed and the motion to the right is negated.
-- `probabilities`: calibrated, in the order of `classes` in `head/config.json`.
+The inputs:
+
+- `pixels`: a keyframe in RGB, {resized};
+  then multiplied by {scale:.6g}, less the mean {mean}, divided by {std}.
+- `fields`: {frames} frames of a clip, each a grid of {rows} x {cols} cells with three channels: the motion to the right
+  and down, in cells per frame interval, and the share of the cell whose motion is known.
+- `keyframe`: {views}. `motion`: the embedding of the view `plain`.
+  `motion_logits`: the mean over the views {motion_views}; for `flip`, columns are reversed and the motion to
+  the right is negated, for `shift` the frames are those of the last nine tenths of the clip.
+
+Probabilities are calibrated, in the order of `classes` in `head/config.json`.
 """
 
 
@@ -39,7 +44,9 @@ def graphs_section(models: Models, preprocessing: Mapping[str, Any]) -> str:
         motion=len(models.head["fusion.mean"]) - keyframe,
         classes=len(models.head_config["classes"]),
         keyframes=1 if frames == 1 else 1 + frames,
-        views="the embedding of the keyframe" if frames == 1 else "the mean of the embeddings of the keyframes, then each",
+        views="the embedding of the keyframe"
+        if frames == 1
+        else "the mean of the embeddings of the keyframes, then each",
         resized=_resized(preprocessing),
         motion_views=", ".join(f"`{view}`" for view in features["motion_embeddings"]["views"]),
         **{name: preprocessing[name] for name in ("scale", "mean", "std")},

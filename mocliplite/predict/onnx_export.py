@@ -1,5 +1,7 @@
 """The networks of a recogniser written as ONNX graphs, each with one named input and any number of rows."""
 
+import logging
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -75,11 +77,14 @@ def write_graphs(out: Path, models: Models, folder: Path, clip: Path) -> None:
         out / IMAGE,
         ImageGraph(encoder.model, encoder.family),
         {"pixels": torch.zeros(2, 3, height, width)},
-        ["embedding"],
+        ["image_embedding"],
     )
     fields = torch.zeros(2, settings.frames, 3, settings.rows, settings.cols)
     _write(
-        out / MOTION, MotionGraph(load_motion(folder, models), settings), {"fields": fields}, ["embedding", "logits"]
+        out / MOTION,
+        MotionGraph(load_motion(folder, models), settings),
+        {"fields": fields},
+        ["motion_embedding", "motion_logits"],
     )
     answer = AnswerGraph(models.head, models.probes, models.head_config["calibration"])
     _write(out / HEADS, answer, _features(models), ["probabilities"])
@@ -103,20 +108,24 @@ def _features(models: Models) -> dict[str, Tensor]:
 
 
 def _write(path: Path, graph: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str]) -> None:
+    # It warns of packages that are not needed, and of its own deprecated calls.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
-        program: Any = torch.onnx.export(
-            graph.eval(),
-            kwargs=inputs,
-            dynamo=True,
-            input_names=list(inputs),
-            output_names=outputs,
-            dynamic_shapes={name: {0: torch.export.Dim("rows")} for name in inputs},
-            external_data=False,
-            verbose=False,
-        )
+        with warnings.catch_warnings(action="ignore"):
+            program: Any = torch.onnx.export(
+                graph.eval(),
+                kwargs=inputs,
+                dynamo=True,
+                input_names=list(inputs),
+                output_names=outputs,
+                dynamic_shapes={name: {0: torch.export.Dim("rows")} for name in inputs},
+                external_data=False,
+                verbose=False,
+            )
     except ImportError:
         raise UserError(
-            "ONNX graphs are written by onnx and onnxscript, which are not installed; run `pip install onnx onnxscript`."
+            "ONNX graphs are written by onnx and onnxscript, which are not installed; run "
+            "`pip install onnx onnxscript`."
         ) from None
     # What remains are names of files and lines of code on this machine.
     for node in [*program.model.graph, *program.model.graph.all_nodes()]:
