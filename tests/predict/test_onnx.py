@@ -27,7 +27,7 @@ FOOTAGE = ("clips/pool_short.mp4", "clips/arm_wrestling.mp4", "clips/v_ApplyEyeM
 # What `pip install "mocliplite[predict]"` does not install.
 ABSENT = (
     *("torch", "transformers", "scipy", "sklearn", "h5py", "deflate", "matplotlib", "jinja2", "pyarrow", "ruamel"),
-    *("huggingface_hub", "httpx2", "onnx", "onnxscript", "dvc"),
+    *("fsspec", "huggingface_hub", "httpx2", "onnx", "onnxscript", "dvc"),
 )
 
 
@@ -98,7 +98,7 @@ def test_clips_windows_and_streams_are_classified_without_torch(small_project, e
     done = run(without_torch, tmp_path, "predict", "--model", str(exported), "--json", clip)
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(done.stdout)
-    assert found["classes"][0]["name"] == expected[0][0]
+    assert found["classes"][0]["class"] == expected[0][0]
     assert found["classes"][0]["probability"] == pytest.approx(expected[0][1], abs=1e-3)
 
     done = run(without_torch, tmp_path, "predict", "--model", str(exported), "--window", "0.3", clip)
@@ -182,7 +182,7 @@ def test_what_a_graph_cannot_do_is_refused_before_anything_is_written(small_proj
     assert sentence_of(Recognizer.load, exported, replace(INLINE, device="cuda")) == (
         f"{exported} has ONNX graphs, which are run on the CPU; leave out --device."
     )
-    assert sentence_of(export, tmp_path / "out", True, onnx=True) == (
+    assert sentence_of(export, tmp_path / "out", True, "models", True) == (
         "--format onnx writes the encoder as a graph; leave out --with-clip."
     )
     trained = models.load_models("models")
