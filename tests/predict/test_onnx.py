@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import CHECKOUT, put, sentence_of
+from declared import EXTRAS, PROJECT, distributions, imported_modules
 
 from mocliplite.motion import extraction
 from mocliplite.predict import decoding, models, onnx_export
@@ -25,10 +26,16 @@ INLINE = replace(COMPUTE, engine="inline", device="cpu", threads=1)
 SHARED = CHECKOUT.parent / "shared/data"
 FOOTAGE = ("clips/pool_short.mp4", "clips/arm_wrestling.mp4", "clips/v_ApplyEyeMakeup_packed_b.avi")
 # What `pip install "mocliplite[predict]"` does not install.
-ABSENT = (
-    *("torch", "transformers", "scipy", "sklearn", "h5py", "deflate", "matplotlib", "jinja2", "pyarrow", "ruamel"),
-    *("fsspec", "huggingface_hub", "httpx2", "onnx", "onnxscript", "dvc"),
-)
+INSTALLED = distributions([*PROJECT["dependencies"], *EXTRAS["predict"]])
+ABSENT = [
+    *(
+        module
+        for package, modules in imported_modules("mocliplite").items()
+        if package not in INSTALLED
+        for module in modules
+    ),
+    *("onnx", "onnxscript", "sklearn"),
+]
 
 
 @pytest.fixture(scope="module")
