@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 IMAGE, MOTION, HEADS, CONFIG = "image.onnx", "motion.onnx", "heads.onnx", "config.json"
 
 
-def load_networks(folder: Path, models: Models, settings: params.MotionNet, compute: params.Compute) -> Networks:
+def load_networks(folder: Path, models: Models, compute: params.Compute) -> Networks:
     """Load the graphs of the image encoder and of the motion network. They are run on the CPU.
 
-    settings: not needed, the graphs contain them. Raises UserError where onnxruntime is not installed, a graph is
-    missing or damaged, the graphs are of other models, or compute.device is cuda.
+    Raises UserError where onnxruntime is not installed, a graph is missing or damaged, the graphs are of other models,
+    or compute.device is cuda.
     """
     if compute.device == "cuda":
         raise UserError(f"{folder} has ONNX graphs, which are run on the CPU; leave out --device.")
@@ -59,6 +59,10 @@ def _session(path: Path, compute: params.Compute) -> "InferenceSession":
         ) from None
     from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
+    refused = (
+        *(errors.NoSuchFile, errors.InvalidProtobuf, errors.InvalidGraph),
+        *(errors.InvalidArgument, errors.NotImplemented, errors.Fail),
+    )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = compute.threads
     # By default, waiting threads use their cores.
@@ -66,7 +70,7 @@ def _session(path: Path, compute: params.Compute) -> "InferenceSession":
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except (errors.NoSuchFile, errors.InvalidProtobuf, errors.InvalidGraph, errors.Fail) as error:
+    except refused as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} cannot be loaded ({reason}); export the models again.") from None
 

@@ -79,10 +79,13 @@ class Recognizer:
             raise other_version(Path(folder, "motion")) from None
         # Imported only if needed: each needs a library that the other does not.
         if Path(folder, ONNX).is_dir():
-            from mocliplite.predict.onnx_models import load_networks
+            from mocliplite.predict import onnx_models
+
+            networks = onnx_models.load_networks(Path(folder), models, compute)
         else:
-            from mocliplite.predict.torch_models import load_networks
-        networks = load_networks(Path(folder), models, settings, compute)
+            from mocliplite.predict import torch_models
+
+            networks = torch_models.load_networks(Path(folder), models, settings, compute)
         fitted = (models.head, models.probes, config["classes"], config["calibration"], provenance)
         return cls(networks, settings, *fitted, compute)
 
