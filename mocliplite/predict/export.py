@@ -60,17 +60,21 @@ Weights are stored as safetensors and settings as JSON; nothing is pickled.
 """
 
 
-def export(folder: str | Path, with_clip: bool, models: str | Path = "models", onnx: bool = False) -> None:
+def export(
+    folder: str | Path, with_clip: bool, models: str | Path = "models", onnx: bool = False, int8: bool = False
+) -> None:
     """Write motion/, probes/, head/, prompts/ and README.md to folder.
 
     Also clip/, the checkpoint of the encoder, if with_clip or if it is a local folder; with onnx, instead of it onnx/,
-    the networks as ONNX graphs. Without a text encoder there is no prompts/.
+    the networks as ONNX graphs, and with int8 the encoder in int8. Without a text encoder there is no prompts/.
 
     Raises UserError for a folder that is not empty, and where models, features or metrics are missing.
     """
     out = Path(folder)
     if out.exists() and any(out.iterdir()):
         raise UserError(f"{out} is not empty; give a new folder.")
+    if int8 and not onnx:
+        raise UserError("--int8 is for ONNX graphs; add --format onnx.")
     if onnx and with_clip:
         raise UserError("--format onnx writes the encoder as a graph; leave out --with-clip.")
     trained = load_models(models)
@@ -88,8 +92,8 @@ def export(folder: str | Path, with_clip: bool, models: str | Path = "models", o
         from mocliplite.predict.onnx_export import write_graphs
 
         # First, because it may refuse the models.
-        write_graphs(out / ONNX, trained, Path(models), clip_folder)
-        card += graphs_section(trained, read_json(out / ONNX / CONFIG)["preprocessing"])
+        write_graphs(out / ONNX, trained, Path(models), clip_folder, int8)
+        card += graphs_section(trained, read_json(out / ONNX / CONFIG))
     checkpoint.save(out / "head", trained.head, config)
     checkpoint.save(out / "probes", trained.probes, trained.probes_config)
     checkpoint.save(out / "motion", trained.motion, trained.motion_config)

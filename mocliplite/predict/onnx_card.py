@@ -32,12 +32,18 @@ Probabilities are calibrated, in the order of `classes` in `head/config.json`.
 """
 
 
-def graphs_section(models: Models, preprocessing: Mapping[str, Any]) -> str:
-    """Return the section. preprocessing: see encoders.preprocessing."""
+INT8 = """
+The weights of the products in `image.onnx` are int8. On {clips} validation clips, {figures}.
+"""
+
+
+def graphs_section(models: Models, graphs: Mapping[str, Any]) -> str:
+    """Return the section. graphs: the content of config.json of the graphs."""
+    preprocessing = graphs["preprocessing"]
     net, features = models.motion_config["net"], models.head_config["features"]
     frames, keyframe = features["keyframes"]["frames"], len(models.head["keyframe.mean"])
     width, height = preprocessing["crop"] or preprocessing["size"]
-    return SECTION.format(
+    section = SECTION.format(
         width=width,
         height=height,
         keyframe=keyframe,
@@ -51,6 +57,20 @@ def graphs_section(models: Models, preprocessing: Mapping[str, Any]) -> str:
         motion_views=", ".join(f"`{view}`" for view in features["motion_embeddings"]["views"]),
         **{name: preprocessing[name] for name in ("scale", "mean", "std")},
         **{name: net[name] for name in ("frames", "rows", "cols")},
+    )
+    return section + (
+        INT8.format(clips=graphs["int8"]["clips"], figures=int8_figures(graphs)) if "int8" in graphs else ""
+    )
+
+
+def int8_figures(graphs: Mapping[str, Any]) -> str:
+    """Return the figures of an image tower in int8 as text. graphs: the content of config.json of the graphs."""
+    names = {"top1": "top-1", "map": "mean average precision", "log_loss": "log loss"}
+    figures = graphs["int8"]
+    return ", ".join(
+        f"the {text} of the answer is {figures[name][1]:.4f}, and {figures[name][0]:.4f} in float32"
+        for name, text in names.items()
+        if name in figures
     )
 
 

@@ -1,8 +1,9 @@
 """The networks of a recogniser written as ONNX graphs, each with one named input and any number of rows."""
 
 import logging
+import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from mocliplite import checkpoint, params
 from mocliplite.encoders import preprocessing
 from mocliplite.encoders.linear import use_torch
-from mocliplite.encoders.loading import image_features, load_encoder
+from mocliplite.encoders.loading import Encoder, image_features, load_encoder
 from mocliplite.errors import UserError
 from mocliplite.files import atomic_write, write_json
 from mocliplite.motion_net import augmentation
@@ -21,7 +22,8 @@ from mocliplite.motion_net.networks import Network
 from mocliplite.motion_net.settings import settings_from_config
 from mocliplite.predict.models import Models
 from mocliplite.predict.onnx_heads import AnswerGraph
-from mocliplite.predict.onnx_models import CONFIG, HEADS, IMAGE, MOTION
+from mocliplite.predict.onnx_int8 import quantise, validation_figures
+from mocliplite.predict.onnx_models import CONFIG, HEADS, IMAGE, MOTION, networks_of
 from mocliplite.predict.torch_models import load_motion
 
 _COMPUTE = replace(params.DEFAULT_COMPUTE, device="cpu")
@@ -54,10 +56,11 @@ class MotionGraph(nn.Module):
         return embedding, self.net.classify(embedding)
 
 
-def write_graphs(out: Path, models: Models, folder: Path, clip: Path) -> None:
-    """Write the graphs of the image tower, the motion network and the heads, and config.json, to a folder.
+def write_graphs(out: Path, models: Models, folder: Path, clip: Path, int8: bool = False) -> None:
+    """Write the graphs of the image tower, the motion network and the heads, and config.json, to a new folder.
 
-    models: those in `folder`; clip: the encoder's checkpoint. Equal models give equal bytes with the same versions of
+    models: those in `folder`; clip: the encoder's checkpoint; int8: the image tower is in int8, and config.json has the
+    figures of validation clips without and with it. Equal models give equal bytes with the same versions of
     torch and onnxscript. Raises UserError where these are not installed, for arithmetic in bfloat16, and for an encoder
     with another preprocessing than resize, crop and normalise.
     """
@@ -70,30 +73,32 @@ def write_graphs(out: Path, models: Models, folder: Path, clip: Path) -> None:
         if dtype == "bfloat16":
             raise UserError(f"{key} is bfloat16, but ONNX graphs compute in float32; export without --format onnx.")
     encoder = load_encoder(clip, _COMPUTE)
-    use_torch(encoder.model)
     read = preprocessing.settings_of(clip, encoder)
+    try:
+        _write_image(out / IMAGE, encoder, read)
+        net, fields = load_motion(folder, models), torch.zeros(2, settings.frames, 3, settings.rows, settings.cols)
+        _write(out / MOTION, MotionGraph(net, settings), {"fields": fields}, ["motion_embedding", "motion_logits"])
+        answer = AnswerGraph(models.head, models.probes, models.head_config["calibration"])
+        _write(out / HEADS, answer, _features(models), ["probabilities"])
+        config = {
+            "encoder": features["keyframes"]["weights"],
+            "motion": checkpoint.digest(folder / "motion"),
+            "preprocessing": read,
+        }
+        if int8:
+            quantise(out / IMAGE)
+            config["int8"] = validation_figures(networks_of(out, config, _COMPUTE), models)
+        write_json(out / CONFIG, config)
+    except BaseException:  # including KeyboardInterrupt
+        shutil.rmtree(out, ignore_errors=True)
+        raise
+
+
+def _write_image(path: Path, encoder: Encoder, read: Mapping[str, Any]) -> None:
+    use_torch(encoder.model)
     width, height = read["crop"] or read["size"]
-    _write(
-        out / IMAGE,
-        ImageGraph(encoder.model, encoder.family),
-        {"pixels": torch.zeros(2, 3, height, width)},
-        ["image_embedding"],
-    )
-    fields = torch.zeros(2, settings.frames, 3, settings.rows, settings.cols)
-    _write(
-        out / MOTION,
-        MotionGraph(load_motion(folder, models), settings),
-        {"fields": fields},
-        ["motion_embedding", "motion_logits"],
-    )
-    answer = AnswerGraph(models.head, models.probes, models.head_config["calibration"])
-    _write(out / HEADS, answer, _features(models), ["probabilities"])
-    config = {
-        "encoder": features["keyframes"]["weights"],
-        "motion": checkpoint.digest(folder / "motion"),
-        "preprocessing": read,
-    }
-    write_json(out / CONFIG, config)
+    graph = ImageGraph(encoder.model, encoder.family)
+    _write(path, graph, {"pixels": torch.zeros(2, 3, height, width)}, ["image_embedding"])
 
 
 def _features(models: Models) -> dict[str, Tensor]:
@@ -109,7 +114,8 @@ def _features(models: Models) -> dict[str, Tensor]:
 
 def _write(path: Path, graph: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str]) -> None:
     # It warns of packages that are not needed, and of its own deprecated calls.
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for name in ("torch.onnx", "onnxscript"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(action="ignore"):
             program: Any = torch.onnx.export(

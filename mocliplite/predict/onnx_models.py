@@ -1,11 +1,11 @@
-"""The networks of a recogniser as ONNX graphs, run by onnxruntime. The only module that imports onnxruntime.
+"""The networks of a recogniser as ONNX graphs, run by onnxruntime.
 
 Neither torch nor transformers is imported.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,6 +35,11 @@ def load_networks(folder: Path, models: Models, compute: params.Compute) -> Netw
     keyframes = models.head_config["features"]["keyframes"]
     checkpoint.check_source(graphs, folder / "head", config["encoder"], keyframes["weights"])
     checkpoint.check_source(graphs, folder / "motion", config["motion"], checkpoint.digest(folder / "motion"))
+    return networks_of(graphs, config, compute)
+
+
+def networks_of(graphs: Path, config: Mapping[str, Any], compute: params.Compute) -> Networks:
+    """Return the networks whose graphs are in a folder. config: the content of config.json."""
     image, net = (_session(graphs / name, compute) for name in (IMAGE, MOTION))
 
     # One image and one clip at a time: the last bits of a result may depend on the size of the batch.

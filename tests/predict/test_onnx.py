@@ -13,8 +13,9 @@ import pytest
 from builders import CHECKOUT, put, sentence_of
 from declared import EXTRAS, PROJECT, distributions, imported_modules
 
+from mocliplite.files import read_csv, read_json
 from mocliplite.motion import extraction
-from mocliplite.predict import decoding, models, onnx_export
+from mocliplite.predict import decoding, models, onnx_card, onnx_export, onnx_int8, onnx_models
 from mocliplite.predict.export import export
 from mocliplite.predict.onnx_heads import AnswerGraph
 from mocliplite.predict.recognizer import COMPUTE, Recognizer
@@ -150,6 +151,24 @@ def test_equal_models_give_equal_bytes(small_project, exported, tmp_path):
         assert b"site-packages" not in graph
 
 
+def test_an_encoder_in_int8_tells_its_figures_on_validation_clips(small_project, exported, tmp_path):
+    graphs = Path(shutil.copytree(exported / "onnx", tmp_path / "onnx"))
+    config, trained = read_json(graphs / "config.json"), models.load_models("models")
+    exact = onnx_int8.validation_figures(onnx_models.networks_of(graphs, config, INLINE), trained)
+    assert exact["clips"] == sum(row["split"] == "val" for row in read_csv("features/splits.csv")) > 0
+    assert exact["top1"][0] == exact["top1"][1]
+    assert exact["log_loss"] == pytest.approx(
+        [read_json("metrics/head.json")["log_loss"]["score_fusion"]] * 2, abs=1e-3
+    )
+    onnx_int8.quantise(graphs / "image.onnx")
+    assert b"MatMulInteger" in (graphs / "image.onnx").read_bytes()
+    rounded = onnx_int8.validation_figures(onnx_models.networks_of(graphs, config, INLINE), trained)
+    assert rounded["log_loss"][0] == exact["log_loss"][0]
+    assert 0 < abs(rounded["log_loss"][1] - rounded["log_loss"][0]) < 0.1
+    text = onnx_card.graphs_section(trained, config | {"int8": rounded})
+    assert f"On {rounded['clips']} validation clips, the top-1 of the answer is {rounded['top1'][1]:.4f}, and" in text
+
+
 def test_the_folder_has_graphs_in_place_of_the_encoder_and_describes_them(exported):
     assert sorted(path.name for path in exported.iterdir()) == [
         *("README.md", "head", "motion", "onnx", "probes", "prompts")
@@ -191,6 +210,9 @@ def test_what_a_graph_cannot_do_is_refused_before_anything_is_written(small_proj
     )
     assert sentence_of(export, tmp_path / "out", True, "models", True) == (
         "--format onnx writes the encoder as a graph; leave out --with-clip."
+    )
+    assert sentence_of(export, tmp_path / "out", False, "models", False, True) == (
+        "--int8 is for ONNX graphs; add --format onnx."
     )
     trained = models.load_models("models")
     features = trained.head_config["features"]
