@@ -75,7 +75,7 @@ def write_graphs(out: Path, models: Models, folder: Path, clip: Path, int8: bool
     encoder = load_encoder(clip, _COMPUTE)
     read = preprocessing.settings_of(clip, encoder)
     try:
-        _write_image(out / IMAGE, encoder, read)
+        _write_image(out / IMAGE, clip, encoder, read)
         net, fields = load_motion(folder, models), torch.zeros(2, settings.frames, 3, settings.rows, settings.cols)
         _write(out / MOTION, MotionGraph(net, settings), {"fields": fields}, ["motion_embedding", "motion_logits"])
         answer = AnswerGraph(models.head, models.probes, models.head_config["calibration"])
@@ -94,11 +94,17 @@ def write_graphs(out: Path, models: Models, folder: Path, clip: Path, int8: bool
         raise
 
 
-def _write_image(path: Path, encoder: Encoder, read: Mapping[str, Any]) -> None:
+def _write_image(path: Path, clip: Path, encoder: Encoder, read: Mapping[str, Any]) -> None:
     use_torch(encoder.model)
     width, height = read["crop"] or read["size"]
     graph = ImageGraph(encoder.model, encoder.family)
-    _write(path, graph, {"pixels": torch.zeros(2, 3, height, width)}, ["image_embedding"])
+    try:
+        _write(path, graph, {"pixels": torch.zeros(2, 3, height, width)}, ["image_embedding"])
+    except torch.onnx.OnnxExporterError:
+        raise UserError(
+            f"{clip} is of the family {encoder.family!r}, which torch cannot write as an ONNX graph; "
+            "export it without --format onnx."
+        ) from None
 
 
 def _features(models: Models) -> dict[str, Tensor]:
