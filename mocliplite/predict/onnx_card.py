@@ -31,7 +31,6 @@ The inputs:
 Probabilities are calibrated, in the order of `classes` in `head/config.json`.
 """
 
-
 INT8 = """
 The weights of the products in `image.onnx` are int8. On {clips} validation clips, {figures}.
 """
@@ -50,17 +49,15 @@ def graphs_section(models: Models, graphs: Mapping[str, Any]) -> str:
         motion=len(models.head["fusion.mean"]) - keyframe,
         classes=len(models.head_config["classes"]),
         keyframes=1 if frames == 1 else 1 + frames,
-        views="the embedding of the keyframe"
-        if frames == 1
-        else "the mean of the embeddings of the keyframes, then each",
+        views="the embedding of the keyframe" if frames == 1 else "the mean of the keyframes' embeddings, then each",
         resized=_resized(preprocessing),
         motion_views=", ".join(f"`{view}`" for view in features["motion_embeddings"]["views"]),
         **{name: preprocessing[name] for name in ("scale", "mean", "std")},
         **{name: net[name] for name in ("frames", "rows", "cols")},
     )
-    return section + (
-        INT8.format(clips=graphs["int8"]["clips"], figures=int8_figures(graphs)) if "int8" in graphs else ""
-    )
+    if "int8" not in graphs:
+        return section
+    return section + INT8.format(clips=graphs["int8"]["clips"], figures=int8_figures(graphs))
 
 
 def int8_figures(graphs: Mapping[str, Any]) -> str:

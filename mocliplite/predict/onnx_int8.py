@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,19 @@ def quantise(path: Path) -> None:
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    logging.getLogger().addFilter(_is_no_advice)
-    with atomic_write(path) as partial:
+    with atomic_write(path) as partial, _without_advice():
         quantize_dynamic(path, partial, op_types_to_quantize=["MatMul", "Gemm"], weight_type=QuantType.QInt8)
-    logging.getLogger().removeFilter(_is_no_advice)
 
 
-def _is_no_advice(record: logging.LogRecord) -> bool:
-    return "pre-processing before quantization" not in record.getMessage()
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Context in which warnings are not printed: onnxruntime advises to optimise the graph first."""
+    level = logging.root.level
+    logging.root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.root.setLevel(level)
 
 
 def validation_figures(networks: Networks, models: Models) -> dict[str, Any]:
