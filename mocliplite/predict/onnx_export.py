@@ -51,8 +51,9 @@ class MotionGraph(nn.Module):
 
     def forward(self, fields: Tensor) -> tuple[Tensor, Tensor]:
         """Return embeddings float32 [N, D] and class logits float32 [N, C]."""
-        inputs = augmentation.view_inputs(fields, self.settings)
-        embedding = torch.stack([self.net.embed(part) for part in inputs]).mean(dim=0)
+        # One pass, so that the graph has one copy of the network.
+        inputs = list(augmentation.view_inputs(fields, self.settings))
+        embedding = self.net.embed(torch.cat(inputs)).unflatten(0, (len(inputs), -1)).mean(dim=0)
         return embedding, self.net.classify(embedding)
 
 
@@ -139,6 +140,9 @@ def _write(path: Path, graph: nn.Module, inputs: dict[str, Tensor], outputs: Seq
             "ONNX graphs are written by onnx and onnxscript, which are not installed; run "
             "`pip install onnx onnxscript`."
         ) from None
+    # Where it cannot follow the code, the exporter fixes the number of rows without a word.
+    if any(isinstance(value.shape[0], int) for value in program.model.graph.inputs):
+        raise torch.onnx.OnnxExporterError(f"{path.name} would have a fixed number of rows")
     # What remains are names of files and lines of code on this machine.
     for node in [*program.model.graph, *program.model.graph.all_nodes()]:
         node.metadata_props.clear()

@@ -174,6 +174,9 @@ def test_the_folder_has_graphs_in_place_of_the_encoder_and_describes_them(export
     assert sorted(path.name for path in exported.iterdir()) == [
         *("README.md", "head", "motion", "onnx", "probes", "prompts")
     ]
+    for name in ("heads", "image", "motion"):
+        graph = onnxruntime.InferenceSession(exported / f"onnx/{name}.onnx", providers=["CPUExecutionProvider"])
+        assert {value.shape[0] for value in [*graph.get_inputs(), *graph.get_outputs()]} == {"rows"}
     card = (exported / "README.md").read_text()
     assert "`image.onnx`: `pixels` [N, 3, 32, 32] to `image_embedding` [N, 8]." in card
     assert "resized by Pillow's bicubic filter to a shortest edge of 32 pixels, then the 32 x 32 pixels" in card
