@@ -25,9 +25,10 @@ def test_all_files_state_the_same_version():
 
 
 def test_the_package_requires_no_newer_versions_than_the_pinned_ones():
-    lines = (CHECKOUT / "requirements.txt").read_text().splitlines()
+    files = ("requirements.txt", "requirements-dask.txt")
+    lines = [line for file in files for line in (CHECKOUT / file).read_text().splitlines()]
     pinned = dict(line.split("#")[0].split(";")[0].strip().split("==") for line in lines if "==" in line)
-    extras = (EXTRAS[name] for name in ("predict", "train", "onnx"))
+    extras = (EXTRAS[name] for name in ("predict", "train", "onnx", "dask"))
     declared = [*PROJECT["project"]["dependencies"], *(dependency for extra in extras for dependency in extra)]
     minimum = dict(dependency.split(">=") for dependency in declared if ">=" in dependency)
     assert len(minimum) > 5
