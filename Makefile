@@ -36,7 +36,7 @@ demo-test: .venv-demo/ready
 
 .venv-demo/ready: requirements-demo.txt
 	$(PYTHON) -m venv .venv-demo
-	.venv-demo/bin/pip install --quiet --disable-pip-version-check . -r requirements-demo.txt
+	.venv-demo/bin/pip install --quiet --disable-pip-version-check ".[train]" -r requirements-demo.txt
 	touch $@
 
 clean:

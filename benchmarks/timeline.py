@@ -42,6 +42,7 @@ from mocliplite.fusion.probes import fit_probes
 from mocliplite.motion_net import arithmetic, embedding, field_cache, loader, networks, training
 from mocliplite.predict import timeline
 from mocliplite.predict.recognizer import Recognizer
+from mocliplite.predict.torch_models import networks_of
 from mocliplite.store import stores, table_file
 
 NAME, FOLD, WINDOW, STRIDE = "ucf101_six", 1, 2.0, 0.5
@@ -179,12 +180,12 @@ def _recognizer(folder: Path, reencode: bool) -> Recognizer:
     net.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
     motion = stores.open_store(folder / "features/motion").settings | ({"reencode": REENCODE} if reencode else {})
     provenance = {
-        "keyframes": {"frames": 1, "pick": "middle", "batch": 8},
+        "keyframes": {"frames": 1, "pick": "middle"},
         "motion_embeddings": {"motion": motion},
     }
     compute = replace(params.DEFAULT_COMPUTE, device="cpu", threads=1)
     fitted = (settings.motion_net, heads, probes, config["classes"], config["calibration"], provenance, compute)
-    return Recognizer(_encoder(), net.eval(), *fitted)
+    return Recognizer(networks_of(_encoder(), 8, net.eval(), settings.motion_net), *fitted)
 
 
 def _encoder() -> Encoder:

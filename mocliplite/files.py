@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from mocliplite.errors import UserError
 
@@ -28,6 +28,7 @@ _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _numbers = itertools.count()
 # Bytes above which an array is kept in a file. The system keeps as much of it in memory as there is room for.
 _MAPPED = 1 << 31
+_PART = 1 << 20  # bytes written at a time
 
 
 @contextmanager
@@ -44,7 +45,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
             if not _writer_may_be_running(old):
                 old.unlink(missing_ok=True)
         yield partial
-        with partial.open("rb") as file:
+        with partial.open("r+b") as file:  # Windows flushes no file that is open for reading only
             os.fsync(file.fileno())
         partial.replace(path)
     except BaseException as error:  # including KeyboardInterrupt
@@ -65,7 +66,9 @@ def _writer_may_be_running(partial: Path) -> bool:
 
 
 def is_running(pid: int) -> bool:
-    """Return whether there is a process with this number on this machine."""
+    """Return whether there is a process with this number on this machine. On Windows, which cannot be asked, True."""
+    if os.name == "nt":
+        return True
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -247,10 +250,21 @@ def new_array(shape: Sequence[int], dtype: "np.dtype | type") -> "np.ndarray":
         return np.empty(shape, dtype)
     try:
         with tempfile.TemporaryFile(dir=".") as file:
-            os.posix_fallocate(file.fileno(), 0, size)  # writing to a mapped page on a full disk would end the process
+            _allocate(file, size)
             return np.memmap(file, dtype, "r+", shape=tuple(shape))
     except OSError as error:
         raise UserError(
             f"{size / 2**30:.1f} GiB of features cannot be kept in a temporary file in {Path.cwd()} "
             f"({error.strerror or error}); free disk space and run again."
         ) from None
+
+
+def _allocate(file: IO[bytes], size: int) -> None:
+    """Reserve the bytes of a file: writing to a mapped page on a full disk would end the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    # On macOS and Windows, zeros are written.
+    for start in range(0, size, _PART):
+        file.write(bytes(min(_PART, size - start)))
+    file.flush()

@@ -27,6 +27,10 @@ NOT_RUN = {
     "python -m mocliplite manifest": "test_manifest.py",
     "cp configs/folder.yaml params.yaml": "test_addresses.py runs the stages on addresses",
     "python -m mocliplite predict new.mp4": "test_own_clips_become_a_recogniser",
+    "python -m mocliplite export recogniser-onnx --format onnx": "test_onnx.py",
+    "python -m mocliplite export recogniser-int8 --format onnx --int8": "test_onnx.py",
+    'pip install ".[predict]"': "tests use no network; test_onnx.py blocks what it does not install",
+    "python -m mocliplite predict --model recogniser-onnx new.mp4": "test_onnx.py",
     'python -m mocliplite predict new.mp4 --words "person waving, person falling, nothing"': "test_zero_shot.py",
     "python -m mocliplite predict long.mp4 --window 2 --stride 0.5": "test_predict_files.py",
     "python -m mocliplite predict long.mp4 --window 2 --csv long.csv --srt long.srt --vtt long.vtt --plot long.png": (

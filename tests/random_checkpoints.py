@@ -33,10 +33,15 @@ def save_checkpoint(folder, family):
             if value.ndim <= 1:
                 value.add_(torch.rand_like(value) * 0.2 + 0.1)
     model.save_pretrained(folder)
-    _processor(family).save_pretrained(folder)
+    save_processor(folder, family)
     if tokenizer:
         tokenizer.save_pretrained(folder)
     return Path(folder)
+
+
+def save_processor(folder, family):
+    """Save the preprocessing of a model of the family."""
+    _processor(family).save_pretrained(folder)
 
 
 def _fit_normalisation(network):

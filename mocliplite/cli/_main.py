@@ -21,7 +21,10 @@ from mocliplite.errors import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse the arguments and run the command. Raises UserError for an unknown command or option."""
+    """Parse the arguments and run the command.
+
+    Raises UserError for an unknown command or option, and where a library of the command is not installed.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     known = commands()
     if words and not words[0].startswith("-") and words[0] not in known:
@@ -32,7 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = whole.parse_args(words)
     if getattr(known[given.command], "USES_MODELS", False) and _is_default_model(given):
         _warn_if_out_of_date()
-    known[given.command].run(given)
+    try:
+        known[given.command].run(given)
+    except ModuleNotFoundError as error:
+        name = str(error.name).partition(".")[0]
+        if name == "mocliplite":
+            raise
+        raise UserError(f'this needs {name}, which is not installed; run `pip install "mocliplite[train]"`.') from None
 
 
 def commands() -> dict[str, ModuleType]:

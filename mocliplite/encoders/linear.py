@@ -24,3 +24,10 @@ def use_onednn(model: nn.Module) -> None:
     for layer in model.modules():
         if type(layer) is nn.Linear:
             layer.__class__ = OneDnnLinear
+
+
+def use_torch(model: nn.Module) -> None:
+    """Take back use_onednn."""
+    for layer in model.modules():
+        if type(layer) is OneDnnLinear:
+            layer.__class__ = nn.Linear  # type: ignore[assignment]

@@ -15,6 +15,7 @@ from mocliplite.extraction import machines
 from mocliplite.extraction.shard_runs import Updated
 from mocliplite.motion_net import loader, networks
 from mocliplite.motion_net.embedding import embed_clips
+from mocliplite.motion_net.settings import settings_from_config
 from mocliplite.runtime.arguments import Part
 from mocliplite.runtime.device import device
 from mocliplite.runtime.engines import groups
@@ -104,4 +105,4 @@ def _load_network(digest: str, torch_device: torch.device) -> tuple[networks.Net
     """Load the motion network, once per process. Raises UserError if it does not have this digest."""
     checkpoint.check_source("this run", _MODEL, digest, checkpoint.digest(_MODEL))
     tensors, config = checkpoint.load(_MODEL)
-    return networks.load_network(tensors, config).to(torch_device), networks.settings_from_config(config)
+    return networks.load_network(tensors, config).to(torch_device), settings_from_config(config)

@@ -10,14 +10,15 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mocliplite import checkpoint
 from mocliplite.errors import UserError
-from mocliplite.store import table_file
-from mocliplite.store.table_file import Table
+
+if TYPE_CHECKING:
+    from mocliplite.store.table_file import Table
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -80,11 +81,13 @@ def _check_groups(arrays: Arrays) -> None:
             )
 
 
-def read_split(path: str | Path, split: str, names: Collection[str] = PER_CLIP) -> Table:
+def read_split(path: str | Path, split: str, names: Collection[str] = PER_CLIP) -> "Table":
     """Return pairs.h5 with only the clips of one split, and of the arrays per clip only `names`.
 
     The other clips are not held in memory. Raises UserError if the file is missing or of another kind or schema.
     """
+    from mocliplite.store import table_file  # imports h5py, which prediction does not need
+
     return table_file.read_rows(path, "pairs", ("split", split), names, _NOT_PER_CLIP)
 
 
@@ -133,7 +136,7 @@ def digest_of_clips(ids: Sequence[str], labels: Sequence[object], classes: Seque
     return hashlib.sha256(json.dumps([ids, labels, classes]).encode()).hexdigest()[:8]
 
 
-def check_fitted_on(config: Mapping[str, Any], table: Table, folder: str) -> None:
+def check_fitted_on(config: Mapping[str, Any], table: "Table", folder: str) -> None:
     """Raise UserError unless the model in `folder` was fitted on this features/pairs.h5.
 
     config: the model's config.json. The error names the setting that differs, if one does.

@@ -34,9 +34,10 @@ def view_inputs(fields: Tensor, settings: MotionNet, view: str = "plain") -> Ite
     if settings.arch != "efficientnet_b0":
         yield inputs
         return
+    # In these two functions, fields.shape[0]: in a graph, len would fix the number of clips.
     corners = [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)] if settings.crops == 10 else []
     for corner in [(0.5, 0.5), *corners]:
-        crop = _crop(inputs, torch.tensor([(CENTRE_CROP_SCALE, *corner)]).expand(len(inputs), 3))
+        crop = _crop(inputs, torch.tensor([(CENTRE_CROP_SCALE, *corner)]).expand(inputs.shape[0], 3))
         yield crop
         if settings.crops == 10:
             yield flip(crop)
@@ -87,7 +88,7 @@ def _crop(fields: Tensor, windows: Tensor) -> Tensor:
     windows is float32 [B, 3]: scale, and the position (down, right) of the window between the edges, from 0 to 1.
     """
     scale, down, right = windows.T
-    transform = torch.zeros(len(fields), 2, 3)
+    transform = torch.zeros(fields.shape[0], 2, 3)
     transform[:, 0, 0], transform[:, 1, 1] = scale, scale
     transform[:, 0, 2], transform[:, 1, 2] = (2 * right - 1) * (1 - scale), (2 * down - 1) * (1 - scale)
     return _resample(fields, transform, (CROP_SIZE, CROP_SIZE), "nearest")

@@ -1,7 +1,6 @@
 """The motion networks: from motion fields to an embedding and class logits."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mocliplite.encoders import efficientnet
-from mocliplite.params import MotionNet, View
+from mocliplite.motion_net.settings import settings_from_config
+from mocliplite.params import MotionNet
 
 # Of MotionHistogram: channels of the histogram for one sign of the motion or of its derivatives, bins in time, rows and
 # columns, the channels of the two convolutions, and the number of members.
@@ -66,8 +66,9 @@ class MotionHistogram(Network):
     @torch.no_grad()
     def histogram(self, fields: Tensor) -> Tensor:
         """Return the histograms, float32 [B, 9, *BINS], of fields [B, T, 3, rows, cols]; not learned."""
-        # The intermediate values of one clip fit the cache of a processor.
-        parts = fields.split(1) if fields.device.type == "cpu" else (fields,)
+        # The intermediate values of one clip fit the cache of a processor. A graph has no loop over clips.
+        one_by_one = fields.device.type == "cpu" and not torch.compiler.is_exporting()
+        parts = fields.split(1) if one_by_one else (fields,)
         return torch.cat([self._histogram(part) for part in parts])
 
     def _histogram(self, fields: Tensor) -> Tensor:
@@ -160,9 +161,19 @@ def _mean_in_bins(volume: Tensor) -> Tensor:
     """Average a volume [..., T, rows, cols] in BINS."""
     shape = volume.shape[-3:]
     if any(size % bins for size, bins in zip(shape, BINS, strict=True)):
+        if torch.compiler.is_exporting():  # ONNX has no adaptive pooling
+            in_time, down, across = (_bin_weights(size, bins) for size, bins in zip(shape, BINS, strict=True))
+            means = down @ volume @ across.T
+            return (in_time @ means.flatten(-2)).unflatten(-1, means.shape[-2:])
         return nn.functional.adaptive_avg_pool3d(volume, BINS)
     # The same values, four times as fast.
     return nn.functional.avg_pool3d(volume, [size // bins for size, bins in zip(shape, BINS, strict=True)])
+
+
+def _bin_weights(size: int, bins: int) -> Tensor:
+    """Return the weights float32 [bins, size] with which adaptive pooling averages."""
+    spans = [(index * size // bins, math.ceil((index + 1) * size / bins)) for index in range(bins)]
+    return torch.tensor([[(start <= cell < end) / (end - start) for cell in range(size)] for start, end in spans])
 
 
 def _conv_block(channels_in: int, channels_out: int, stride: tuple[int, int, int]) -> nn.Sequential:
@@ -186,8 +197,9 @@ class EfficientNetB0(Network):
     def embed(self, fields: Tensor) -> Tensor:
         """Return the pooled embedding, float32 [B, 1280], of fields [B, T, 3, height, width]."""
         images = self.normalise(fields[:, :, :2].flatten(0, 1)).contiguous(memory_format=torch.channels_last)
-        # BatchNorm in training needs the whole batch at once.
-        parts = (images,) if self.training else images.split(MAX_IMAGES)
+        # BatchNorm in training needs the whole batch at once. A graph has no loop over clips.
+        whole = self.training or torch.compiler.is_exporting()
+        parts = (images,) if whole else images.split(MAX_IMAGES)
         pooled = torch.cat([self.backbone(part).pooler_output for part in parts])
         return pooled.unflatten(0, fields.shape[:2]).mean(dim=1)
 
@@ -206,12 +218,6 @@ def build_network(settings: MotionNet, classes: int) -> Network:
     """Return the network that motion_net.arch names, with new random weights."""
     network: Network = NETWORKS[settings.arch](settings, classes)
     return network
-
-
-def settings_from_config(config: dict[str, Any], views: Sequence[View] = ("plain",)) -> MotionNet:
-    """Return the settings in a checkpoint's config, with these views, which no network depends on."""
-    # Models without the setting are from a version of the network that had directions only.
-    return MotionNet(**{"histogram": "directions"} | config["net"], views=tuple(views))
 
 
 def load_network(tensors: dict[str, np.ndarray], config: dict[str, Any]) -> Network:

@@ -74,6 +74,11 @@ def sample_fields(
     return np.concatenate([mean, channels[:, 2:]], axis=1).astype(np.float16)
 
 
+def mirrored(fields: np.ndarray) -> np.ndarray:
+    """Return the mirrored fields [..., 3, rows, cols] as augmentation.flip does: columns reversed, x negated."""
+    return fields[..., ::-1] * np.array([-1, 1, 1], dtype=fields.dtype).reshape(3, 1, 1)
+
+
 def _median(vectors: np.ndarray) -> np.ndarray:
     """The lower median of the known vectors of each field, by component: int8 [S, 1, 1, 2]; 0 where none is known."""
     values = np.sort(

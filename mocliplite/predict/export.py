@@ -10,18 +10,19 @@ from mocliplite.errors import UserError
 from mocliplite.evaluation.method_table import table
 from mocliplite.files import read_json, write_json, write_text
 from mocliplite.predict.metrics_file import read_metrics
-from mocliplite.predict.models import load_models
-from mocliplite.predict.recognizer import CLIP_FILE
+from mocliplite.predict.models import CLIP_FILE, ONNX, load_models
+from mocliplite.predict.onnx_models import CONFIG
 from mocliplite.store import table_file
 
 LISTED = 8  # classes named in the card
+GRAPHS = "`onnx/`, which also contains the motion network and the answer as graphs; no part needs torch"
 PROMPTS_ROW = "| `prompts/` | embeddings of the class names by the text encoder ({templates} templates) |\n"
 
 CARD = """# A MoCLIP-Lite recogniser for {count} classes
 
 Classifies short videos as {classes}, from the motion vectors in the file and a frame embedded by a frozen encoder.
 
-Install the package (`pip install .` in a checkout of the project), then run in this folder:
+Install the package (`pip install ".[{extra}]"` in a checkout of the project), then run in this folder:
 
 ```console
 $ mocliplite predict --model . clip.mp4
@@ -59,17 +60,23 @@ Weights are stored as safetensors and settings as JSON; nothing is pickled.
 """
 
 
-def export(folder: str | Path, with_clip: bool, models: str | Path = "models") -> None:
+def export(
+    folder: str | Path, with_clip: bool, models: str | Path = "models", onnx: bool = False, int8: bool = False
+) -> None:
     """Write motion/, probes/, head/, prompts/ and README.md to folder.
 
-    Also clip/, the checkpoint of the encoder, if with_clip or if it is a local folder. Without a text encoder there is
-    no prompts/.
+    Also clip/, the checkpoint of the encoder, if with_clip or if it is a local folder; with onnx, instead of it onnx/,
+    the networks as ONNX graphs, and with int8 the encoder in int8. Without a text encoder there is no prompts/.
 
     Raises UserError for a folder that is not empty, and where models, features or metrics are missing.
     """
     out = Path(folder)
     if out.exists() and any(out.iterdir()):
         raise UserError(f"{out} is not empty; give a new folder.")
+    if int8 and not onnx:
+        raise UserError("--int8 is for ONNX graphs; add --format onnx.")
+    if onnx and with_clip:
+        raise UserError("--format onnx writes the encoder as a graph; leave out --with-clip.")
     trained = load_models(models)
     config = trained.head_config
     prompts = table_file.read_table("features/prompts.h5", "prompts")
@@ -78,8 +85,15 @@ def export(folder: str | Path, with_clip: bool, models: str | Path = "models") -
     )
     settings = params.load().encoder
     clip_folder = checkpoints.locate_same(config["features"]["keyframes"], settings.model, settings.revision)
-    copies_clip = with_clip or Path(settings.model).is_dir()
-    card = _card(config, trained.motion_config, prompts.arrays, settings, copies_clip)
+    copies_clip = not onnx and (with_clip or Path(settings.model).is_dir())
+    card = _card(config, trained.motion_config, prompts.arrays, settings, copies_clip, onnx)
+    if onnx:
+        from mocliplite.predict.onnx_card import graphs_section
+        from mocliplite.predict.onnx_export import write_graphs
+
+        # First, because it may refuse the models.
+        write_graphs(out / ONNX, trained, Path(models), clip_folder, int8)
+        card += graphs_section(trained, read_json(out / ONNX / CONFIG))
     checkpoint.save(out / "head", trained.head, config)
     checkpoint.save(out / "probes", trained.probes, trained.probes_config)
     checkpoint.save(out / "motion", trained.motion, trained.motion_config)
@@ -89,7 +103,7 @@ def export(folder: str | Path, with_clip: bool, models: str | Path = "models") -
         checkpoint.save(out / "prompts", arrays, texts)
     if copies_clip:
         checkpoints.copy_checkpoint(clip_folder, out / "clip")
-    else:
+    elif not onnx:
         write_json(out / CLIP_FILE, {"model": settings.model, "revision": settings.revision})
     write_text(out / "README.md", card)
 
@@ -100,10 +114,13 @@ def _card(
     prompts: Mapping[str, Any],
     settings: params.Encoder,
     copies_clip: bool,
+    onnx: bool,
 ) -> str:
     metrics, data = read_metrics(), read_json("metrics/data.json")
     classes = config["classes"]
     revision = f", revision {settings.revision}" if settings.revision else ""
+    hub = f"{settings.model}{revision}, downloaded once from the hub"
+    clip = GRAPHS if onnx else "`clip/`" if copies_clip else hub
     return CARD.format(
         count=len(classes),
         classes=_listed(classes),
@@ -115,7 +132,8 @@ def _card(
         arch=net["net"]["arch"],
         seeds=config["head"]["seeds"],
         prompts=PROMPTS_ROW.format(templates=len(prompts["templates"])) if "templates" in prompts else "",
-        clip="`clip/`" if copies_clip else f"{settings.model}{revision}, downloaded once from the hub",
+        clip=clip,
+        extra="predict" if onnx else "train",
     )
 
 

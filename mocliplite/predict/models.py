@@ -1,5 +1,6 @@
-"""The trained models of a folder, loaded together and checked to belong together."""
+"""The trained models of a folder, loaded together and checked to belong together, and the networks that run them."""
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from mocliplite import checkpoint
 from mocliplite.errors import UserError
 from mocliplite.evaluation.rows import METHODS
 from mocliplite.fusion.methods import MIXED
+
+CLIP_FILE = "clip.json"  # of an exported folder without a copy of the encoder: hub id and revision
+ONNX = "onnx"  # subfolder of an exported folder with the networks as ONNX graphs
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,16 @@ class Models:
     probes_config: dict[str, Any]
     motion: dict[str, np.ndarray]
     motion_config: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The two networks of a recogniser, whatever runs them."""
+
+    # RGB uint8 [H, W, 3] images of any sizes to the embedding of each, float32 [D], not of unit length.
+    embed_images: Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
+    # Fields [N, frames, 3, rows, cols] and the name of their view to embeddings float32 [N, D] and logits [N, C].
+    embed_motion: Callable[[np.ndarray, str], tuple[np.ndarray, np.ndarray]]
 
 
 def load_models(folder: str | Path) -> Models:

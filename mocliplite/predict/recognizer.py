@@ -7,28 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from mocliplite import params
-from mocliplite.encoders.checkpoints import locate_same
-from mocliplite.encoders.embedding import embed_images
-from mocliplite.encoders.loading import Encoder, load_encoder
 from mocliplite.errors import UserError
-from mocliplite.files import read_json
 from mocliplite.fusion import methods
 from mocliplite.fusion.answers import Answers, answer
 from mocliplite.fusion.pairs import keyframe_views
 from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
-from mocliplite.motion_net import networks, sampling
-from mocliplite.motion_net.embedding import embed_motion
+from mocliplite.motion_net import sampling
+from mocliplite.motion_net.settings import settings_from_config
 from mocliplite.predict.decoding import DecodedClip, classify_decoded, decode
-from mocliplite.predict.models import load_models, other_version
-from mocliplite.runtime.device import device
+from mocliplite.predict.models import ONNX, Networks, load_models, other_version
 from mocliplite.video.streams import Limits
 
 COMPUTE = params.DEFAULT_COMPUTE
-CLIP_FILE = "clip.json"  # of an exported folder without a copy of the encoder: hub id and revision
 
 
 @dataclass(frozen=True)
@@ -59,8 +52,7 @@ def ranked(classes: Sequence[str], probabilities: np.ndarray) -> list[tuple[str,
 class Recognizer:
     """The trained models, loaded once for many clips: `Recognizer.load("models")("clip.mp4")`."""
 
-    encoder: Encoder
-    net: networks.Network
+    networks: Networks
     net_settings: params.MotionNet
     heads: dict[str, np.ndarray]
     probes: dict[str, np.ndarray]
@@ -71,7 +63,9 @@ class Recognizer:
 
     @classmethod
     def load(cls, folder: str | Path = "models", compute: params.Compute = COMPUTE) -> "Recognizer":
-        """Load motion/, probes/ and head/ of folder, and the encoder of their features: folder/clip if it exists.
+        """Load motion/, probes/ and head/ of folder, and the encoder of their features.
+
+        The networks are run by onnxruntime if the folder was exported with --format onnx, else by torch.
 
         Raises UserError where a model is missing, damaged or from another version of the code, or was not fitted on
         the outputs of the others.
@@ -79,25 +73,21 @@ class Recognizer:
         models = load_models(folder)
         config = models.head_config
         provenance = config["features"]
-        model, revision = _clip_of(Path(folder))
-        checkpoint = locate_same(provenance["keyframes"], model, revision, Path(folder, "clip"))
-        encoder = load_encoder(checkpoint, compute, provenance["keyframes"].get("dtype", "float32"))
         try:
-            net = networks.load_network(models.motion, models.motion_config)
-            settings = networks.settings_from_config(models.motion_config, provenance["motion_embeddings"]["views"])
-        except (KeyError, TypeError, RuntimeError):  # other settings or other layers
+            settings = settings_from_config(models.motion_config, provenance["motion_embeddings"]["views"])
+        except (KeyError, TypeError):
             raise other_version(Path(folder, "motion")) from None
-        return cls(
-            encoder,
-            net.to(device(compute, "--device")),
-            settings,
-            models.head,
-            models.probes,
-            config["classes"],
-            config["calibration"],
-            provenance,
-            compute,
-        )
+        # Imported only if needed: each needs a library that the other does not.
+        if Path(folder, ONNX).is_dir():
+            from mocliplite.predict import onnx_models
+
+            networks = onnx_models.load_networks(Path(folder), models, compute)
+        else:
+            from mocliplite.predict import torch_models
+
+            networks = torch_models.load_networks(Path(folder), models, settings, compute)
+        fitted = (models.head, models.probes, config["classes"], config["calibration"], provenance)
+        return cls(networks, settings, *fitted, compute)
 
     @property
     def is_multi_label(self) -> bool:
@@ -131,7 +121,7 @@ class Recognizer:
         """
         start = time.perf_counter()
         images = [keyframe.image for clip in clips for keyframe in clip.keyframes]
-        rows = np.stack(list(embed_images(self.encoder, images, self.provenance["keyframes"]["batch"])))
+        rows = np.stack(list(self.networks.embed_images(images)))
         keyframes_embedded = time.perf_counter()
         fields = [np.stack([self._sample(clip.field, view) for clip in clips]) for view in self.net_settings.views]
         motion = self.motion_features(fields)
@@ -149,14 +139,12 @@ class Recognizer:
 
     def motion_features(self, fields: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Return `motion` and `motion_logits` of pairs.h5 for the fields of each view, [N, frames, 3, rows, cols]."""
-        device = next(self.net.parameters()).device
         views = [
-            embed_motion(self.net, torch.from_numpy(part).to(device), self.net_settings, view)
-            for part, view in zip(fields, self.net_settings.views, strict=True)
+            self.networks.embed_motion(part, view) for part, view in zip(fields, self.net_settings.views, strict=True)
         ]
         return {
-            "motion": torch.stack([embedding for embedding, _ in views], dim=1).cpu().numpy(),
-            "motion_logits": torch.stack([logits for _, logits in views]).mean(dim=0).cpu().numpy(),
+            "motion": np.stack([embedding for embedding, _ in views], axis=1),
+            "motion_logits": np.mean([logits for _, logits in views], axis=0),
         }
 
     def answers(self, features: dict[str, np.ndarray]) -> Answers:
@@ -185,14 +173,3 @@ class Recognizer:
             durations = clip.milliseconds | per_clip
             predictions.append(Prediction(path, classes, clip_shares, durations, embeddings, threshold))
         return predictions
-
-
-def _clip_of(folder: Path) -> tuple[str, str | None]:
-    """Return hub id or folder, and revision, of the encoder, from an exported folder or else from the settings."""
-    if Path(folder, CLIP_FILE).is_file():
-        recorded = read_json(Path(folder, CLIP_FILE))
-        return recorded["model"], recorded["revision"]
-    if Path(folder, "clip").is_dir():
-        return str(Path(folder, "clip")), None
-    settings = params.load().encoder
-    return settings.model, settings.revision

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mocliplite.encoders.embedding import embed_images
 from mocliplite.errors import UserError
 from mocliplite.evaluation.metrics import softmax
 from mocliplite.motion import extraction
@@ -120,8 +119,7 @@ class _Classifier:
         if not self._settings.keyframes:
             return None
         images = dict(image for window in windows for image in window.images)
-        batch = self._recognizer.provenance["keyframes"]["batch"]
-        rows = embed_images(self._recognizer.encoder, images.values(), batch)
+        rows = self._recognizer.networks.embed_images(images.values())
         self._embeddings |= dict(zip(images, rows, strict=True))
         found = np.stack([[self._embeddings[number] for number in window.keyframes] for window in windows])
         oldest = min(windows[-1].keyframes)

@@ -11,6 +11,7 @@ from torch import nn
 
 from mocliplite.encoders import efficientnet
 from mocliplite.motion_net import networks
+from mocliplite.motion_net.settings import settings_from_config
 
 ARCHES = ["motion_histogram", "efficientnet_b0"]
 
@@ -71,7 +72,7 @@ def test_restored_network_gives_the_same_logits(arch):
 
 def test_a_model_without_the_setting_uses_directions():
     config = {key: value for key, value in asdict(net_settings()).items() if key not in ("views", "histogram")}
-    assert networks.settings_from_config({"net": config}).histogram == "directions"
+    assert settings_from_config({"net": config}).histogram == "directions"
 
 
 @pytest.mark.parametrize("histogram", ["boundaries", "directions"])

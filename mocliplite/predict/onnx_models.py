@@ -1,0 +1,87 @@
+"""The networks of a recogniser as ONNX graphs, run by onnxruntime.
+
+Neither torch nor transformers is imported.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mocliplite import checkpoint, params
+from mocliplite.encoders.preprocessing import pixels
+from mocliplite.errors import UserError
+from mocliplite.files import read_json
+from mocliplite.motion_net.sampling import mirrored
+from mocliplite.predict.models import ONNX, Models, Networks
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+IMAGE, MOTION, HEADS, CONFIG = "image.onnx", "motion.onnx", "heads.onnx", "config.json"
+
+
+def load_networks(folder: Path, models: Models, compute: params.Compute) -> Networks:
+    """Load the graphs of the image encoder and of the motion network. They are run on the CPU.
+
+    Raises UserError where onnxruntime is not installed, a graph is missing or damaged, the graphs are of other models,
+    or compute.device is cuda.
+    """
+    if compute.device == "cuda":
+        raise UserError(f"{folder} has ONNX graphs, which are run on the CPU; leave out --device.")
+    graphs = folder / ONNX
+    config = read_json(graphs / CONFIG)
+    keyframes = models.head_config["features"]["keyframes"]
+    checkpoint.check_source(graphs, folder / "head", config["encoder"], keyframes["weights"])
+    checkpoint.check_source(graphs, folder / "motion", config["motion"], checkpoint.digest(folder / "motion"))
+    return networks_of(graphs, config, compute)
+
+
+def networks_of(graphs: Path, config: Mapping[str, Any], compute: params.Compute) -> Networks:
+    """Return the networks whose graphs are in a folder. config: the content of config.json."""
+    image, net = (_session(graphs / name, compute) for name in (IMAGE, MOTION))
+
+    # One image and one clip at a time: the last bits of a result may depend on the size of the batch.
+    def embed_images(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        for one in images:
+            yield _run(image, pixels(one, config["preprocessing"])[None])[0][0]
+
+    def embed_motion(fields: np.ndarray, view: str) -> tuple[np.ndarray, np.ndarray]:
+        inputs = (mirrored(fields) if view == "flip" else fields).astype(np.float32)
+        rows = [_run(net, inputs[row : row + 1]) for row in range(len(inputs))]
+        return np.concatenate([embedding for embedding, _ in rows]), np.concatenate([logits for _, logits in rows])
+
+    return Networks(embed_images, embed_motion)
+
+
+def _session(path: Path, compute: params.Compute) -> "InferenceSession":
+    try:
+        import onnxruntime
+    except ImportError:
+        raise UserError(
+            f"{path} is run by onnxruntime, which is not installed; run `pip install onnxruntime`."
+        ) from None
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+    refused = (
+        *(errors.NoSuchFile, errors.InvalidProtobuf, errors.InvalidGraph),
+        *(errors.InvalidArgument, errors.NotImplemented, errors.Fail),
+    )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = compute.threads
+    # By default, waiting threads use their cores.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except refused as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} cannot be loaded ({reason}); export the models again.") from None
+
+
+def _run(session: "InferenceSession", values: np.ndarray) -> list[np.ndarray]:
+    """Return the outputs of a graph with one input."""
+    (one,) = session.get_inputs()
+    outputs: list[np.ndarray] = session.run(None, {one.name: values})
+    return outputs
