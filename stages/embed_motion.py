@@ -11,7 +11,8 @@ from mocliplite.motion_net import loader, networks
 from mocliplite.motion_net.embedding import embed_clips
 from mocliplite.runtime.device import device
 from mocliplite.store import shards, stores
-from stages import run_stage
+
+from . import run_stage
 
 FOLDER = "features/motion_embeddings"
 

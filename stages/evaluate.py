@@ -13,7 +13,8 @@ from mocliplite.fusion.answers import answer
 from mocliplite.fusion.cost import cost
 from mocliplite.fusion.pairs import check_fitted_on, select_split
 from mocliplite.store import table_file
-from stages import run_stage
+
+from . import run_stage
 
 
 def main() -> None:

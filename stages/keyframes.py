@@ -23,7 +23,8 @@ from mocliplite.store import shards, stores
 from mocliplite.store.failures import check_failed, check_machine, recorded_failures
 from mocliplite.video import keyframes
 from mocliplite.video.streams import Limits
-from stages import run_stage
+
+from . import run_stage
 
 FOLDER = "features/keyframes"
 PICTURES = 32  # at most decoded in one call, because they are in memory together

@@ -21,7 +21,8 @@ from mocliplite.spans import Span
 from mocliplite.store import shards, stores
 from mocliplite.store.failures import check_failed, check_machine, recorded_failures
 from mocliplite.video.streams import Limits
-from stages import run_stage
+
+from . import run_stage
 
 FOLDER = "features/motion"
 

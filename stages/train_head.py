@@ -15,7 +15,8 @@ from mocliplite.fusion.head_training import Curve, fit_head
 from mocliplite.fusion.pairs import check_fitted_on, select_split
 from mocliplite.runtime.device import device
 from mocliplite.store import table_file
-from stages import run_stage
+
+from . import run_stage
 
 
 def main() -> None:

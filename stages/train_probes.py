@@ -14,7 +14,8 @@ from mocliplite.fusion import learning_curve, suspicious_labels
 from mocliplite.fusion.pairs import select_split
 from mocliplite.fusion.probes import fit_probes, probe_logits
 from mocliplite.store import table_file
-from stages import run_stage
+
+from . import run_stage
 
 
 def main() -> None:
