@@ -62,20 +62,33 @@ def file_names(name: str, revision: str | None) -> set[str] | None:
         return {file.rfilename for file in files}
     except (RepositoryNotFoundError, RevisionNotFoundError):
         raise NotOnHubError from None
-    # ValueError: what answered is no hub, such as a hotel's log-in page.
     except (HTTPError, OSError, ValueError):
         return None
 
 
 def download(name: str, revision: str | None, patterns: Sequence[str]) -> Path | None:
-    """Return the folder in the local cache with the files of a model that match; None if it cannot be downloaded."""
+    """Return the folder in the local cache with the files of a model that match; None if it cannot be downloaded.
+
+    Raises NotOnHubError.
+    """
     from httpx2 import HTTPError
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns)))
+    except (RepositoryNotFoundError, RevisionNotFoundError):
+        raise NotOnHubError from None
+    # ValueError: what answered is no hub, such as a hotel's log-in page, or it names a file outside of the cache.
     except (HTTPError, OSError, ValueError):
         return None
+
+
+def card(metadata: Mapping[str, object], text: str) -> str:
+    """Return the text of a repository's README.md: the hub reads the metadata, people read the text."""
+    import yaml
+
+    return f"---\n{yaml.safe_dump(dict(metadata), sort_keys=False, allow_unicode=True)}---\n\n{text}"
 
 
 def push(name: str, kind: Kind, files: Mapping[str, Path | bytes], is_own: Collection[str]) -> str:

@@ -6,7 +6,7 @@ A checkpoint is a folder in the format of Hugging Face transformers, from a loca
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -196,20 +196,23 @@ def _from_hub(model: str, revision: str | None) -> Path | None:
         return cached
     try:
         names = hub.file_names(model, revision)
+        folder = hub.download(model, revision, _patterns(names)) if names is not None else None
     except hub.NotOnHubError:
         raise UserError(f"params.yaml: the hub has no model {model!r} at this revision; check both.") from None
-    if names is None:
-        return None
-    weights = next((name for name in _WEIGHTS if name in names), _WEIGHTS[0])
-    # Those that an index names are called model-00001-of-00002.safetensors and so on.
-    weights = weights.replace(".safetensors.index.json", "-*.safetensors").replace(".bin.index.json", "-*.bin")
-    folder = hub.download(model, revision, ("*.json", "*.txt", "*.model", weights))
     if folder is None:
         return None
     missing = _missing_files(folder)
     if missing:
         raise UserError(f"{model!r} has no {missing} on the hub; choose a checkpoint in transformers' format.")
     return folder
+
+
+def _patterns(names: Collection[str]) -> tuple[str, ...]:
+    """Return patterns of the files that loading needs, from the names of all files of a model."""
+    weights = next((name for name in _WEIGHTS if name in names), _WEIGHTS[0])
+    # Those that an index names are called model-00001-of-00002.safetensors and so on.
+    weights = weights.replace(".safetensors.index.json", "-*.safetensors").replace(".bin.index.json", "-*.bin")
+    return "*.json", "*.txt", "*.model", weights
 
 
 def read_json_object(path: Path) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from mocliplite.motion_net import networks, sampling
 from mocliplite.motion_net.embedding import embed_motion
 from mocliplite.predict.decoding import DecodedClip, classify_decoded, decode
 from mocliplite.predict.models import load_models, other_version
+from mocliplite.predict.published import folder_of
 from mocliplite.runtime.device import device
 from mocliplite.video.streams import Limits
 
@@ -70,12 +71,17 @@ class Recognizer:
     compute: params.Compute
 
     @classmethod
-    def load(cls, folder: str | Path = "models", compute: params.Compute = COMPUTE) -> "Recognizer":
+    def load(
+        cls, folder: str | Path = "models", compute: params.Compute = COMPUTE, revision: str | None = None
+    ) -> "Recognizer":
         """Load motion/, probes/ and head/ of folder, and the encoder of their features: folder/clip if it exists.
+
+        folder: may also be owner/name of an exported recogniser on the Hugging Face hub, at this revision.
 
         Raises UserError where a model is missing, damaged or from another version of the code, or was not fitted on
         the outputs of the others.
         """
+        folder = folder_of(folder, revision)
         models = load_models(folder)
         config = models.head_config
         provenance = config["features"]
