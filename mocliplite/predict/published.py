@@ -7,8 +7,10 @@ from mocliplite import hub
 from mocliplite.errors import UserError
 
 CARD = "README.md"
+_FOLDERS = ("head", "motion", "probes", "prompts", "clip", "onnx")
+_ENDINGS = ("json", "safetensors", "txt", "model", "onnx")
 # What an exported folder contains. Nothing else is downloaded, so nothing that is pickled.
-FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.onnx")
+FILES = ("clip.json", *(f"{folder}/*.{ending}" for folder in _FOLDERS for ending in _ENDINGS))
 _NEEDED = ("head/config.json", "head/model.safetensors", "motion/config.json", "probes/config.json")
 
 
@@ -49,7 +51,7 @@ def push(folder: str | Path, name: str) -> str:
     missing = [path for path in (*_NEEDED, CARD) if not Path(folder, path).is_file()]
     if missing:
         raise UserError(f"{folder} has no {missing[0]}; write it with `python -m mocliplite export`.")
-    paths = {path for pattern in (*FILES, CARD) for path in Path(folder).rglob(pattern)}
+    paths = {path for pattern in (*FILES, CARD) for path in Path(folder).glob(pattern)}
     files: dict[str, Path | bytes] = {path.relative_to(folder).as_posix(): path for path in paths}
     return hub.push(name, "model", files, (*FILES, CARD))
 
