@@ -51,7 +51,8 @@ def main() -> None:
             name: float(np.mean([fold.calibration["temperature"][name] for fold in folds])) for name in logits
         },
     }
-    metrics = files.rounded(method_table.all_metrics(logits, labels, groups, calibration))
+    outcomes = {name: method_table.outcomes(values, labels) for name, values in logits.items()}
+    metrics = files.rounded(method_table.all_metrics(outcomes, labels, groups, calibration))
     print(method_table.table(metrics))
     print(json.dumps({"views": settings.views, "top1": metrics["top1"]}))
 

@@ -25,7 +25,6 @@ from mocliplite import params
 from mocliplite.data.clips import Clip
 from mocliplite.params import Compute, Motion
 from mocliplite.runtime import engines
-from mocliplite.store.schema import SHARDS
 from stages import motion as stage
 
 PROJECT = Path(__file__).parents[1]
@@ -88,7 +87,7 @@ def ours(paths: Sequence[Path]) -> int:
 def ours_in_processes(paths: Sequence[Path], workers: int) -> int:
     """Extract all clips into the shards of a new store as the stage does; return the number of failed clips."""
     compute = replace(ALONE, workers=workers, engine="processes")
-    shards = range(SHARDS["motion"])
+    shards = range(64)
     parts = [part(shard, list(enumerate(paths))[shard :: len(shards)], compute) for shard in shards]
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         return sum(failed for _, _, failed, _ in engines.map_shards(stage.extract, parts, compute))
@@ -100,7 +99,7 @@ def part(shard: int, paths: Sequence[tuple[int, Path]], compute: Compute) -> sta
     settings = replace(
         DEFAULTS, dataset=replace(DEFAULTS.dataset, root="/", files="/"), motion=SETTINGS, compute=compute
     )
-    return stage.Part(shard, clips, settings, False)
+    return stage.Part(Path(stage.FOLDER, f"{shard:04d}.h5"), clips, settings, False)
 
 
 METHODS: dict[str, Callable[[Sequence[Path]], int]] = {

@@ -13,7 +13,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import h5py
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from mocliplite.errors import Failure
-from mocliplite.store import hdf5, shards, stores
+from mocliplite.store import hdf5, layout, shards, stores, update
 
 FRAMES, ROWS, COLS = 186, 30, 40  # the mean clip of UCF101 with cells of 8 pixels
 SELECTED_FRAMES = 16
@@ -43,18 +43,18 @@ def write_keyframes(folder: Path, ids: list[str], rows: np.ndarray) -> None:
     """Write a keyframe store of embeddings float32 [N, 1, D]."""
     row_of = {clip_id: row for row, clip_id in enumerate(ids)}
 
-    def compute(missing: list[str]) -> dict[str, shards.Record | Failure]:
+    def compute(missing: list[str]) -> Iterator[tuple[str, shards.Record | Failure]]:
         extra = {"frame": np.array([90]), "time": np.array([3.6]), "source": np.array("0" * 64)}
-        return {clip_id: shards.Record({"embedding": rows[row_of[clip_id]], **extra}) for clip_id in missing}
+        return ((clip_id, shards.Record({"embedding": rows[row_of[clip_id]], **extra})) for clip_id in missing)
 
     write(folder, "keyframes", ids, compute)
 
 
-def write(folder: Path, kind: str, ids: list[str], compute: shards.ComputeRecords) -> None:
+def write(folder: Path, kind: str, ids: list[str], compute: update.ComputeRecords) -> None:
     """Write a store of these clips."""
-    with stores.updating(folder, kind):
-        for number, shard_ids in enumerate(stores.by_shard(ids, kind)):
-            shards.update_shard(stores.shard_path(folder, number), kind, {}, dict.fromkeys(shard_ids, "f"), compute)
+    with stores.updating(folder, kind, len(ids)):
+        for path, shard_ids in layout.ids_by_path(folder, kind, ids).items():
+            update.update_shard(path, kind, {}, dict.fromkeys(shard_ids, "f"), compute)
 
 
 def median_cpu_seconds(functions: Mapping[str, Callable[[], object]], repeats: int = 5) -> dict[str, float]:
@@ -116,7 +116,7 @@ def frames(folder: Path, clips: int, clips_read: int = 256) -> dict[str, float]:
         kind = np.ones(len(fields[clip_id]), np.uint8)
         return shards.Record({"vectors": fields[clip_id], "kind": kind}, {"height": 240, "width": 320})
 
-    write(folder / "motion", "motion", ids, lambda missing: {clip_id: record(clip_id) for clip_id in missing})
+    write(folder / "motion", "motion", ids, lambda missing: ((clip_id, record(clip_id)) for clip_id in missing))
     (folder / "motion_pt").mkdir()
     for clip_id, vectors in fields.items():
         torch.save(torch.from_numpy(vectors), folder / "motion_pt" / f"{clip_id}.pt")
@@ -128,7 +128,7 @@ def frames(folder: Path, clips: int, clips_read: int = 256) -> dict[str, float]:
     opened = stores.open_store(folder / "motion")
 
     def h5py_selection(clip_id: str) -> np.ndarray:
-        with h5py.File(stores.shard_path(folder / "motion", stores.shard_of(clip_id, 64))) as file:
+        with h5py.File(layout.shard_path(folder / "motion", "motion", layout.shard_of(clip_id, 64), 64)) as file:
             return file[clip_id]["vectors"][selected_frames[clip_id]]
 
     def ours(clip_id: str) -> np.ndarray:
@@ -182,7 +182,7 @@ def compression(folder: Path, clips: int) -> dict[str, dict[str, float]]:
                 file.create_dataset(clip_id, data=vectors, chunks=(13, ROWS, COLS, 2), **options)
 
     def write_store_file(path: Path) -> None:
-        with hdf5.create_file(path, "motion", {}) as file:
+        with hdf5.create_file(path, "motion", {}, {}) as file:
             hdf5.write_arrays(file, fields)
 
     def read_with_filter(path: Path) -> None:

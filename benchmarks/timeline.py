@@ -5,6 +5,9 @@ Run `python -m benchmarks.timeline`. It trains the networks and heads of the fir
 them in random order to films of --minutes. `predict --window 2 --stride 0.5` of each film, with both streams and with
 the motion network alone, runs in a process of its own, whose peak memory counts together with that of its decoder. The
 networks run on one thread. What exists in the folder --work is not computed again.
+
+The clips of the data set are MPEG-4 at 320x240, so the vectors of the films are of another kind than those of the
+training clips. With --reencode, both are re-encoded as MPEG-4 at 320x240 before their vectors are read.
 """
 
 import argparse
@@ -43,14 +46,15 @@ from mocliplite.store import stores, table_file
 
 NAME, FOLD, WINDOW, STRIDE = "ucf101_six", 1, 2.0, 0.5
 SIZE, RATE = (1280, 720), 25
+REENCODE = real_pairs.REENCODE | {"size": [320, 240]}  # of the data set's clips, which are re-encoded at their own size
 
 
 def main() -> None:
     given = _arguments()
     if given.film:
-        print(json.dumps(_measure(given.work, given.film, given.motion_only)))
+        print(json.dumps(_measure(_folder(given), given.film, given.motion_only, given.reencode)))
         return
-    spans = _prepare(given.work, given.root, given.minutes)
+    spans = _prepare(given)
     for minutes in given.minutes:
         for motion_only in (False, True):
             command = [
@@ -62,12 +66,13 @@ def main() -> None:
                 "--film",
                 _film(given.work, minutes),
             ]
-            command += ["--motion-only"] if motion_only else []
+            command += ["--motion-only"] * motion_only + ["--reencode"] * given.reencode
             done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
             measured = json.loads(done.stdout.splitlines()[-1])
             found = [tuple(segment) for segment in measured.pop("segments")]
             scores = {"accuracy": frame_accuracy(spans[minutes], found), "f1": segment_f1(spans[minutes], found)}
-            print(json.dumps({"minutes": minutes, "motion_only": motion_only, **scores, **measured}), flush=True)
+            way = {"minutes": minutes, "motion_only": motion_only, "reencode": given.reencode}
+            print(json.dumps(way | scores | measured), flush=True)
 
 
 def _arguments() -> argparse.Namespace:
@@ -75,6 +80,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--root", type=Path, default=real_pairs.ROOT.parent / "shared/data")
     parser.add_argument("--work", type=Path, default=real_pairs.ROOT / ".real")
     parser.add_argument("--minutes", type=float, nargs="+", default=[3, 30])
+    parser.add_argument("--reencode", action="store_true", help="read the vectors of re-encoded clips and films")
     parser.add_argument("--film", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--motion-only", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -114,18 +120,22 @@ def _iou(one: Span, other: Span) -> float:
 # Models
 
 
-def _prepare(work: Path, root: Path, minutes: Sequence[float]) -> dict[float, list[Span]]:
+def _folder(given: argparse.Namespace) -> Path:
+    return given.work / NAME / "reencoded" if given.reencode else given.work / NAME
+
+
+def _prepare(given: argparse.Namespace) -> dict[float, list[Span]]:
     """Train the models, write the films, and return the spans of each film."""
-    folder = work / NAME
+    work, folder = given.work, _folder(given)
     if not (folder / f"fold{FOLD}/F1/pairs.h5").is_file():
-        real_pairs.prepare(root / NAME, folder, NAME)
+        real_pairs.prepare(given.root / NAME, work / NAME, NAME, given.reencode)
     settings, clips = params.load(folder / "params.yaml"), read_clips(folder / "features/clips.csv")
     split = split_clips(clips, replace(settings.dataset, split=FOLD))
     if not (folder / "timeline/head").is_dir():
         _train(folder, settings, {clip.id: clip.index for clip in clips}, split, class_names(clips))
     test = [clip for clip in clips if split[clip.id] == "test"]
-    parts = [(_enlarged(folder, f"{settings.dataset.root}/{clip.path}", clip.id), clip.label) for clip in test]
-    return {length: _join(parts, _film(work, length), 60 * length) for length in minutes}
+    parts = [(_enlarged(work, f"{settings.dataset.root}/{clip.path}", clip.id), clip.label) for clip in test]
+    return {length: _join(parts, _film(work, length), 60 * length) for length in given.minutes}
 
 
 def _train(
@@ -159,7 +169,7 @@ def _train(
     checkpoint.save(folder / "timeline/head", heads, {"classes": classes, "calibration": calibration})
 
 
-def _recognizer(folder: Path) -> Recognizer:
+def _recognizer(folder: Path, reencode: bool) -> Recognizer:
     arithmetic.THREADS = 1
     settings = params.load(folder / "params.yaml")
     (weights, _), (probes, _), (heads, config) = (
@@ -167,9 +177,10 @@ def _recognizer(folder: Path) -> Recognizer:
     )
     net = networks.build_network(settings.motion_net, len(config["classes"]))
     net.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    motion = stores.open_store(folder / "features/motion").settings | ({"reencode": REENCODE} if reencode else {})
     provenance = {
         "keyframes": {"frames": 1, "pick": "middle", "batch": 8},
-        "motion_embeddings": {"motion": stores.open_store(folder / "features/motion").settings},
+        "motion_embeddings": {"motion": motion},
     }
     compute = replace(params.DEFAULT_COMPUTE, device="cpu", threads=1)
     fitted = (settings.motion_net, heads, probes, config["classes"], config["calibration"], provenance, compute)
@@ -197,9 +208,9 @@ def _film(work: Path, minutes: float) -> Path:
     return work / NAME / f"timeline/{minutes:g}_minutes.mp4"
 
 
-def _enlarged(folder: Path, path: str, name: str) -> Path:
+def _enlarged(work: Path, path: str, name: str) -> Path:
     """Write a clip at SIZE, and return its path."""
-    new = folder / f"timeline/clips/{name}.mp4"
+    new = work / NAME / f"timeline/clips/{name}.mp4"
     if new.is_file():
         return new
     new.parent.mkdir(parents=True, exist_ok=True)
@@ -257,9 +268,9 @@ def _append(target: OutputContainer, stream: VideoStream, path: Path, at: Fracti
         return Fraction(old.frames, RATE)
 
 
-def _measure(work: Path, film: Path, motion_only: bool) -> dict[str, Any]:
+def _measure(folder: Path, film: Path, motion_only: bool, reencode: bool) -> dict[str, Any]:
     """Return the segments of a film, the speed and the peak memory in MiB."""
-    recognizer = _recognizer(work / NAME)
+    recognizer = _recognizer(folder, reencode)
     settings = timeline.window_settings(recognizer, WINDOW, STRIDE, motion_only)
     start, cost = time.perf_counter(), timeline.Cost()
     steps = timeline.classify_file(recognizer, str(film), settings, cost)

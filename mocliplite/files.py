@@ -1,20 +1,27 @@
-"""Atomic writes of text, JSON and CSV, so that a reader never sees a partial file; file locks; reading JSON and CSV."""
+"""Files: atomic writes, so that a reader never sees a partial file; locks; JSON and CSV; arrays larger than memory."""
 
 import csv
 import io
 import json
+import math
 import os
 import shutil
+import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mocliplite.errors import UserError
 
+if TYPE_CHECKING:
+    import numpy as np
+
 # Suffix of files that are being written.
 _PARTIAL = ".partial"
+# Bytes above which an array is kept in a file. The system keeps as much of it in memory as there is room for.
+_MAPPED = 1 << 31
 
 
 @contextmanager
@@ -28,7 +35,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for old in path.parent.glob(f".{escape(path.name)}.*{_PARTIAL}"):
-            if not _writer_is_running(old):
+            pid = old.name.split(".")[-2]
+            if not (pid.isdecimal() and is_running(int(pid))):
                 old.unlink(missing_ok=True)
         yield partial
         with partial.open("rb") as file:
@@ -45,11 +53,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise
 
 
-def _writer_is_running(partial: Path) -> bool:
-    """Return whether the process that writes a partial file may still be running."""
+def is_running(pid: int) -> bool:
+    """Return whether there is a process with this number on this machine."""
     try:
-        os.kill(int(partial.name.split(".")[-2]), 0)
-    except (ValueError, ProcessLookupError):
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # the process of another user
         return True
@@ -212,3 +220,25 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [rounded(item) for item in value]
     return round(float(value), 4) if isinstance(value, float) else value
+
+
+def new_array(shape: Sequence[int], dtype: "np.dtype | type") -> "np.ndarray":
+    """Return an array to be filled: in memory, or if it is large, in a temporary file that is mapped into memory.
+
+    The file is in the working folder and has no name, so it is gone with the array, even if the process is killed.
+    Raises UserError if the file cannot be written.
+    """
+    import numpy as np
+
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size <= _MAPPED:
+        return np.empty(shape, dtype)
+    try:
+        with tempfile.TemporaryFile(dir=".") as file:
+            os.posix_fallocate(file.fileno(), 0, size)  # writing to a mapped page on a full disk would end the process
+            return np.memmap(file, dtype, "r+", shape=tuple(shape))
+    except OSError as error:
+        raise UserError(
+            f"{size / 2**30:.1f} GiB of features cannot be kept in a temporary file in {Path.cwd()} "
+            f"({error.strerror or error}); free disk space and run again."
+        ) from None

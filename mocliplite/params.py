@@ -26,6 +26,11 @@ _MAX_INT = 2**31 - 1  # accepted by all libraries
 _MAX_LR = 10.0
 
 
+def is_address(root: str) -> bool:
+    """Return whether dataset.root is an address such as s3://bucket/clips, and not a folder."""
+    return "://" in root
+
+
 def require(condition: bool, key: str, value: object, expected: str) -> None:
     """Raise UserError that names the key, its value and what is expected, unless the condition holds."""
     if not condition:
@@ -42,7 +47,7 @@ def _require_at_most(section: object, name: str, **limits: int) -> None:
 class Dataset:
     """The clips, and how they are split into train, validation and test."""
 
-    root: str  # folder in which the paths of the clips begin; without lists it has a folder per class
+    root: str  # folder or address in which the paths of the clips begin; without lists it has a folder per class
     files: str  # what DVC watches of the clips: the root, or a file that `python -m mocliplite manifest` writes
     lists: str  # list of the clips, or folder of official split lists, or NO_PATH
     multi_label: bool  # whether a label of a CSV file names several classes, with "|" between
@@ -58,6 +63,8 @@ class Dataset:
 
     def __post_init__(self) -> None:
         require(self.root not in ("", NO_PATH), "dataset.root", self.root, "the folder of the clips")
+        if is_address(self.root):
+            self._check_address()
         # Otherwise DVC would not notice a changed clip.
         watched = not self.has_manifest or (self.files not in ("", NO_PATH) and not Path(self.files).is_dir())
         require(watched, "dataset.files", self.files, f"{self.root!r}, like dataset.root, or the file of a manifest")
@@ -74,6 +81,14 @@ class Dataset:
         require(0 < self.val < 1, "dataset.val", self.val, "above 0 and below 1")
         require(0 <= self.max_failed <= 1, "dataset.max_failed", self.max_failed, "from 0 to 1")
         require(self.seed >= 0, "dataset.seed", self.seed, "at least 0")
+
+    def _check_address(self) -> None:
+        # The settings are committed, so they contain no password. "/" and the path of a clip are appended to the root.
+        allowed = not re.search("://[^/]*:[^/]*@", self.root) and not self.root.endswith("/")
+        require(allowed, "dataset.root", self.root, "an address without a password and without a slash at its end")
+        allowed = self.has_manifest and self.files not in ("", NO_PATH) and not is_address(self.files)
+        expected = f"the file of a manifest, such as clips_manifest.csv, because {self.root} is an address"
+        require(allowed, "dataset.files", self.files, expected)
 
     @property
     def has_manifest(self) -> bool:

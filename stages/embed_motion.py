@@ -3,6 +3,8 @@
 Reads features/motion/ and models/motion/; writes features/motion_embeddings/.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from mocliplite import checkpoint, params
@@ -10,7 +12,7 @@ from mocliplite.errors import Failure, UserError
 from mocliplite.motion_net import loader, networks
 from mocliplite.motion_net.embedding import embed_clips
 from mocliplite.runtime.device import device
-from mocliplite.store import shards, stores
+from mocliplite.store import layout, shards, stores, update
 
 from . import run_stage
 
@@ -33,13 +35,11 @@ def main() -> None:
     cache_key = {"motion": motion.settings, "model": model, "data": config.get("data"), "views": views}
     provenance = {"net": config["net"], "cost": config["cost"]}
 
-    def compute(ids: list[str]) -> dict[str, shards.Record | Failure]:
-        results: dict[str, shards.Record | Failure] = {
-            clip_id: motion.failures[clip_id] for clip_id in ids if clip_id in motion.failures
-        }
-        usable = [clip_id for clip_id in ids if clip_id not in results]
+    def compute(ids: list[str]) -> Iterator[tuple[str, shards.Record | Failure]]:
+        yield from ((clip_id, motion.failures[clip_id]) for clip_id in ids if clip_id in motion.failures)
+        usable = [clip_id for clip_id in ids if clip_id not in motion.failures]
         if not usable:
-            return results
+            return
         clips = loader.MotionClips(motion, usable, net_settings)
         embedding, logits = embed_clips(net, clips, net_settings, views, workers)
         for row, clip_id in enumerate(usable):
@@ -48,14 +48,12 @@ def main() -> None:
                 "logits": logits[row].mean(axis=0),
                 "frames": np.array(motion.lengths[clip_id]),
             }
-            results[clip_id] = shards.Record(arrays)
-        return results
+            yield clip_id, shards.Record(arrays)
 
-    with stores.updating(FOLDER, "motion_embeddings"):
-        for number, ids in enumerate(stores.by_shard(motion.fingerprints, "motion_embeddings")):
+    with stores.updating(FOLDER, "motion_embeddings", len(motion.fingerprints)):
+        for path, ids in layout.ids_by_path(FOLDER, "motion_embeddings", motion.fingerprints).items():
             fingerprints = {clip_id: motion.fingerprints[clip_id] for clip_id in ids}
-            shard = stores.shard_path(FOLDER, number)
-            shards.update_shard(shard, "motion_embeddings", cache_key, fingerprints, compute, provenance=provenance)
+            update.update_shard(path, "motion_embeddings", cache_key, fingerprints, compute, provenance=provenance)
 
 
 if __name__ == "__main__":

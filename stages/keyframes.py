@@ -17,9 +17,10 @@ from mocliplite.data.clips import Clip, read_clips
 from mocliplite.data.segments import by_file
 from mocliplite.encoders import checkpoints, cost, embedding, loading, own_features
 from mocliplite.errors import Failure
+from mocliplite.remote.copies import call_with_copy
 from mocliplite.runtime import arguments, crash_safe, engines
 from mocliplite.runtime.progress import progress
-from mocliplite.store import shards, stores
+from mocliplite.store import layout, shards, stores, update
 from mocliplite.store.failures import check_failed, check_machine, recorded_failures
 from mocliplite.video import keyframes
 from mocliplite.video.streams import Limits
@@ -41,30 +42,30 @@ def main() -> None:
         store_own_features(settings.encoder.features, clips)
 
 
-def store_own_features(path: str, clips: Mapping[str, Clip]) -> None:
+def store_own_features(file: str, clips: Mapping[str, Clip]) -> None:
     """Write the store from a file of embeddings. Raises UserError unless it has a row of every clip."""
-    features = own_features.read_own_features(path)
+    features = own_features.read_own_features(file)
     paths, sources = ({key: getattr(clips[key], name) for key in clips} for name in ("path", "sha256"))
     arrays = own_features.arrays_by_clip(features, paths, sources)
     cache_key = own_features.cache_key(features)
-    with stores.updating(FOLDER, "keyframes"):
-        for number, ids in enumerate(stores.by_shard(clips, "keyframes")):
-            shards.update_shard(
-                stores.shard_path(FOLDER, number),
+    with stores.updating(FOLDER, "keyframes", len(clips)):
+        for path, ids in layout.ids_by_path(FOLDER, "keyframes", clips).items():
+            update.update_shard(
+                path,
                 "keyframes",
                 cache_key,
                 {clip_id: shards.fingerprint(clips[clip_id].content, cache_key) for clip_id in ids},
-                lambda new: {clip_id: shards.Record(arrays[clip_id]) for clip_id in new},
+                lambda new: ((clip_id, shards.Record(arrays[clip_id])) for clip_id in new),
                 provenance={"model": features.name, "revision": None},
             )
-    print(f"{len(arrays)} clips have the embeddings of {features.name} in {path}")
+    print(f"{len(arrays)} clips have the embeddings of {features.name} in {file}")
 
 
 def embed_keyframes(settings: params.Params, clips: Mapping[str, Clip], retry_failed: bool) -> None:
     """Decode the keyframes of new and changed clips, and embed them."""
     checkpoint = checkpoints.locate(settings.encoder.model, settings.encoder.revision)
-    sampling = {"frames": settings.encoder.frames, "pick": settings.encoder.pick, "batch": settings.encoder.batch}
-    cache_key = {**checkpoints.cache_key(checkpoint), **sampling}
+    pictures = {"frames": settings.encoder.frames, "pick": settings.encoder.pick, "batch": settings.encoder.batch}
+    cache_key = {**checkpoints.cache_key(checkpoint), **pictures}
     if settings.encoder.dtype != "float32":  # whose stores have no such key
         cache_key["dtype"] = settings.encoder.dtype
     provenance = {
@@ -78,8 +79,9 @@ def embed_keyframes(settings: params.Params, clips: Mapping[str, Clip], retry_fa
 
     def prepare(part: Sequence[Clip]) -> list[Prepared | Failure]:
         """Return the keyframes of some clips of one file."""
-        path, spans = f"{settings.dataset.root}/{part[0].path}", [clip.span for clip in part]
-        found = decode(path, spans, settings.encoder.frames, settings.encoder.pick, Limits.of(settings.compute))
+        path, sha256, spans = part[0].path, part[0].sha256, [clip.span for clip in part]
+        sampling = settings.encoder.frames, settings.encoder.pick, Limits.of(settings.compute)
+        found = call_with_copy(decode, settings.dataset.root, path, sha256, spans, *sampling)
         if isinstance(found, Failure):
             return [found] * len(part)
         return [frames if isinstance(frames, Failure) else list(map(prepare_frame, frames)) for frames in found]
@@ -100,24 +102,25 @@ def embed_keyframes(settings: params.Params, clips: Mapping[str, Clip], retry_fa
 
     before = recorded_failures(FOLDER)
     computed = failed = 0
-    ids_by_shard = stores.by_shard(clips, "keyframes")
-    paths = [stores.shard_path(FOLDER, number) for number in range(len(ids_by_shard))]
-    fingerprints = [{key: shards.fingerprint(clips[key].content, cache_key) for key in ids} for ids in ids_by_shard]
-    with stores.updating(FOLDER, "keyframes"), progress("keyframes", len(clips), "clip") as bar:
+    fingerprints = {
+        path: {key: shards.fingerprint(clips[key].content, cache_key) for key in ids}
+        for path, ids in layout.ids_by_path(FOLDER, "keyframes", clips).items()
+    }
+    with stores.updating(FOLDER, "keyframes", len(clips)), progress("keyframes", len(clips), "clip") as bar:
         new_ids = [
-            shards.ids_to_compute(path, "keyframes", cache_key, wanted, retry_failed)
-            for path, wanted in zip(paths, fingerprints, strict=True)
+            update.ids_to_compute(path, "keyframes", cache_key, wanted, retry_failed)
+            for path, wanted in fingerprints.items()
         ]
         # One sequence for all shards: the encoder's batches are full, and decoding runs ahead while a shard is written.
         parts = [part for ids in new_ids for part in _parts([clips[key] for key in ids], settings.encoder.frames)]
         results = embedded(prepared(parts), encoder, settings.encoder)
-        for path, wanted in zip(paths, fingerprints, strict=True):
-            new, new_failures = shards.update_shard(
+        for path, wanted in fingerprints.items():
+            new, new_failures = update.update_shard(
                 path,
                 "keyframes",
                 cache_key,
                 wanted,
-                lambda ids: dict(islice(results, len(ids))),
+                lambda ids: islice(results, len(ids)),
                 retry_failed,
                 provenance,
             )

@@ -4,8 +4,9 @@ Reads features/clips.csv and the videos; writes features/motion/. Only new and c
 --retry-failed also those that failed. A file is decoded once for all of its segments.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -15,10 +16,11 @@ from mocliplite.data.segments import by_file
 from mocliplite.errors import Failure
 from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
+from mocliplite.remote.copies import call_with_copy
 from mocliplite.runtime import arguments, crash_safe, engines
 from mocliplite.runtime.progress import progress
 from mocliplite.spans import Span
-from mocliplite.store import shards, stores
+from mocliplite.store import layout, shards, stores, update
 from mocliplite.store.failures import check_failed, check_machine, recorded_failures
 from mocliplite.video.streams import Limits
 
@@ -31,7 +33,7 @@ FOLDER = "features/motion"
 class Part:
     """The clips of one shard, the input of a worker process."""
 
-    number: int
+    path: Path
     clips: Sequence[Clip]
     settings: params.Params
     retry_failed: bool
@@ -42,14 +44,14 @@ def main() -> None:
     settings = params.load()
     clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
     parts = [
-        Part(number, [clips[clip_id] for clip_id in ids], settings, retry_failed)
-        for number, ids in enumerate(stores.by_shard(clips, "motion"))
+        Part(path, [clips[clip_id] for clip_id in ids], settings, retry_failed)
+        for path, ids in layout.ids_by_path(FOLDER, "motion", clips).items()
     ]
 
     before = recorded_failures(FOLDER)
     failed = computed = 0
     machine_failures: dict[str, Failure] = {}
-    with stores.updating(FOLDER, "motion"), progress("motion", len(clips), "clip") as bar:
+    with stores.updating(FOLDER, "motion", len(clips)), progress("motion", len(clips), "clip") as bar:
         for part, new, new_failed, new_machine_failures in engines.map_shards(extract, parts, settings.compute):
             computed, failed = computed + new, failed + new_failed
             machine_failures |= new_machine_failures
@@ -68,24 +70,21 @@ def extract(part: Part) -> tuple[Part, int, int, dict[str, Failure]]:
     cache_key = {**asdict(part.settings.motion), "version": versions.MOTION}
     clips = {clip.id: clip for clip in part.clips}
     fingerprints = {clip.id: shards.fingerprint(clip.content, cache_key) for clip in part.clips}
-    path = stores.shard_path(FOLDER, part.number)
     extract_records = crash_safe.crash_safe(records, part.settings.compute)
     machine_failures: dict[str, Failure] = {}
 
-    def compute(ids: list[str]) -> dict[str, shards.Record | Failure]:
+    def compute(ids: list[str]) -> Iterator[tuple[str, shards.Record | Failure]]:
         limits = Limits.of(part.settings.compute)
-        results: dict[str, shards.Record | Failure] = {}
         for name, segments in by_file(clips[clip_id] for clip_id in ids).items():
-            file, spans = f"{part.settings.dataset.root}/{name}", [clip.span for clip in segments]
-            found = extract_records(file, segments[0].sha256, spans, part.settings.motion, limits)
+            root, source, spans = part.settings.dataset.root, segments[0].sha256, [clip.span for clip in segments]
+            found = call_with_copy(extract_records, root, name, source, source, spans, part.settings.motion, limits)
             for position, clip in enumerate(segments):
                 result = found if isinstance(found, Failure) else found[position]
-                results[clip.id] = result
                 if isinstance(result, Failure) and result.retry:
                     machine_failures[clip.id] = result
-        return results
+                yield clip.id, result
 
-    new, failed = shards.update_shard(path, "motion", cache_key, fingerprints, compute, part.retry_failed)
+    new, failed = update.update_shard(part.path, "motion", cache_key, fingerprints, compute, part.retry_failed)
     return part, new, failed, machine_failures
 
 

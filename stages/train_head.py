@@ -1,8 +1,7 @@
 """Fit the fusion head, and a head on the keyframe alone as its baseline; calibrate all methods.
 
 Reads features/pairs.h5 and models/probes/; writes models/head/, metrics/head.json and plots/head_training.csv. Each
-seed's epoch, the temperatures and the mixing weights are chosen on the validation clips; test clips are dropped after
-reading.
+seed's epoch, the temperatures and the mixing weights are chosen on the validation clips; test clips are not read.
 """
 
 from dataclasses import asdict
@@ -12,20 +11,21 @@ import numpy as np
 from mocliplite import checkpoint, files, params
 from mocliplite.fusion import methods
 from mocliplite.fusion.head_training import Curve, fit_head
-from mocliplite.fusion.pairs import check_fitted_on, select_split
+from mocliplite.fusion.pairs import check_fitted_on, read_split
 from mocliplite.runtime.device import device
-from mocliplite.store import table_file
 
 from . import run_stage
+
+ARRAYS = ("ids", "label", "keyframe", "motion", "motion_logits")  # of each clip, all that a head needs of pairs.h5
 
 
 def main() -> None:
     settings = params.load()
-    pairs = table_file.read_table("features/pairs.h5", "pairs")
+    pairs = read_split("features/pairs.h5", "train", ARRAYS)
+    train, val = pairs.arrays, read_split("features/pairs.h5", "val", ARRAYS).arrays
     probes, probes_config = checkpoint.load("models/probes")
     check_fitted_on(probes_config, pairs, "models/probes")
     classes = pairs.arrays["classes"].tolist()
-    train, val = (select_split(pairs.arrays, split) for split in ("train", "val"))
 
     tensors: dict[str, np.ndarray] = {}
     curves: dict[str, Curve] = {}

@@ -1,7 +1,7 @@
 """Fit the linear probes in closed form; compute the learning curve and the suspicious labels with them.
 
 Reads features/pairs.h5; writes models/probes/, metrics/probes.json, plots/learning_curve.csv and
-features/suspicious_labels.csv. The penalties are chosen on the validation clips; test clips are dropped after reading.
+features/suspicious_labels.csv. The penalties are chosen on the validation clips; test clips are not read.
 Of the settings of the head, only class_weight has an influence, so this stage does not run again for the others.
 """
 
@@ -11,17 +11,18 @@ from mocliplite import checkpoint, files, params
 from mocliplite.evaluation.metrics import within_top
 from mocliplite.evaluation.multi_label import mean_average_precision
 from mocliplite.fusion import learning_curve, suspicious_labels
-from mocliplite.fusion.pairs import select_split
+from mocliplite.fusion.pairs import read_split
 from mocliplite.fusion.probes import fit_probes, probe_logits
-from mocliplite.store import table_file
 
 from . import run_stage
+
+ARRAYS = ("ids", "label", "split", "group", "keyframe", "motion")  # all that the probes need of pairs.h5
 
 
 def main() -> None:
     settings = params.load()
-    pairs = table_file.read_table("features/pairs.h5", "pairs")
-    train, val = (select_split(pairs.arrays, split) for split in ("train", "val"))
+    pairs = read_split("features/pairs.h5", "train", ARRAYS)
+    train, val = pairs.arrays, read_split("features/pairs.h5", "val", ARRAYS).arrays
 
     tensors, alphas = fit_probes(train, val, settings.head.class_weight)
     val_figures = {

@@ -13,7 +13,7 @@ import yaml
 from mocliplite import params
 from mocliplite.data.clips import Clip
 from mocliplite.errors import UserError
-from mocliplite.store import shards, stores
+from mocliplite.store import layout, shards
 
 PLAIN = params.Motion(cell_size=8, accumulate="none", reencode=None, interpolate=False, max_damaged=0.1)
 CHECKOUT = Path(__file__).parents[1]
@@ -152,7 +152,7 @@ def weights(module):
 
 def write_motion(folder, clips, kind=None):
     """Write a motion store; clips maps an id to int8 [T, rows, cols, 2], kind to frame types, by default P-frames."""
-    for number, ids in enumerate(stores.by_shard(clips, "motion")):
+    for path, ids in layout.ids_by_path(folder, "motion", clips).items():
         records = {
             clip_id: shards.Record(
                 {
@@ -165,4 +165,4 @@ def write_motion(folder, clips, kind=None):
             for clip_id in ids
         }
         shard = shards.Shard(records, {}, dict.fromkeys(ids, "f"))
-        shards.write_shard(stores.shard_path(folder, number), "motion", {}, shard)
+        shards.write_shard(path, "motion", {}, shard)

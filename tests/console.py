@@ -25,6 +25,7 @@ NOT_RUN = {
     "python -m mocliplite init my_clips --force": "test_own_clips_become_a_recogniser",
     "python -m mocliplite init annotations.csv --force": "test_init.py",
     "python -m mocliplite manifest": "test_manifest.py",
+    "cp configs/folder.yaml params.yaml": "test_addresses.py runs the stages on addresses",
     "python -m mocliplite predict new.mp4": "test_own_clips_become_a_recogniser",
     'python -m mocliplite predict new.mp4 --words "person waving, person falling, nothing"': "test_zero_shot.py",
     "python -m mocliplite predict long.mp4 --window 2 --stride 0.5": "test_predict_files.py",

@@ -1,5 +1,6 @@
 """Small stores, written in the same way as by the stages."""
 
+import itertools
 from pathlib import Path
 
 import h5py
@@ -7,7 +8,7 @@ import numpy as np
 from builders import sentence_of
 
 from mocliplite.errors import Failure
-from mocliplite.store import hdf5, schema, shards, stores
+from mocliplite.store import hdf5, layout, schema, shards, stores, update
 
 SETTINGS = {"cell_size": 8, "views": ["plain"]}
 SIZE = {"width": 64, "height": 48}
@@ -37,12 +38,13 @@ def build(folder, kind, ids=IDS, settings=SETTINGS, content="v1", failed=()):
 
     def compute(missing):
         computed.extend(missing)
-        return {key: failure_of(key) if key in failed else record(kind, key) for key in reversed(missing)}
+        return ((key, failure_of(key) if key in failed else record(kind, key)) for key in reversed(missing))
 
-    with stores.updating(folder, kind):
-        for number, part in enumerate(stores.by_shard(ids, kind)):
+    ids = list(ids)
+    with stores.updating(folder, kind, len(ids)):
+        for path, part in layout.ids_by_path(folder, kind, ids).items():
             fingerprints = {key: shards.fingerprint(content, {}) for key in part}
-            shards.update_shard(stores.shard_path(folder, number), kind, settings, fingerprints, compute)
+            update.update_shard(path, kind, settings, fingerprints, compute)
     return computed
 
 
@@ -60,7 +62,14 @@ def bytes_of(folder):
 
 
 def shard_of(clip_id, kind, folder="s"):
-    return stores.shard_path(folder, stores.shard_of(clip_id, schema.SHARDS[kind]))
+    """The path of the shard of a clip in a store of few clips."""
+    return layout.shard_path(folder, kind, layout.shard_of(clip_id, schema.SHARDS[kind]), schema.SHARDS[kind])
+
+
+def neighbour_of(clip_id, kind):
+    """The id of a new clip that is in the same shard."""
+    numbers = itertools.count()
+    return next(key for key in map("new{}".format, numbers) if shard_of(key, kind) == shard_of(clip_id, kind))
 
 
 def alter(path, **attributes):

@@ -128,6 +128,32 @@ def test_a_wrong_setting_is_refused_with_one_sentence(old, new, wanted):
     assert error_of(old, new) == f"params.yaml: {wanted}"
 
 
+SLASH = "an address without a password and without a slash at its end"
+
+
+@pytest.mark.parametrize(
+    ("root", "files", "wanted"),
+    [
+        ("sftp://ann:secret@host/clips", "m.csv", f"root is 'sftp://ann:secret@host/clips'; it must be {SLASH}."),
+        ("s3://bucket/clips/", "m.csv", f"root is 's3://bucket/clips/'; it must be {SLASH}."),
+        *(
+            (
+                "s3://bucket/clips",
+                files,
+                f"files is '{files}'; it must be the file of a manifest, such as clips_manifest.csv, because"
+                " s3://bucket/clips is an address.",
+            )
+            for files in ("s3://bucket/clips", "s3://bucket/m.csv", "configs/none")
+        ),
+    ],
+)
+def test_an_address_without_a_manifest_is_refused(root, files, wanted):
+    given = vars(params.load(CHECKOUT / "params.yaml").dataset)
+    assert params.Dataset(**{**given, "root": "s3://bucket/clips", "files": "m.csv"}).has_manifest
+    changed = {**given, "root": root, "files": files}
+    assert sentence_of(lambda: params.Dataset(**changed)) == f"params.yaml: dataset.{wanted}"
+
+
 @pytest.mark.parametrize("watched", ["configs/none", "weights/other"])
 def test_a_folder_of_initial_weights_must_be_watched(watched):
     Path("weights").mkdir()

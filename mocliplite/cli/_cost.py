@@ -62,8 +62,12 @@ def milliseconds(clips: Sequence[str], model: str) -> dict[str, float]:
 
 
 def _first_clips() -> list[str]:
-    root = Path(params.load().dataset.root)
-    paths = [str(root / clip.path) for clip in read_clips("features/clips.csv") if clip.span.is_whole_file]
+    root = params.load().dataset.root
+    if params.is_address(root):
+        raise UserError(
+            f"dataset.root is {root}; give clips on this machine, such as `python -m mocliplite cost my.mp4`."
+        )
+    paths = [str(Path(root, clip.path)) for clip in read_clips("features/clips.csv") if clip.span.is_whole_file]
     if not paths:
         problem = "features/clips.csv has no clip that is a whole file"
         raise UserError(f"{problem}; give the clips to time, for example `python -m mocliplite cost my.mp4`.")

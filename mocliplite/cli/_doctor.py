@@ -14,6 +14,7 @@ from mocliplite.cli._workspace import stdout, workspace_findings
 from mocliplite.data.clips import read_clips
 from mocliplite.data.folders import find_videos
 from mocliplite.errors import UserError
+from mocliplite.remote.connection import answers
 
 # Bytes of motion store per byte of video, an upper estimate: 0.12 for the MPEG-4 clips of UT-Interaction, more for
 # static scenes.
@@ -134,6 +135,8 @@ def _check_clips(settings: params.Dataset) -> Iterator[Finding]:
         if not Path(settings.files).is_file():
             wanted = "run `python -m mocliplite manifest`"
             yield Finding("BAD", f"dataset.files is {settings.files}, which does not exist; {wanted}.")
+        if params.is_address(root):
+            yield _check_address(root)
     elif Path(root).is_dir():
         linked: list[str] = []
         find_videos(Path(root), linked)
@@ -143,6 +146,15 @@ def _check_clips(settings: params.Dataset) -> Iterator[Finding]:
             shown = f"{len(linked)} folders are links, such as {linked[0]}"
             advice = "DVC does not see changes behind a link; run `dvc repro --force index` after a change"
             yield Finding("note", f"{shown}; {advice}")
+
+
+def _check_address(root: str) -> Finding:
+    try:
+        if answers(root):
+            return Finding("ok", f"{root} can be read")
+    except UserError as error:
+        return Finding("BAD", str(error))
+    return Finding("BAD", f"{root} cannot be read; check the network and the credentials (docs/own-clips.md).")
 
 
 def _check_decoders() -> Finding:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mocliplite.cli._clip_source import Finding
 from mocliplite.errors import UserError
-from mocliplite.store.verification import different_settings
+from mocliplite.store.verification import unfinished
 
 RESTORE = "git restore -SW . && dvc checkout -f --allow-missing"
 _STORES = ("features/motion", "features/keyframes", "features/motion_embeddings")
@@ -33,7 +33,7 @@ def workspace_findings() -> Iterator[Finding]:
     for folder in _STORES:
         if Path(folder).is_dir():
             try:
-                yield from (Finding("BAD", sentence) for sentence in different_settings(folder))
+                yield from (Finding("BAD", sentence) for sentence in unfinished(folder))
             except UserError as error:
                 yield Finding("BAD", str(error))
 

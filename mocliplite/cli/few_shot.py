@@ -33,21 +33,16 @@ def run(given: argparse.Namespace) -> None:
     from mocliplite.cli import _retrained_motion
     from mocliplite.files import write_csv
     from mocliplite.fusion import few_shot
-    from mocliplite.fusion.pairs import select_split
+    from mocliplite.fusion.pairs import read_split
     from mocliplite.runtime.device import device
-    from mocliplite.store.table_file import read_table
 
     if given.csv:
         refuse_missing_folder(given.csv, "--csv")
     settings = params.load()
-    arrays = read_table("features/pairs.h5", "pairs").arrays
-    train, val, test = (select_split(arrays, split) for split in ("train", "val", "test"))
+    train, val, test = (read_split("features/pairs.h5", name).arrays for name in ("train", "val", "test"))
     torch_device = device(settings.compute)
-    options = (
-        {"prepare": _retrained_motion.retrain(settings, arrays["ids"].tolist(), torch_device)}
-        if given.train_motion
-        else {}
-    )
+    ids = sorted(clip_id for split in (train, val, test) for clip_id in split["ids"].tolist())
+    options = {"prepare": _retrained_motion.retrain(settings, ids, torch_device)} if given.train_motion else {}
     rows = few_shot.few_shot((train, val, test), given.shots, given.draws, settings.head, torch_device, **options)
     for figure, title in few_shot.FIGURES.items():
         print(f"{title} on {len(test['label'])} test clips: mean (standard deviation over draws)")

@@ -29,6 +29,9 @@ def run(given: argparse.Namespace) -> None:
     refuse_missing_folder(given.out)
     if out.exists() and not given.force:
         raise UserError(f"{out} exists; give --force to replace it, or --out another file.")
+    for place in filter(params.is_address, (given.source, given.root or "")):
+        steps = "copy configs/folder.yaml to params.yaml and set dataset.root, see docs/own-clips.md"
+        raise UserError(f"{place} is an address, but init looks at clips on this machine; {steps}.")
     clip = _init.find_clip(given.clip)
     if given.root is not None or Path(given.source).is_file():
         found = _findings.inspect_list(given.source, given.root or str(Path(given.source).parent))

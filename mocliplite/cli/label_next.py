@@ -40,9 +40,8 @@ def run(given: argparse.Namespace) -> None:
     from mocliplite import checkpoint
     from mocliplite.data.clips import read_clips
     from mocliplite.files import write_rows
-    from mocliplite.fusion.pairs import check_fitted_on, select_split
+    from mocliplite.fusion.pairs import check_fitted_on, read_split
     from mocliplite.predict.recognizer import Recognizer
-    from mocliplite.store.table_file import read_table
 
     if given.csv:
         refuse_missing_folder(given.csv, "--csv")
@@ -52,14 +51,14 @@ def run(given: argparse.Namespace) -> None:
     if given.csv:
         refuse_undecodable(found, "--csv")
     recognizer = Recognizer.load(MODELS, compute())
-    pairs = read_table("features/pairs.h5", "pairs")
+    pairs = read_split("features/pairs.h5", "train", ("keyframe", "motion"))
     check_fitted_on(checkpoint.load(f"{MODELS}/head")[1], pairs, f"{MODELS}/head")
 
     paths, known, failed = _new_clips(found, {clip.sha256 for clip in read_clips("features/clips.csv")})
     copies = len(found) - len(paths) - known - failed
     predictions = _usable(recognizer.predict(paths), len(paths))
     failed += len(paths) - len(predictions)
-    rows = _ranked(predictions, select_split(pairs.arrays, "train"), given.count)
+    rows = _ranked(predictions, pairs.arrays, given.count)
     print(f"{len(found)} clips; left out: {known} in the data set already, {copies} copies of another clip")
     print("\n".join(_lines(rows)))
     if given.csv:

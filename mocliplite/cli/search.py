@@ -50,6 +50,7 @@ def run(given: argparse.Namespace) -> None:
     for hit, clip, path in found:
         print(f"{hit.score:6.3f}  {clip.label}  {hit.id}  {path}")
     if given.html:
+        from mocliplite.remote.copies import local_copy
         from mocliplite.report import html
         from mocliplite.runtime.crash_safe import call_crash_safe
         from mocliplite.spans import Span
@@ -58,10 +59,11 @@ def run(given: argparse.Namespace) -> None:
 
         def image(path: str, span: Span) -> str:
             more = 1, settings.encoder.pick, Limits.of(settings.compute), span
-            return html.picture(call_crash_safe(read_keyframes, settings.compute, path, *more)[0].image)
+            with local_copy(settings.dataset.root, path) as file:
+                return html.picture(call_crash_safe(read_keyframes, settings.compute, str(file), *more)[0].image)
 
         rows = [
-            {**asdict(hit), "label": clip.label, "path": path, "image": image(path, clip.span)}
+            {**asdict(hit), "label": clip.label, "path": path, "image": image(clip.path, clip.span)}
             for hit, clip, path in found
         ]
         html.write(given.html, "search.html", title=title, hits=rows)

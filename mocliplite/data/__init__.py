@@ -1,6 +1,6 @@
 """Which clips there are, and which of them are for training, validation and test.
 
-May import: store, video, runtime, evaluation and the ground floor.
+May import: store, video, remote, runtime, evaluation and the ground floor.
 """
 
 import lazy_loader

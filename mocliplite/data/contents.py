@@ -7,24 +7,32 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mocliplite.errors import UserError
+from mocliplite.params import is_address
+from mocliplite.remote.connection import CONNECTIONS
+from mocliplite.remote.copies import local_copy
 from mocliplite.runtime.progress import progress
 
 
-def read_contents(root: Path, paths: Sequence[str], task: str) -> Iterator[tuple[str, tuple[int, str]]]:
-    """Yield each path with the size in bytes and the SHA-256 of its file below root; task names the progress bar.
+def read_contents(root: str, paths: Sequence[str], task: str) -> Iterator[tuple[str, tuple[int, str]]]:
+    """Yield each path below dataset.root with the size in bytes and the SHA-256 of its file.
 
-    Raises UserError for a file that cannot be read.
+    task: the name of the progress bar. Raises UserError for a file that cannot be read.
     """
     # Threads suffice, because hashlib releases the global interpreter lock.
-    pool = ThreadPoolExecutor()
+    pool = ThreadPoolExecutor(CONNECTIONS if is_address(root) else None)
     try:
-        contents = pool.map(lambda path: size_and_digest(root / path), paths)
+        contents = pool.map(lambda path: _content_of(root, path), paths)
         with progress(task, len(paths), "clip") as bar:
             for path, content in zip(paths, contents, strict=True):
                 bar.update()
                 yield path, content
     finally:
         pool.shutdown(cancel_futures=True)  # otherwise an interrupt would first read all remaining files
+
+
+def _content_of(root: str, path: str) -> tuple[int, str]:
+    with local_copy(root, path) as file:
+        return size_and_digest(file)
 
 
 def size_and_digest(path: Path) -> tuple[int, str]:

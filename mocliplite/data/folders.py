@@ -4,6 +4,7 @@ The label is the name of the class folder. The results do not depend on the orde
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -26,12 +27,13 @@ class Scan:
     unsupported: int  # number of videos with unsupported extensions
 
 
-def name_clips(settings: params.Dataset) -> list[Clip]:
+def name_clips(settings: params.Dataset, files: Iterable[str] | None = None) -> list[Clip]:
     """Return all clips below dataset.root in order of id, without size and hash.
 
-    Raises UserError for the first error of `scan_clips`, two clips with the same id, and a path without a group.
+    files: the paths of all files below dataset.root, None to look there. Raises UserError for the first error of
+    `scan_clips`, two clips with the same id, and a path without a group.
     """
-    scan = scan_clips(settings)
+    scan = scan_clips(settings) if files is None else _scan_paths(files, settings)
     if scan.errors:
         raise UserError(scan.errors[0])
     return clips_of_scan(scan, settings)
@@ -67,8 +69,7 @@ def scan_clips(settings: params.Dataset) -> Scan:
         errors += invalid.values()
         videos[label] = [path for path in paths if path not in invalid]
         if not paths:
-            where = f"{root / folder} has no clip ({SUCH_AS}) that dataset.include matches"
-            errors.append(f"{where}; add clips or remove the folder.")
+            errors.append(_no_clip(f"{root / folder}"))
     return Scan(folders, videos, errors, sorted(linked_folders), unsupported)
 
 
@@ -86,18 +87,21 @@ def find_labels(settings: params.Dataset) -> dict[str, str]:
             f"cannot be read as a folder ({error.strerror}); set it to the folder that has one subfolder per class"
         )
         raise UserError(f"dataset.root is {root}, which {problem}.") from None
+    folders = [name for name in names if (root / name).is_dir()]
+    return _labels_of(folders, sorted(set(names) - set(folders)), str(root), settings)
+
+
+def _labels_of(names: Iterable[str], files: Iterable[str], root: str, settings: params.Dataset) -> dict[str, str]:
+    """Return the class folders by class name, from the names of all folders and files directly in the root."""
     folders: dict[str, str] = {}
     for name in names:
-        if (root / name).is_dir():
-            other = folders.setdefault(normal(name), name)
-            if other != name:
-                raise UserError(f"{root} has two class folders {normal(name)} in different Unicode forms; merge them.")
-    loose = [
-        name for name in names if not (root / name).is_dir() and is_video(name) and included(name, settings.include)
-    ]
+        other = folders.setdefault(normal(name), name)
+        if other != name:
+            raise UserError(f"{root} has two class folders {normal(name)} in different Unicode forms; merge them.")
+    loose = [name for name in files if is_video(name) and included(name, settings.include)]
     if loose:
         raise UserError(
-            f"{root / loose[0]} is not in a class folder ({len(loose)} such files); move it to the folder of its class."
+            f"{root}/{loose[0]} is not in a class folder ({len(loose)} such files); move it to the folder of its class."
         )
     if not folders:
         raise UserError(
@@ -107,6 +111,29 @@ def find_labels(settings: params.Dataset) -> dict[str, str]:
     if formats.list_format(settings) == "UCF101":
         labels = ucf101.order_by_class_list(labels, settings)
     return {label: folders[label] for label in labels}
+
+
+def _scan_paths(paths: Iterable[str], settings: params.Dataset) -> Scan:
+    """Return the contents of the class folders like `scan_clips`, from the paths of all files below dataset.root."""
+    visible = sorted(path for path in paths if not path.startswith(".") and "/." not in path)
+    in_folder: dict[str, list[str]] = {}
+    loose = []
+    for path in visible:
+        folder, slash, _ = path.partition("/")
+        in_folder.setdefault(folder, []).append(path) if slash else loose.append(path)
+    folders = _labels_of(in_folder, loose, settings.root, settings)
+    videos = {label: _clips_in(in_folder[folder], settings) for label, folder in folders.items()}
+    errors = [_no_clip(f"{settings.root}/{folders[label]}") for label, clips in videos.items() if not clips]
+    return Scan(folders, videos, errors, [], 0)
+
+
+def _clips_in(paths: Iterable[str], settings: params.Dataset) -> list[str]:
+    return [path for path in paths if is_video(path.rpartition("/")[2]) and included(path, settings.include)]
+
+
+def _no_clip(folder: str) -> str:
+    where = f"{folder} has no clip ({SUCH_AS}) that dataset.include matches"
+    return f"{where}; add clips or remove the folder."
 
 
 def find_videos(folder: Path, linked_folders: list[str] | None = None, endings: tuple[str, ...] = ENDINGS) -> list[str]:

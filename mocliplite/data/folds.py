@@ -21,7 +21,7 @@ def group_folds(classes: Sequence[Sequence[int]], groups: Sequence[str], count: 
     clips = np.zeros((group.max() + 1, len(names)))  # by group and class
     np.add.at(clips, (np.repeat(group, [len(clip) for clip in classes]), column), 1)
     shuffled = np.random.RandomState(seed).permutation(len(clips))
-    order = shuffled[np.argsort(-clips[shuffled].std(axis=1), kind="stable")]
+    order = shuffled[np.argsort(-clips.std(axis=1)[shuffled], kind="stable")]
 
     totals = clips.sum(axis=0)
     fold_of_group, fold_clips = np.zeros(len(clips), dtype=np.int64), np.zeros((count, len(names)))

@@ -1,7 +1,7 @@
 """The clips that a list names and labels, such as a CSV file: their files below dataset.root, and their splits."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
@@ -18,17 +18,18 @@ from mocliplite.errors import UserError
 NamesIn = Callable[[str], tuple[Mapping[str, str], Mapping[str, str]]]
 
 
-def name_clips(settings: params.Dataset) -> tuple[list[Clip], set[str]]:
+def name_clips(settings: params.Dataset, files: Iterable[str] | None = None) -> tuple[list[Clip], set[str]]:
     """Return the clips of dataset.lists in order of id, without size and hash, and the paths of missing files.
 
-    What the list has and the clips do not, such as unknown columns and missing files, is named on stderr. Raises
-    UserError if more files than dataset.max_failed allows are missing, and like `clips_of`.
+    files: the paths of all files below dataset.root, None to look there. What the list has and the clips do not, such
+    as unknown columns and missing files, is named on stderr. Raises UserError if more files than dataset.max_failed
+    allows are missing, and like `clips_of`.
     """
     root = Path(settings.root)
-    if not root.is_dir():
+    if files is None and not root.is_dir():
         raise UserError(f"dataset.root is {root}, which is no folder; set it to where the paths of the list begin.")
     annotations = formats.read_annotations(settings)
-    names_in = _names_below(root)
+    names_in = _names_below(root) if files is None else _names_in_paths(files)
     places = [(entry, _place_of(entry, names_in)) for entry in annotations.entries]
     places = [(entry, place) for entry, place in places if included(place or entry.path, settings.include)]
     if not places:
@@ -37,7 +38,8 @@ def name_clips(settings: params.Dataset) -> tuple[list[Clip], set[str]]:
     warnings = list(annotations.notes)
     if missing:
         count = f"{len(missing)} of {len(places)} listed clips are missing"
-        found = f"{_missing_sentence(missing[0], root, names_in)} ({count}"
+        place = str(root) if files is None else settings.root
+        found = f"{_missing_sentence(missing[0], place, names_in)} ({count}"
         if len(missing) > settings.max_failed * len(places):
             allowed = f"more than dataset.max_failed, {settings.max_failed:g}, allows"
             raise UserError(f"{found}, {allowed}); add the files or correct the list.")
@@ -47,6 +49,13 @@ def name_clips(settings: params.Dataset) -> tuple[list[Clip], set[str]]:
     entries = [replace(entry, path=place or entry.path) for entry, place in places]
     used = {name for entry in entries for name in labels_of(entry, settings.multi_label)}
     return clips_of(entries, _classes_of(annotations, used), settings), {entry.path for entry in missing}
+
+
+def candidates(settings: params.Dataset) -> list[str]:
+    """Return the paths of all files that the list may mean; without a list of clips none."""
+    if formats.list_format(settings) in ("none", *formats.SPLIT_LISTS):
+        return []
+    return [path for entry in formats.read_annotations(settings).entries for path in (entry.path, *entry.other_paths)]
 
 
 def _classes_of(annotations: Annotations, used: Set[str]) -> list[str]:
@@ -63,10 +72,28 @@ def _names_below(root: Path) -> NamesIn:
             return {}, {}
         except OSError as error:
             raise UserError(f"{root / folder} cannot be read ({error.strerror}); fix the permissions.") from None
-        by_stem = {normal(stem_of(name)): name for name in reversed(names) if is_video(name)}
-        return {normal(name): name for name in names}, by_stem
+        return _by_name_and_stem(names)
 
     return names_in
+
+
+def _names_in_paths(paths: Iterable[str]) -> NamesIn:
+    names: dict[str, set[str]] = {}
+    for path in paths:
+        parts = path.split("/")
+        for depth, name in enumerate(parts):
+            names.setdefault("/".join(parts[:depth]), set()).add(name)
+
+    @cache
+    def names_in(folder: str) -> tuple[dict[str, str], dict[str, str]]:
+        return _by_name_and_stem(sorted(names.get(folder, ())))
+
+    return names_in
+
+
+def _by_name_and_stem(names: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    by_stem = {normal(stem_of(name)): name for name in reversed(names) if is_video(name)}
+    return {normal(name): name for name in names}, by_stem
 
 
 def _place_of(entry: Entry, names_in: NamesIn) -> str | None:
@@ -94,17 +121,18 @@ def _folder_on_disk(folder: str, names_in: NamesIn) -> str | None:
     return place
 
 
-def _missing_sentence(entry: Entry, root: Path, names_in: NamesIn) -> str:
+def _missing_sentence(entry: Entry, root: str, names_in: NamesIn) -> str:
     """Return that the file of an entry does not exist, with the nearest name where its path is wrong first."""
     place, hint = "", ""
     for part in entry.path.split("/"):
         known, _ = names_in(place)
         if normal(part) not in known:
             close = get_close_matches(part, known.values(), n=1)
-            hint = f"; the nearest name in {root / place} is {close[0]}" if close else ""
+            folder = f"{root}/{place}" if place else root
+            hint = f"; the nearest name in {folder} is {close[0]}" if close else ""
             break
         place = f"{place}/{known[normal(part)]}" if place else known[normal(part)]
-    return f"{entry.location}: {root / entry.path} does not exist{hint}"
+    return f"{entry.location}: {root}/{entry.path} does not exist{hint}"
 
 
 def split_of_list(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, ListedSplit] | None:

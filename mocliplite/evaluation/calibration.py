@@ -3,6 +3,8 @@
 Labels are int64 [N], or [N, C] where a clip may have several classes, which are then independent of each other.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from mocliplite.evaluation.logistic import fit_logistic
@@ -10,6 +12,7 @@ from mocliplite.evaluation.metrics import softmax
 
 BINS = 15
 KEPT = 0.95  # share of the right answers that fit_threshold keeps
+_PART = 8192  # rows of float64 at a time, to limit memory
 
 
 def fit_scale(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
@@ -38,14 +41,29 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Without smoothing, clips that are all classified correctly would drive the temperature to 0. The loss is convex in
     1 / T, so bisection finds its minimum.
     """
-    values = logits.reshape(-1, logits.shape[-1]).astype(np.float64)
-    target = _smoothed_labels(labels, *values.shape)
+    rows = logits.reshape(1, -1, logits.shape[-1])
+    wanted = sum(float((target * _below_highest(values)).sum()) for (values,), target in _parts(rows, labels))
     low, high = -3.0, 3.0  # of log10(1 / T)
     for _ in range(32):  # leaves 6 / 2**32 decades
         middle = (low + high) / 2
-        slope = ((softmax(values * 10**middle) - target) * values).sum(axis=1).mean()
+        slope = _sum_of_expected(rows[0], 10**middle) - wanted
         low, high = (middle, high) if slope < 0 else (low, middle)
     return float(10 ** -((low + high) / 2))
+
+
+def _sum_of_expected(logits: np.ndarray, factor: float) -> float:
+    """Sum over the rows of logits [R, C] of their mean, minus the highest, with the probabilities softmax(factor x)."""
+    total = 0.0
+    for start in range(0, len(logits), _PART):
+        values = _below_highest(logits[start : start + _PART])
+        powers = np.exp(factor * values)
+        total += float((np.einsum("rc,rc->r", powers, values) / powers.sum(axis=1)).sum())
+    return total
+
+
+def _below_highest(logits: np.ndarray) -> np.ndarray:
+    """Logits [R, C] minus the highest of each row, float64."""
+    return np.subtract(logits, logits.max(axis=1, keepdims=True), dtype=np.float64)
 
 
 def fit_log_weights(log_probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -56,25 +74,34 @@ def fit_log_weights(log_probabilities: np.ndarray, labels: np.ndarray) -> np.nda
     """
     from scipy.optimize import minimize
 
-    values = log_probabilities.reshape(len(log_probabilities), -1, log_probabilities.shape[-1]).astype(np.float64)
-    target = _smoothed_labels(labels, *values.shape[1:])
+    rows = log_probabilities.reshape(len(log_probabilities), -1, log_probabilities.shape[-1])
 
     def loss_and_gradient(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        mixed = np.tensordot(weights, values, axes=1)
-        mixed -= mixed.max(axis=1, keepdims=True)
-        mixed -= np.log(np.exp(mixed).sum(axis=1, keepdims=True))
-        gradient = np.tensordot(values, np.exp(mixed) - target, axes=([1, 2], [0, 1])) / len(target)
-        return float(-(target * mixed).sum() / len(target)), gradient
+        loss, gradient = 0.0, np.zeros(len(rows))
+        for values, target in _parts(rows, labels):
+            mixed = np.tensordot(weights, values, axes=1)
+            mixed -= mixed.max(axis=1, keepdims=True)
+            mixed -= np.log(np.exp(mixed).sum(axis=1, keepdims=True))
+            gradient += np.tensordot(values, np.exp(mixed) - target, axes=([1, 2], [0, 1]))
+            loss -= float((target * mixed).sum())
+        return loss / rows.shape[1], gradient / rows.shape[1]
 
-    start = np.full(len(values), 1 / len(values))
-    bounds = [(0, 1000)] * len(values)
+    start = np.full(len(rows), 1 / len(rows))
+    bounds = [(0, 1000)] * len(rows)
     return np.asarray(minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", bounds=bounds).x)
 
 
-def _smoothed_labels(labels: np.ndarray, rows: int, classes: int) -> np.ndarray:
-    """Target probabilities float64 [rows, classes]: the labels, repeated for each seed, smoothed by one clip."""
+def _parts(scores: np.ndarray, labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield parts of scores [K, R, C], float64, and their target probabilities, float64 [P, C].
+
+    R is a multiple of the number of clips: the labels are repeated for each seed, and smoothed by one clip.
+    """
+    _, rows, classes = scores.shape
     smoothing = 1 / (len(labels) + 2)
-    return (1 - smoothing) * np.eye(classes)[np.tile(labels, rows // len(labels))] + smoothing / classes
+    label, one_hot = np.tile(labels, rows // len(labels)), np.eye(classes)
+    for start in range(0, rows, _PART):
+        part = slice(start, start + _PART)
+        yield scores[:, part].astype(np.float64), (1 - smoothing) * one_hot[label[part]] + smoothing / classes
 
 
 def fit_threshold(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -109,16 +136,13 @@ def log_losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return -np.log(np.maximum(probability, 1e-12))
 
 
-def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:
+def reliability(confidence: np.ndarray, correct: np.ndarray) -> list[dict[str, float]]:
     """Return a row for each nonempty one of BINS equal bins of confidence: answers, mean confidence and accuracy.
 
-    `bin` is the centre of the bin. Of calibrated probabilities, the accuracy equals the mean confidence. Where a clip
-    may have several classes, each class is an answer, its probability the confidence, correct where the clip has it.
+    confidence: probability of each answer, of any shape; correct: whether it is right, of the same shape. `bin` is the
+    centre of the bin. Of calibrated probabilities, the accuracy equals the mean confidence.
     """
-    if labels.ndim == 1:
-        confidence, correct = probabilities.max(axis=-1).ravel(), (probabilities.argmax(axis=-1) == labels).ravel()
-    else:
-        confidence, correct = probabilities.ravel(), np.broadcast_to(labels, probabilities.shape).ravel()
+    confidence, correct = confidence.ravel(), correct.ravel()
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     return [
         {
@@ -132,8 +156,8 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[dict[str,
     ]
 
 
-def ece(probabilities: np.ndarray, labels: np.ndarray) -> float:
+def ece(confidence: np.ndarray, correct: np.ndarray) -> float:
     """Expected calibration error: the mean gap between confidence and accuracy over the bins, weighted by answers."""
-    rows = reliability(probabilities, labels)
+    rows = reliability(confidence, correct)
     gaps = sum(row["answers"] * abs(row["confidence"] - row["accuracy"]) for row in rows)
     return gaps / sum(row["answers"] for row in rows)

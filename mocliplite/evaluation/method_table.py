@@ -1,7 +1,7 @@
 """The figures and tables of the evaluation: metrics of all methods, by class, by confidence and by clip."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,28 +11,56 @@ from mocliplite.evaluation.metrics import macro_f1, mean_class, softmax, within_
 from mocliplite.evaluation.rows import METHODS, are_of_one_group, notes
 
 
-def figure(logits: np.ndarray, labels: np.ndarray) -> float:
+class Outcomes(NamedTuple):
+    """What all figures need of the answers of a method to N clips: arrays [N], or [S, N] for S seeds.
+
+    The logits of all methods, seeds and classes need gigabytes where clips and classes are many.
+    """
+
+    top1: np.ndarray  # bool, whether the label has the highest logit; a tie counts as wrong
+    top5: np.ndarray  # bool, whether it is among the five highest
+    guess: np.ndarray  # int64, the class of the highest logit
+    confidence: np.ndarray  # float, probability of this class
+
+
+def outcomes(logits: np.ndarray, labels: np.ndarray) -> Outcomes:
+    """Return the outcomes of calibrated logits [N, C] or [S, N, C]; labels: int64 [N]."""
+    top1, top5 = (within_top(logits, labels, top) for top in (1, 5))
+    return Outcomes(top1, top5, logits.argmax(axis=-1), softmax(logits).max(axis=-1))
+
+
+def joined(parts: Sequence[Outcomes]) -> Outcomes:
+    """Join the outcomes of a method for several parts of the clips."""
+    return Outcomes(*(np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True)))
+
+
+def figure(found: Outcomes, labels: np.ndarray) -> float:
     """Top-1 accuracy: the share of correct answers over clips and seeds."""
-    return float(within_top(logits, labels, 1).mean())
+    return float(found.top1.mean())
+
+
+def select(found: Outcomes, clips: np.ndarray) -> Outcomes:
+    """Return the outcomes of some clips: row numbers or a mask."""
+    return Outcomes(*(array[..., clips] for array in found))
 
 
 def all_metrics(
-    logits: Mapping[str, np.ndarray], labels: np.ndarray, groups: np.ndarray, calibration: Mapping[str, Any]
+    by_method: Mapping[str, Outcomes], labels: np.ndarray, groups: np.ndarray, calibration: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the metrics of all methods, with the keys of metrics/eval.json.
 
-    logits: calibrated logits [N, C] or [S, N, C] by method; calibration: the result of `methods.fit_calibration`, of
-    which `best_single` and `answer` are used.
+    calibration: the result of `methods.fit_calibration`, of which `best_single` and `answer` are used.
     """
-    correct_by_method = {name: within_top(values, labels, 1) for name, values in logits.items()}
+    correct_by_method = {name: found.top1 for name, found in by_method.items()}
+    _, groups = np.unique(groups, return_inverse=True)  # sorting numbers is faster than sorting text
     fusion, best_single = correct_by_method["fusion"], calibration["best_single"]
     return {
         "clips": len(labels),
         "top1": {name: intervals.summary(correct, groups) for name, correct in correct_by_method.items()},
-        "top5": {name: intervals.summary(within_top(values, labels, 5), groups) for name, values in logits.items()},
+        "top5": {name: intervals.summary(found.top5, groups) for name, found in by_method.items()},
         "mean_class": {name: mean_class(correct, labels, groups) for name, correct in correct_by_method.items()},
-        "macro_f1": {name: macro_f1(values, labels, groups) for name, values in logits.items()},
-        "calibration": {name: {"ece": ece(softmax(values), labels)} for name, values in logits.items()},
+        "macro_f1": {name: macro_f1(found.guess, labels, groups) for name, found in by_method.items()},
+        "calibration": {name: {"ece": ece(*confidences(found, labels))} for name, found in by_method.items()},
         "answer": calibration["answer"],
         "best_single": best_single,
         "fusion_minus_keyframe": intervals.difference(fusion, correct_by_method["keyframe"], groups),
@@ -83,28 +111,32 @@ def table(metrics: dict[str, Any]) -> str:
     return "\n".join([*lines, *notes(metrics, one_group, "top-1")])
 
 
-def by_class(logits: Mapping[str, np.ndarray], labels: np.ndarray, classes: np.ndarray) -> list[dict[str, object]]:
+def by_class(by_method: Mapping[str, Outcomes], labels: np.ndarray, classes: np.ndarray) -> list[dict[str, object]]:
     """Return a row per class: clips, accuracy of each method, and the gain of fusion over the keyframe."""
-    correct_by_method = {name: within_top(values, labels, 1) for name, values in logits.items()}
     rows: list[dict[str, object]] = []
     for label in np.unique(labels):
         in_class = labels == label
-        accuracy = {name: float(correct[..., in_class].mean()) for name, correct in correct_by_method.items()}
+        accuracy = {name: float(found.top1[..., in_class].mean()) for name, found in by_method.items()}
         gain = accuracy["fusion"] - accuracy["keyframe"]
         rows.append({"class": str(classes[label]), "clips": int(in_class.sum()), **accuracy, "gain": gain})
     return rows
 
 
-def reliability_by_method(probabilities: Mapping[str, np.ndarray], labels: np.ndarray) -> list[dict[str, object]]:
+def confidences(found: Outcomes, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the confidence of each answer, and whether it is right, for `reliability`."""
+    return found.confidence, found.guess == labels
+
+
+def reliability_by_method(confidence: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> list[dict[str, object]]:
     """Return a row per method, called `curve`, and bin of confidence with answers: its centre, and the accuracy.
 
-    The curve `calibrated` is that of equal confidence and accuracy.
+    confidence: the results of `confidences` by method. The curve `calibrated` is that of equal confidence and accuracy.
     """
     rows: list[dict[str, object]] = [{"confidence": x, "curve": "calibrated", "accuracy": x} for x in (0.0, 1.0)]
-    for name, values in probabilities.items():
+    for name, (values, correct) in confidence.items():
         rows += [
             {"confidence": found["bin"], "curve": name, "accuracy": found["accuracy"]}
-            for found in reliability(values, labels)
+            for found in reliability(values, correct)
         ]
     return rows
 

@@ -30,14 +30,15 @@ def mean_class(correct: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> d
     return weighted_share(float(accuracies.mean()), shares, _class_weights(labels), groups)
 
 
-def macro_f1(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> dict[str, float]:
+def macro_f1(guesses: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> dict[str, float]:
     """Mean of F1 over the classes that occur as a label or as an answer, and over seeds, with its 95 % interval.
 
-    The interval uses the variance of the mean-class accuracy at the same value. That of macro F1 is about the same, or
-    smaller where a class is rare.
+    guesses: the predicted class of each clip, int64 [N] or [S, N]. The interval uses the variance of the mean-class
+    accuracy at the same value. That of macro F1 is about the same, or smaller where a class is rare.
     """
-    guesses = logits.argmax(axis=-1).reshape(-1, len(labels))
-    mean = float(np.mean([_f1(guess, labels, logits.shape[-1]) for guess in guesses]))
+    guesses = guesses.reshape(-1, len(labels))
+    classes = int(max(guesses.max(), labels.max())) + 1
+    mean = float(np.mean([_f1(guess, labels, classes) for guess in guesses]))
     return weighted_share(mean, (guesses == labels).mean(axis=0), _class_weights(labels), groups)
 
 

@@ -31,11 +31,23 @@ def class_average_precision(scores: np.ndarray, labels: np.ndarray, weights: np.
 
 
 def _average_precision(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    above = (scores[:, None] >= scores[positive]).astype(weights.dtype)  # [N, positive clips]
     own = weights[:, positive]
-    found = np.maximum(weights @ above, np.finfo(weights.dtype).tiny)  # 0 only where the clip itself weighs nothing
-    precision = own @ above[positive] / found
+    found = _weight_above(scores, scores[positive], weights)
+    found = np.maximum(found, np.finfo(weights.dtype).tiny)  # 0 only where the clip itself weighs nothing
+    precision = _weight_above(scores[positive], scores[positive], own) / found
     return _ratio((own * precision).sum(axis=1), own.sum(axis=1))
+
+
+def _weight_above(scores: np.ndarray, bounds: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weight [B, P] of the scores [N] that are at least as high as each bound [P]; weights: [B, N]."""
+    from scipy.sparse import csr_array  # takes 0.1 s
+
+    levels, level_of = np.unique(bounds, return_inverse=True)
+    reached = np.searchsorted(levels, scores, side="right") - 1  # the highest level that a score reaches
+    rows = np.flatnonzero(reached >= 0)
+    ones = np.ones(len(rows), dtype=weights.dtype)
+    by_level = csr_array((ones, (reached[rows], rows)), shape=(len(levels), len(scores))) @ weights.T
+    return np.ascontiguousarray(np.cumsum(by_level[::-1], axis=0)[::-1][level_of].T)
 
 
 def class_f1(answers: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -82,13 +94,17 @@ def _f1_by_threshold(probabilities: np.ndarray, positive: np.ndarray) -> np.ndar
 def resampled(groups: np.ndarray) -> np.ndarray:
     """Return the weights of the clips in DRAWS resampled data sets, float32 [1 + DRAWS, N]; the first has them as is.
 
+    They are whole numbers, so that their sums are exact. The weights of a clip are next to each other in memory.
+
     A draw takes as many groups as there are, with replacement (bootstrap): the clips of a group are not independent.
     The draws have a fixed seed, so that all methods are compared on the same ones.
     """
     _, group = np.unique(groups, return_inverse=True)
     count = group.max() + 1
     drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=DRAWS)
-    return np.concatenate([np.ones((1, len(groups))), drawn[:, group]]).astype(np.float32)
+    weights = np.ones((len(groups), 1 + DRAWS), dtype=np.float32)
+    weights[:, 1:] = drawn.T.astype(np.float32)[group]
+    return weights.T
 
 
 def over_seeds(figure: Figure, values: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The figures and tables of the evaluation where a clip may have several classes; see method_table for one class."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,26 @@ from mocliplite.evaluation.rows import METHODS, are_of_one_group, notes
 from mocliplite.params import CLASS_SEPARATOR
 
 
+def outcomes(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return what all figures need of calibrated logits [N, C] or [S, N, C]: all of them, to rank the clips."""
+    return logits
+
+
+def joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Join the logits of a method for several parts of the clips."""
+    return np.concatenate(parts, axis=-2)
+
+
+def select(logits: np.ndarray, clips: np.ndarray) -> np.ndarray:
+    """Return the logits of some clips: row numbers or a mask."""
+    return logits[..., clips, :]
+
+
+def confidences(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the probability of each clip and class, and whether the clip has the class, for `reliability`."""
+    return sigmoid(logits), np.broadcast_to(labels, logits.shape)
+
+
 def figure(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the figure by which methods are compared: mAP; 0 where no clip has a class."""
     return mean_average_precision(logits, labels) if labels.any() else 0.0
@@ -33,19 +53,19 @@ def all_metrics(
     logits: calibrated logits [N, C] or [S, N, C] by method; labels: [N, C]; calibration: the result of
     `methods.fit_calibration`, of which `f1_threshold`, `best_single` and `answer` are used.
     """
-    weights, probabilities = resampled(groups), {name: sigmoid(values) for name, values in logits.items()}
+    weights = resampled(groups)
     precision = {name: over_seeds(class_average_precision, values, labels, weights) for name, values in logits.items()}
     f1 = {
-        name: over_seeds(class_f1, values >= calibration["f1_threshold"][name], labels, weights)
-        for name, values in probabilities.items()
+        name: over_seeds(class_f1, sigmoid(values) >= calibration["f1_threshold"][name], labels, weights)
+        for name, values in logits.items()
     }
     return {
         "clips": len(labels),
         "map": {name: summary(figures, groups) for name, figures in precision.items()},
         "macro_f1": {name: summary(figures, groups) for name, figures in f1.items()},
         "calibration": {
-            name: {"ece": ece(values, labels), "f1_threshold": calibration["f1_threshold"][name]}
-            for name, values in probabilities.items()
+            name: {"ece": ece(*confidences(values, labels)), "f1_threshold": calibration["f1_threshold"][name]}
+            for name, values in logits.items()
         },
         "answer": calibration["answer"],
         "best_single": calibration["best_single"],

@@ -17,6 +17,15 @@ class Buffers(NamedTuple):
     uniform: Tensor  # random numbers of dropout, from 0 to 1 [S, B, hidden]
 
 
+class Step(NamedTuple):
+    """The clips of a training step, others for each seed."""
+
+    x: Tensor  # features [S, B, D]
+    dropout_mask: Tensor  # [S, B, hidden]
+    labels: Tensor  # [S, B], or [S, B, C] where a clip may have several classes
+    linear_logits: Tensor | None  # of the linear classifier [S, B, C]
+
+
 class Views(NamedTuple):
     """All views of a stream [N, K, D] as rows, so that a step gathers its input with one index."""
 
@@ -43,16 +52,17 @@ def batches(
     generators: list[torch.Generator],
     buffers: Buffers,
     query: Tensor | None = None,
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield features [S, B, D], dropout mask [S, B, hidden] and labels [S, B] of each step of an epoch.
+    linear_logits: Tensor | None = None,
+) -> Iterator[Step]:
+    """Yield the steps of an epoch.
 
     Each seed shuffles the clips in its own order. The features may be overwritten by the next step. query: that of
-    heads with attention.
+    heads with attention. linear_logits: those of Heads.linear_logits, where each step has the plain view.
     """
     orders = torch.stack([torch.randperm(len(labels), generator=one, device=labels.device) for one in generators])
     for rows in orders.split(settings.batch, dim=1):
         x, dropout_mask = step_input(views, rows, settings, generators, buffers, query)
-        yield x, dropout_mask, labels[rows]
+        yield Step(x, dropout_mask, labels[rows], None if linear_logits is None else linear_logits[0, rows])
 
 
 def step_input(

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from mocliplite import params
+from mocliplite.files import new_array
 from mocliplite.fusion import methods
-from mocliplite.fusion.batches import Views, allocate, batches
+from mocliplite.fusion.batches import Step, Views, allocate, batches
 from mocliplite.fusion.early_stopping import EarlyStopping
 from mocliplite.fusion.heads import Heads
 from mocliplite.fusion.linear_start import LinearStart, ridge_start, scores_start
@@ -17,6 +18,7 @@ from mocliplite.fusion.pairs import Arrays, class_weights
 from mocliplite.runtime.progress import progress_range
 
 Curve = list[dict[str, float]]
+_PART = 1024  # clips; the logits of all seeds for all validation clips may need gigabytes
 
 
 def fit_head(
@@ -67,10 +69,10 @@ def fit_heads(
     if attention := settings.pooling == "attention" and train[0][0].shape[1] > 1:
         streams[0] = train[0][0]  # the frames are needed for any view
     heads = _initial_heads(streams, classes, settings, start, attention)
-    views = [
-        Views.of(stream, drawn=1 if settings.views == "plain" else stream.shape[1])
-        for stream in _standardised(heads, streams)
-    ]
+    streams = _standardised(heads, streams)
+    views = [Views.of(stream, drawn=1 if settings.views == "plain" else stream.shape[1]) for stream in streams]
+    plain = all(stream.drawn == 1 for stream in views) and not settings.stream_dropout
+    linear_logits = heads.linear_logits(streams) if plain else None
     val_streams = _standardised(heads, val[0])
     labels, device = train[1], train[1].device
     weights = _loss_weights(labels, classes, settings)
@@ -84,7 +86,7 @@ def fit_heads(
         early_stopping.update(_validate(heads, val_streams, val[1], weights)[0])
     curve: Curve = []
     for _ in progress_range(f"train_head {name}", settings.epochs, "epoch"):
-        steps_of_epoch = batches(views, labels, settings, generators, buffers, heads.query)
+        steps_of_epoch = batches(views, labels, settings, generators, buffers, heads.query, linear_logits)
         train_loss = _train_epoch(heads, optimizer, steps_of_epoch, weights, settings.label_smoothing)
         losses, figures = _validate(heads, val_streams, val[1], weights)
         curve.append({"train_loss": train_loss / len(labels), **figures})
@@ -134,22 +136,33 @@ def _loss(logits: Tensor, labels: Tensor, weights: Tensor | None, smoothing: flo
 def _standardised(heads: Heads, streams: Sequence[Tensor]) -> list[Tensor]:
     lengths = [stream.shape[2] for stream in streams]
     moments = zip(streams, heads.mean.split(lengths), heads.std.split(lengths), strict=True)
-    return [(stream - mean) / std for stream, mean, std in moments]
+    return [_standardise(stream, mean, std) for stream, mean, std in moments]
+
+
+def _standardise(stream: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    if stream.device.type != "cpu":
+        return (stream - mean) / std
+    out = torch.from_numpy(new_array(stream.shape, np.float32))
+    for rows, part in zip(stream.split(_PART), out.split(_PART), strict=True):
+        torch.div(rows - mean, std, out=part)
+    return out
 
 
 def _train_epoch(
     heads: Heads,
     optimizer: OneCycleAdamW,
-    steps: Iterator[tuple[Tensor, Tensor, Tensor]],
+    steps: Iterator[Step],
     weights: Tensor | None,
     smoothing: float,
 ) -> float:
     """Train for one epoch; return the sum over clips of the training loss, mean over seeds."""
     seeds = len(heads.weight1)
     total = torch.zeros((), device=heads.weight1.device)
-    for x, dropout_mask, labels in steps:
+    for x, dropout_mask, labels, linear_logits in steps:
         # The sum over seeds of their mean losses, so that each seed gets the gradient of a single head.
-        loss = _loss(heads(x, dropout_mask).flatten(0, 1), labels.flatten(0, 1), weights, smoothing) * seeds
+        loss = (
+            _loss(heads(x, dropout_mask, linear_logits).flatten(0, 1), labels.flatten(0, 1), weights, smoothing) * seeds
+        )
         optimizer.step(loss)
         total += loss.detach() / seeds * labels.shape[1]
     return total.item()
@@ -165,10 +178,14 @@ def _validate(
     with few clips that are all correct, mere confidence would look better. Where a clip may have several classes, top-1
     is the share of clips whose most probable class is one of theirs.
     """
-    logits = heads(heads.plain_input(streams))
     smoothing = 1 / (len(labels) + 2)
-    losses = torch.stack([_loss(seed_logits, labels, weights, smoothing) for seed_logits in logits])
-    loss = _loss(logits.flatten(0, 1), torch.cat([labels] * len(logits)), weights).item()
-    guess = logits.argmax(dim=2)
-    correct = guess == labels if labels.ndim == 1 else labels[torch.arange(len(labels), device=labels.device), guess]
-    return losses, {"val_loss": loss, "val_top1": correct.double().mean().item()}
+    losses, loss, top1 = torch.zeros(len(heads.weight1), device=labels.device), 0.0, 0.0
+    for *part, found in zip(*(values.split(_PART) for values in (*streams, labels)), strict=True):
+        share = len(found) / len(labels)
+        logits = heads(heads.plain_input(part), linear_logits=heads.linear_logits(part))
+        losses += share * torch.stack([_loss(seed_logits, found, weights, smoothing) for seed_logits in logits])
+        loss += share * _loss(logits.flatten(0, 1), torch.cat([found] * len(logits)), weights).item()
+        guess = logits.argmax(dim=2)
+        correct = guess == found if found.ndim == 1 else found[torch.arange(len(found), device=found.device), guess]
+        top1 += share * correct.double().mean().item()
+    return losses, {"val_loss": loss, "val_top1": top1}

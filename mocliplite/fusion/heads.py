@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mocliplite.files import new_array
 from mocliplite.fusion.linear_start import LinearStart
 from mocliplite.fusion.products import batched_product
+
+_PART = 4096  # clips, to limit memory
 
 
 class Heads(nn.Module):
@@ -64,13 +68,35 @@ class Heads(nn.Module):
         """Standardise features [..., D] for `forward`."""
         return (features - self.mean) / self.std
 
-    def forward(self, x: Tensor, dropout_mask: Tensor | None = None) -> Tensor:
-        """Logits [S, N, C] of standardised x [S, N, D]; dropout_mask, bool [S, N, hidden], is True for units kept."""
+    def forward(self, x: Tensor, dropout_mask: Tensor | None = None, linear_logits: Tensor | None = None) -> Tensor:
+        """Logits [S, N, C] of standardised x [S, N, D]; dropout_mask, bool [S, N, hidden], is True for units kept.
+
+        linear_logits: those of the linear classifier for x, [S, N, C] or [1, N, C], where they are known.
+        """
         hidden = (batched_product(x, self.weight1) + self.bias1).relu()
         if dropout_mask is not None:
             hidden = hidden * dropout_mask / (1 - self.dropout)
         logits = batched_product(hidden, self.weight2) + self.bias2
-        return logits if self.linear is None else logits + batched_product(x, self.linear.expand(len(x), -1, -1))
+        if self.linear is None:
+            return logits
+        if linear_logits is None:
+            linear_logits = batched_product(x, self.linear.expand(len(x), -1, -1))
+        return logits + linear_logits
+
+    def linear_logits(self, streams: Sequence[Tensor]) -> Tensor | None:
+        """Logits [1, N, C] of the linear classifier for the plain view of the standardised streams [N, K, D].
+
+        They are the same for all seeds and in all epochs. None without a linear classifier, and with attention, where
+        they depend on the query.
+        """
+        if self.linear is None or self.query is not None:
+            return None
+        count, (_, classes) = len(streams[0]), self.linear.shape
+        out = torch.from_numpy(new_array((1, count, classes), np.float32)).to(self.linear.device)
+        parts = (stream[:, 0].split(_PART) for stream in streams)
+        for *part, logits in zip(*parts, out.split(_PART, dim=1), strict=True):
+            logits.copy_(batched_product(torch.cat(part, dim=1)[None], self.linear[None]))
+        return out
 
     def plain_input(self, streams: Sequence[Tensor]) -> Tensor:
         """Input [S, N, D] of `forward` for the plain view of the standardised streams [N, K, D].

@@ -26,9 +26,10 @@ def learning_curve(train: Arrays, val: Arrays, alphas: Mapping[str, float]) -> l
     draws, and `top1` the share of clips whose most probable class is one of theirs.
     """
     rows: list[dict[str, object]] = []
+    inputs = {name: (features(train, streams), features(val, streams)) for name, streams in PROBES.items()}
     for clips_per_class, subsets in _subsets(train["label"], train["group"]):
-        for name in PROBES:
-            top1 = [_val_top1(train, val, name, subset, alphas[name]) for subset in subsets]
+        for name, (x, x_val) in inputs.items():
+            top1 = [_top1(_scores(train, x, subset, alphas[name], x_val), val["label"]) for subset in subsets]
             std = float(np.std(top1, ddof=1)) if len(top1) > 1 else 0.0
             rows.append({"clips_per_class": clips_per_class, "curve": name, "top1": float(np.mean(top1)), "std": std})
     return rows
@@ -55,10 +56,14 @@ def _shares(labels: np.ndarray, groups: np.ndarray) -> Iterator[tuple[int, list[
         last = clips_per_class
 
 
-def _val_top1(train: Arrays, val: Arrays, probe: str, subset: np.ndarray, alpha: float) -> float:
-    x, x_val = (features(data, PROBES[probe]) for data in (train, val))
+def _scores(train: Arrays, x: np.ndarray, subset: np.ndarray, alpha: float, x_val: np.ndarray) -> np.ndarray:
+    """Scores of validation clips by a probe fitted on some of the train clips; x, x_val: the features of all."""
     clips = x[subset], train["label"][subset]
-    scores = ridge.scores_of(clips, len(train["classes"]), alpha * len(subset) / len(x), x_val)
-    guess, labels = scores.argmax(axis=1), val["label"]
+    return ridge.scores_of(clips, len(train["classes"]), alpha * len(subset) / len(x), x_val)
+
+
+def _top1(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Share of the clips whose class of the highest score is one of theirs. scores: [N, C]."""
+    guess = scores.argmax(axis=1)
     correct = guess == labels if labels.ndim == 1 else labels[np.arange(len(labels)), guess]
     return float(correct.mean())

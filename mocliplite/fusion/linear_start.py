@@ -1,7 +1,6 @@
 """The linear classifier from which a head starts, as logits."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -41,7 +40,7 @@ def ridge_start(
     weights = class_weights(labels, classes)[labels] if balanced else None
     data = ridge.standardised(x, labels, classes, weights)
     alpha = PENALTY_FACTOR * alphas[PROBE_ON[streams]]
-    weight = ridge.solve(data, ridge.gram(data), alpha) / data.std[:, None]
+    weight = ridge.solve(ridge.equations(data), alpha) / data.std[:, None]
     start = LinearStart(weight, data.prior - data.mean @ weight)
     temperature, shift = fit_scale(start.logits(features(val, streams)), val["label"])
     return LinearStart(start.weight / temperature, start.bias / temperature + shift)
@@ -67,8 +66,7 @@ def motion_classifier(train: Arrays) -> LinearStart:
     Its logits are the mean over views of a linear function of the embedding, so least squares on the train clips find
     this function. A small penalty leaves out the directions in which the train clips do not vary.
     """
-    x, logits = train["motion"].mean(axis=1), train["motion_logits"].astype(np.float64)
-    data = ridge.standardised(x, train["label"], logits.shape[1])
-    data = replace(data, y=logits - logits.mean(axis=0))
-    weight = ridge.solve(data, ridge.gram(data), SMALL_PENALTY) / data.std[:, None]
-    return LinearStart(weight, logits.mean(axis=0) - data.mean @ weight)
+    logits = train["motion_logits"]
+    data = ridge.standardised(train["motion"].mean(axis=1), logits, logits.shape[1])
+    weight = ridge.solve(ridge.equations(data), SMALL_PENALTY) / data.std[:, None]
+    return LinearStart(weight, data.prior - data.mean @ weight)

@@ -6,18 +6,22 @@ the plain view, the only one used for validation and test. Without embeddings of
 each class, uint8 [N, C].
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mocliplite import checkpoint
 from mocliplite.errors import UserError
+from mocliplite.store import table_file
 from mocliplite.store.table_file import Table
 
 Arrays = Mapping[str, np.ndarray]
 
+PER_CLIP = ("ids", "label", "split", "group", "keyframe", "motion", "motion_logits", "similarity")
 _NOT_PER_CLIP = ("prompts", "classes", "logit_scale")
+_PART = 2048  # clips; the logits of all methods and seeds for all clips would need gigabytes
 
 
 def check(arrays: Arrays) -> None:
@@ -74,14 +78,28 @@ def _check_groups(arrays: Arrays) -> None:
             )
 
 
+def read_split(path: str | Path, split: str, names: Collection[str] = PER_CLIP) -> Table:
+    """Return pairs.h5 with only the clips of one split, and of the arrays per clip only `names`.
+
+    The other clips are not held in memory. Raises UserError if the file is missing or of another kind or schema.
+    """
+    return table_file.read_rows(path, "pairs", ("split", split), names, _NOT_PER_CLIP)
+
+
 def select_split(arrays: Arrays, split: str) -> dict[str, np.ndarray]:
     """Return the arrays of pairs.h5 with only the clips of one split; arrays that are not per clip stay whole."""
     return select_clips(arrays, arrays["split"] == split)
 
 
-def select_clips(arrays: Arrays, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the arrays of pairs.h5 with only some clips: row numbers or a mask; see `select_split`."""
+def select_clips(arrays: Arrays, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
+    """Return the arrays of pairs.h5 with only some clips: row numbers, a mask or a slice; see `select_split`."""
     return {name: values if name in _NOT_PER_CLIP else values[rows] for name, values in arrays.items()}
+
+
+def parts(arrays: Arrays) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the arrays of pairs.h5 for at most _PART clips at a time, in order, without copying them."""
+    for start in range(0, len(arrays["ids"]), _PART):
+        yield select_clips(arrays, slice(start, start + _PART))
 
 
 def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
@@ -95,8 +113,9 @@ def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def features(data: Arrays, streams: tuple[str, ...]) -> np.ndarray:
-    """Input of a head or probe: the plain views of the streams, concatenated, float32 [N, D]."""
-    return np.concatenate([data[stream][:, 0] for stream in streams], axis=1)
+    """Input of a head or probe: plain views of the streams, float32 [N, D]: concatenated, or a view of one."""
+    views = [data[stream][:, 0] for stream in streams]
+    return views[0] if len(views) == 1 else np.concatenate(views, axis=1)
 
 
 def keyframe_views(frames: np.ndarray) -> np.ndarray:

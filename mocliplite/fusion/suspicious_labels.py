@@ -11,6 +11,9 @@ from mocliplite.fusion.methods import scaled
 from mocliplite.fusion.pairs import Arrays, features
 from mocliplite.fusion.probes import PROBES
 
+SCALE_CLIPS = 20_000  # about the most clips that the temperature is fitted on, evenly spaced
+_PART = 8192  # clips whose probabilities are computed at a time, to limit memory
+
 
 def suspicious_labels(train: Arrays, val: Arrays, alphas: Mapping[str, float]) -> list[dict[str, object]]:
     """Return a row per train and validation clip, the least probable label first.
@@ -22,16 +25,15 @@ def suspicious_labels(train: Arrays, val: Arrays, alphas: Mapping[str, float]) -
     probable than not.
     """
     data = {name: np.concatenate([train[name], val[name]]) for name in ("ids", "label", "group", "split")}
-    logits, loss = {}, {}
+    loss, guess = {}, {}
     for name in ("ridge", "keyframe_probe"):
         x = np.concatenate([features(part, PROBES[name]) for part in (train, val)])
         scores = ridge.left_out_scores(x, data["label"], data["group"], len(train["classes"]), alphas[name])
-        logits[name] = scaled(scores, *fit_scale(scores, data["label"]))
-        loss[name] = log_losses(logits[name], data["label"])
+        loss[name], guess[name] = _losses_and_guesses(scores, data["label"])
     if data["label"].ndim == 2:
-        labels, guesses = (joined_names(found, train["classes"]) for found in (data["label"], logits["ridge"] > 0))
+        labels, guesses = (joined_names(found, train["classes"]) for found in (data["label"], guess["ridge"]))
     else:
-        labels, guesses = (train["classes"][found] for found in (data["label"], logits["ridge"].argmax(axis=1)))
+        labels, guesses = (train["classes"][found] for found in (data["label"], guess["ridge"]))
     order = np.lexsort((data["ids"], -loss["ridge"]))
     return [
         {
@@ -44,3 +46,16 @@ def suspicious_labels(train: Arrays, val: Arrays, alphas: Mapping[str, float]) -
         }
         for row in order.tolist()
     ]
+
+
+def _losses_and_guesses(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Calibrated log loss of each label [N], and the class or classes of the scores [N, C], like the labels."""
+    some = slice(None, None, -(-len(scores) // SCALE_CLIPS))
+    scale = fit_scale(scores[some], labels[some])
+    losses, guesses = [], []
+    for start in range(0, len(scores), _PART):
+        rows = slice(start, start + _PART)
+        logits = scaled(scores[rows], *scale)
+        losses.append(log_losses(logits, labels[rows]))
+        guesses.append(logits.argmax(axis=1) if labels.ndim == 1 else logits > 0)
+    return np.concatenate(losses), np.concatenate(guesses)

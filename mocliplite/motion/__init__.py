@@ -1,6 +1,6 @@
 """Motion fields, computed from motion vectors.
 
-May import: store, video, runtime, evaluation and the ground floor.
+May import: store, video, remote, runtime, evaluation and the ground floor.
 """
 
 import lazy_loader

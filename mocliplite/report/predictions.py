@@ -11,10 +11,10 @@ from mocliplite import checkpoint
 from mocliplite.data.clips import Clip
 from mocliplite.files import read_csv
 from mocliplite.fusion import methods
-from mocliplite.fusion.answers import Answers, answer
-from mocliplite.fusion.pairs import check_fitted_on, select_split
+from mocliplite.fusion.answers import answer
+from mocliplite.fusion.pairs import Arrays, check_fitted_on, parts, read_split
 from mocliplite.predict.models import check_version
-from mocliplite.store import stores, table_file
+from mocliplite.store import stores
 
 NEIGHBOURS = 5  # of the classifier that gets the frame size alone
 
@@ -25,15 +25,16 @@ class Predictions:
 
     ids: list[str]
     labels: np.ndarray  # int64 [N], or uint8 [N, C] where a clip may have several classes
-    answers: Answers  # as `predict` gives them
+    probabilities: np.ndarray  # of the answers as `predict` gives them [N, C]
+    shares: dict[str, np.ndarray]  # see Answers
     keyframe: np.ndarray  # probabilities of the keyframe head [N, C], mean over seeds
     classes: list[str]
-    thresholds: tuple[float, float] | None = None  # where a clip may have several classes: of `answers` and `keyframe`
+    thresholds: tuple[float, float] | None = None  # of both probabilities where a clip may have several classes
 
     @property
     def correct(self) -> np.ndarray:
         """Whether the answer is right: bool [N]. Of several classes, all must be found, and no other."""
-        return self._is_correct(self.answers.probabilities, 0)
+        return self._is_correct(self.probabilities, 0)
 
     @property
     def keyframe_correct(self) -> np.ndarray:
@@ -48,7 +49,14 @@ class Predictions:
     @property
     def predicted(self) -> np.ndarray:
         """Index of the predicted class: int64 [N]."""
-        return self.answers.predicted
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def confidence(self) -> tuple[np.ndarray, np.ndarray]:
+        """Confidence of each answer, and whether it is right. Of several classes, each is an answer."""
+        if self.thresholds is None:
+            return self.probabilities.max(axis=1), self.correct
+        return self.probabilities, self.labels
 
 
 def predict_test_clips() -> Predictions:
@@ -56,24 +64,36 @@ def predict_test_clips() -> Predictions:
 
     Raises UserError where features or models are missing or do not belong together.
     """
-    table = table_file.read_table("features/pairs.h5", "pairs")
+    table = read_split("features/pairs.h5", "test")
+    data = table.arrays
     probes, _ = checkpoint.load("models/probes")
     tensors, config = checkpoint.load("models/head")
     check_version("models/head", config)
     check_fitted_on(config, table, "models/head")
     checkpoint.check_source("models/head", "models/probes", config["probes"], checkpoint.digest("models/probes"))
-    data = select_split(table.arrays, "test")
     calibration = config["calibration"]
     multi_label, thresholds = methods.is_multi_label(calibration), calibration.get("f1_threshold", {})
-    logits = methods.calibrate(methods.all_logits(tensors, probes, data), calibration)
+    predicted = [_predict(part, tensors, probes, calibration) for part in parts(data)]
+    probabilities, shares, keyframe = zip(*predicted, strict=True)
     return Predictions(
         data["ids"].tolist(),
         data["label"],
-        answer(calibration, logits, tensors, data),
-        methods.mean_probabilities(logits["keyframe"], multi_label),
+        np.concatenate(probabilities),
+        {stream: np.concatenate([part[stream] for part in shares]) for stream in shares[0]},
+        np.concatenate(keyframe),
         data["classes"].tolist(),
         (thresholds[calibration["answer"]], thresholds["keyframe"]) if multi_label else None,
     )
+
+
+def _predict(
+    data: Arrays, heads: Arrays, probes: Arrays, calibration: Mapping[str, Any]
+) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+    """Return probabilities, shares and probabilities of the keyframe head for a part of the clips; see Predictions."""
+    logits = methods.calibrate(methods.trained_logits(heads, probes, data), calibration)
+    answers = answer(calibration, logits, heads, data)
+    keyframe = methods.mean_probabilities(logits["keyframe"], methods.is_multi_label(calibration))
+    return answers.probabilities, answers.shares, keyframe
 
 
 def confusion_matrix(predictions: Predictions) -> np.ndarray:
@@ -108,16 +128,27 @@ def frame_size_accuracy(predictions: Predictions, clips: Mapping[str, Clip]) -> 
     if len(np.unique(train_sizes, axis=0)) == 1:
         height, width = motion.sizes[train[0]]
         return {"only_size": f"{width}x{height}"}
-    test_sizes = np.log([motion.sizes[clip_id] for clip_id in predictions.ids])
-    # One test clip at a time: all distances at once need gigabytes on UCF101.
-    predicted = [_vote(train_labels, ((train_sizes - size) ** 2).sum(axis=1)) for size in test_sizes]
-    correct = np.array(predicted) == predictions.labels
+    test_sizes, size_of = np.unique(
+        np.log([motion.sizes[clip_id] for clip_id in predictions.ids]), axis=0, return_inverse=True
+    )
+    # Few sizes occur, and of the train clips of one size, only the first can be neighbours.
+    kept = _first_of_each(train_sizes, NEIGHBOURS)
+    predicted = [_vote(train_labels[kept], ((train_sizes[kept] - size) ** 2).sum(axis=1)) for size in test_sizes]
+    correct = np.array(predicted)[size_of] == predictions.labels
     by_class = {
         predictions.classes[label]: float(correct[predictions.labels == label].mean())
         for label in np.unique(predictions.labels)
     }
     top1, chance = float(correct.mean()), 1 / len(predictions.classes)
     return {"only_size": "", "top1": top1, "chance": chance, "classes": by_class}
+
+
+def _first_of_each(values: np.ndarray, count: int) -> np.ndarray:
+    """Return the sorted numbers of the first `count` rows of each distinct row of values [N, D]."""
+    _, number = np.unique(values, axis=0, return_inverse=True)
+    order = np.argsort(number, kind="stable")
+    first = np.searchsorted(number[order], number[order])
+    return np.sort(order[np.arange(len(order)) - first < count])
 
 
 def _vote(labels: np.ndarray, distances: np.ndarray) -> int:

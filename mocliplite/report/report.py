@@ -13,6 +13,7 @@ from mocliplite.evaluation.calibration import reliability
 from mocliplite.evaluation.rows import METHODS
 from mocliplite.files import read_csv, read_json
 from mocliplite.predict.metrics_file import read_metrics
+from mocliplite.remote.copies import local_copy
 from mocliplite.report import charts, html, overlay
 from mocliplite.report.predictions import (
     Predictions,
@@ -26,7 +27,8 @@ from mocliplite.store import stores
 from mocliplite.video.streams import Limits
 
 GALLERY = 6  # clips in each part of the gallery
-ROWS = 12  # of the short tables
+ROWS = 12  # of the short tables and lists
+BARS = 40  # of a chart by class; of more classes, those with the highest and the lowest values
 
 
 def write(out: str | Path) -> list[str]:
@@ -43,6 +45,7 @@ def write(out: str | Path) -> list[str]:
     parts, missing = gallery(predictions, clips, settings.dataset.root, settings.compute)
     multi_label = predictions.thresholds is not None
     figure = "average precision" if multi_label else "top-1"
+    failures = _failures()
     html.write(
         out,
         "report.html",
@@ -60,7 +63,9 @@ def write(out: str | Path) -> list[str]:
         reliability=_reliability_chart(predictions),
         motion_curve=_motion_curve(),
         head_curve=_head_curve(),
-        failures=_failures(),
+        failures=failures[:ROWS],
+        failed=len(failures),
+        bars=BARS,
         suspicious=read_csv("features/suspicious_labels.csv")[:ROWS],
         near_duplicates=read_csv("features/near_duplicates.csv")[:ROWS],
         frame_size=None if multi_label else frame_size_accuracy(predictions, clips),
@@ -77,7 +82,7 @@ def gallery(
     The parts are clips that fusion alone classifies correctly, and clips that it classifies wrongly; those with the
     highest confidence come first.
     """
-    order = np.argsort(-predictions.answers.probabilities.max(axis=1), kind="stable")
+    order = np.argsort(-predictions.probabilities.max(axis=1), kind="stable")
     selected = {
         "Correct with both streams, wrong with the keyframe alone": predictions.correct & ~predictions.keyframe_correct,
         "Wrong": ~predictions.correct,
@@ -88,7 +93,8 @@ def gallery(
         for row in [row for row in order if mask[row]][:GALLERY]:
             clip = clips[predictions.ids[row]]
             try:
-                drawn = call_crash_safe(overlay.overlay, compute, f"{root}/{clip.path}", Limits.of(compute), clip.span)
+                with local_copy(root, clip.path) as file:
+                    drawn = call_crash_safe(overlay.overlay, compute, str(file), Limits.of(compute), clip.span)
                 image = html.picture(drawn)
             except UserError as error:
                 missing.append(str(error))
@@ -99,13 +105,13 @@ def gallery(
 
 
 def _gallery_item(predictions: Predictions, row: int, clip: Clip, image: str | None) -> dict[str, Any]:
-    top = np.argsort(-predictions.answers.probabilities[row], kind="stable")[:3]
+    top = np.argsort(-predictions.probabilities[row], kind="stable")[:3]
     return {
         "id": clip.id,
         "label": clip.label or "no class",
         "image": image,
-        "top": [(predictions.classes[index], float(predictions.answers.probabilities[row, index])) for index in top],
-        "shares": {stream: float(values[row]) for stream, values in predictions.answers.shares.items()},
+        "top": [(predictions.classes[index], float(predictions.probabilities[row, index])) for index in top],
+        "shares": {stream: float(values[row]) for stream, values in predictions.shares.items()},
     }
 
 
@@ -126,8 +132,10 @@ def _gains(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _by_class(column: str) -> dict[str, float]:
-    """Return a column of plots/classes.csv by class, the highest value first."""
+    """Return a column of plots/classes.csv by class, the highest value first: BARS of them, from both ends."""
     rows = sorted(read_csv("plots/classes.csv"), key=lambda row: -float(row[column]))
+    if len(rows) > BARS:
+        rows = rows[: BARS // 2] + rows[-(BARS // 2) :]
     return {row["class"]: float(row[column]) for row in rows}
 
 
@@ -146,7 +154,7 @@ def _series(path: str, x: str, y: str, prefix: str = "") -> tuple[dict[str, list
 
 
 def _reliability_chart(predictions: Predictions) -> str:
-    rows = reliability(predictions.answers.probabilities, predictions.labels)
+    rows = reliability(*predictions.confidence)
     confidence, accuracy = ([row[key] for row in rows] for key in ("confidence", "accuracy"))
     return charts.reliability(confidence, accuracy, [int(row["answers"]) for row in rows])
 

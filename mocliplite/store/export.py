@@ -9,7 +9,7 @@ import numpy as np
 
 from mocliplite.errors import UserError
 from mocliplite.files import atomic_write
-from mocliplite.store import hdf5, stores
+from mocliplite.store import hdf5, layout, stores
 
 
 def export_store(path: str | Path, to: str, out: str | Path | None = None) -> Path:
@@ -72,7 +72,7 @@ def _write_parquet(target: Path, store: stores.Store) -> None:
     writer = None
     with atomic_write(target) as partial:
         try:
-            for ids in stores.by_shard(store.ids, store.kind):
+            for ids in layout.by_shard(store.ids, store.shards):
                 if not ids:
                     continue
                 rows = _motion_columns(store, ids) if store.kind == "motion" else _columns(store, ids)

@@ -1,15 +1,11 @@
 """Reading and writing HDF5: equal content gives equal bytes, and nothing is read without checks.
 
-A file is built in memory and written in one go, so that a full disk is reported by Python and not by HDF5. Readers
-test a checksum of all bytes that carry meaning: the checksums of HDF5's own structures (format 1.10 or later),
-fletcher32, or Adler-32 of a zlib stream. A SHA-256 digest of the whole file precedes the content, for `verify`.
+Readers test a checksum of all bytes that carry meaning: the checksums of HDF5's own structures (format 1.10 or later),
+fletcher32, or Adler-32 of a zlib stream.
 """
 
-import hashlib
-import io
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -21,16 +17,17 @@ from deflate import DeflateError, zlib_compress, zlib_decompress
 
 from mocliplite import versions
 from mocliplite.errors import UserError
-from mocliplite.files import atomic_write, errors_mean_damage
+from mocliplite.files import errors_mean_damage, new_array
+from mocliplite.store import whole_file
 
 SCHEMA = versions.SCHEMA
 _COMPRESSION_LEVEL = 3  # as fast as LZF, at half the size
 # Bytes per chunk: small for motion, of which single frames are read; large for embeddings, which are read whole
 # (docs/stores.md).
 _MOTION_CHUNK, _EMBEDDING_CHUNK = 1 << 15, 1 << 18
+_CHUNKS_OF_PART = 64  # chunks read at a time where some rows of an array are wanted
 # The largest possible ratio of deflate: a file that claims more is a decompression bomb.
 _MAX_RATIO = 1032
-_USERBLOCK = 512  # bytes
 Arrays = dict[str, np.ndarray]
 Settings = Mapping[str, Any]
 NO_PROVENANCE: Settings = {}
@@ -53,51 +50,23 @@ def file_attributes(kind: str, settings: Settings, provenance: Settings) -> dict
 
 @contextmanager
 def create_file(path: Path, kind: str, settings: Settings, provenance: Settings) -> Iterator[Group]:
-    """Yield a file in memory; at the end, write it to path. Raises UserError if path cannot be written.
-
-    The format version is pinned, because the bytes must not depend on the version of the library.
-    """
-    image = io.BytesIO()
-    with h5py.File(image, "w", libver=("v110", "v110"), userblock_size=_USERBLOCK) as file:
+    """Yield a file to write; at the end, rename it to path. Raises UserError if path cannot be written."""
+    with whole_file.create(path) as file:
         write_attributes(file, file_attributes(kind, settings, provenance))
         yield file
-    content = image.getvalue()[_USERBLOCK:]
-    with atomic_write(path) as partial, partial.open("wb") as out:
-        out.write(_digest_block(content))
-        out.write(content)
-
-
-def digest_matches(path: Path) -> bool:
-    """Return whether a file is byte for byte what was written, including bytes that carry no value."""
-    whole = path.read_bytes()
-    return whole[:_USERBLOCK] == _digest_block(whole[_USERBLOCK:])
-
-
-def read_digest(path: Path) -> str:
-    """Return the digest of all content of a file, as recorded in its user block: 64 hexadecimal digits.
-
-    Raises ValueError for a file that does not begin with one.
-    """
-    with path.open("rb") as file:
-        block = file.read(_USERBLOCK).decode("ascii", errors="replace")
-    found = re.fullmatch(r"sha256 of all bytes from \d+ on: ([0-9a-f]{64})\n\0*", block)
-    if found is None:
-        raise ValueError("no digest at its beginning")
-    return found[1]
-
-
-def _digest_block(content: bytes) -> bytes:
-    """Return the user block: the bytes before the content, which HDF5 does not use."""
-    text = f"sha256 of all bytes from {_USERBLOCK} on: {hashlib.sha256(content).hexdigest()}\n"
-    return text.encode().ljust(_USERBLOCK, b"\0")
 
 
 @contextmanager
 def open_any_file(path: Path) -> Iterator[Group]:
     """Yield a file of any kind. Any error while reading it is raised as a UserError: the file is damaged."""
-    # A shared cache may be on a file system without locks, and its files may be read-only.
-    with read_errors_mean_damage(path), h5py.File(path, "r", locking=False) as file:
+    with read_errors_mean_damage(path), open_unchecked(path) as file:
         yield file
+
+
+def open_unchecked(path: Path) -> h5py.File:
+    """Return a file opened for reading, of which nothing is checked. Raises OSError if HDF5 cannot open it."""
+    # A shared cache may be on a file system without locks, and its files may be read-only.
+    return h5py.File(path, "r", locking=False)
 
 
 def read_errors_mean_damage(what: str | Path) -> AbstractContextManager[None]:
@@ -243,6 +212,23 @@ def read_rows(group: Group, name: str, rows: Sequence[int] | np.ndarray) -> np.n
     if len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(dataset)):
         raise IndexError(f"rows {wanted.min()} to {wanted.max()} of {len(dataset)}")
     return _read_compressed_rows(dataset, wanted)
+
+
+def read_masked(group: Group, name: str, mask: np.ndarray) -> np.ndarray:
+    """Return the rows of an uncompressed array for which mask, bool [N], is True; text as numpy str.
+
+    The array is read by parts, so that memory is needed for these rows only, and for many rows not even that; see
+    `files.new_array`.
+    """
+    dataset = _checked_dataset(group, name, None, (len(mask),))
+    out = new_array((int(np.count_nonzero(mask)), *dataset.shape[1:]), dataset.dtype)
+    chunk = dataset.chunks[0] if dataset.chunks else 1
+    length, filled = _CHUNKS_OF_PART * chunk, 0
+    for start in range(0, len(mask), length):
+        rows = dataset[start : start + length][mask[start : start + length]]
+        out[filled : filled + len(rows)] = rows
+        filled += len(rows)
+    return np.strings.decode(out, "utf-8") if h5py.check_string_dtype(dataset.dtype) else out
 
 
 def unreadable_rows(group: Group, name: str) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any
 # Members of every shard, and of every motion shard. The names of all others are those of clips or of their arrays.
 INDEX = frozenset({"ids", "fingerprint", "failures"})
 MOTION_LISTS = frozenset({"frames", "size"})
-# Number of files. Motion is three orders of magnitude larger, and one new clip should not rewrite a large file.
+# The fewest files. Motion is three orders of magnitude larger, and one new clip should not rewrite a large file.
 SHARDS = {"motion": 64, "keyframes": 16, "motion_embeddings": 16}
 
 
@@ -101,12 +101,12 @@ The settings that decided the values, as in the attribute `settings` of every fi
 """
 
 
-def readme(kind: str, settings: Mapping[str, Any]) -> str:
+def readme(kind: str, settings: Mapping[str, Any], shards: int) -> str:
     """Return the text of README.md, for readers with only h5py. It names no clip, so a new clip does not change it."""
     motion = kind == "motion"
     return _README.format(
         title=_TITLES[kind],
-        shards=SHARDS[kind],
+        shards=shards,
         location="in a group named after its id" if motion else "where row i is clip `ids[i]`",
         rows="\n".join(_row(name, array, () if motion else ("N",)) for name, array in ARRAYS[kind].items()),
         attributes=_ATTRIBUTES if motion else "",

@@ -1,22 +1,21 @@
-"""One file of a store: the clips of one shard, written in one go in order of id, and checked when read.
+"""One file of a store: the clips of one shard, in order of id, and checked when read.
 
-Equal content gives equal bytes, and files are replaced, never modified. Each clip has a fingerprint of everything that
-decides its values, so that only new or changed clips are computed.
+Equal content gives equal bytes. A file is written clip by clip, from memory or from other files of the same kind.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mocliplite.errors import Failure, UserError
+from mocliplite.errors import Failure
 from mocliplite.store import hdf5, schema
-from mocliplite.store.hdf5 import NO_PROVENANCE, Arrays, Settings
+from mocliplite.store.hdf5 import Arrays, Settings
 
-ComputeRecords = Callable[[list[str]], "dict[str, Record | Failure]"]  # results by id
 FrameSelector = Callable[[np.ndarray], Sequence[int] | np.ndarray]  # frame types uint8 [T] -> K frame indices
 
 
@@ -30,9 +29,9 @@ class Record:
 
 @dataclass
 class Shard:
-    """The clips of one shard in memory, by id."""
+    """The clips of one shard, by id. A path is that of the file of the same kind that has the record of the clip."""
 
-    records: dict[str, Record] = field(default_factory=dict)
+    records: Mapping[str, Record | Path] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -43,65 +42,33 @@ def fingerprint(content: str, settings: Settings) -> str:
     return hashlib.sha256(hdf5.canonical_json([content, settings]).encode()).hexdigest()[:32]
 
 
-def ids_to_compute(
-    path: Path, kind: str, settings: Settings, fingerprints: Mapping[str, str], retry_failed: bool = False
-) -> list[str]:
-    """Return the ids that update_shard will compute, sorted."""
-    old = _read_reusable(path, kind, settings) if path.exists() else None
-    return _to_compute(old or Shard(), fingerprints, retry_failed)
-
-
-def update_shard(
-    path: Path,
-    kind: str,
-    settings: Settings,
-    fingerprints: Mapping[str, str],
-    compute_records: ComputeRecords,
-    retry_failed: bool = False,
-    provenance: Settings = NO_PROVENANCE,
-) -> tuple[int, int]:
-    """Update one shard to the clips in fingerprints (by id). Returns the numbers of computed and of failed clips.
-
-    compute_records is called with the sorted ids of clips that are new, that have another fingerprint, or that failed
-    because of the machine; with retry_failed, of all clips that failed. Clips that are not in fingerprints are removed.
-    A shard that is up to date is not written. Another provenance rewrites the shard and computes nothing.
-    """
-    old = _read_reusable(path, kind, settings) if path.exists() else None
-    current = old or Shard()
-    to_compute = _to_compute(current, fingerprints, retry_failed)
-    old_results = current.records | current.failures
-    results = {clip_id: old_results[clip_id] for clip_id in fingerprints.keys() - set(to_compute)}
-    results |= compute_records(to_compute) if to_compute else {}
-    records = {clip_id: result for clip_id, result in results.items() if isinstance(result, Record)}
-    failures = {clip_id: result for clip_id, result in results.items() if isinstance(result, Failure)}
-    new = Shard(records, failures, dict(fingerprints), dict(provenance))
-    if old is None or (old.fingerprints, old.failures, old.provenance) != (fingerprints, failures, provenance):
-        write_shard(path, kind, settings, new)
-    return len(to_compute), len(failures)
-
-
-def _to_compute(current: Shard, fingerprints: Mapping[str, str], retry_failed: bool) -> list[str]:
-    changed = {clip_id for clip_id in fingerprints if current.fingerprints.get(clip_id) != fingerprints[clip_id]}
-    to_retry = {clip_id for clip_id, failure in current.failures.items() if failure.retry or retry_failed}
-    return sorted(changed | to_retry & fingerprints.keys())
-
-
 def write_shard(path: Path, kind: str, settings: Settings, shard: Shard) -> None:
     """Write one shard: for motion one group per clip, otherwise one array per name where row i is clip ids[i].
 
-    Raises ValueError unless every clip in shard.fingerprints has a record or a failure, and UserError if the file
-    cannot be written.
+    Raises ValueError unless every clip in shard.fingerprints has a record or a failure, UserError if the file cannot be
+    written, and FileNotFoundError if the file of a record does not exist.
     """
     if shard.records.keys() | shard.failures.keys() != shard.fingerprints.keys():
         raise ValueError(f"{path}: records, failures and fingerprints disagree")
-    with hdf5.create_file(path, kind, settings, shard.provenance) as file:
+    with _open_sources(shard) as sources, hdf5.create_file(path, kind, settings, shard.provenance) as file:
         _write_index(file, shard)
         if kind == "motion":
-            _write_motion(file, shard.records)
+            _write_motion(file, shard.records, sources)
         elif shard.records:
-            records = [shard.records[clip_id] for clip_id in sorted(shard.records)]
-            names = records[0].arrays
-            hdf5.write_arrays(file, {name: np.stack([record.arrays[name] for record in records]) for name in names})
+            _write_columns(file, kind, shard.records, sources)
+
+
+@contextmanager
+def _open_sources(shard: Shard) -> Iterator[dict[Path, hdf5.Group]]:
+    """Open the files that have records of a shard, by path."""
+    with ExitStack() as stack:
+        sources = {}
+        for path in sorted({record for record in shard.records.values() if isinstance(record, Path)}):
+            if not path.is_file():
+                raise FileNotFoundError(path)
+            with hdf5.read_errors_mean_damage(path):
+                sources[path] = stack.enter_context(hdf5.open_unchecked(path))
+        yield sources
 
 
 def _write_index(file: hdf5.Group, shard: Shard) -> None:
@@ -115,20 +82,56 @@ def _write_index(file: hdf5.Group, shard: Shard) -> None:
     hdf5.write_array(group, "fingerprint", [shard.fingerprints[clip_id] for clip_id in failed])
 
 
-def _write_motion(file: hdf5.Group, records: Mapping[str, Record]) -> None:
-    ids = sorted(records)
-    lengths = [len(records[clip_id].arrays["kind"]) for clip_id in ids]
-    sizes = [[records[clip_id].attributes[edge] for edge in ("height", "width")] for clip_id in ids]
+def _write_motion(file: hdf5.Group, records: Mapping[str, Record | Path], sources: Mapping[Path, hdf5.Group]) -> None:
+    described: dict[Path, dict[str, tuple[int, tuple[int, int]]]] = {}
+    for path, source in sources.items():
+        with hdf5.read_errors_mean_damage(path):
+            ids = read_index(source)[0]
+            described[path] = dict(zip(ids, zip(*read_lengths_and_sizes(source, len(ids)), strict=True), strict=True))
+    lengths, sizes = [], []
+    for clip_id, record in sorted(records.items()):
+        length, size = described[record][clip_id] if isinstance(record, Path) else _length_and_size(record)
+        lengths.append(length)
+        sizes.append(size)
     hdf5.write_array(file, "frames", np.array(lengths, dtype=np.int64))
     hdf5.write_array(file, "size", np.array(sizes, dtype=np.int64).reshape(-1, 2))
-    for clip_id in ids:
+    for clip_id, record in sorted(records.items()):
+        if isinstance(record, Path):
+            with hdf5.read_errors_mean_damage(record):
+                record = read_record(sources[record], clip_id)
         group = file.create_group(clip_id)
-        hdf5.write_attributes(group, records[clip_id].attributes)
-        hdf5.write_arrays(group, records[clip_id].arrays)
+        hdf5.write_attributes(group, record.attributes)
+        hdf5.write_arrays(group, record.arrays)
 
 
-def _read_reusable(path: Path, kind: str, settings: Settings) -> Shard | None:
-    """Return a shard, or None if it is of another schema or kind or was computed with other settings."""
+def _length_and_size(record: Record) -> tuple[int, tuple[int, int]]:
+    """Return the number of frames of a motion clip, and (height, width) in pixels."""
+    return len(record.arrays["kind"]), (record.attributes["height"], record.attributes["width"])
+
+
+def _write_columns(
+    file: hdf5.Group, kind: str, records: Mapping[str, Record | Path], sources: Mapping[Path, hdf5.Group]
+) -> None:
+    in_files: dict[Path, dict[str, Record]] = {}
+    for path, source in sources.items():
+        with hdf5.read_errors_mean_damage(path):
+            in_files[path] = _read_rows(source, kind)
+    rows = [found if isinstance(found, Record) else in_files[found][key] for key, found in sorted(records.items())]
+    hdf5.write_arrays(file, {name: np.stack([row.arrays[name] for row in rows]) for name in rows[0].arrays})
+
+
+def _read_rows(file: hdf5.Group, kind: str) -> dict[str, Record]:
+    """Return the records of a shard that is not of motion."""
+    ids = read_index(file)[0]
+    columns = {name: read_column(file, kind, name, len(ids)) for name in column_names(file)}
+    return {key: Record({name: columns[name][row] for name in columns}) for row, key in enumerate(ids)}
+
+
+def read_reusable(path: Path, kind: str, settings: Settings) -> Shard | None:
+    """Return the content of a shard, None if it is of another schema or kind or was computed with other settings.
+
+    The records stay in the file.
+    """
     with hdf5.open_any_file(path) as file:
         if hdf5.read_schema(file) != hdf5.SCHEMA:
             return None
@@ -136,12 +139,7 @@ def _read_reusable(path: Path, kind: str, settings: Settings) -> Shard | None:
         if attributes != hdf5.file_attributes(kind, settings, {}) | {"provenance": attributes.get("provenance")}:
             return None
         ids, failures, fingerprints = read_index(file)
-        if kind == "motion":
-            records = {clip_id: read_record(file, clip_id) for clip_id in ids}
-        else:
-            columns = {name: read_column(file, kind, name, len(ids)) for name in column_names(file)}
-            records = {key: Record({name: columns[name][row] for name in columns}) for row, key in enumerate(ids)}
-        return Shard(records, failures, fingerprints, hdf5.read_provenance(file))
+        return Shard(dict.fromkeys(ids, path), failures, fingerprints, hdf5.read_provenance(file))
 
 
 def read_index(file: hdf5.Group) -> tuple[list[str], dict[str, Failure], dict[str, str]]:
@@ -202,40 +200,3 @@ def _read_array(group: hdf5.Group, kind: str, name: str, *leading: int) -> np.nd
         return hdf5.read_array(group, name, None, *leading)
     lengths = (length if isinstance(length, int) else None for length in declared.shape)
     return hdf5.read_array(group, name, declared.dtype, *leading, *lengths)
-
-
-def find_damage(path: Path, file: hdf5.Group, kind: str) -> Iterator[str]:
-    """Read all of an open shard and yield one sentence per damaged clip.
-
-    Raises ValueError, or the exceptions of HDF5, for damage that does not concern a single clip.
-    """
-    ids, failures, _ = read_index(file)
-    if any(names != sorted(set(names)) for names in (ids, list(failures))) or set(ids) & failures.keys():
-        raise ValueError("its clips are out of order or duplicated")
-    expected = schema.INDEX | (schema.MOTION_LISTS | set(ids) if kind == "motion" else set(column_names(file)))
-    if set(file) != expected:
-        raise ValueError(f"{sorted(set(file) ^ expected)[0]} is missing or does not belong to any clip")
-    yield from _find_damaged_motion(path, file, ids) if kind == "motion" else _find_damaged_rows(path, file, kind, ids)
-
-
-def _find_damaged_motion(path: Path, file: hdf5.Group, ids: list[str]) -> Iterator[str]:
-    lengths, sizes = read_lengths_and_sizes(file, len(ids))
-    for clip_id, length, size in zip(ids, lengths, sizes, strict=True):
-        try:
-            with hdf5.read_errors_mean_damage(f"{path}: clip {clip_id}"):
-                record = read_record(file, clip_id)
-                if {len(array) for array in record.arrays.values()} != {length}:
-                    raise ValueError(f"not all of its arrays have {length} frames")
-                if (record.attributes["height"], record.attributes["width"]) != size:
-                    raise ValueError("its attributes and `size` disagree")
-        except UserError as error:
-            yield str(error)
-
-
-def _find_damaged_rows(path: Path, file: hdf5.Group, kind: str, ids: list[str]) -> Iterator[str]:
-    for name in column_names(file):
-        try:
-            read_column(file, kind, name, len(ids))
-        except OSError:
-            for row in hdf5.unreadable_rows(file, name):
-                yield f"{path}: clip {ids[row]} is damaged ({name}); restore it with `dvc checkout -f` or delete it."

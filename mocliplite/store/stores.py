@@ -1,20 +1,17 @@
 """Feature stores: folders of shards that hold what is computed once and shared.
 
-A hash of the id determines the shard of a clip, so a new clip changes one file. A shard is written to a temporary file
-and renamed. Only one run at a time updates a store.
+Only one run at a time updates a store.
 """
 
-import hashlib
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from mocliplite import files, spans
+from mocliplite import files
 from mocliplite.errors import Failure, UserError
-from mocliplite.store import hdf5, schema
+from mocliplite.store import hdf5, layout, schema
 from mocliplite.store.hdf5 import Arrays, Settings
 from mocliplite.store.shards import (
     FrameSelector,
@@ -30,50 +27,23 @@ from mocliplite.store.shards import (
 
 # Text files in the folder of the shards.
 SIDECAR_FILES = ("README.md", "failures.csv")
-# End of the id of a segment.
-_SPAN = re.compile(f"@{spans.TEXT}$")
-
-
-def shard_of(clip_id: str, shards: int) -> int:
-    """Return the number of the shard of a clip. It depends on the id alone, never on the other clips or the machine.
-
-    All segments of a file are in the shard of the file, so that it is decoded once for all of them.
-    """
-    file_id = _SPAN.sub("", clip_id)
-    return int.from_bytes(hashlib.sha256(file_id.encode()).digest()[:8], "big") % shards
-
-
-def by_shard(ids: Iterable[str], kind: str) -> list[list[str]]:
-    """Return the ids of each shard of a kind of store, in order. Raises UserError for an id that no clip can have."""
-    ids_by_shard: list[list[str]] = [[] for _ in range(schema.SHARDS[kind])]
-    for clip_id in sorted(ids):
-        if clip_id in schema.INDEX | schema.MOTION_LISTS:
-            problem = f"the clip {clip_id} has the name of a part of the stores"
-            raise UserError(f"{problem}; rename its file, or give it another id in dataset.lists.")
-        ids_by_shard[shard_of(clip_id, schema.SHARDS[kind])].append(clip_id)
-    return ids_by_shard
-
-
-def shard_path(folder: str | Path, number: int) -> Path:
-    """Return the path of a shard."""
-    return Path(folder, f"{number:04d}.h5")
 
 
 @contextmanager
-def updating(folder: str | Path, kind: str) -> Iterator[None]:
-    """Lock a store while its shards are updated; at the end, write its sidecar files.
+def updating(folder: str | Path, kind: str, clips: int) -> Iterator[None]:
+    """Lock a store while its shards are updated to this number of clips; at the end, write its sidecar files.
 
     Partial files of killed runs are removed. Raises UserError if another run holds the lock.
     """
     with files.locked(Path(folder)):
         files.remove_partial_files(Path(folder))
         yield
-        write_sidecar_files(folder, kind)
+        write_sidecar_files(folder, kind, layout.number_of_shards(kind, clips))
 
 
-def write_sidecar_files(folder: str | Path, kind: str) -> None:
+def write_sidecar_files(folder: str | Path, kind: str, shards: int) -> None:
     """Write README.md and failures.csv next to the shards, and remove all files that do not belong to the store."""
-    files.keep_only(Path(folder), {path.name for path in shard_paths(folder, kind)} | set(SIDECAR_FILES))
+    files.keep_only(Path(folder), {path.name for path in layout.shard_paths(folder, kind, shards)} | set(SIDECAR_FILES))
     for name, text in sidecar_texts(open_store(folder)).items():
         files.write_text(Path(folder, name), text)
 
@@ -81,27 +51,23 @@ def write_sidecar_files(folder: str | Path, kind: str) -> None:
 def sidecar_texts(store: "Store") -> dict[str, str]:
     """Return the text of each sidecar file by name."""
     failures = files.rows_text(["id", "reason"], sorted(store.failures.items()))
-    return {"README.md": schema.readme(store.kind, store.settings), "failures.csv": failures}
-
-
-def shard_paths(folder: str | Path, kind: str) -> list[Path]:
-    """Return the paths of all shards of a store of this kind."""
-    return [shard_path(folder, number) for number in range(schema.SHARDS[kind])]
+    return {"README.md": schema.readme(store.kind, store.settings, store.shards), "failures.csv": failures}
 
 
 class Store:
     """A store opened for reading.
 
     path: folder of the store. kind: motion, keyframes or motion_embeddings. settings: the settings that decided the
-    values. provenance: what else is recorded of their origin. ids: sorted ids of the clips. failures: Failure by id of
-    each clip that could not be used. fingerprints: hash by id of the content and settings of each clip or failure. Of
-    motion stores only: lengths, number of frames by id, and sizes, (height, width) in pixels by id.
+    values. provenance: what else is recorded of their origin. shards: number of files. ids: sorted ids of the clips.
+    failures: Failure by id of each clip that could not be used. fingerprints: hash by id of the content and settings
+    of each clip or failure. Of motion stores only: lengths, number of frames by id, and sizes, (height, width) in
+    pixels by id.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        first = shard_path(path, 0)
-        if not first.is_file():
+        first = min(self.path.glob("[0-9]*.h5"), default=None)
+        if first is None:
             raise UserError(
                 f"{path} is not a feature store, or is not pulled yet; run `dvc pull {path}` or `dvc repro`."
             )
@@ -110,12 +76,13 @@ class Store:
             self.provenance = hdf5.read_provenance(file)
         if self.kind not in schema.SHARDS:
             raise UserError(f"{first} contains {self.kind}, which is not a sharded store; check the path.")
+        self.shards = _number_of_shards(path, self.kind)
         self.failures: dict[str, Failure] = {}
         self.fingerprints: dict[str, str] = {}
         self.lengths: dict[str, int] = {}
         self.sizes: dict[str, tuple[int, int]] = {}
         self._shard: dict[str, Path] = {}
-        for shard in shard_paths(path, self.kind):
+        for shard in layout.shard_paths(path, self.kind, self.shards):
             with open_shard(shard, self.kind, self.settings, first) as file:
                 ids, failures, fingerprints = read_index(file)
                 self.failures |= failures
@@ -135,15 +102,18 @@ class Store:
         if not len(ids):
             example = self.sample().get(name, np.empty(0, dtype=np.float32))
             return np.empty((0, *example.shape), dtype=example.dtype)
-        parts, order = [], []
+        found = np.empty(0)
         for shard, positions in self._positions_by_shard(ids):
             with hdf5.open_file(shard, self.kind) as file:
                 in_file = hdf5.read_array(file, "ids", "U", None).tolist()
                 rows = {clip_id: row for row, clip_id in enumerate(in_file)}
                 column = read_column(file, self.kind, name, len(rows))
-                parts.append(column[[rows[ids[position]] for position in positions]])
-                order += positions
-        return np.concatenate(parts)[np.argsort(order)]
+            if not len(found):
+                found = np.empty((len(ids), *column.shape[1:]), column.dtype)
+            # The length of a text type is that of the longest text of a shard.
+            found = found.astype(np.promote_types(found.dtype, column.dtype), copy=False)
+            found[positions] = column[[rows[ids[position]] for position in positions]]
+        return found
 
     def sample(self) -> Arrays:
         """Return the arrays of the first clip by name, as an example of types and shapes; empty without clips."""
@@ -194,6 +164,22 @@ class Store:
         for position, clip_id in enumerate(ids):
             positions.setdefault(self._shard[clip_id], []).append(position)
         return sorted(positions.items())
+
+
+def _number_of_shards(folder: str | Path, kind: str) -> int:
+    """Return the number of shards of a store. Raises UserError if a run was stopped that changes it."""
+    numbers = layout.found_numbers(folder, kind) or [schema.SHARDS[kind]]
+    if len(numbers) > 1:
+        raise UserError(different_numbers(folder, numbers))
+    return numbers[0]
+
+
+def different_numbers(folder: str | Path, numbers: Sequence[int]) -> str:
+    """Return the sentence about a store with files of several numbers of shards."""
+    return (
+        f"{folder} has files of {' and of '.join(map(str, numbers))} shards, because a run was stopped; run "
+        "`dvc repro` to complete it, or go back with `git restore -SW . && dvc checkout -f --allow-missing`."
+    )
 
 
 def open_store(path: str | Path) -> Store:

@@ -1,11 +1,13 @@
 """A single HDF5 file of named arrays, such as features/pairs.h5."""
 
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mocliplite.errors import UserError
-from mocliplite.store import hdf5
+from mocliplite.store import hdf5, whole_file
 from mocliplite.store.hdf5 import NO_PROVENANCE, Arrays, Settings
 
 
@@ -29,8 +31,32 @@ def write_table(
 
 def read_table(path: str | Path, kind: str | None = None) -> Table:
     """Return the table written by write_table. Raises UserError if it is missing or of another kind or schema."""
+    with _open(path, kind) as file:
+        return _table(Path(path), file, {name: hdf5.read_array(file, name) for name in file})
+
+
+def read_rows(
+    path: str | Path, kind: str, where: tuple[str, str], names: Collection[str], whole: Collection[str]
+) -> Table:
+    """Return a part of a table without holding the rest in memory; errors are those of `read_table`.
+
+    where: name and value of an array of text; of the arrays `names`, the rows in which it has the value are read.
+    Those in `whole` are read completely. Arrays that the table does not have are left out.
+    """
+    with _open(path, kind) as file:
+        mask = hdf5.read_array(file, where[0]) == where[1]
+        arrays = {name: hdf5.read_masked(file, name, mask) for name in sorted(set(file) & set(names))}
+        arrays |= {name: hdf5.read_array(file, name) for name in sorted(set(file) & set(whole))}
+        return _table(Path(path), file, arrays)
+
+
+@contextmanager
+def _open(path: str | Path, kind: str | None) -> Iterator[hdf5.Group]:
     if not Path(path).is_file():
         raise UserError(f"{path} does not exist; run `dvc pull {path}` or `dvc repro`.")
     with hdf5.open_file(Path(path), kind) as file:
-        arrays = {name: hdf5.read_array(file, name) for name in file}
-        return Table(arrays, hdf5.read_settings(file), hdf5.read_provenance(file), hdf5.read_digest(Path(path)))
+        yield file
+
+
+def _table(path: Path, file: hdf5.Group, arrays: Arrays) -> Table:
+    return Table(arrays, hdf5.read_settings(file), hdf5.read_provenance(file), whole_file.read_digest(path))

@@ -2,12 +2,13 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mocliplite.errors import UserError
-from mocliplite.store import hdf5, schema, stores
-from mocliplite.store.shards import find_damage, read_index
+from mocliplite.store import hdf5, layout, schema, stores, whole_file
+from mocliplite.store.shards import column_names, read_column, read_index, read_lengths_and_sizes, read_record
 from mocliplite.store.table_file import read_table
 
 
@@ -26,11 +27,15 @@ def verify(path: str | Path) -> list[str]:
     if not readable:
         raise UserError(f"{path} is not a feature store, or is not pulled yet; run `dvc pull {path}` or `dvc repro`.")
     kind = readable[0][0]
-    damage = [line for number in range(schema.SHARDS[kind]) for line in _verify_shard(path, number, kind)]
-    names = {shard.name for shard in stores.shard_paths(path, kind)} | set(stores.SIDECAR_FILES)
+    numbers = layout.found_numbers(path, kind)
+    if len(numbers) > 1:
+        return unfinished(path)
+    shards = layout.shard_paths(path, kind, numbers[0])
+    damage = [line for shard in shards for line in _verify_shard(shard, kind, shards)]
+    names = {shard.name for shard in shards} | set(stores.SIDECAR_FILES)
     unknown = sorted(file.name for file in Path(path).iterdir() if file.name not in names)
     damage += [f"{path}/{name} does not belong to the store; remove it." for name in unknown]
-    damage += different_settings(path)
+    damage += unfinished(path)
     return damage or _verify_sidecar_files(stores.open_store(path))
 
 
@@ -49,9 +54,13 @@ def _kind_and_settings(shard: Path) -> tuple[str, dict[str, Any]] | None:
         return None
 
 
-def different_settings(folder: str | Path) -> list[str]:
-    """Return one sentence if not all shards have the same settings: a run with other settings has not ended."""
-    counts = Counter(json.dumps(one, sort_keys=True) for _, one in _readable_shards(folder))
+def unfinished(folder: str | Path) -> list[str]:
+    """Return one sentence if a run was stopped that changes the number of shards, or the settings of all of them."""
+    readable = _readable_shards(folder)
+    numbers = layout.found_numbers(folder, readable[0][0]) if readable else []
+    if len(numbers) > 1:
+        return [stores.different_numbers(folder, numbers)]
+    counts = Counter(json.dumps(one, sort_keys=True) for _, one in readable)
     if len(counts) < 2:
         return []
     versions = [(json.loads(text), count) for text, count in counts.most_common()]
@@ -67,24 +76,60 @@ def different_settings(folder: str | Path) -> list[str]:
     ]
 
 
-def _verify_shard(folder: str | Path, number: int, kind: str) -> list[str]:
-    """Return one sentence per damage in one shard, whatever its settings."""
-    path = stores.shard_path(folder, number)
+def _verify_shard(path: Path, kind: str, shards: Sequence[Path]) -> list[str]:
+    """Return one sentence per damage in one of these shards, whatever its settings."""
     damage: list[str] = []
     try:
         with hdf5.open_file(stores.present_shard(path), kind) as file:
             for clip_id in read_index(file)[2]:
-                if stores.shard_of(clip_id, schema.SHARDS[kind]) != number:
+                if shards[layout.shard_of(clip_id, len(shards))] != path:
                     raise ValueError(f"clip {clip_id} belongs to another shard")
-            damage.extend(find_damage(path, file, kind))
+            damage.extend(_find_damage(path, file, kind))
     except UserError as error:
         damage.append(str(error))
     return damage or _check_digest(path)
 
 
+def _find_damage(path: Path, file: hdf5.Group, kind: str) -> Iterator[str]:
+    """Read all of an open shard and yield one sentence per damaged clip.
+
+    Raises ValueError, or the exceptions of HDF5, for damage that does not concern a single clip.
+    """
+    ids, failures, _ = read_index(file)
+    if any(names != sorted(set(names)) for names in (ids, list(failures))) or set(ids) & failures.keys():
+        raise ValueError("its clips are out of order or duplicated")
+    expected = schema.INDEX | (schema.MOTION_LISTS | set(ids) if kind == "motion" else set(column_names(file)))
+    if set(file) != expected:
+        raise ValueError(f"{sorted(set(file) ^ expected)[0]} is missing or does not belong to any clip")
+    yield from _find_damaged_motion(path, file, ids) if kind == "motion" else _find_damaged_rows(path, file, kind, ids)
+
+
+def _find_damaged_motion(path: Path, file: hdf5.Group, ids: list[str]) -> Iterator[str]:
+    lengths, sizes = read_lengths_and_sizes(file, len(ids))
+    for clip_id, length, size in zip(ids, lengths, sizes, strict=True):
+        try:
+            with hdf5.read_errors_mean_damage(f"{path}: clip {clip_id}"):
+                record = read_record(file, clip_id)
+                if {len(array) for array in record.arrays.values()} != {length}:
+                    raise ValueError(f"not all of its arrays have {length} frames")
+                if (record.attributes["height"], record.attributes["width"]) != size:
+                    raise ValueError("its attributes and `size` disagree")
+        except UserError as error:
+            yield str(error)
+
+
+def _find_damaged_rows(path: Path, file: hdf5.Group, kind: str, ids: list[str]) -> Iterator[str]:
+    for name in column_names(file):
+        try:
+            read_column(file, kind, name, len(ids))
+        except OSError:
+            for row in hdf5.unreadable_rows(file, name):
+                yield f"{path}: clip {ids[row]} is damaged ({name}); restore it with `dvc checkout -f` or delete it."
+
+
 def _check_digest(path: Path) -> list[str]:
     """Return one sentence if the bytes of a readable file are not the bytes that were written."""
-    if hdf5.digest_matches(path):
+    if whole_file.digest_matches(path):
         return []
     return [
         f"{path} is damaged (its values can be read, but its digest differs); restore it with `dvc checkout -f` or "

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import stores
-from builders import CHECKOUT, clip_of, run_python, settings_of
+from builders import CHECKOUT, clip_of, put, run_python, settings_of
 from project import sh
 
 from mocliplite import params
@@ -87,6 +87,17 @@ def test_doctor_reports_a_manifest_that_does_not_exist(folder):
     assert (finding.mark, finding.sentence) == ("BAD", wanted)
     Path("m.csv").touch()
     assert list(_doctor._check_clips(settings_of(files="m.csv"))) == []
+
+
+def test_doctor_looks_whether_an_address_can_be_read(folder, tmp_path):
+    put("root", {"Run/a.avi": "a"})
+    Path("m.csv").touch()
+    root = (tmp_path / "root").as_uri()
+    (finding,) = _doctor._check_clips(settings_of(root=root, files="m.csv"))
+    assert (finding.mark, finding.sentence) == ("ok", f"{root} can be read")
+    wanted = "http://127.0.0.1:9/a cannot be read; check the network and the credentials (docs/own-clips.md)."
+    (finding,) = _doctor._check_clips(settings_of(root="http://127.0.0.1:9/a", files="m.csv"))
+    assert (finding.mark, finding.sentence) == ("BAD", wanted)
 
 
 def test_doctor_reports_a_file_system_without_locks(monkeypatch):

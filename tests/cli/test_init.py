@@ -151,6 +151,16 @@ def test_an_existing_file_is_replaced_only_with_force(clips_folder):
     assert params.load("params.yaml").dataset.root == "clips"
 
 
+@pytest.mark.parametrize("arguments", [["s3://bucket/clips"], ["list.csv", "--root", "s3://bucket/clips"]])
+def test_an_address_is_refused(clips_folder, arguments):
+    output = run_python("-m", "mocliplite", "init", *arguments)
+    wanted = (
+        "s3://bucket/clips is an address, but init looks at clips on this machine; copy configs/folder.yaml to"
+        " params.yaml and set dataset.root, see docs/own-clips.md."
+    )
+    assert (output.returncode, output.stderr) == (2, f"error: {wanted}\n")
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [

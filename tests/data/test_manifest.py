@@ -43,6 +43,23 @@ def test_only_new_and_changed_files_are_hashed_again():
     assert Path("m.csv").read_bytes() == before
 
 
+def test_an_interrupted_manifest_is_continued(monkeypatch):
+    def read(path):
+        if path.name == "3.avi":
+            raise KeyboardInterrupt
+        return size_and_digest(path)
+
+    size_and_digest = contents.size_and_digest
+    with monkeypatch.context() as patch:
+        patch.setattr(contents, "size_and_digest", read)
+        with pytest.raises(KeyboardInterrupt):
+            index.update_manifest(SETTINGS)
+    assert not Path("m.csv").exists()
+    assert index.update_manifest(SETTINGS) == (3, 1)
+    assert index.find_clips(SETTINGS) == index.find_clips(settings_of())
+    assert list(Path().glob(".m.csv*")) == []
+
+
 @pytest.mark.parametrize("change", ["new", "changed", "gone"])
 def test_a_manifest_that_is_out_of_date_is_refused(change):
     index.update_manifest(SETTINGS)

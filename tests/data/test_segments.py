@@ -10,7 +10,7 @@ from mocliplite.data.clips import id_of, read_clips, write_clips
 from mocliplite.data.groups import group_of
 from mocliplite.data.segments import check_overlaps
 from mocliplite.spans import Span
-from mocliplite.store.stores import shard_of
+from mocliplite.store.layout import shard_of
 
 
 def segment(start, end, path="run/x.avi", group="run__x"):

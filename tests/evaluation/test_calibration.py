@@ -7,30 +7,22 @@ from mocliplite.evaluation import calibration
 from mocliplite.evaluation.metrics import softmax
 
 
-def with_confidence(confidence, classes=2):
-    """Probabilities of one clip: confidence for the first class, the rest evenly for the others."""
-    rest = (1 - confidence) / (classes - 1)
-    return [confidence] + [rest] * (classes - 1)
-
-
 def test_ece_equals_a_computation_by_hand():
     # Bins of 1/15. Two answers at 0.95, one correct: |0.95 - 0.5|. Three at 0.7, all correct: |0.7 - 1|.
-    probabilities = np.array([with_confidence(value) for value in (0.95, 0.95, 0.7, 0.7, 0.7)])
-    labels = np.array([0, 1, 0, 0, 0])
-    assert calibration.ece(probabilities, labels) == pytest.approx((2 * 0.45 + 3 * 0.3) / 5)
-    assert calibration.reliability(probabilities, labels) == [
+    confidence, correct = np.array([0.95, 0.95, 0.7, 0.7, 0.7]), np.array([True, False, True, True, True])
+    assert calibration.ece(confidence, correct) == pytest.approx((2 * 0.45 + 3 * 0.3) / 5)
+    assert calibration.reliability(confidence, correct) == [
         {"bin": 10.5 / 15, "answers": 3, "confidence": pytest.approx(0.7), "accuracy": 1.0},
         {"bin": 14.5 / 15, "answers": 2, "confidence": pytest.approx(0.95), "accuracy": 0.5},
     ]
 
 
 def test_a_confidence_of_1_is_in_the_last_bin():
-    assert calibration.ece(np.array([[1.0, 0.0]]), np.array([1])) == 1.0
+    assert calibration.ece(np.array([1.0]), np.array([False])) == 1.0
 
 
 def test_ece_pools_the_answers_of_all_seeds():
-    probabilities = np.array([[with_confidence(0.9)], [with_confidence(0.6)]])
-    assert calibration.ece(probabilities, np.array([0])) == pytest.approx((0.1 + 0.4) / 2)
+    assert calibration.ece(np.array([[0.9], [0.6]]), np.ones((2, 1), bool)) == pytest.approx((0.1 + 0.4) / 2)
 
 
 def calibrated(clips=4000, scale=1.0, classes=5):
@@ -110,3 +102,12 @@ def test_the_threshold_keeps_95_percent_of_the_right_answers():
     assert found["coverage"] == (confidence >= found["threshold"]).mean()
     assert found["precision"] == 29 / (confidence >= found["threshold"]).sum()
     assert calibration.fit_threshold(probabilities, np.ones(40, dtype=int))["threshold"] == 0
+
+
+def test_fits_by_parts_are_those_of_all_rows(monkeypatch):
+    first, labels = calibrated(50)
+    scores = np.stack([log_softmax(np.stack([first, first / 2]), axis=2), np.zeros((2, 50, 5))])  # two seeds
+    temperature, weights = calibration.fit_temperature(scores[0], labels), calibration.fit_log_weights(scores, labels)
+    monkeypatch.setattr(calibration, "_PART", 7)
+    assert calibration.fit_temperature(scores[0], labels) == pytest.approx(temperature)
+    assert calibration.fit_log_weights(scores, labels) == pytest.approx(weights)

@@ -9,15 +9,19 @@ def test_by_class_has_clips_accuracy_of_each_method_and_the_gain_of_fusion():
     labels, classes = np.array([0, 0, 2, 2]), np.array(["Run", "Hop", "Jump"])
     guesses = {"motion": [0, 0, 0, 1], "keyframe": [0, 1, 2, 0], "fusion": [0, 0, 0, 1]}
     logits = {name: np.eye(3)[guess] for name, guess in guesses.items()}
-    assert method_table.by_class(logits, labels, classes) == [
+    outcomes = {name: method_table.outcomes(values, labels) for name, values in logits.items()}
+    assert method_table.by_class(outcomes, labels, classes) == [
         {"class": "Run", "clips": 2, "motion": 1.0, "keyframe": 0.5, "fusion": 1.0, "gain": 0.5},
         {"class": "Jump", "clips": 2, "motion": 0.0, "keyframe": 0.5, "fusion": 0.0, "gain": -0.5},
     ]
 
 
 def test_reliability_by_method_has_no_row_for_an_empty_bin():
-    probabilities = {"motion": np.array([[0.95, 0.05], [0.95, 0.05]]), "fusion": np.array([[0.95, 0.05], [0.3, 0.7]])}
-    rows = method_table.reliability_by_method(probabilities, np.array([0, 1]))
+    confidence = {
+        "motion": (np.array([0.95, 0.95]), np.array([True, False])),
+        "fusion": (np.array([0.95, 0.7]), np.array([True, True])),
+    }
+    rows = method_table.reliability_by_method(confidence)
     assert [tuple(row.values()) for row in rows] == [
         (0.0, "calibrated", 0.0),
         (1.0, "calibrated", 1.0),
@@ -89,9 +93,9 @@ def test_by_clip_has_the_guess_its_probability_and_the_share_of_each_stream():
 
 def test_table_has_no_intervals_where_the_test_clips_are_of_one_group():
     labels = np.arange(8) % 2
-    logits = {name: np.eye(2)[labels] for name in ("motion", "keyframe", "fusion")}
+    outcomes = dict.fromkeys(("motion", "keyframe", "fusion"), method_table.outcomes(np.eye(2)[labels], labels))
     calibration = {"best_single": "motion", "answer": "fusion"}
-    text = method_table.table(method_table.all_metrics(logits, labels, np.zeros(8), calibration))
+    text = method_table.table(method_table.all_metrics(outcomes, labels, np.zeros(8), calibration))
     assert text.count("1.000   none  ") == 3
     assert text.count("+0.000 (no interval), p = 1.0000") == 2
     assert text.endswith(

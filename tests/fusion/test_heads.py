@@ -273,10 +273,21 @@ def test_few_validation_clips_that_are_right_do_not_favour_confident_epochs():
     labels = torch.arange(3)
     logits = 9 * torch.eye(3)
     module = Heads(torch.zeros(3), torch.ones(3), hidden=6, classes=3, dropout=0.0, seeds=1)
-    module.forward = lambda x: x
+    module.forward = lambda x, **_: x
     losses = [head_training._validate(module, [scale * logits[:, None]], labels, None) for scale in (0.3, 1.0)]
     assert losses[0][0] < losses[1][0]
     assert losses[0][1]["val_loss"] > losses[1][1]["val_loss"]
+
+
+@pytest.mark.parametrize("labels", [torch.arange(30) % 3, torch.eye(3, dtype=torch.uint8)[torch.arange(30) % 3]])
+def test_validation_by_parts_gives_the_figures_of_all_clips(monkeypatch, labels):
+    heads = Heads(torch.zeros(6), torch.ones(6), hidden=4, classes=3, dropout=0.0, seeds=2)
+    val = [features_of(torch.arange(30) % 3, 3)]
+    losses, figures = head_training._validate(heads, val, labels, None)
+    monkeypatch.setattr(head_training, "_PART", 7)
+    by_parts, figures_by_parts = head_training._validate(heads, val, labels, None)
+    assert torch.allclose(by_parts, losses)
+    assert figures_by_parts == pytest.approx(figures)
 
 
 # The module Heads

@@ -6,6 +6,7 @@ import torch
 from test_heads import HEAD
 from toy import pairs_of
 
+from mocliplite import files
 from mocliplite.evaluation.calibration import fit_temperature, log_loss
 from mocliplite.evaluation.metrics import softmax, within_top
 from mocliplite.fusion import methods, ridge
@@ -36,7 +37,7 @@ def test_the_start_has_the_calibrated_scores_of_a_ridge_with_a_larger_penalty():
     start = ridge_start(train, val, STREAMS, {"ridge": 2.0})
     x, x_val = features(train, STREAMS), features(val, STREAMS)
     data = ridge.standardised(x, train["label"], 6)
-    weight = ridge.solve(data, ridge.gram(data), 2.0 * PENALTY_FACTOR)
+    weight = ridge.solve(ridge.equations(data), 2.0 * PENALTY_FACTOR)
     scores = (x_val - data.mean) / data.std @ weight + data.prior
     assert x_val @ start.weight + start.bias == pytest.approx(scores / fit_temperature(scores, val["label"]), abs=1e-6)
 
@@ -116,3 +117,41 @@ def test_a_head_is_not_worse_on_validation_than_its_start():
 def test_a_head_that_starts_at_random_stores_no_linear_classifier():
     train, val = splits_of()
     assert "fusion.linear" not in fit(train, val, start="random", epochs=1)[0]
+
+
+def test_stored_logits_of_the_linear_classifier_are_those_of_its_product(monkeypatch):
+    train, val = splits_of(groups=20)
+    stored, _, _ = fit(train, val, views="plain")
+    monkeypatch.setattr(Heads, "linear_logits", lambda *_: None)
+    computed, _, _ = fit(train, val, views="plain")
+    assert np.abs(stored["fusion.weight2"]).max() > 0
+    for name, values in computed.items():
+        np.testing.assert_allclose(stored[name], values, atol=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{"views": "all"}, {"views": "plain", "stream_dropout": 0.5}])
+def test_steps_that_do_not_have_the_plain_view_compute_the_logits_of_the_linear_classifier(monkeypatch, changes):
+    given = []
+    forward = Heads.forward
+
+    def spy(self, x, dropout_mask=None, linear_logits=None):
+        given.append((dropout_mask is not None, linear_logits is not None))
+        return forward(self, x, dropout_mask, linear_logits)
+
+    monkeypatch.setattr(Heads, "forward", spy)
+    fit(*splits_of(), epochs=1, **changes)
+    assert set(given) == {(True, False), (False, True)}  # training, validation
+
+
+def test_a_fit_on_arrays_in_files_is_that_on_arrays_in_memory(monkeypatch, folder):
+    train, val = splits_of()
+    in_memory, curve, _ = fit(train, val, views="plain")
+    monkeypatch.setattr(files, "_MAPPED", 0)
+    mapped = {name: files.new_array(values.shape, values.dtype) for name, values in train.items()}
+    for name, values in train.items():
+        mapped[name][...] = values
+    in_files, curve_of_files, _ = fit(mapped, val, views="plain")
+    assert isinstance(mapped["keyframe"], np.memmap)
+    assert curve_of_files == curve
+    for name, values in in_memory.items():
+        assert np.array_equal(in_files[name], values)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from builders import sentence_of
 from sklearn.utils.class_weight import compute_class_weight
-from toy import CLASSES, pairs_of
+from toy import CLASSES, pairs_of, put_pairs
 
-from mocliplite.fusion.pairs import check, check_fitted_on, class_weights, features, select_split
+from mocliplite.fusion.pairs import check, check_fitted_on, class_weights, features, read_split, select_split
 from mocliplite.store.table_file import Table
 
 NOT_PER_CLIP = {"prompts", "classes", "logit_scale"}
@@ -79,6 +79,15 @@ def test_select_split_keeps_the_clips_of_the_split_and_the_arrays_that_are_not_p
     assert val["classes"].tolist() == CLASSES.tolist()
     assert val["prompts"].shape == (6, 8)
     assert val["logit_scale"] == arrays["logit_scale"]
+
+
+def test_a_split_that_is_read_is_that_which_is_selected(folder):
+    arrays = pairs_of()
+    put_pairs(arrays)
+    val = read_split("features/pairs.h5", "val").arrays
+    assert {name: values.tolist() for name, values in val.items()} == {
+        name: values.tolist() for name, values in select_split(arrays, "val").items()
+    }
 
 
 def test_features_are_the_plain_views_with_the_keyframe_before_the_motion():

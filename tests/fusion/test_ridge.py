@@ -22,13 +22,27 @@ def test_scores_equal_scikit_learns_ridge(count, dimensions, alpha):
     data = ridge.standardised(x, labels, 4)
     # Both the D x D system and the N x N system are solved.
     assert data.dual == (count < dimensions)
-    weights = ridge.solve(data, ridge.gram(data), alpha)
+    weights = ridge.solve(ridge.equations(data), alpha)
     tensors = {"mean": data.mean, "std": data.std, "weight": weights, "bias": data.prior}
     scaler = StandardScaler().fit(x.astype(np.float64))
     reference = Ridge(alpha).fit(scaler.transform(x.astype(np.float64)), np.eye(4)[labels])
     new, _ = clips(30, dimensions, seed=1)
     expected = reference.predict(scaler.transform(new.astype(np.float64)))
     assert ridge.probe_logits(tensors, new) == pytest.approx(expected, abs=1e-5)
+
+
+def test_parts_change_no_result(monkeypatch):
+    x, labels = clips(60, 12)
+    groups = np.arange(60) // 4
+
+    def results():
+        tensors, alpha = ridge.fit_ridge((x, labels), clips(30, 12, seed=1), 4)
+        return [*tensors.values(), alpha, ridge.left_out_scores(x, labels, groups, 4, 5.0)]
+
+    whole = results()
+    monkeypatch.setattr(ridge, "_PART", 7)
+    for in_parts, expected in zip(results(), whole, strict=True):
+        assert in_parts == pytest.approx(expected, abs=1e-6)
 
 
 def test_penalty_has_the_lowest_squared_error_on_validation():
@@ -59,10 +73,11 @@ def test_a_constant_feature_gets_no_weight(constant):
     assert np.isfinite(ridge.probe_logits(tensors, x_val)).all()
 
 
-@pytest.mark.parametrize(("count", "dimensions"), [(45, 10), (24, 40)])
-def test_left_out_scores_equal_those_of_a_ridge_fitted_without_the_group(count, dimensions):
+@pytest.mark.parametrize(("count", "dimensions", "size"), [(45, 10, 3), (24, 40, 3), (60, 4, 6)])
+def test_left_out_scores_equal_those_of_a_ridge_fitted_without_the_group(count, dimensions, size):
+    """Also where a group has more clips than there are features."""
     x, labels = clips(count, dimensions)
-    groups = np.arange(count) // 3
+    groups = np.random.default_rng(0).permutation(np.arange(count) // size)
     scores = ridge.left_out_scores(x, labels, groups, 4, alpha=5.0)
     # The standardisation is that of all clips, those of the group included.
     standardised = StandardScaler().fit_transform(x.astype(np.float64))
@@ -98,7 +113,7 @@ def test_weighted_scores_equal_scikit_learns_ridge_with_sample_weights(count, di
     x, labels = clips(count, dimensions)
     weights = np.array([0.5, 1.0, 2.0, 4.0])[labels]
     data = ridge.standardised(x, labels, 4, weights)
-    solved = ridge.solve(data, ridge.gram(data), 3.0)
+    solved = ridge.solve(ridge.equations(data), 3.0)
     tensors = {"mean": data.mean, "std": data.std, "weight": solved, "bias": data.prior}
     scaler = StandardScaler().fit(x.astype(np.float64), sample_weight=weights)
     reference = Ridge(3.0).fit(scaler.transform(x.astype(np.float64)), np.eye(4)[labels], sample_weight=weights)

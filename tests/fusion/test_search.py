@@ -9,7 +9,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 from mocliplite.encoders import checkpoints, embedding, loading
 from mocliplite.fusion import search
 from mocliplite.params import Compute
-from mocliplite.store import shards, stores
+from mocliplite.store import layout, shards, stores
 from sample.clip import build_tokenizer
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -21,12 +21,12 @@ COMPUTE = Compute(workers=1, threads=0, device="cpu", engine="inline", time_limi
 def write_store(kind, embeddings, settings=None, provenance=None):
     """A store of one embedding [K, D] per clip id, opened."""
     folder = f"features/{kind}"
-    for number, ids in enumerate(stores.by_shard(embeddings, kind)):
+    for path, ids in layout.ids_by_path(folder, kind, embeddings).items():
         records = {
             clip_id: shards.Record({"embedding": np.asarray(embeddings[clip_id], dtype=np.float32)}) for clip_id in ids
         }
         shard = shards.Shard(records, {}, dict.fromkeys(ids, "f"), provenance or {})
-        shards.write_shard(stores.shard_path(folder, number), kind, settings or {}, shard)
+        shards.write_shard(path, kind, settings or {}, shard)
     return stores.open_store(folder)
 
 

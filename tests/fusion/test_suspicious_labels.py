@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 from toy import pairs_of
 
+from mocliplite.fusion import suspicious_labels as module
 from mocliplite.fusion.pairs import select_split
 from mocliplite.fusion.suspicious_labels import suspicious_labels
 
@@ -18,3 +20,19 @@ def test_wrong_labels_come_first():
     losses = [row["loss"] for row in rows]
     assert losses == sorted(losses, reverse=True)
     assert rows[0]["label"] != rows[0]["guess"]
+
+
+def test_parts_and_a_temperature_of_some_clips_keep_the_order(monkeypatch):
+    arrays = pairs_of(clips=4)
+    splits = select_split(arrays, "train"), select_split(arrays, "val")
+    alphas = {"ridge": 10.0, "keyframe_probe": 10.0}
+    whole = suspicious_labels(*splits, alphas)
+    monkeypatch.setattr(module, "_PART", 7)
+    assert suspicious_labels(*splits, alphas) == whole
+    monkeypatch.setattr(module, "SCALE_CLIPS", 64)
+    fewer = suspicious_labels(*splits, alphas)
+    assert [row["guess"] for row in sorted(fewer, key=lambda row: row["id"])] == [
+        row["guess"] for row in sorted(whole, key=lambda row: row["id"])
+    ]
+    assert [row["loss"] for row in fewer] == pytest.approx([row["loss"] for row in whole], abs=0.2)
+    assert fewer != whole

@@ -8,6 +8,7 @@ from pages import Page
 
 from mocliplite.data.clips import read_clips
 from mocliplite.evaluation.rows import METHODS
+from mocliplite.files import write_csv
 from mocliplite.report import report
 from mocliplite.report.predictions import predict_test_clips
 
@@ -52,3 +53,19 @@ def test_the_gallery_has_wrong_predictions_with_the_highest_confidence_first(sma
     assert wrong
     assert all(clip["top"][0][0] != clip["label"] for clip in wrong)
     assert confidence == sorted(confidence, reverse=True)
+
+
+def test_a_chart_of_many_classes_has_those_with_the_highest_and_the_lowest_values(folder):
+    write_csv("plots/classes.csv", [{"class": f"class{n}", "gain": n / 100} for n in range(100)])
+    values = report._by_class("gain")
+    assert list(values) == [f"class{n}" for n in [*range(99, 79, -1), *range(19, -1, -1)]]
+
+
+def test_only_the_first_failures_are_listed_with_their_number(small_project, tmp_path, monkeypatch):
+    failures = [{"store": "motion", "id": f"clip{n:02d}", "reason": "too short"} for n in range(30)]
+    monkeypatch.setattr(report, "_failures", lambda: failures)
+    report.write(tmp_path / "report.html")
+    text = Page.of(tmp_path / "report.html").text
+    assert "The first 12 of 30; failures.csv" in text
+    assert "clip11 (motion): too short" in text
+    assert "clip12" not in text

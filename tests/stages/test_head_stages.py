@@ -13,6 +13,7 @@ from toy import PROVENANCE, SETTINGS, pairs_of, put_pairs
 
 from mocliplite import checkpoint
 from mocliplite.evaluation.rows import METHODS
+from mocliplite.fusion import pairs
 from mocliplite.store import table_file
 from stages import evaluate, train_head, train_probes
 
@@ -128,6 +129,21 @@ def test_tables_have_a_row_per_clip_or_bin():
     assert len(read_rows("features/suspicious_labels.csv")) == 96
     assert {row["curve"] for row in read_rows("plots/reliability.csv")} == {"calibrated", *METHODS}
     assert len(read_rows("plots/confusion.csv")) == 24
+
+
+def test_evaluation_by_parts_gives_the_figures_of_all_clips(monkeypatch):
+    metrics = run_stages(pairs_of())
+    before = contents("metrics", "plots", "features/test_clips.csv")
+    monkeypatch.setattr(pairs, "_PART", 5)
+    evaluate.main()
+    after = contents("metrics", "plots", "features/test_clips.csv")
+    assert json.loads(after.pop("metrics/eval.json")) == metrics
+    clips, clips_before = (
+        list(csv.DictReader(files.pop("features/test_clips.csv").decode().splitlines())) for files in (after, before)
+    )
+    assert [row["guess"] for row in clips] == [row["guess"] for row in clips_before]
+    assert after == {name: before[name] for name in after}
+    assert len(after) > 6
 
 
 def test_plots_have_no_empty_cells_where_the_heads_stop_at_different_epochs():

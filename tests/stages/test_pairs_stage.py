@@ -11,7 +11,7 @@ from toy import SETTINGS
 
 from mocliplite.data.clips import read_clips, write_clips
 from mocliplite.data.splits import digest_of_fitted, read_splits, write_splits
-from mocliplite.store import shards, stores, table_file
+from mocliplite.store import layout, shards, stores, table_file, update
 from stages import pairs
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -59,14 +59,14 @@ def write_store(kind, values):
         key, splits = settings["motion"], read_splits("features/splits.csv")
         clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
         settings = settings | {"data": digest_of_fitted(clips, splits, fingerprints_of(values, key))}
-    with stores.updating(folder, kind):
-        for number, ids in enumerate(stores.by_shard(values, kind)):
-            shards.update_shard(
-                stores.shard_path(folder, number),
+    with stores.updating(folder, kind, len(values)):
+        for path, ids in layout.ids_by_path(folder, kind, values).items():
+            update.update_shard(
+                path,
                 kind,
                 settings,
                 fingerprints_of(ids, key),
-                lambda missing: {clip_id: record_of(clip_id) for clip_id in missing},
+                lambda missing: ((clip_id, record_of(clip_id)) for clip_id in missing),
                 provenance=provenance,
             )
 

@@ -14,7 +14,7 @@ from mocliplite import files
 from mocliplite.data.clips import read_clips
 from mocliplite.data.splits import read_splits
 from mocliplite.errors import MachineError
-from mocliplite.store import shards, stores, table_file
+from mocliplite.store import layout, shards, stores, table_file
 from stages import index, keyframes, motion
 
 RECORDINGS = 8
@@ -49,8 +49,7 @@ def test_the_pipeline_runs_on_segments_and_keeps_those_of_a_file_in_one_split_an
         store = stores.open_store(f"features/{kind}")
         assert store.ids == [clip.id for clip in clips]
         assert store.verify() == []
-        shard = {clip_id: number for number, ids in enumerate(stores.by_shard(store.ids, kind)) for clip_id in ids}
-        assert len({(clip.path, shard[clip.id]) for clip in clips}) == RECORDINGS
+        assert len({(clip.path, layout.shard_of(clip.id, store.shards)) for clip in clips}) == RECORDINGS
     pairs = table_file.read_table("features/pairs.h5", "pairs").arrays
     assert Counter(pairs["group"].tolist()) == dict.fromkeys(map(str, range(RECORDINGS)), len(STARTS))
     assert stores.open_store("features/keyframes").read(["0@0.48-0.96"], "frame").tolist() == [[6]]

@@ -6,7 +6,7 @@ import pytest
 from stores import KINDS, SETTINGS, SIZE, bytes_of, failure_of, record, shard_of
 
 from mocliplite.errors import Failure
-from mocliplite.store import shards
+from mocliplite.store import shards, update
 
 pytestmark = pytest.mark.usefixtures("folder", "few_shards")
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -16,9 +16,12 @@ every_embedding_kind = pytest.mark.parametrize("kind", KINDS[1:])
 @every_kind
 def test_only_changed_clips_are_computed_again(kind):
     path = shard_of("a", kind)
-    compute = {"v1": lambda ids: {key: record(kind, key) for key in ids}, "v2": lambda ids: {"b": record(kind, "new")}}
-    shards.update_shard(path, kind, SETTINGS, {"a": "v1", "b": "v1"}, compute["v1"])
-    assert shards.update_shard(path, kind, SETTINGS, {"a": "v1", "b": "v2"}, compute["v2"]) == (1, 0)
+    compute = {
+        "v1": lambda ids: [(key, record(kind, key)) for key in ids],
+        "v2": lambda ids: [("b", record(kind, "new"))],
+    }
+    update.update_shard(path, kind, SETTINGS, {"a": "v1", "b": "v1"}, compute["v1"])
+    assert update.update_shard(path, kind, SETTINGS, {"a": "v1", "b": "v2"}, compute["v2"]) == (1, 0)
     expected = shards.Shard({"a": record(kind, "a"), "b": record(kind, "new")}, {}, {"a": "v1", "b": "v2"})
     shards.write_shard(Path("expected.h5"), kind, SETTINGS, expected)
     assert path.read_bytes() == Path("expected.h5").read_bytes()
@@ -28,15 +31,15 @@ def test_only_changed_clips_are_computed_again(kind):
 def test_a_failure_caused_by_the_machine_is_tried_again_by_the_next_run(kind):
     path, wanted = Path("0000.h5"), {"a": "1", "b": "1"}
     results = {"a": failure_of("a"), "b": Failure("memory ran out.", retry=True)}
-    shards.update_shard(path, kind, {}, wanted, lambda ids: {key: results[key] for key in ids})
+    update.update_shard(path, kind, {}, wanted, lambda ids: [(key, results[key]) for key in ids])
     computed = []
 
     def compute(ids):
         computed.append(ids)
-        return {key: record(kind, key) for key in ids}
+        return [(key, record(kind, key)) for key in ids]
 
-    assert shards.update_shard(path, kind, {}, wanted, compute) == (1, 1)
-    assert shards.update_shard(path, kind, {}, wanted, compute) == (0, 1)
+    assert update.update_shard(path, kind, {}, wanted, compute) == (1, 1)
+    assert update.update_shard(path, kind, {}, wanted, compute) == (0, 1)
     assert computed == [["b"]]
 
 
@@ -44,13 +47,13 @@ def test_a_failure_caused_by_the_machine_is_tried_again_by_the_next_run(kind):
 def test_retry_failed_tries_every_failure_and_writes_only_if_one_succeeds(kind):
     path, wanted = Path("0000.h5"), {"a": "1", "b": "1", "c": "1"}
     results = {"a": failure_of("a"), "b": Failure("memory ran out.", retry=True), "c": record(kind, "c")}
-    shards.update_shard(path, kind, {}, wanted, lambda ids: {key: results[key] for key in ids})
+    update.update_shard(path, kind, {}, wanted, lambda ids: [(key, results[key]) for key in ids])
     before = path.stat().st_ino
     retried = {key: results[key] for key in ("a", "b")}
-    assert shards.update_shard(path, kind, {}, wanted, lambda _: retried, retry_failed=True) == (2, 2)
+    assert update.update_shard(path, kind, {}, wanted, lambda _: retried.items(), retry_failed=True) == (2, 2)
     assert path.stat().st_ino == before
     retried["a"] = record(kind, "a")
-    assert shards.update_shard(path, kind, {}, wanted, lambda _: retried, retry_failed=True) == (2, 1)
+    assert update.update_shard(path, kind, {}, wanted, lambda _: retried.items(), retry_failed=True) == (2, 1)
     shards.write_shard(
         Path("expected.h5"), kind, {}, shards.Shard(*records_and_failures(retried | {"c": results["c"]}), wanted)
     )
@@ -64,8 +67,8 @@ def test_another_provenance_rewrites_a_shard_and_computes_nothing(kind):
 
     def run(provenance):
         calls = []
-        compute = lambda ids: calls.append(ids) or {key: results[key] for key in ids}  # noqa: E731
-        shards.update_shard(path, kind, SETTINGS, wanted, compute, provenance=provenance)
+        compute = lambda ids: calls.append(ids) or [(key, results[key]) for key in ids]  # noqa: E731
+        update.update_shard(path, kind, SETTINGS, wanted, compute, provenance=provenance)
         return calls, path.read_bytes()
 
     first, again, other, back = (run({"model": model}) for model in ("x", "x", "y", "x"))
@@ -82,24 +85,24 @@ def records_and_failures(results):
 def test_update_shard_returns_the_numbers_of_computed_and_failed_clips(kind):
     path, wanted = Path("0000.h5"), {"a": "1", "b": "1", "c": "1"}
     results = {"a": record(kind, "a"), "b": failure_of("b"), "c": record(kind, "c")}
-    assert shards.update_shard(path, kind, {}, wanted, lambda ids: {key: results[key] for key in ids}) == (3, 1)
-    assert shards.update_shard(path, kind, {}, wanted, lambda ids: {}) == (0, 1)
+    assert update.update_shard(path, kind, {}, wanted, lambda ids: [(key, results[key]) for key in ids]) == (3, 1)
+    assert update.update_shard(path, kind, {}, wanted, lambda ids: []) == (0, 1)
 
 
 @every_kind
 def test_a_killed_run_keeps_its_finished_shards(kind):
     path, wanted = Path("s/0001.h5"), {"a": "1"}
-    shards.update_shard(path, kind, {}, wanted, lambda _: {"a": record(kind, "a")})
+    update.update_shard(path, kind, {}, wanted, lambda _: [("a", record(kind, "a"))])
     with pytest.raises(KeyboardInterrupt):
-        shards.update_shard(Path("s/0002.h5"), kind, {}, {"b": "1"}, lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
-    assert shards.update_shard(path, kind, {}, wanted, lambda _: {}) == (0, 0)
+        update.update_shard(Path("s/0002.h5"), kind, {}, {"b": "1"}, lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert update.update_shard(path, kind, {}, wanted, lambda _: []) == (0, 0)
     assert list(bytes_of("s")) == ["0001.h5"]
 
 
 @every_kind
 def test_a_clip_without_a_result_is_a_programming_error(kind):
     with pytest.raises(ValueError, match="records, failures and fingerprints disagree"):
-        shards.update_shard(Path("0000.h5"), kind, {}, {"a": "1", "b": "1"}, lambda _: {"a": record(kind, "a")})
+        update.update_shard(Path("0000.h5"), kind, {}, {"a": "1", "b": "1"}, lambda _: [("a", record(kind, "a"))])
     assert not Path("0000.h5").exists()
 
 
@@ -107,8 +110,8 @@ def test_a_clip_without_a_result_is_a_programming_error(kind):
 def test_rows_of_different_shapes_are_a_programming_error(kind):
     other_shape = shards.Record({"embedding": np.zeros((3, 4), np.float32), "frames": np.array(1)})
     with pytest.raises(ValueError, match="same shape"):
-        shards.update_shard(
-            Path("0.h5"), kind, {}, {"a": "1", "b": "1"}, lambda _: {"a": other_shape, "b": record(kind, "b")}
+        update.update_shard(
+            Path("0.h5"), kind, {}, {"a": "1", "b": "1"}, lambda _: [("a", other_shape), ("b", record(kind, "b"))]
         )
     assert not Path("0.h5").exists()
 
@@ -116,8 +119,8 @@ def test_rows_of_different_shapes_are_a_programming_error(kind):
 def test_a_motion_clip_may_have_no_frames():
     path = Path("0000.h5")
     empty = shards.Record({"vectors": np.zeros((0, 3, 4, 2), np.int8), "kind": np.zeros(0, np.uint8)}, SIZE)
-    shards.update_shard(path, "motion", {}, {"a": "1"}, lambda _: {"a": empty})
-    assert shards.update_shard(path, "motion", {}, {"a": "1", "b": "1"}, lambda _: {"b": failure_of("b")}) == (1, 1)
+    update.update_shard(path, "motion", {}, {"a": "1"}, lambda _: [("a", empty)])
+    assert update.update_shard(path, "motion", {}, {"a": "1", "b": "1"}, lambda _: [("b", failure_of("b"))]) == (1, 1)
 
 
 def test_motion_is_the_same_bytes_on_every_machine():

@@ -19,13 +19,14 @@ from stores import (
     flip,
     flip_within,
     is_reported_damaged,
+    neighbour_of,
     record,
     shard_of,
     values,
 )
 
 from mocliplite.files import read_rows
-from mocliplite.store import hdf5, schema, shards, stores, table_file
+from mocliplite.store import hdf5, layout, schema, shards, stores, table_file, update
 
 pytestmark = pytest.mark.usefixtures("folder", "few_shards")
 
@@ -74,8 +75,8 @@ def test_a_store_where_every_clip_failed_has_no_rows(kind):
 
 @every_kind
 def test_an_open_store_has_its_provenance(kind):
-    for number in range(schema.SHARDS[kind]):
-        shards.write_shard(stores.shard_path("s", number), kind, SETTINGS, shards.Shard(provenance={"model": "é"}))
+    for path in layout.shard_paths("s", kind, schema.SHARDS[kind]):
+        shards.write_shard(path, kind, SETTINGS, shards.Shard(provenance={"model": "é"}))
     assert (stores.open_store("s").settings, stores.open_store("s").provenance) == (SETTINGS, {"model": "é"})
 
 
@@ -217,22 +218,22 @@ def test_other_files_in_the_folder_are_removed(kind):
 def test_the_shard_of_a_clip_never_changes():
     # The first 8 bytes of the output of sha256sum as a big-endian number, modulo the number of shards.
     clips = ["v_Archery_g01_c01", "brush_hair__x", "é"]
-    assert [stores.shard_of(key, 64) for key in clips] == [32, 39, 19]
-    assert [stores.shard_of(key, 16) for key in clips] == [0, 7, 3]
+    assert [layout.shard_of(key, 64) for key in clips] == [32, 39, 19]
+    assert [layout.shard_of(key, 16) for key in clips] == [0, 7, 3]
 
 
 @pytest.mark.parametrize("clip_id", ["frames", "ids"])
 def test_a_clip_cannot_have_the_name_of_a_part_of_a_shard(clip_id):
     problem = f"the clip {clip_id} has the name of a part of the stores"
     wanted = f"{problem}; rename its file, or give it another id in dataset.lists."
-    assert sentence_of(stores.by_shard, [clip_id, "x"], "motion") == wanted
+    assert sentence_of(layout.by_shard, [clip_id, "x"], 5) == wanted
 
 
 def test_each_clip_is_in_its_shard_in_order_of_id():
-    parts = stores.by_shard(["é", "brush_hair__x", "v_Archery_g01_c01", *reversed(IDS)], "motion")
+    parts = layout.by_shard(["é", "brush_hair__x", "v_Archery_g01_c01", *reversed(IDS)], 5)
     assert sorted(key for part in parts for key in part) == sorted([*IDS, "brush_hair__x", "v_Archery_g01_c01", "é"])
     assert all(part == sorted(part) for part in parts)
-    assert [{stores.shard_of(key, 5) for key in part} for part in parts] == [{0}, {1}, {2}, {3}, {4}]
+    assert [{layout.shard_of(key, 5) for key in part} for part in parts] == [{0}, {1}, {2}, {3}, {4}]
 
 
 # Motion
@@ -259,10 +260,9 @@ def long_clip(frames=200):
     vectors = np.random.default_rng(0).integers(-128, 128, (frames, 30, 40, 2), dtype=np.int8)
     kind = np.array([0, *[1] * (frames - 1)], np.uint8)
     arrays = {"vectors": vectors, "kind": kind, "time": np.arange(frames) / 25}
-    number = stores.shard_of("long", 5)
     build("s", "motion", [])
     clip = shards.Record(arrays, SIZE)
-    shards.update_shard(stores.shard_path("s", number), "motion", SETTINGS, {"long": "1"}, lambda _: {"long": clip})
+    update.update_shard(shard_of("long", "motion"), "motion", SETTINGS, {"long": "1"}, lambda _: [("long", clip)])
     return vectors
 
 
@@ -425,7 +425,7 @@ def test_a_flipped_bit_in_an_embedding(kind):
     shard = shard_of("clip05", kind)
     flip_within(shard, record(kind, "clip05").arrays["embedding"].tobytes(), at=17)
     assert is_reported_damaged(shard, stores.open_store("s").read, IDS)
-    assert is_reported_damaged(shard, build, "s", kind, IDS)
+    assert is_reported_damaged(shard, build, "s", kind, [*IDS, neighbour_of("clip05", kind)])
 
 
 @pytest.mark.parametrize("name", ["vectors", "kind"])
@@ -441,10 +441,10 @@ def test_a_flipped_bit_in_motion(name):
 @every_kind
 @pytest.mark.parametrize("text", ["clip05", "clip03 has no frames.", "a fingerprint"])
 def test_a_flipped_bit_in_a_text(kind, text):
-    path, wanted = stores.shard_path("s", 0), {"clip05": "a fingerprint", "bad": "other"}
+    path, wanted = Path("s/0000.h5"), {"clip05": "a fingerprint", "bad": "other"}
     build("s", kind, [])
     results = {"clip05": record(kind, "clip05"), "bad": failure_of("clip03")}
-    shards.update_shard(path, kind, SETTINGS, wanted, lambda _: results)
+    update.update_shard(path, kind, SETTINGS, wanted, lambda _: results.items())
     # In a motion shard the id is also the name of a group, later in the file than the list of ids.
     flip(path, path.read_bytes().index(text.encode()))
     assert is_reported_damaged(path, stores.open_store, "s")

@@ -69,6 +69,21 @@ def test_a_table_of_several_chunks_is_read_as_it_was_written():
     assert np.array_equal(table_file.read_table("t.h5", "pairs").arrays["keyframe"], rows)
 
 
+def test_the_rows_of_one_value_are_read_and_other_arrays_completely(monkeypatch):
+    split = np.array(["train", "val", "train"] * 1000)
+    rows = np.random.default_rng(0).standard_normal((3000, 64)).astype(np.float32)
+    arrays = {"split": split, "keyframe": rows, "motion": rows, "classes": ARRAYS["ids"]}
+    table_file.write_table("t.h5", "pairs", arrays, {"x": 1})
+    monkeypatch.setattr(hdf5, "_CHUNKS_OF_PART", 1)
+    table = table_file.read_rows("t.h5", "pairs", ("split", "val"), ("keyframe", "split"), ("classes", "prompts"))
+    assert table.arrays.keys() == {"keyframe", "split", "classes"}
+    assert np.array_equal(table.arrays["keyframe"], rows[1::3])
+    assert set(table.arrays["split"].tolist()) == {"val"}
+    assert table.arrays["classes"].tolist() == ["a", "é", ""]
+    whole = table_file.read_table("t.h5", "pairs")
+    assert (table.settings, table.digest) == (whole.settings, whole.digest)
+
+
 def test_a_missing_table():
     wanted = "t.h5 does not exist; run `dvc pull t.h5` or `dvc repro`."
     assert sentence_of(table_file.read_table, "t.h5", "pairs") == wanted

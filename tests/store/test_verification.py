@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from builders import sentence_of
-from stores import IDS, KINDS, alter, build, bytes_of, flip, record, shard_of, values
+from stores import IDS, KINDS, alter, build, bytes_of, flip, neighbour_of, record, shard_of, values
 
 from mocliplite.errors import UserError
 from mocliplite.store import shards, stores, table_file, verification
@@ -204,7 +204,7 @@ def test_embeddings_of_another_layout_are_refused(name):
     replace_embeddings(path, create)
     assert wanted in reason(path, stores.open_store("s").read, ["clip07"])
     assert any(str(path) in sentence for sentence in verification.verify("s"))
-    assert reason(path, build, "s", "keyframes")
+    assert reason(path, build, "s", "keyframes", [*IDS, neighbour_of("clip07", "keyframes")])
 
 
 @pytest.mark.parametrize("name", ["vectors", "kind"])

@@ -1,0 +1,124 @@
+"""Local copies of files below an address, which exist while they are used."""
+
+import hashlib
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from glob import escape
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mocliplite.errors import Failure, MachineError, UserError
+from mocliplite.files import is_running
+from mocliplite.params import is_address
+from mocliplite.remote.connection import ADVICE, answers, connect, forget, is_missing, path_below, reason_of
+
+Outcome = TypeVar("Outcome")
+
+_PAUSES = (1, 5, None)  # seconds after the attempts to copy a file, None after the last
+_MANIFEST = "run `python -m mocliplite manifest`, then `dvc repro`."
+
+
+def call_with_copy(
+    function: Callable[..., Outcome | Failure], root: str, path: str, sha256: str, *arguments: object
+) -> Outcome | Failure:
+    """Return function(local path, *arguments) for a file below dataset.root, where function is from crash_safe.
+
+    If a file at an address cannot be copied, or its hash is not sha256, the result is a Failure that the next run tries
+    again. In the Failures that function returns, alone or in a list, the address replaces the path of the copy.
+    sha256 is empty for a file that was missing. Raises MachineError if the server does not answer any more.
+    """
+    address = f"{root}/{path}"
+    if not is_address(root):
+        return function(address, *arguments)
+    if not sha256:
+        return Failure(f"{address} is not a file; check the path.")
+    try:
+        with local_copy(root, path) as copy:
+            with copy.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                    raise UserError(f"{address} has changed; {_MANIFEST}")
+            return _renamed(function(str(copy), *arguments), str(copy), address)
+    except UserError as error:
+        # Otherwise each of the remaining clips would wait for the server.
+        if isinstance(error, MachineError) and not answers(root):
+            raise MachineError(f"{error} Finished shards are kept.") from None
+        return Failure(str(error), retry=True, transient=True)
+
+
+@contextmanager
+def local_copy(root: str, path: str) -> Iterator[Path]:
+    """Yield the local path of a file below dataset.root. A file at an address is copied, and the copy is deleted.
+
+    The copy is in the system's folder for temporary files, which TMPDIR sets. Raises UserError for a file that does not
+    exist, and MachineError if it cannot be copied. In a UserError of the block the address replaces the copy.
+    """
+    if not is_address(root):
+        yield Path(root, path)
+        return
+    _remove_old_copies()
+    with tempfile.TemporaryDirectory(prefix=f"{_prefix()}{os.getpid()}-") as folder:
+        copy = Path(folder, f"clip{Path(path).suffix}")
+        _download(root, path, copy)
+        try:
+            yield copy
+        except UserError as error:
+            raise type(error)(str(error).replace(str(copy), f"{root}/{path}")) from None
+
+
+def _renamed(found: Any, copy: str, address: str) -> Any:
+    """Return the result of a function, with the address instead of the copy in the reason of each Failure."""
+    if isinstance(found, list):
+        return [_renamed(item, copy, address) if isinstance(item, Failure) else item for item in found]
+    if isinstance(found, Failure):
+        return Failure(found.reason.replace(copy, address), found.retry, found.transient)
+    return found
+
+
+def _download(root: str, path: str, copy: Path) -> None:
+    """Copy a file from an address, in several attempts."""
+    for pause in _PAUSES:
+        try:
+            _copy_once(root, path, copy)
+            return
+        except UserError:
+            raise
+        except Exception as error:  # noqa: BLE001  each file system of fsspec has exceptions of its own
+            if is_missing(error):
+                raise UserError(f"{root}/{path} does not exist any more; {_MANIFEST}") from None
+            forget(root)
+            if pause is None or isinstance(error, PermissionError):
+                raise MachineError(f"{root}/{path} was not copied ({reason_of(error)}); {ADVICE}") from None
+            time.sleep(pause)
+
+
+def _copy_once(root: str, path: str, copy: Path) -> None:
+    system, top = connect(root)
+    source = path_below(root, top, path)
+    size = system.info(source)["size"]
+    free = shutil.disk_usage(copy.parent).free
+    if size > free:
+        needed = f"{root}/{path} has {size / 1e6:.0f} MB, but {copy.parent.parent} has {free / 1e6:.0f} MB free"
+        raise MachineError(f"{needed}; free disk space, or set TMPDIR to another folder.")
+    system.get_file(source, str(copy))
+    if copy.stat().st_size != size:
+        raise OSError(f"{copy.stat().st_size} of {size} bytes arrived")
+
+
+def _prefix() -> str:
+    """Return how the names of copies begin on this machine; other machines may have the same folder."""
+    return f"mocliplite-{platform.node()}-"
+
+
+@cache
+def _remove_old_copies() -> None:
+    """Remove, once per process, the copies that killed processes of this machine left."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{escape(_prefix())}*-*"):
+        pid = folder.name.split("-")[-2]
+        if pid.isdecimal() and not is_running(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)  # perhaps another process removes it, too

@@ -1,0 +1,195 @@
+"""dataset.root as an address, against servers on this machine: lists, copies, the manifest, and the stages."""
+
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from builders import put, sentence_of, set_params, settings_of
+from file_servers import serve_http, serve_s3, serve_sftp
+from sshfs import SSHFileSystem
+
+from mocliplite import params
+from mocliplite.data import contents, index
+from mocliplite.errors import Failure, MachineError, UserError
+from mocliplite.files import read_csv
+from mocliplite.remote import connection, copies, listing
+from stages import index as stages_index
+from stages import keyframes, motion
+
+SERVERS = {"s3": serve_s3, "sftp": serve_sftp, "http": serve_http}
+NAMES = ["Run/plain.avi", "Run/a b/c#d \u00fc.avi", "Hop/100%/x?y.avi", "Hop/%41&+.avi"]
+LIST = "path,label\n" + "".join(f"{name},{name[:3]}\n" for name in NAMES)
+CHANGED = "run `python -m mocliplite manifest`, then `dvc repro`."
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch, tmp_path):
+    """One attempt per file, and copies in a folder of the test."""
+    monkeypatch.setattr(copies, "_PAUSES", (0, None))
+    (tmp_path / "copies").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "copies"))
+
+
+@pytest.fixture(params=SERVERS)
+def server(request, folder, tmp_path, monkeypatch):
+    """The address of a folder `root` with four files and a hidden one, and a function that stops its server."""
+    put("root", {name: name for name in [*NAMES, "Run/.hidden.avi"]})
+    put(".", {"list.csv": LIST})
+    with SERVERS[request.param](tmp_path / "root", monkeypatch) as served:
+        yield served
+    connection.forget(served[0])
+
+
+def test_every_file_is_listed_and_copied_and_the_copies_are_deleted(server):
+    root, _ = server
+    found = listing.list_files(root, [*NAMES, "Run/none.avi"])
+    assert {name: found[name][0] for name in NAMES} == {name: len(name.encode()) for name in NAMES}
+    assert "Run/none.avi" not in found
+    for name in NAMES:
+        with copies.local_copy(root, name) as copy:
+            assert (copy.read_bytes(), copy.suffix) == (name.encode(), ".avi")
+        assert not copy.parent.exists()
+
+
+def test_index_finds_the_clips_of_the_folder_and_reads_no_file_again(server, monkeypatch):
+    root, stop = server
+    lists = "list.csv" if root.startswith("http") else "configs/none"
+    expected = index.find_clips(settings_of(lists=lists))
+    remote = settings_of(root=root, files="m.csv", lists=lists)
+    assert index.update_manifest(remote) == (4, 4)
+    assert index.update_manifest(remote) == (4, 0)
+    stop()
+    assert index.find_clips(remote) == expected
+    assert list(read_csv("m.csv")[0]) == ["path", "bytes", "version", "sha256"]
+
+
+def test_a_file_that_is_gone_or_changed_is_a_failure_until_the_manifest_says_so(server):
+    root, _ = server
+    wanted = Failure(f"{root}/{NAMES[0]} has changed; {CHANGED}", retry=True, transient=True)
+    found = copies.call_with_copy(Path.read_text, root, NAMES[0], "0" * 64)
+    assert (found, found.transient) == (wanted, True)
+    found = copies.call_with_copy(Path.read_text, root, "Run/none.avi", "0" * 64)
+    assert (found.reason, found.transient) == (f"{root}/Run/none.avi does not exist any more; {CHANGED}", True)
+    found = copies.call_with_copy(Path.read_text, root, "Run/none.avi", "")
+    assert found == Failure(f"{root}/Run/none.avi is not a file; check the path.")
+
+
+def test_a_server_that_does_not_answer_ends_the_run(server):
+    root, stop = server
+    stop()
+    connection.forget(root)
+    assert sentence_of(copies.call_with_copy, Path.read_text, root, NAMES[0], "0" * 64).endswith(
+        "check the network and the credentials, then run again. Finished shards are kept."
+    )
+    with pytest.raises(MachineError, match=f"^{root} was not listed "):
+        listing.list_files(root, NAMES)
+
+
+def test_failures_of_a_file_name_its_address(server):
+    root, _ = server
+    name, digest = NAMES[0], contents.size_and_digest(Path("root", NAMES[0]))[1]
+
+    def fail(path):
+        return [Failure(f"{path} has no video stream.", retry=True), 7]
+
+    assert copies.call_with_copy(fail, root, name, digest) == [Failure(f"{root}/{name} has no video stream.", True), 7]
+    with pytest.raises(UserError, match=f"^{root}/{name} is bad.$"), copies.local_copy(root, name) as copy:
+        raise UserError(f"{copy} is bad.")
+
+
+def test_the_key_of_an_unknown_ssh_server_is_refused(folder, tmp_path, monkeypatch):
+    put("root", {"Run/a.avi": "a"})
+    with serve_sftp(tmp_path / "root", monkeypatch, known=False) as (root, _):
+        assert "Host key is not trusted" in sentence_of(listing.list_files, root, [])
+
+
+def test_an_address_without_files_and_a_copy_without_space_are_refused(folder, tmp_path, monkeypatch):
+    put("root", {"Run/a.avi": "a" * 1000})
+    with serve_sftp(tmp_path / "root", monkeypatch) as (root, _):
+        assert sentence_of(listing.list_files, f"{root}/none", []) == (
+            f"dataset.root is {root}/none, where no files are; correct the address."
+        )
+        monkeypatch.setattr(copies.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+        found = copies.call_with_copy(Path.read_text, root, "Run/a.avi", "0" * 64)
+        assert found.reason == (
+            f"{root}/Run/a.avi has 0 MB, but {tmp_path}/copies has 0 MB free; free disk space, or set TMPDIR to"
+            " another folder."
+        )
+
+
+def test_a_folder_that_cannot_be_listed_ends_the_listing(folder, tmp_path, monkeypatch):
+    put("root", {"Run/a.avi": "a"})
+    Path("root/Hop").symlink_to(tmp_path / "root/Run")
+    with serve_sftp(tmp_path / "root", monkeypatch) as (root, _):
+        wanted = f"{root}/Hop is a link to a folder; put the folder itself there."
+        assert sentence_of(listing.list_files, root, []) == wanted
+        list_folder = SSHFileSystem._ls
+
+        async def refuse(system, path, **options):
+            if path.endswith("Run"):
+                raise PermissionError("Permission denied")
+            return await list_folder(system, path, **options)
+
+        monkeypatch.setattr(SSHFileSystem, "_ls", refuse)
+        assert sentence_of(listing.list_files, root, []).startswith(f"{root} was not listed (Permission denied); ")
+
+
+def test_what_an_address_needs_is_said_before_anything_is_read(monkeypatch):
+    wanted = "dataset.root is https://a/b, whose server lists no files; set dataset.lists to a list of the clips."
+    assert sentence_of(listing.list_files, "https://a/b", []) == wanted
+    monkeypatch.setattr(connection, "find_spec", lambda _: None)
+    wanted = "dataset.root is s3://a/b, which needs the library s3fs; run `pip install s3fs`."
+    assert sentence_of(listing.list_files, "s3://a/b", []) == wanted
+    wanted = "dataset.root is nosuch://a/b, which cannot be opened: Protocol not known: nosuch."
+    assert sentence_of(listing.list_files, "nosuch://a/b", []) == wanted
+
+
+def test_copies_of_killed_processes_are_removed_and_those_of_running_ones_are_not(folder, tmp_path, monkeypatch):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    left, used = (Path(tempfile.gettempdir(), f"{copies._prefix()}{pid}-x") for pid in (ended.pid, os.getpid()))
+    for path in (left, used):
+        path.mkdir()
+    copies._remove_old_copies.cache_clear()
+    put("root", {"Run/a.avi": "a"})
+    with copies.local_copy((tmp_path / "root").as_uri(), "Run/a.avi"):
+        assert (left.exists(), used.exists()) == (False, True)
+
+
+@pytest.mark.parametrize("name", ["s3", "sftp"])
+def test_stages_give_the_same_bytes_and_continue_after_the_server_was_killed(name, small_copy, monkeypatch):
+    before = {path: path.read_bytes() for path in small_copy.glob("features/[mk]*/*.h5")}
+    with SERVERS[name](small_copy / "clips", monkeypatch) as (root, stop):
+        set_params(dataset={"root": root, "files": "m.csv"}, compute={"engine": "inline", "workers": 1})
+        index.update_manifest(params.load().dataset)
+        stages_index.main()
+        shutil.rmtree("features/motion")
+        with monkeypatch.context() as patch:
+            patch.setattr(copies, "_copy_once", stop_after(5, stop))
+            assert "Finished shards are kept." in sentence_of(motion.main)
+        kept = set(Path("features/motion").glob("*.h5"))
+    with SERVERS[name](small_copy / "clips", monkeypatch) as (root, _):
+        set_params(dataset={"root": root})
+        shutil.rmtree("features/keyframes")
+        motion.main()
+        keyframes.main()
+    assert {path: path.read_bytes() for path in small_copy.glob("features/[mk]*/*.h5")} == before
+    assert 0 < len(kept) < len(list(small_copy.glob("features/motion/*.h5")))
+    assert list(Path(tempfile.gettempdir()).iterdir()) == []
+
+
+def stop_after(count, stop):
+    """Return a function that copies a file, and stops the server after this number of calls."""
+    calls, copy_once = itertools.count(1), copies._copy_once
+
+    def copy(*arguments):
+        if next(calls) == count:
+            stop()
+        copy_once(*arguments)
+
+    return copy
