@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 from builders import CHECKOUT, run_python
+from imports import imported_names
 
 import mocliplite
 
+SEPARATE = {"gradio"}  # of `demo`, in an environment of its own
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
 
 
@@ -84,3 +86,21 @@ def test_notice_lists_every_dependency():
     names = [dependency.partition(">=")[0] for dependency in PROJECT["project"]["dependencies"]]
     assert names
     assert [name for name in names if f"\n{titles.get(name, name)} " not in notice] == []
+
+
+def test_every_package_that_the_code_imports_is_declared():
+    names = {
+        "PIL": "pillow",
+        "jinja2": "Jinja2",
+        "lazy_loader": "lazy-loader",
+        "ruamel": "ruamel.yaml",
+        "yaml": "PyYAML",
+    }
+    files = [path for room in ("mocliplite", "stages") for path in (CHECKOUT / room).rglob("*.py")]
+    imported = {name.partition(".")[0] for path in files for name in imported_names(path)}
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    optional = {dependency.partition(">=")[0] for extra in extras for dependency in extra}
+    other = imported - sys.stdlib_module_names - optional - {"mocliplite", "stages", *SEPARATE}
+    declared = {dependency.partition(">=")[0] for dependency in PROJECT["project"]["dependencies"]}
+    assert len(other) > 10
+    assert {names.get(name, name) for name in other} == declared
