@@ -36,9 +36,8 @@ GRAPH_COMMENT = """\
 README = """\
 # Action recognition with MoCLIP-Lite
 
-`my_clips/<class>/*.mp4` become a recogniser of their classes:
+In an environment with `mocliplite[dvc]` {version}, the clips `my_clips/<class>/*.mp4` become a recogniser of their classes:
 
-    pip install "mocliplite[dvc]=={version}"
     mocliplite init my_clips --force
     dvc repro
     mocliplite results
@@ -49,7 +48,7 @@ README = """\
 `dvc repro` computes only what has changed. Commit `params.yaml`, `dvc.lock`, `metrics` and `plots`; `dvc push` copies
 `features/` and `models/` to a remote of DVC.
 
-`dvc.yaml` and `versions.yaml` belong to this version of the package. After `pip install --upgrade mocliplite`, run
+`dvc.yaml` and `versions.yaml` belong to this version of the package. After an update of the package, run
 
     mocliplite upgrade
     dvc repro

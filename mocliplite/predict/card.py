@@ -20,7 +20,7 @@ def metadata(metrics: Mapping[str, Any], root: str, base_model: str | None) -> d
     metrics: those of metrics/eval.json; root: the folder of the clips; base_model: hub id of the encoder, None for a
     local one. The licence of the weights is for their owner to choose.
     """
-    answer, data = metrics["answer"], Path(root).name
+    answer, data = metrics["answer"], Path(root).name or "clips"
     figures = [
         {"type": kind, "name": f"{name} of {answer}", "value": metrics[key][answer]["mean"]}
         for key, (kind, name) in _FIGURES.items()
