@@ -36,7 +36,8 @@ GRAPH_COMMENT = """\
 README = """\
 # Action recognition with MoCLIP-Lite
 
-In an environment with `mocliplite[dvc]` {version}, the clips `my_clips/<class>/*.mp4` become a recogniser of their classes:
+In an environment with `mocliplite[dvc]` {version}, the clips `my_clips/<class>/*.mp4` become a recogniser of their
+classes:
 
     mocliplite init my_clips --force
     dvc repro

@@ -13,7 +13,9 @@ from builders import CHECKOUT, sentence_of
 from hub_server import TOKEN, Hub
 from huggingface_hub import ModelCard
 
+from mocliplite.hub import card
 from mocliplite.predict import published
+from mocliplite.predict.card import metadata
 from mocliplite.predict.export import export
 from mocliplite.predict.recognizer import COMPUTE, Recognizer
 
@@ -166,3 +168,12 @@ def test_the_hub_reads_the_metadata_of_the_card(recogniser):
     assert (card.data.license, card.data.base_model) == ("unknown", None)
     assert card.data.metrics == ["accuracy", "f1"]
     assert card.text.lstrip().startswith("# A MoCLIP-Lite recogniser for 3 classes")
+
+
+def test_the_card_names_the_encoder_on_the_hub_and_the_figures_of_several_labels():
+    metrics = {"answer": "ridge", "map": {"ridge": {"mean": 0.75}}, "macro_f1": {"ridge": {"mean": 0.5}}}
+    data = ModelCard(card(metadata(metrics, "s3://videos/falls", "openai/clip-vit-base-patch32"), "# Falls\n")).data
+    assert data.base_model == "openai/clip-vit-base-patch32"
+    assert data.metrics == ["f1", "mean_average_precision"]
+    assert sorted(result.metric_value for result in data.eval_results) == [0.5, 0.75]
+    assert {result.dataset_name for result in data.eval_results} == {"falls"}
