@@ -32,7 +32,7 @@ from benchmarks import efficientnet_lite, real_motion
 from mocliplite import files, params, versions
 from mocliplite.data.clips import Clip, class_names, read_clips
 from mocliplite.data.groups import group_of
-from mocliplite.data.splits import split_clips
+from mocliplite.data.splits import Split, even_folds, split_validation
 from mocliplite.evaluation.metrics import within_top
 from mocliplite.fusion import similarity
 from mocliplite.fusion.pairs import keyframe_views
@@ -170,7 +170,7 @@ def _motion(
                 bar.update()
     labels = np.array([clip.index for clip in clips])
     for fold, stored in results.items():
-        split = split_clips(clips, replace(settings.dataset, split=fold))
+        split = _split(clips, replace(settings.dataset, split=fold))
         parts = np.array([split[clip.id] for clip in clips])
         right = within_top(stored["logits"], labels, 1)
         print(
@@ -201,7 +201,7 @@ def _share(data: real_motion.Histograms, clips: Sequence[Clip], settings: params
 def _train(fold: int) -> dict[str, np.ndarray]:
     """Train the motion network of a fold, and embed all clips."""
     data, clips, settings = _SHARED["all"]
-    split = split_clips(clips, replace(settings.dataset, split=fold))
+    split = _split(clips, replace(settings.dataset, split=fold))
     train, val = (np.flatnonzero([split[clip.id] == part for clip in clips]) for part in ("train", "val"))
     labels = torch.tensor([clip.index for clip in clips])
     net, epoch = real_motion.fit_histogram(data, labels, train, val, settings.motion_net)
@@ -221,10 +221,17 @@ def _train(fold: int) -> dict[str, np.ndarray]:
 # Pairs
 
 
+def _split(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, Split]:
+    """The split of a fold: these data sets do not grow, so their folds are the most even ones."""
+    test = even_folds(clips, settings, settings.folds or 1)[settings.split - 1]
+    splits: dict[str, Split] = {clip.id: "test" if clip.id in test else "train" for clip in clips}
+    return split_validation(clips, splits, settings)
+
+
 def _write_pairs(
     path: Path, clips: Sequence[Clip], settings: params.Dataset, keyframes: dict[str, Any], motion: dict[str, Any]
 ) -> None:
-    split, classes = split_clips(clips, settings), class_names(clips)
+    split, classes = _split(clips, settings), class_names(clips)
     arrays = {
         "ids": np.array([clip.id for clip in clips], dtype=str),
         "label": np.array([clip.index for clip in clips]),

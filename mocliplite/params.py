@@ -55,8 +55,8 @@ class Dataset:
     include: str  # glob relative to root; clips that do not match are ignored
     group: str | None  # regular expression; its capture group is the group of a clip, from the path relative to root
     shared_groups: bool  # whether a group name means the same scene or person in all classes, not in its class alone
-    folds: int | None  # without lists: number of folds; fold `split` is the test fold
-    test: float  # without lists and folds: fraction of the clips used for test
+    folds: int | None  # without listed splits: number of folds; fold `split` is the test fold
+    test: float  # without listed splits and folds: fraction of the clips used for test
     val: float  # fraction of the train clips used for validation
     seed: int  # random seed of the folds and of the test and validation splits
     max_failed: float  # fraction of clips that may fail before a stage stops

@@ -15,7 +15,7 @@ from mocliplite.evaluation import method_table, multi_label_table
 from mocliplite.fusion import methods, similarity
 from mocliplite.fusion.answers import Answers, answer
 from mocliplite.fusion.cost import cost
-from mocliplite.fusion.pairs import Arrays, check_fitted_on, parts, read_split
+from mocliplite.fusion.pairs import Arrays, check_fitted_on, digest_of_clips, parts, read_split
 
 from . import run_stage
 
@@ -47,6 +47,7 @@ def main() -> None:
         _joined([getattr(part, name) for part in evaluated], figures.joined) for name in ("by_method", "without")
     )
     metrics = figures.all_metrics(by_method, labels, data["group"], calibration)
+    metrics["test_set"] = digest_of_clips(data["ids"].tolist(), labels.tolist(), classes.tolist())
     metrics["fusion_without"] = {stream: figures.figure(found, labels) for stream, found in without.items()}
     distinct = data["similarity"] < similarity.NEAR_DUPLICATE
     fusion = figures.select(by_method["fusion"], distinct)

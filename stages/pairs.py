@@ -17,7 +17,7 @@ from mocliplite.data.label_array import label_array
 from mocliplite.data.splits import digest_of_fitted, read_splits
 from mocliplite.errors import UserError
 from mocliplite.fusion import similarity
-from mocliplite.fusion.pairs import check, keyframe_views
+from mocliplite.fusion.pairs import check, digest_of_clips, keyframe_views
 from mocliplite.store import failures, shards, stores, table_file
 
 from . import run_stage
@@ -89,6 +89,7 @@ def main() -> None:
 
     metrics = {
         "clips": len(clips),
+        "clip_set": digest_of_clips(sorted(clips), [clips[clip_id].indices for clip_id in sorted(clips)], classes),
         "usable": len(ids),
         "frames": int(motion.read(motion.ids, "frames").sum()),
         "failures": {"keyframes": len(keyframes.failures), "motion": len(motion.failures)},

@@ -149,7 +149,10 @@ def _expanded(place: str) -> list[str]:
     """Return what matches a glob that the shell did not expand, as on Windows or in quotes; else the place itself."""
     if Path(place).exists():
         return [place]
-    return sorted(glob(place, recursive=True)) or [place]  # noqa: PTH207  Path.glob refuses absolute ones
+    found = sorted(glob(place, recursive=True))  # noqa: PTH207  Path.glob refuses absolute ones
+    # A folder stands for its clips, so what is in it must not be listed again.
+    folders = {Path(path) for path in found if Path(path).is_dir()}
+    return [path for path in found if folders.isdisjoint(Path(path).parents)] or [place]
 
 
 def _places(clips: list[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Split of the clips into train, validation and test: from official lists, or by groups with a seed.
 
-The split depends on the ids, labels and groups of the clips, never on their order.
+The split depends on the ids, labels and groups of the clips, never on their order. Official lists do not grow, so the
+validation clips that are taken from them are the most even folds; other data sets grow, see `group_split`.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from mocliplite import params
+from mocliplite.data import group_split
 from mocliplite.data.clips import Clip, check_classes
 from mocliplite.data.groups import group_of
 from mocliplite.data.listed import split_of_list
@@ -60,8 +62,8 @@ def split_clips(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, Sp
     """
     check_classes(clips, settings)
     splits = _listed_split(clips, settings) or split_by_group(clips, settings)
-    check_splits(clips, splits, settings, ("train", "test"))
     if "val" not in splits.values():
+        check_splits(clips, splits, settings, ("train", "test"))
         splits = split_validation(clips, splits, settings)
     check_splits(clips, splits, settings, ("train", "val", "test"))
     return splits
@@ -142,72 +144,85 @@ def _may_include(entry: Entry, include: str) -> bool:
 
 
 def split_by_group(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, Split]:
-    """Return train or test by id for clips without lists: whole groups, stratified by class, with dataset.seed.
+    """Return train, val or test by id for clips without lists: whole groups, stratified by class, with dataset.seed.
 
-    With dataset.folds, fold dataset.split is the test fold. If there are as many folds as groups, the split is
-    leave-one-group-out: fold i is the i-th group in natural order (g2 before g10), independent of the seed. Without
-    folds, dataset.test is rounded to the nearest fraction p/q with q up to 10, and the first p of q folds are the test
-    clips.
+    The test clips are the fraction dataset.test, or with dataset.folds those of fold dataset.split, and the validation
+    clips are the fraction dataset.val of the others. If there are as many folds as groups, the split is
+    leave-one-group-out: fold i is the i-th group in natural order (g2 before g10), independent of the seed. Raises
+    UserError if there are too few groups.
     """
+    groups: dict[str, Counter[int]] = {}
+    for clip in clips:
+        # Clips without a class are spread like those of one.
+        groups.setdefault(group_of(clip, settings), Counter()).update(clip.indices or (-1,))
     if settings.folds is None:
-        test = _select_fraction(clips, settings, "test")
-    elif settings.folds == len(groups := {group_of(clip, settings) for clip in clips}):
-        group = sorted(groups, key=_natural_sort_key)[settings.split - 1]
-        test = {clip.id for clip in clips if group_of(clip, settings) == group}
+        test = _select_groups(groups, settings, "test")
     else:
-        limit = _max_folds(clips, settings)
-        if settings.folds > limit:
-            raise _too_few(clips, settings, "folds", settings.folds, f"set it to {limit} or fewer")
-        test = _folds(clips, settings, settings.folds)[settings.split - 1]
-    return {clip.id: "test" if clip.id in test else "train" for clip in clips}
+        test = _test_fold(groups, settings, settings.folds)
+    rest = {group: classes for group, classes in groups.items() if group not in test}
+    val = _select_groups(rest, settings, "val")
+    part: dict[str, Split] = {
+        group: "test" if group in test else "val" if group in val else "train" for group in groups
+    }
+    return {clip.id: part[group_of(clip, settings)] for clip in clips}
+
+
+def _select_groups(groups: group_split.Groups, settings: params.Dataset, key: Literal["test", "val"]) -> set[str]:
+    """Return the names of the groups with the fraction dataset.<key> of the clips."""
+    if max(Counter(index for classes in groups.values() for index in classes).values(), default=0) < 2:
+        where = "left for train and validation" if key == "val" else "in the clips"
+        problem = f"no class has two groups {where}, so dataset.{key} cannot be cut off in whole groups"
+        raise UserError(f"{problem}; add clips, or define more groups with dataset.group.")
+    return group_split.select_fraction(groups, getattr(settings, key), settings.seed)
+
+
+def _test_fold(groups: group_split.Groups, settings: params.Dataset, count: int) -> set[str]:
+    """Return the names of the groups in fold dataset.split of so many folds."""
+    if count > len(groups):
+        advice = f"set it to {len(groups)} or fewer, or define more groups with dataset.group"
+        raise UserError(f"dataset.folds is {count}, but there are {len(groups)} groups; {advice}.")
+    if count == len(groups):
+        return {sorted(groups, key=_natural_sort_key)[settings.split - 1]}
+    folds = group_split.assign_folds(groups, count, settings.seed)
+    return {group for group, fold in folds.items() if fold == settings.split - 1}
 
 
 def split_validation(clips: Sequence[Clip], splits: Mapping[str, Split], settings: params.Dataset) -> dict[str, Split]:
-    """Return the splits with the fraction dataset.val of the train clips, whole groups, moved to val."""
-    val = _select_fraction([clip for clip in clips if splits[clip.id] == "train"], settings, "val")
+    """Return the splits of lists with the fraction dataset.val of the train clips, whole groups, moved to val.
+
+    dataset.val is rounded to the nearest fraction p/q with q up to 10, and the first p of q folds are the validation
+    clips. Raises UserError if there are too few groups or clips for q folds.
+    """
+    train = [clip for clip in clips if splits[clip.id] == "train"]
+    fraction = Fraction(settings.val).limit_denominator(10)
+    if fraction.denominator == 1:
+        allowed = "at least 0.1" if fraction == 0 else "at most 0.9"
+        raise UserError(f"dataset.val is {settings.val}, which is rounded to {fraction}; set it to {allowed}.")
+    _check_count(train, settings, fraction.denominator)
+    val = set().union(*even_folds(train, settings, fraction.denominator)[: fraction.numerator])
     return {clip_id: "val" if clip_id in val else split for clip_id, split in splits.items()}
 
 
-def _select_fraction(clips: Sequence[Clip], settings: params.Dataset, key: Literal["test", "val"]) -> set[str]:
-    """Return the ids of about the fraction dataset.<key> of the clips."""
-    given: float = getattr(settings, key)
-    fraction = Fraction(given).limit_denominator(10)
-    if fraction.denominator == 1:
-        allowed = "at least 0.1" if fraction == 0 else "at most 0.9"
-        raise UserError(f"dataset.{key} is {given}, which is rounded to {fraction}; set it to {allowed}.")
-    limit = _max_folds(clips, settings)
-    if fraction.denominator > limit:
-        raise _too_few(clips, settings, key, fraction.denominator, f"set it to {_nearest_fraction(given, limit):.2f}")
-    return set().union(*_folds(clips, settings, fraction.denominator)[: fraction.numerator])
+def _check_count(train: Sequence[Clip], settings: params.Dataset, folds: int) -> None:
+    """Raise UserError unless every fold gets a clip of the largest class."""
+    groups = len({group_of(clip, settings) for clip in train})
+    largest = max(Counter(label for clip in train for label in clip.labels).values(), default=0)
+    limit = min(groups, largest)
+    if folds > limit:
+        needs = f"dataset.val is {settings.val}, which needs {folds} groups and {folds} clips per class"
+        advice = f"set it to {_nearest_fraction(settings.val, limit):.2f}"
+        advice = advice if limit > 1 else "add clips, or define more groups with dataset.group"
+        raise UserError(f"{needs}, but train has {groups} groups and at most {largest} clips per class; {advice}.")
 
 
 def _nearest_fraction(given: float, folds: int) -> float:
     """Return the nearest fraction between 0 and 1, both excluded, that this number of folds can give."""
-    folds = max(folds, 2)
-    nearest = Fraction(given).limit_denominator(folds)
+    nearest = Fraction(given).limit_denominator(max(folds, 2))
     return float(min(max(nearest, Fraction(1, folds)), Fraction(folds - 1, folds)))
 
 
-def _too_few(clips: Sequence[Clip], settings: params.Dataset, key: str, folds: int, advice: str) -> UserError:
-    """Return the error for a setting that needs more folds than the clips allow."""
-    groups = len({group_of(clip, settings) for clip in clips})
-    found = f"{'train has' if key == 'val' else 'there are'} {groups} groups and at most {_largest_class(clips)} clips"
-    advice = advice if _max_folds(clips, settings) > 1 else "add clips, or define more groups with dataset.group"
-    needs = f"dataset.{key} is {getattr(settings, key)}, which needs {folds} groups and {folds} clips per class"
-    return UserError(f"{needs}, but {found} per class; {advice}.")
-
-
-def _max_folds(clips: Sequence[Clip], settings: params.Dataset) -> int:
-    # Every fold gets a clip of the largest class.
-    return min(len({group_of(clip, settings) for clip in clips}), _largest_class(clips))
-
-
-def _largest_class(clips: Sequence[Clip]) -> int:
-    return max(Counter(label for clip in clips for label in clip.labels).values(), default=0)
-
-
-def _folds(clips: Sequence[Clip], settings: params.Dataset, count: int) -> list[set[str]]:
-    """Return the ids of each of count folds."""
+def even_folds(clips: Sequence[Clip], settings: params.Dataset, count: int) -> list[set[str]]:
+    """Return the ids of each of count folds of whole groups, with the most similar numbers of clips of each class."""
     from mocliplite.data.folds import group_folds  # imported here because numpy takes 0.1 s
 
     ordered = sorted(clips, key=lambda clip: clip.id)

@@ -1,7 +1,7 @@
 """The mean over splits of experiments with otherwise equal settings, from the output of `dvc exp show --json`."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from mocliplite.errors import UserError
 from mocliplite.evaluation.rows import METHODS
 
-EVAL = "metrics/eval.json"
+EVAL, DATA = "metrics/eval.json", "metrics/data.json"
 RUN_ALL_SPLITS = "run `dvc exp run --queue -S dataset.split=1,2,3` and `dvc exp run --run-all` first"
 WORKSPACE = "workspace"
 FIGURES = {"top1": "top-1", "mean_class": "mean class", "map": "mAP"}  # keys of metrics/eval.json
@@ -23,7 +23,8 @@ class Run:
     name: str
     state: str  # success; or failed, running, queued, workspace: the metrics may belong to another run
     settings: dict[str, Any]
-    metrics: dict[str, Any]
+    metrics: dict[str, Any]  # of metrics/eval.json
+    clip_set: str | None  # digest of the clips and their classes, in all splits; None: it was not recorded
 
     @property
     def split(self) -> int:
@@ -41,28 +42,32 @@ class Run:
 def mean_over_splits(text: str) -> tuple[list[str], list[str]]:
     """Return the tables of each set of runs that differ only in dataset.split, and a sentence for each run left out.
 
-    The tables have top-1 and mean-class accuracy by split, mean and standard deviation. Only commits and finished
-    experiments count: for a failed or running experiment, DVC shows the metrics that its folder happens to contain,
-    those of an earlier run. The same holds for the workspace, which is only named where no finished run has its
-    settings. Raises UserError where text is not the output of `dvc exp show --json`.
+    The tables have top-1 and mean-class accuracy by split, mean and standard deviation. Runs on other clips or classes
+    are in separate tables. Only commits and finished experiments count: for a failed or running experiment, DVC shows
+    the metrics that its folder happens to contain, those of an earlier run. The same holds for the workspace, which is
+    only named where no finished run has its settings. Raises UserError where text is not the output of
+    `dvc exp show --json`.
     """
     try:
         runs = list(_runs(json.loads(text)))
-        finished: dict[str, dict[int, dict[str, Any]]] = {}
+        finished: dict[tuple[str, str | None], dict[int, Run]] = {}
         for run in runs:
             if run.state == "success" and run.metrics:
-                finished.setdefault(run.other_settings, {})[run.split] = run.metrics
+                finished.setdefault((run.other_settings, run.clip_set), {})[run.split] = run
         left_out = [
             _reason_left_out(run)
             for run in runs
             if run.state != "success"
-            and not (run.state == WORKSPACE and run.split in finished.get(run.other_settings, {}))
+            and not (run.state == WORKSPACE and run.split in finished.get((run.other_settings, run.clip_set), {}))
         ]
+        left_out += _of_other_clips(finished)
     except (ValueError, TypeError, KeyError, AttributeError):
         raise UserError(
             "standard input is not the output of `dvc exp show --json`; pipe that into this command."
         ) from None
-    several = [by_split for by_split in finished.values() if len(by_split) > 1]
+    several = [
+        {split: run.metrics for split, run in by_split.items()} for by_split in finished.values() if len(by_split) > 1
+    ]
     return ["\n\n".join(_tables(by_split)) for by_split in several], left_out
 
 
@@ -78,9 +83,18 @@ def _runs(commits: list[dict[str, Any]]) -> Iterator[Run]:
         for revision, state in revisions:
             data = revision.get("data") or {}
             settings = (data.get("params") or {}).get("params.yaml", {}).get("data")
-            metrics = (data.get("metrics") or {}).get(EVAL, {}).get("data")
+            metrics, clips = ((data.get("metrics") or {}).get(file, {}).get("data") or {} for file in (EVAL, DATA))
             if settings:
-                yield Run(revision.get("name") or revision["rev"][:7], state, settings, metrics or {})
+                name = revision.get("name") or revision["rev"][:7]
+                yield Run(name, state, settings, metrics, clips.get("clip_set"))
+
+
+def _of_other_clips(finished: Mapping[tuple[str, str | None], Mapping[int, Run]]) -> Iterator[str]:
+    """A sentence for each run that is alone with its clips, while there are runs on other clips with its settings."""
+    for (settings, clip_set), by_split in finished.items():
+        if len(by_split) == 1 and any(key[0] == settings and key[1] != clip_set for key in finished):
+            (run,) = by_split.values()
+            yield f"{run.name} (split {run.split}): its clips or classes are not those of other runs; run it again"
 
 
 def _reason_left_out(run: Run) -> str:

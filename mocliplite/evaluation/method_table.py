@@ -68,12 +68,13 @@ def all_metrics(
     }
 
 
-def summary(metrics: Mapping[str, Any]) -> dict[str, float]:
+def summary(metrics: Mapping[str, Any]) -> dict[str, float | str]:
     """Return the few figures of metrics/summary.json, with names so short that `dvc exp show` has room for them.
 
     metrics: those of metrics/eval.json. `top1` is that of the method that answers, and `ece` its calibration
     error; `gain` is the top-1 of fusion minus that of the keyframe, with the 95 % interval `gain_low` to `gain_high`.
-    Where a clip may have several classes, `map` takes the place of `top1`.
+    Where a clip may have several classes, `map` takes the place of `top1`. Figures with another `test_set` are of other
+    clips.
     """
     key = "map" if "map" in metrics else "top1"
     figures, gain, answer = metrics[key], metrics["fusion_minus_keyframe"], metrics["answer"]
@@ -85,6 +86,7 @@ def summary(metrics: Mapping[str, Any]) -> dict[str, float]:
         "gain_high": gain["high"],
         "ece": metrics["calibration"][answer]["ece"],
         "test_clips": metrics["clips"],
+        "test_set": metrics["test_set"],
     }
 
 

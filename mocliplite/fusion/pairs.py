@@ -6,7 +6,9 @@ the plain view, the only one used for validation and test. Without embeddings of
 each class, uint8 [N, C].
 """
 
-from collections.abc import Collection, Iterator, Mapping
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +123,14 @@ def features(data: Arrays, streams: tuple[str, ...]) -> np.ndarray:
 def keyframe_views(frames: np.ndarray) -> np.ndarray:
     """Views [N, 1 + F, D] of keyframes [N, F, D]: view 0 is their mean; they follow. A single keyframe is view 0."""
     return np.concatenate([frames.mean(axis=1, keepdims=True), frames], axis=1) if frames.shape[1] > 1 else frames
+
+
+def digest_of_clips(ids: Sequence[str], labels: Sequence[object], classes: Sequence[str]) -> str:
+    """Return 8 hexadecimal digits that tell whether figures are of the same clips with the same classes.
+
+    ids: sorted; labels: of each clip, an index or a list of numbers.
+    """
+    return hashlib.sha256(json.dumps([ids, labels, classes]).encode()).hexdigest()[:8]
 
 
 def check_fitted_on(config: Mapping[str, Any], table: Table, folder: str) -> None:

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from mocliplite import params
+from mocliplite import checkpoint, params
 from mocliplite.data.clips import Clip, read_clips
 from mocliplite.errors import UserError
 from mocliplite.evaluation.calibration import reliability
 from mocliplite.evaluation.rows import METHODS
 from mocliplite.files import read_csv, read_json
-from mocliplite.predict.metrics_file import read_metrics
+from mocliplite.fusion.pairs import digest_of_clips
+from mocliplite.predict.metrics_file import FILE, read_metrics
 from mocliplite.remote.copies import local_copy
 from mocliplite.report import charts, html, overlay
 from mocliplite.report.predictions import (
@@ -34,13 +35,15 @@ BARS = 40  # of a chart by class; of more classes, those with the highest and th
 def write(out: str | Path) -> list[str]:
     """Write the page from the results of the last `dvc repro`; return a sentence for each clip without a picture.
 
-    Raises UserError where metrics, plots or features are missing.
+    Raises UserError where metrics, plots or features are missing, or the metrics are of other test clips.
     """
     metrics = {name: read_json(f"metrics/{name}.json") for name in ("cost", "data", "motion")} | {
         "eval": read_metrics()
     }
     clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
     predictions = predict_test_clips()
+    test_set = digest_of_clips(predictions.ids, predictions.labels.tolist(), predictions.classes)
+    checkpoint.check_source(FILE, "features/pairs.h5", metrics["eval"].get("test_set"), test_set)
     settings = params.load()
     parts, missing = gallery(predictions, clips, settings.dataset.root, settings.compute)
     multi_label = predictions.thresholds is not None

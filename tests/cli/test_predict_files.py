@@ -128,6 +128,8 @@ def test_a_glob_in_quotes_stands_for_its_clips(small_project):
         f"clips/{name}/{number}.avi" for name in ("Falling", "Resting", "Rolling") for number in (0, 1)
     ]
     assert predict._clips(["nothing/*.avi"])[0] == ["nothing/*.avi"]
+    # What ** matches has the folders and the clips in them.
+    assert predict._clips(["clips/**"])[0] == predict._clips(["clips"])[0]
 
 
 def test_a_folder_without_clips_that_matches_a_glob_does_not_hide_the_others(folder):

@@ -308,6 +308,11 @@ CSV = "path,label,split,start,end,id\n"
             "k.txt line 2: 'b.mp4 163 1' does not have the form 'some/clip.mp4 3'; correct it.",
         ),
         ("a.json", '{"database": {"x": \n', "a.json line 2 column 1: this is not JSON (Expecting value); correct it."),
+        (
+            "a.json",
+            '{"database": ' + "[" * 100_000,
+            "a.json is nested too deeply to be a list; replace it with the original.",
+        ),
         ("a.json", '{"data": {}}', "a.json: there is no key 'database' with an object; correct it."),
         (
             "a.json",

@@ -13,6 +13,7 @@ from mocliplite.data.splits import (
     read_splits,
     split_by_group,
     split_clips,
+    split_validation,
     write_splits,
 )
 
@@ -164,12 +165,6 @@ def test_splits_are_whole_groups_stratified_by_class():
     assert Counter(clip.label for clip in clips if splits[clip.id] == "test") == {"hop": 6, "run": 6}
 
 
-def test_a_test_fraction_above_one_half_uses_several_folds():
-    clips = subjects(10)
-    groups = groups_of(clips, split_by_group(clips, settings_of(test=0.7)))
-    assert {split: len(names) for split, names in groups.items()} == {"train": 3, "test": 7}
-
-
 def test_the_split_depends_on_the_seed_and_not_on_the_order_of_clips():
     clips = subjects(12)
     first, *others = (split_clips(clips, settings_of(seed=seed)) for seed in range(5))
@@ -198,56 +193,58 @@ def test_as_many_folds_as_groups_is_leave_one_group_out_in_natural_order():
         (
             3,
             {"folds": 4},
-            "dataset.folds is 4, which needs 4 groups and 4 clips per class,"
-            " but there are 3 groups and at most 3 clips per class; set it to 3 or fewer.",
+            "dataset.folds is 4, but there are 3 groups;"
+            " set it to 3 or fewer, or define more groups with dataset.group.",
         ),
         (
-            3,
-            {"test": 0.25},
-            "dataset.test is 0.25, which needs 4 groups and 4 clips per class,"
-            " but there are 3 groups and at most 3 clips per class; set it to 0.33.",
-        ),
-        (
-            4,
-            {"test": 0.25, "val": 0.1},
-            "dataset.val is 0.1, which needs 10 groups and 10 clips per class,"
-            " but train has 3 groups and at most 3 clips per class; set it to 0.33.",
+            1,
+            {},
+            "no class has two groups in the clips, so dataset.test cannot be cut off in whole groups;"
+            " add clips, or define more groups with dataset.group.",
         ),
         (
             2,
-            {"folds": 2, "val": 0.5},
-            "dataset.val is 0.5, which needs 2 groups and 2 clips per class,"
-            " but train has 1 groups and at most 1 clips per class; add clips, or define more groups with"
-            " dataset.group.",
+            {"folds": 2},
+            "no class has two groups left for train and validation, so dataset.val cannot be cut off in whole groups;"
+            " add clips, or define more groups with dataset.group.",
         ),
-        (4, {"test": 0.01}, "dataset.test is 0.01, which is rounded to 0; set it to at least 0.1."),
-        (4, {"val": 0.99}, "dataset.val is 0.99, which is rounded to 1; set it to at most 0.9."),
     ],
 )
-def test_settings_that_need_more_groups_are_refused(count, changes, wanted):
-    assert sentence_of(split_clips, subjects(count), settings_of(**changes)) == wanted
+def test_too_few_groups_are_refused(count, changes, wanted):
+    assert sentence_of(split_clips, subjects(count, clips_each=2), settings_of(**changes)) == wanted
 
 
-def test_settings_that_need_more_clips_per_class_are_refused():
-    clips = [clip_of(f"{label}/{i}.avi", f"{label}{i}") for label in "abcde" for i in range(3)]
-    wanted = (
-        "dataset.test is 0.25, which needs 4 groups and 4 clips per class,"
-        " but there are 15 groups and at most 3 clips per class; set it to 0.33."
-    )
-    assert sentence_of(split_clips, clips, settings_of()) == wanted
+@pytest.mark.parametrize(("test", "val"), [(0.01, 0.01), (0.2, 0.1667), (0.4, 0.99)])
+def test_three_groups_are_one_of_each_split(test, val):
+    clips = subjects(3)
+    groups = groups_of(clips, split_clips(clips, settings_of(test=test, val=val)))
+    assert {split: len(names) for split, names in groups.items()} == {"train": 1, "val": 1, "test": 1}
 
 
-def test_a_class_with_fewer_clips_than_folds_gives_no_warning(recwarn):
-    clips = subjects(8) + [clip_of(f"wave/{i}.avi", f"s{i}", 2) for i in (1, 2, 3)]
-    assert Counter(split_by_group(clips, settings_of()).values()).keys() == {"train", "test"}
-    assert recwarn.list == []
-
-
-@pytest.mark.parametrize("fraction", [0.1, 0.15, 0.3, 0.7, 0.9])
-def test_the_fraction_in_the_advice_is_accepted(fraction):
-    clips = subjects(6)
-    advised = sentence_of(split_by_group, clips, settings_of(test=fraction)).rpartition(" ")[2].rstrip(".")
-    assert {"train", "test"} == set(split_by_group(clips, settings_of(test=float(advised))).values())
+@pytest.mark.parametrize(
+    ("train_groups", "val", "wanted"),
+    [
+        (
+            4,
+            0.1,
+            "dataset.val is 0.1, which needs 10 groups and 10 clips per class,"
+            " but train has 4 groups and at most 8 clips per class; set it to 0.25.",
+        ),
+        (
+            1,
+            0.5,
+            "dataset.val is 0.5, which needs 2 groups and 2 clips per class,"
+            " but train has 1 groups and at most 2 clips per class; add clips, or define more groups with"
+            " dataset.group.",
+        ),
+        (4, 0.01, "dataset.val is 0.01, which is rounded to 0; set it to at least 0.1."),
+        (4, 0.99, "dataset.val is 0.99, which is rounded to 1; set it to at most 0.9."),
+    ],
+)
+def test_validation_of_lists_that_needs_more_groups_is_refused(train_groups, val, wanted):
+    clips = subjects(5, clips_each=2)
+    splits = {clip.id: "train" if int(clip.group[1:]) <= train_groups else "test" for clip in clips}
+    assert sentence_of(split_validation, clips, splits, settings_of(val=val)) == wanted
 
 
 def test_a_class_with_one_group_that_is_for_test_is_refused():
@@ -274,11 +271,7 @@ def test_only_unused_clips_may_be_outside_the_split_of_their_group(third, accept
 
 
 def test_no_clips_are_refused():
-    wanted = (
-        "dataset.test is 0.25, which needs 4 groups and 4 clips per class,"
-        " but there are 0 groups and at most 0 clips per class; add clips, or define more groups with dataset.group."
-    )
-    assert sentence_of(split_clips, [], settings_of()) == wanted
+    assert sentence_of(split_clips, [], settings_of()).startswith("no class has two groups in the clips, so ")
 
 
 # The file and the stage
@@ -317,7 +310,7 @@ def test_the_split_stage_writes_the_splits():
 
     stage = run_python("-m", "stages.split")
 
-    assert (stage.returncode, stage.stdout, stage.stderr) == (0, "train 8, val 4, test 4\n", "")
+    assert (stage.returncode, stage.stdout, stage.stderr) == (0, "train 10, val 2, test 4\n", "")
     assert read_splits("features/splits.csv") == split_clips(clips, settings_of())
 
 
@@ -325,7 +318,7 @@ def test_the_split_stage_does_not_import_scikit_learn():
     put_params()
     write_clips("features/clips.csv", subjects(8))
     code = "import sys; from stages import split; split.main(); print(sorted({'sklearn', 'scipy'} & set(sys.modules)))"
-    assert run_python("-c", code).stdout == "train 8, val 4, test 4\n[]\n"
+    assert run_python("-c", code).stdout == "train 10, val 2, test 4\n[]\n"
 
 
 def test_a_class_alone_is_refused_before_any_training():

@@ -9,7 +9,7 @@ from mocliplite.errors import run
 from mocliplite.evaluation import cross_split
 
 
-def revision(split, fusion, rev="466426e2b0f0", name=None, **head):
+def revision(split, fusion, rev="466426e2b0f0", name=None, clips=None, **head):
     """A commit or the revision of an experiment, as `dvc exp show --json` of DVC 3.67.1 prints it."""
     settings = {
         "dataset": {"split": split, "root": "clips"},
@@ -20,7 +20,8 @@ def revision(split, fusion, rev="466426e2b0f0", name=None, **head):
         "top1": {"fusion": {"mean": fusion}, "motion": {"mean": 0.5}},
         "mean_class": {"fusion": {"mean": fusion and fusion / 2}, "motion": {"mean": 0.4}},
     }
-    files = {"metrics/eval.json": {"data": metrics}, "metrics/data.json": {"error": {"type": "FileNotFoundError"}}}
+    data = {"data": {"clip_set": clips}} if clips else {"error": {"type": "FileNotFoundError"}}
+    files = {"metrics/eval.json": {"data": metrics}, "metrics/data.json": data}
     return {
         "rev": rev,
         "name": name,
@@ -82,6 +83,22 @@ def test_runs_with_other_settings_are_not_mixed_in():
     runs = revision(1, 0.9), revision(2, 0.8), revision(2, 0.1, hidden=64), revision(3, 0.1, hidden=8)
     ((table,), _) = cross_split.mean_over_splits(exp_show(*runs))
     assert table.splitlines()[-1].split() == ["fusion", "0.450", "0.400", "0.425", "0.035"]
+
+
+def test_runs_on_other_clips_are_not_mixed_in(monkeypatch, capsys):
+    older = revision(1, 0.9, clips="aa"), revision(2, 0.8, clips="aa")
+    newer = revision(1, 0.7, clips="bb"), revision(2, 0.6, clips="bb")
+    workspace = revision(1, 0.7, "workspace", clips="bb")
+    (first, second), left_out = cross_split.mean_over_splits(exp_show(*older, *newer, workspace=workspace))
+    assert [table.splitlines()[2].split()[-2] for table in (first, second)] == ["0.850", "0.650"]
+    assert left_out == []
+    alone = revision(3, 0.1, name="sunny-ant", clips="bb")
+    printed = run_splits(
+        monkeypatch, capsys, exp_show(*older, alone, workspace=revision(1, 0.9, "workspace", clips="aa"))
+    )
+    assert printed.out.splitlines()[2].split() == ["fusion", "0.900", "0.800", "0.850", "0.071"]
+    reason = "its clips or classes are not those of other runs; run it again"
+    assert printed.err == f"left out: sunny-ant (split 3): {reason}\n"
 
 
 def test_failed_running_and_queued_experiments_are_left_out_and_named(monkeypatch, capsys):

@@ -47,6 +47,7 @@ def metrics_of(**changes):
         "fusion_minus_keyframe": gain,
         "fusion_minus_best_single": gain,
         "near_duplicates": {"clips": 0, "fusion_without": 0.66},
+        "test_set": "0a1b2c3d",
     }
     return metrics | changes
 
@@ -117,4 +118,5 @@ def test_summary_has_the_answer_the_streams_and_the_gain_with_its_interval():
         "gain_high": 0.09,
         "ece": 0.0213,
         "test_clips": 96,
+        "test_set": "0a1b2c3d",
     }

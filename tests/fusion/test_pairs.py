@@ -1,10 +1,20 @@
+import re
+
 import numpy as np
 import pytest
 from builders import sentence_of
 from sklearn.utils.class_weight import compute_class_weight
 from toy import CLASSES, pairs_of, put_pairs
 
-from mocliplite.fusion.pairs import check, check_fitted_on, class_weights, features, read_split, select_split
+from mocliplite.fusion.pairs import (
+    check,
+    check_fitted_on,
+    class_weights,
+    digest_of_clips,
+    features,
+    read_split,
+    select_split,
+)
 from mocliplite.store.table_file import Table
 
 NOT_PER_CLIP = {"prompts", "classes", "logit_scale"}
@@ -129,3 +139,14 @@ def test_class_weights_equal_those_of_scikit_learn():
     expected = compute_class_weight("balanced", classes=np.array([0, 1, 3]), y=labels)
     assert class_weights(labels, 5)[[0, 1, 3]] == pytest.approx(expected)
     assert class_weights(labels, 5)[[2, 4]].tolist() == [0, 0]
+
+
+def test_the_digest_tells_other_clips_labels_and_classes_apart():
+    given = (["a", "b"], [0, 1], ["Hop", "Run"])
+    others = (
+        (["a", "c"], [0, 1], ["Hop", "Run"]),
+        (["a", "b"], [1, 1], ["Hop", "Run"]),
+        (["a", "b"], [0, 1], ["Hop", "Sit"]),
+    )
+    assert len({digest_of_clips(*clips) for clips in (given, *others)}) == 4
+    assert re.fullmatch("[0-9a-f]{8}", digest_of_clips(*given))

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from builders import sentence_of
 from pages import Page
 
 from mocliplite.data.clips import read_clips
@@ -29,6 +30,13 @@ def test_the_page_has_every_method_a_confusion_matrix_and_pictures_of_clips(smal
     assert page.tags.count("svg") == 6
     assert page.tags.count("img") >= 1
     assert page.images_without_text == 0
+
+
+def test_metrics_of_other_test_clips_are_refused(small_project, tmp_path, monkeypatch):
+    metrics = json.loads(Path("metrics/eval.json").read_text()) | {"test_set": "0a1b2c3d"}
+    monkeypatch.setattr(report, "read_metrics", lambda: metrics)
+    wanted = "metrics/eval.json was not made from this features/pairs.h5, but from another version; run `dvc repro`."
+    assert sentence_of(report.write, tmp_path / "report.html") == wanted
 
 
 def test_clips_whose_video_is_gone_are_named_and_stay_in_the_gallery(small_project):

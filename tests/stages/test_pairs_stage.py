@@ -11,6 +11,7 @@ from toy import SETTINGS
 
 from mocliplite.data.clips import read_clips, write_clips
 from mocliplite.data.splits import digest_of_fitted, read_splits, write_splits
+from mocliplite.fusion.pairs import digest_of_clips
 from mocliplite.store import layout, shards, stores, table_file, update
 from stages import pairs
 
@@ -95,6 +96,7 @@ def test_view_0_of_the_keyframes_is_their_mean_and_rows_are_in_order_of_id():
     assert float(arrays["logit_scale"]) == 7.5
     assert json.loads(Path("metrics/data.json").read_text()) == {
         "clips": 8,
+        "clip_set": digest_of_clips(sorted(values), [[0]] * 4 + [[1]] * 4, ["Hop", "Run"]),
         "usable": 8,
         "frames": 320,
         "failures": {"keyframes": 0, "motion": 0},

@@ -119,6 +119,31 @@ def test_ten_new_clips_are_computed_alone_and_only_their_shards_are_pushed_and_p
     assert stores(team / "owner") == stores(colleague)
 
 
+def test_two_people_who_add_clips_at_once_end_with_the_clips_of_both(team, colleague, project):
+    owner, theirs, mine = team / "owner", "v_StarSpinning_g10_c01.avi", "v_StarSpinning_g11_c01.avi"
+    source = project / "sample/data/clips/StarSpinning/v_StarSpinning_g08_c01.avi"
+    for folder, name in ((owner, theirs), (colleague, mine)):
+        sh(folder, "dvc pull -q clips.dvc && dvc unprotect clips")
+        (folder / "clips/StarSpinning" / name).write_bytes(source.read_bytes() + name.encode())
+        assert repro(folder, "motion", "keyframes") == {"motion": 1, "keyframes": 1}
+        sh(folder, "git add -A && git commit -qm 'one clip'")
+    sh(owner, "dvc push -q clips.dvc index motion keyframes && git push -q origin HEAD")
+
+    sh(team, f"mkdir new && cp colleague/clips/StarSpinning/{mine} new")
+    assert "fix conflicts" in sh(colleague, "git pull --no-rebase origin HEAD || true")
+    sh(colleague, "git checkout MERGE_HEAD -- clips.dvc dvc.lock metrics plots && dvc pull -q --allow-missing")
+    assert not (colleague / "clips/StarSpinning" / mine).exists()
+    sh(colleague, "cp ../new/*.avi clips/StarSpinning")
+    assert repro(colleague, "motion", "keyframes") == {"motion": 1, "keyframes": 1}
+    assert {f"StarSpinning__{name[:-4]}" for name in (theirs, mine)} < set(
+        open_store(colleague / "features/keyframes").ids
+    )
+    sh(colleague, "git add -A && git commit -qm 'clips of both' && dvc push -q clips.dvc index motion keyframes")
+    sh(colleague, "git push -q origin HEAD")
+    sh(owner, "git pull -q origin HEAD && dvc pull -q --allow-missing")
+    assert stores(owner) == stores(colleague)
+
+
 def test_a_replaced_clip_is_computed_alone_and_a_removed_one_is_dropped(colleague):
     clips = colleague / "clips/StarSpinning"
     (clips / "v_StarSpinning_g01_c01.avi").write_bytes((clips / "v_StarSpinning_g02_c01.avi").read_bytes())
@@ -159,7 +184,7 @@ def test_another_project_imports_one_store_and_reads_it(team, colleague):
     sh(other, "git init -q . && dvc init -q")
     sh(other, "dvc import -q ../hub features/keyframes -o imported")
     code = "from mocliplite.store import open_store; s = open_store('imported'); print(s.read(s.ids).shape)"
-    assert sh(other, f'PYTHONPATH={ROOT} python -c "{code}"') == "(46, 1, 64)\n"
+    assert sh(other, f'PYTHONPATH={ROOT} python -c "{code}"') == "(48, 1, 64)\n"
 
 
 def test_a_fresh_clone_does_not_compute_what_others_have_pushed(team):

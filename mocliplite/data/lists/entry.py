@@ -106,12 +106,14 @@ def read_text(file: Path) -> str:
 
 
 def read_json(file: Path) -> Any:
-    """Return the value in a JSON file. Raises UserError with line and column if it is not JSON."""
+    """Return the value in a JSON file. Raises UserError if it is not JSON, with line and column."""
     try:
         return json.loads(read_text(file))
     except json.JSONDecodeError as error:
         where = f"{file} line {error.lineno} column {error.colno}"
         raise UserError(f"{where}: this is not JSON ({error.msg}); correct it.") from None
+    except RecursionError:
+        raise UserError(f"{file} is nested too deeply to be a list; replace it with the original.") from None
 
 
 def value_of(record: object, key: str, kind: type, location: str) -> Any:
