@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mocliplite import params
+from mocliplite import params, versions
 from mocliplite.errors import INTERRUPTED, UserError, run
 
 
@@ -19,6 +19,8 @@ def run_stage(name: str, main: Callable[[], None], graph: str = "dvc.yaml") -> N
     """
 
     def checked() -> None:
+        if problem := versions.problem():
+            raise UserError(problem)
         before = _recorded(name, graph)
         main()
         after = _recorded(name, graph)
@@ -42,7 +44,10 @@ def _recorded(name: str, graph: str) -> dict[str, object]:
         else:
             for file, names in item.items():
                 lines = Path(file).read_text(encoding="utf-8").splitlines() if Path(file).is_file() else []
-                found |= {f"{file}: {one}": [line for line in lines if line.startswith(f"{one} =")] for one in names}
+                found |= {
+                    f"{file}: {one}": [line for line in lines if line.startswith((f"{one} =", f"{one}:"))]
+                    for one in names
+                }
     code = [dep for dep in stage.get("deps", []) if dep.endswith(".py") or Path(dep, "__init__.py").is_file()]
     return found | {dep: _digest(Path(dep)) for dep in code}
 

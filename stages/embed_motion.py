@@ -7,7 +7,8 @@ shards is written.
 from mocliplite import params
 from mocliplite.extraction import motion_embeddings, shard_runs
 from mocliplite.runtime import arguments
-from stages import run_stage
+
+from . import run_stage
 
 FOLDER = "features/motion_embeddings"
 

@@ -16,7 +16,8 @@ from mocliplite.fusion import methods, similarity
 from mocliplite.fusion.answers import Answers, answer
 from mocliplite.fusion.cost import cost
 from mocliplite.fusion.pairs import Arrays, check_fitted_on, digest_of_clips, parts, read_split
-from stages import run_stage
+
+from . import run_stage
 
 
 class _Evaluated(NamedTuple):

@@ -7,7 +7,8 @@ from mocliplite import params
 from mocliplite.data.clips import class_names, write_clips
 from mocliplite.data.groups import group_of
 from mocliplite.data.index import find_clips
-from stages import run_stage
+
+from . import run_stage
 
 
 def main() -> None:

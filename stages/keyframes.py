@@ -14,7 +14,8 @@ from mocliplite.extraction import keyframes, shard_runs
 from mocliplite.runtime import arguments
 from mocliplite.store import shards, stores, update
 from mocliplite.store.failures import check_failed, check_machine, recorded_failures
-from stages import run_stage
+
+from . import run_stage
 
 FOLDER = "features/keyframes"
 

@@ -10,7 +10,8 @@ from mocliplite.extraction import motion, shard_runs
 from mocliplite.runtime import arguments
 from mocliplite.store import stores
 from mocliplite.store.failures import check_failed, check_machine, recorded_failures
-from stages import run_stage
+
+from . import run_stage
 
 FOLDER = "features/motion"
 

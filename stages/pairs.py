@@ -19,7 +19,8 @@ from mocliplite.errors import UserError
 from mocliplite.fusion import similarity
 from mocliplite.fusion.pairs import check, digest_of_clips, keyframe_views
 from mocliplite.store import failures, shards, stores, table_file
-from stages import run_stage
+
+from . import run_stage
 
 
 def main() -> None:

@@ -13,7 +13,8 @@ from mocliplite.data.clips import class_names, read_clips
 from mocliplite.encoders import checkpoints, embedding, loading, own_features
 from mocliplite.encoders.prompts import flatten_names, read_names, read_templates, readable_name
 from mocliplite.store import table_file
-from stages import run_stage
+
+from . import run_stage
 
 
 def main() -> None:

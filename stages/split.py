@@ -12,7 +12,8 @@ from typing import get_args
 from mocliplite import files, params
 from mocliplite.data.clips import class_names, read_clips
 from mocliplite.data.splits import Split, split_clips, write_splits
-from stages import run_stage
+
+from . import run_stage
 
 ABSENT = {
     "val": "validation has no clips of {} classes, such as {}, so epochs, weights and temperatures ignore them",

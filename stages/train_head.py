@@ -13,7 +13,8 @@ from mocliplite.fusion import methods
 from mocliplite.fusion.head_training import Curve, fit_head
 from mocliplite.fusion.pairs import check_fitted_on, read_split
 from mocliplite.runtime.device import device
-from stages import run_stage
+
+from . import run_stage
 
 ARRAYS = ("ids", "label", "keyframe", "motion", "motion_logits")  # of each clip, all that a head needs of pairs.h5
 

@@ -21,7 +21,8 @@ from mocliplite.motion_net import augmentation, field_cache, loader, networks, t
 from mocliplite.motion_net.training_state import Curve
 from mocliplite.runtime.device import device
 from mocliplite.store import stores
-from stages import run_stage
+
+from . import run_stage
 
 # Not within models/motion, which DVC deletes before the stage starts.
 RESUME = Path("models/.motion.resume")

@@ -13,7 +13,8 @@ from mocliplite.evaluation.multi_label import mean_average_precision
 from mocliplite.fusion import learning_curve, suspicious_labels
 from mocliplite.fusion.pairs import read_split
 from mocliplite.fusion.probes import fit_probes, probe_logits
-from stages import run_stage
+
+from . import run_stage
 
 ARRAYS = ("ids", "label", "split", "group", "keyframe", "motion")  # all that the probes need of pairs.h5
 

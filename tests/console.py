@@ -41,6 +41,12 @@ NOT_RUN = {
     'python -m mocliplite predict "recordings/*/*.mp4" --csv answers.csv --parquet answers.parquet': (
         "test_predict_files.py"
     ),
+    "mocliplite new my_project": "test_wheel.py",
+    "cd my_project": "test_wheel.py",
+    "mocliplite upgrade": "test_wheel.py",
+    "python -m mocliplite push recogniser ann/my-recogniser": "test_published.py",
+    "python -m mocliplite push-store features/keyframes ann/my-keyframes": "test_published_store.py",
+    "python -m mocliplite predict new.mp4 --model ann/my-recogniser --revision main": "test_published.py",
     "python -m mocliplite watch rtsp://camera.local/stream": "test_watch.py",
     "python -m mocliplite watch /dev/video0 --window 2 --motion-only": "needs a camera",
     "ffmpeg -loglevel error -i film.mkv -c copy -f mpegts - | python -m mocliplite watch - --json": "test_watch.py",

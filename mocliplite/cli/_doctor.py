@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from mocliplite import files, params
+from mocliplite import files, params, versions
 from mocliplite.cli._clip_source import Finding, find_clip, output_path
 from mocliplite.cli._workspace import stdout, workspace_findings
 from mocliplite.data.clips import read_clips
@@ -25,6 +25,8 @@ _EMBEDDING_BYTES = 4 * 1024  # of the widest CLIP
 def findings() -> Iterator[Finding]:
     """Yield the findings on the project in the working folder. Raises UserError if there is no project."""
     settings = params.load()
+    if problem := versions.problem():
+        yield Finding("BAD", problem)
     yield from workspace_findings()
     yield from _check_git_ignore()
     yield from _check_cache()

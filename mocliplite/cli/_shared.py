@@ -31,8 +31,12 @@ def positive_seconds(text: str) -> float:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add --model, the folder of the trained models."""
-    parser.add_argument("--model", default=MODELS, metavar="DIR", help="folder of the trained models (models)")
+    """Add --model, the folder of the trained models, and --revision."""
+    add = parser.add_argument
+    add(
+        "--model", default=MODELS, metavar="DIR", help="folder of the trained models, or owner/name on the hub (models)"
+    )
+    add("--revision", metavar="R", help="branch, tag or commit of --model on the hub (main)")
 
 
 def compute() -> params.Compute:

@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> None:
     """Print parameters and MACs by part, bytes by store, and milliseconds by phase on this machine."""
     from mocliplite.cli import _cost
+    from mocliplite.predict.published import folder_of
 
-    for line in _cost.lines(given.clips, given.model):
+    for line in _cost.lines(given.clips, str(folder_of(given.model, given.revision))):
         print(line, flush=True)

@@ -17,5 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> None:
     """Serve the page until interrupted."""
     from mocliplite.cli import _demo
+    from mocliplite.predict.published import folder_of
 
-    _demo.serve(given.model, given.port)
+    _demo.serve(str(folder_of(given.model, given.revision)), given.port)

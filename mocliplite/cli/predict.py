@@ -106,19 +106,21 @@ def _load(
     """Return the recogniser, its classes, and a name of the models for the tables."""
     from mocliplite import checkpoint
     from mocliplite.cli import _words
+    from mocliplite.predict.published import folder_of
     from mocliplite.predict.recognizer import Recognizer
 
     if given.words is not None:
         zero_shot = _words.load(given.words, given.clip, settings)
         return zero_shot, zero_shot.words, "words"
-    recognizer = Recognizer.load(given.model, settings)
-    return recognizer, recognizer.classes, checkpoint.digest(Path(given.model, "head"))[:12]
+    folder = folder_of(given.model, given.revision)
+    recognizer = Recognizer.load(folder, settings)
+    return recognizer, recognizer.classes, checkpoint.digest(folder / "head")[:12]
 
 
 def _check_options(given: argparse.Namespace) -> None:
     """Raise UserError for options that do not go together."""
-    if given.words is not None and given.model != MODELS:
-        raise UserError("--words uses no trained models; leave out --model.")
+    if given.words is not None and (given.model != MODELS or given.revision is not None):
+        raise UserError("--words uses no trained models; leave out --model and --revision.")
     if given.words is None and given.clip is not None:
         raise UserError("--clip is used with --words only; the trained models name their own CLIP.")
     if given.window is None:

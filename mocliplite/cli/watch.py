@@ -38,7 +38,7 @@ def run(given: argparse.Namespace) -> None:
     from mocliplite.predict.timeline import Cost, classify_windows, segments
     from mocliplite.video.streams import Limits
 
-    recognizer = Recognizer.load(given.model, replace(compute(), device=given.device))
+    recognizer = Recognizer.load(given.model, replace(compute(), device=given.device), given.revision)
     timeline = _timeline.Timeline.of(given, recognizer)
     live = LiveWindows(given.source, timeline.settings, Limits.of(recognizer.compute), _notice)
     cost, latencies = Cost(), deque[float](maxlen=_LATEST)

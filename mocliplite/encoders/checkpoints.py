@@ -6,11 +6,11 @@ A checkpoint is a folder in the format of Hugging Face transformers, from a loca
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from mocliplite import versions
+from mocliplite import hub, versions
 from mocliplite.errors import UserError
 from mocliplite.files import write_text
 
@@ -57,14 +57,8 @@ def is_available(model: str, revision: str | None) -> bool:
     """Return whether a checkpoint is a local folder, or complete in the local hub cache. Uses no network."""
     if Path(model).is_dir():
         return not _missing_files(Path(model))
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        found = try_to_load_from_cache(model, NEEDED[0], revision=revision)
-    except HFValidationError:
-        return False
-    return isinstance(found, str) and not _missing_files(Path(found).parent)
+    found = hub.cached(model, revision) if hub.is_name(model) else None
+    return found is not None and not _missing_files(found)
 
 
 def family(folder: Path) -> str:
@@ -192,47 +186,33 @@ def _needs_vocabulary(folder: Path) -> bool:
 
 def _from_hub(model: str, revision: str | None) -> Path | None:
     """The snapshot's folder: from the local cache, else from the network, else None."""
-    from httpx2 import HTTPError
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import (
-        HFValidationError,
-        IncompleteSnapshotError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    try:
-        cached: Path | None = Path(snapshot_download(model, revision=revision, local_files_only=True))
-    except HFValidationError:
+    if not hub.is_name(model):
         raise UserError(
             f"params.yaml: encoder.model is {model!r}, which is neither a local folder nor a hub id such as "
             "openai/clip-vit-base-patch32."
-        ) from None
-    except IncompleteSnapshotError as error:
-        # So the hub's client calls a folder that lacks any file of the hub's; only those needed are fetched below.
-        cached = Path(error.snapshot_path)
-    except LocalEntryNotFoundError:
-        cached = None
+        )
+    cached = hub.cached(model, revision)
     if cached and not _missing_files(cached):
         return cached
     try:
-        # Asked once before the download, which would knock five times at a hub that cannot be reached.
-        listed = HfApi().model_info(model, revision=revision, timeout=10).siblings or []
-        weights = next((name for name in _WEIGHTS if name in {file.rfilename for file in listed}), _WEIGHTS[0])
-        # Those that an index names are called model-00001-of-00002.safetensors and so on.
-        weights = weights.replace(".safetensors.index.json", "-*.safetensors").replace(".bin.index.json", "-*.bin")
-        patterns = ["*.json", "*.txt", "*.model", weights]
-        folder = Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
-    except (RepositoryNotFoundError, RevisionNotFoundError):
+        names = hub.file_names(model, revision)
+        folder = hub.download(model, revision, _patterns(names)) if names is not None else None
+    except hub.NotOnHubError:
         raise UserError(f"params.yaml: the hub has no model {model!r} at this revision; check both.") from None
-    # ValueError: what answered is no hub, such as a hotel's log-in page.
-    except (HTTPError, OSError, ValueError):
+    if folder is None:
         return None
     missing = _missing_files(folder)
     if missing:
         raise UserError(f"{model!r} has no {missing} on the hub; choose a checkpoint in transformers' format.")
     return folder
+
+
+def _patterns(names: Collection[str]) -> tuple[str, ...]:
+    """Return patterns of the files that loading needs, from the names of all files of a model."""
+    weights = next((name for name in _WEIGHTS if name in names), _WEIGHTS[0])
+    # Those that an index names are called model-00001-of-00002.safetensors and so on.
+    weights = weights.replace(".safetensors.index.json", "-*.safetensors").replace(".bin.index.json", "-*.bin")
+    return "*.json", "*.txt", "*.model", weights
 
 
 def read_json_object(path: Path) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mocliplite import checkpoint, params
+from mocliplite import checkpoint, hub, params
 from mocliplite.encoders import checkpoints
 from mocliplite.errors import UserError
 from mocliplite.evaluation.method_table import table
 from mocliplite.files import read_json, write_json, write_text
+from mocliplite.predict.card import metadata
 from mocliplite.predict.metrics_file import read_metrics
 from mocliplite.predict.models import CLIP_FILE, ONNX, load_models
 from mocliplite.predict.onnx_models import CONFIG
@@ -83,7 +84,8 @@ def export(
     checkpoint.check_source(
         Path(models, "head"), "features/prompts.h5", config["features"]["prompts"], prompts.settings
     )
-    settings = params.load().encoder
+    given = params.load()
+    settings = given.encoder
     clip_folder = checkpoints.locate_same(config["features"]["keyframes"], settings.model, settings.revision)
     copies_clip = not onnx and (with_clip or Path(settings.model).is_dir())
     card = _card(config, trained.motion_config, prompts.arrays, settings, copies_clip, onnx)
@@ -105,7 +107,9 @@ def export(
         checkpoints.copy_checkpoint(clip_folder, out / "clip")
     elif not onnx:
         write_json(out / CLIP_FILE, {"model": settings.model, "revision": settings.revision})
-    write_text(out / "README.md", card)
+    base_model = None if Path(settings.model).is_dir() else settings.model
+    about = metadata(read_metrics(), given.dataset.root, base_model)
+    write_text(out / "README.md", hub.card(about, card))
 
 
 def _card(

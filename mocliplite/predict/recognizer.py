@@ -19,6 +19,7 @@ from mocliplite.motion_net import sampling
 from mocliplite.motion_net.settings import settings_from_config
 from mocliplite.predict.decoding import DecodedClip, classify_decoded, decode
 from mocliplite.predict.models import ONNX, Networks, load_models, other_version
+from mocliplite.predict.published import folder_of
 from mocliplite.video.streams import Limits
 
 COMPUTE = params.DEFAULT_COMPUTE
@@ -62,14 +63,19 @@ class Recognizer:
     compute: params.Compute
 
     @classmethod
-    def load(cls, folder: str | Path = "models", compute: params.Compute = COMPUTE) -> "Recognizer":
+    def load(
+        cls, folder: str | Path = "models", compute: params.Compute = COMPUTE, revision: str | None = None
+    ) -> "Recognizer":
         """Load motion/, probes/ and head/ of folder, and the encoder of their features.
 
         The networks are run by onnxruntime if the folder was exported with --format onnx, else by torch.
 
+        folder: may also be owner/name of an exported recogniser on the Hugging Face hub, at this revision.
+
         Raises UserError where a model is missing, damaged or from another version of the code, or was not fitted on
         the outputs of the others.
         """
+        folder = folder_of(folder, revision)
         models = load_models(folder)
         config = models.head_config
         provenance = config["features"]

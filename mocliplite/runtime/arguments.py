@@ -43,7 +43,7 @@ def parse(stage: str, decodes: bool = True) -> Arguments:
     decodes: whether the stage decodes clips, and so has --retry-failed, which is also given by the environment variable
     MOCLIPLITE_RETRY_FAILED=1.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m stages.{stage}")
+    parser = argparse.ArgumentParser(prog=stage)
     parser.set_defaults(retry_failed=False)
     if decodes:
         retry = "try all failed clips again, whatever the reason"

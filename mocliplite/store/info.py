@@ -21,7 +21,7 @@ def describe(path: str | Path) -> str:
         *(("array", line) for line in _arrays(store)),
         *(("frame size", f"{width}x{height}: {count} clips") for (height, width), count in _sizes(store)),
         ("on disk", f"{on_disk / 1e6:.1f} MB in {store.shards} shards"),
-        ("made by", f"python -m {schema.STAGES[store.kind]}"),
+        ("made by", f"stage {schema.STAGES[store.kind]}"),
         ("settings", hdf5.canonical_json(store.settings)),
         *(("failure", f"{clip_id}: {failure}") for clip_id, failure in sorted(store.failures.items())),
     ]

@@ -47,7 +47,7 @@ ARRAYS = {
         "frames": Array("int64", (), "number of frames of the clip"),
     },
 }
-STAGES = {"motion": "stages.motion", "keyframes": "stages.keyframes", "motion_embeddings": "stages.embed_motion"}
+STAGES = {"motion": "motion", "keyframes": "keyframes", "motion_embeddings": "embed_motion"}
 _TITLES = {
     "motion": "Motion fields from the motion vectors of a video codec",
     "keyframes": "Keyframe embeddings from a frozen image encoder",

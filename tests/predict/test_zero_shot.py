@@ -127,7 +127,7 @@ def test_options_of_the_other_kind_of_prediction_are_refused():
         "--clip is used with --words only; the trained models name their own CLIP."
     )
     assert sentence_of(main, ["predict", "new.avi", "--words", WORDS, "--model", "recogniser"]) == (
-        "--words uses no trained models; leave out --model."
+        "--words uses no trained models; leave out --model and --revision."
     )
 
 

@@ -17,7 +17,7 @@ def test_info_describes_kind_clips_settings_stage_and_failures(kind):
         "29 clips",
         "1 failures",
         f"in {schema.SHARDS[kind]} shards",
-        f"python -m {schema.STAGES[kind]}",
+        f"stage {schema.STAGES[kind]}",
         'settings    {"cell_size": 8, "views": ["plain"]}',
         "failure     clip03: clip03 has no frames.",
     ):
