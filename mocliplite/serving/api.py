@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -31,7 +32,7 @@ DISCONNECTED = 499  # in the metrics: the client has closed the connection
 
 def application(predict: Predict, settings: Settings) -> Starlette:
     """Return the application that answers with predict, the method of a recogniser."""
-    metrics = Metrics()
+    metrics, batches = Metrics(), Batches(predict, settings.queue)
     app = Starlette(
         routes=[
             Route(PREDICT, _predict, methods=["POST"]),
@@ -39,7 +40,11 @@ def application(predict: Predict, settings: Settings) -> Starlette:
             Route("/metrics", _metrics),
             Route("/openapi.json", _openapi),
         ],
-        middleware=[Middleware(_counted, metrics=metrics), Middleware(guarded, token=settings.token)],
+        middleware=[
+            Middleware(_counted, metrics=metrics),
+            Middleware(_closing, batches=batches),
+            Middleware(guarded, token=settings.token),
+        ],
         exception_handlers={
             HTTPException: _refused,
             UnavailableError: _unavailable,
@@ -48,8 +53,7 @@ def application(predict: Predict, settings: Settings) -> Starlette:
         },
         lifespan=_lifespan,
     )
-    app.state.settings, app.state.metrics = settings, metrics
-    app.state.batches = Batches(predict, settings.queue)
+    app.state.settings, app.state.metrics, app.state.batches = settings, metrics, batches
     return app
 
 
@@ -143,3 +147,17 @@ def _counted(app: ASGIApp, metrics: Metrics) -> ASGIApp:
             metrics.count(status, time.perf_counter() - start)
 
     return count
+
+
+def _closing(app: ASGIApp, batches: Batches) -> ASGIApp:
+    """Return an application that tells clients to open a new connection while the server stops."""
+
+    async def close(scope: Scope, receive: Receive, send: Send) -> None:
+        async def tell(message: Message) -> None:
+            if message["type"] == "http.response.start" and batches.stopping:
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        await app(scope, receive, tell)
+
+    return close

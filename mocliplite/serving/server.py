@@ -27,10 +27,14 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(predict: Predict, settings: Settings, listener: socket.socket) -> None:
-    """Answer requests with predict, the method of a recogniser, until SIGINT or SIGTERM.
+    """Answer requests with predict, the method of a recogniser, until SIGINT or SIGTERM."""
+    # uvicorn raises the signal again after the end.
+    with contextlib.suppress(KeyboardInterrupt):
+        new_server(predict, settings).run([listener])
 
-    Then the clips in the current batch are still answered, and all others are refused with status 503.
-    """
+
+def new_server(predict: Predict, settings: Settings) -> uvicorn.Server:
+    """Return a server. At its end, the clips in the current batch are still answered, and others get status 503."""
     app = application(predict, settings)
     config = uvicorn.Config(
         app,
@@ -43,9 +47,7 @@ def serve(predict: Predict, settings: Settings, listener: socket.socket) -> None
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE,
     )
-    # uvicorn raises the signal again after the end.
-    with contextlib.suppress(KeyboardInterrupt):
-        _Server(config, app.state.batches).run([listener])
+    return _Server(config, app.state.batches)
 
 
 class _Server(uvicorn.Server):
