@@ -29,6 +29,7 @@ from mocliplite.data.index import find_clips
 from mocliplite.encoders import embedding, loading
 from mocliplite.errors import Failure
 from mocliplite.runtime import crash_safe, engines
+from mocliplite.runtime.arguments import WHOLE, Arguments
 from mocliplite.video.keyframes import read_keyframes
 from mocliplite.video.streams import Limits
 from stages import keyframes as stage
@@ -72,7 +73,7 @@ def prepared(settings: params.Params, clips: dict[str, Clip], encoder: loading.E
 def run_stage(settings: params.Params, clips: dict[str, Clip]) -> None:
     """Embed the keyframes of all clips into a new store."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        stage.embed_keyframes(settings, clips, retry_failed=False)
+        stage.embed_keyframes(settings, clips, Arguments(retry_failed=False, part=WHOLE))
 
 
 def compare(settings: params.Params, clips: dict[str, Clip], encoder: loading.Encoder, rounds: int) -> dict[str, float]:

@@ -23,9 +23,10 @@ from av.video.frame import PictureType
 
 from mocliplite import params
 from mocliplite.data.clips import Clip
+from mocliplite.extraction import motion
+from mocliplite.extraction.shard_runs import ShardOfClips
 from mocliplite.params import Compute, Motion
 from mocliplite.runtime import engines
-from stages import motion as stage
 
 PROJECT = Path(__file__).parents[1]
 FOOTAGE = PROJECT.parent / "shared/data"
@@ -80,26 +81,26 @@ def ours(paths: Sequence[Path]) -> int:
     Returns the number of failed clips.
     """
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        _, _, failed, _ = stage.extract(part(0, list(enumerate(paths)), ALONE))
-    return failed
+        (updated,) = motion.update_shards(spec_of(0, list(enumerate(paths)), ALONE))
+    return updated.failed
 
 
 def ours_in_processes(paths: Sequence[Path], workers: int) -> int:
     """Extract all clips into the shards of a new store as the stage does; return the number of failed clips."""
     compute = replace(ALONE, workers=workers, engine="processes")
     shards = range(64)
-    parts = [part(shard, list(enumerate(paths))[shard :: len(shards)], compute) for shard in shards]
+    specs = [spec_of(shard, list(enumerate(paths))[shard :: len(shards)], compute) for shard in shards]
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        return sum(failed for _, _, failed, _ in engines.map_shards(stage.extract, parts, compute))
+        return sum(updated.failed for updated in engines.map_specs(motion.update_shards, specs, compute))
 
 
-def part(shard: int, paths: Sequence[tuple[int, Path]], compute: Compute) -> stage.Part:
+def spec_of(shard: int, paths: Sequence[tuple[int, Path]], compute: Compute) -> motion.Spec:
     """Return the work of one shard: clips by number and absolute path."""
     clips = [Clip(f"{number:05d}", str(path), "", (0,), "", 0, "") for number, path in paths]
     settings = replace(
         DEFAULTS, dataset=replace(DEFAULTS.dataset, root="/", files="/"), motion=SETTINGS, compute=compute
     )
-    return stage.Part(Path(stage.FOLDER, f"{shard:04d}.h5"), clips, settings, False)
+    return motion.Spec([ShardOfClips(Path("features/motion", f"{shard:04d}.h5"), clips)], settings, False)
 
 
 METHODS: dict[str, Callable[[Sequence[Path]], int]] = {

@@ -2,12 +2,14 @@
 
 import csv
 import io
+import itertools
 import json
 import math
 import os
 import platform
 import shutil
 import tempfile
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -20,8 +22,11 @@ from mocliplite.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-# Suffix of files that are being written.
+# Files that are being written end in `.<host>.<process id>.<number>.partial`: machines that share a folder may have
+# processes of the same id, and threads of one process may write the same file.
 _PARTIAL = ".partial"
+_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
+_numbers = itertools.count()
 # Bytes above which an array is kept in a file. The system keeps as much of it in memory as there is room for.
 _MAPPED = 1 << 31
 
@@ -33,12 +38,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
     The old file is never opened for writing: it may be a read-only link into a shared DVC cache. Raises UserError if
     the disk is full or the folder is not writable.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
+    partial = path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.{next(_numbers)}{_PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for old in path.parent.glob(f".{escape(path.name)}.*{_PARTIAL}"):
-            pid = old.name.split(".")[-2]
-            if not (pid.isdecimal() and is_running(int(pid))):
+            if not _writer_may_be_running(old):
                 old.unlink(missing_ok=True)
         yield partial
         with partial.open("rb") as file:
@@ -53,6 +57,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
                 "again: finished work is kept."
             ) from None
         raise
+
+
+def _writer_may_be_running(partial: Path) -> bool:
+    """Return whether the process that writes a partial file may still be running. That of another machine may be."""
+    host, pid = partial.name.split(".")[-4:-2]
+    return host != _HOST or (pid.isdecimal() and is_running(int(pid)))
 
 
 def is_running(pid: int) -> bool:
@@ -98,17 +108,18 @@ def remove_partial_files(folder: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Lock path for this process with a lock file next to it. Raises UserError if another process holds the lock.
+def locked(path: Path, wait: float = 0) -> Iterator[None]:
+    """Lock path for this process with a lock file next to it.
 
-    A killed process does not block others: the system releases its lock, and on file systems without locks filelock
-    checks whether the process still runs.
+    Raises UserError if another process holds the lock for longer than `wait` seconds. A killed process does not block
+    others: the system releases its lock, and on file systems without locks filelock checks whether the process still
+    runs.
     """
     import filelock
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+        lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=wait)
         lock.acquire()
     except filelock.Timeout:
         raise UserError(f"another run is writing {path}; wait for it or stop it, and run again.") from None

@@ -86,7 +86,7 @@ class Dataset:
         # The settings are committed, so they contain no password. "/" and the path of a clip are appended to the root.
         allowed = not re.search("://[^/]*:[^/]*@", self.root) and not self.root.endswith("/")
         require(allowed, "dataset.root", self.root, "an address without a password and without a slash at its end")
-        allowed = self.has_manifest and self.files not in ("", NO_PATH) and not is_address(self.files)
+        allowed = self.files not in ("", NO_PATH) and not is_address(self.files)
         expected = f"the file of a manifest, such as clips_manifest.csv, because {self.root} is an address"
         require(allowed, "dataset.files", self.files, expected)
 
@@ -267,9 +267,10 @@ class Compute:
     workers: int  # processes that decode clips
     threads: int  # threads of a forward or training pass; 0: one per core
     device: Literal["cpu", "cuda", "auto"]
-    engine: Literal["processes", "inline"]  # inline: in the process of the stage, for debugging
+    engine: Literal["processes", "inline", "dask"]  # inline: in the process of the stage; dask: on a Dask cluster
+    # Settings with defaults are newer: older settings files still load.
+    scheduler: str | None = None  # of engine dask: address or scheduler file; None: a cluster on this machine
     time_limit: int  # seconds after which decoding a clip is abandoned
-    # The limits have defaults, so that older settings files still load.
     max_pixels: int = 67_108_864  # width times height above which a clip is not decoded
     max_frames: int = 100_000  # number of frames above which a clip is not decoded
     max_memory: int = 4096  # MiB that decoding one clip may use

@@ -5,7 +5,7 @@ no value. Raise a version when an edit changes values: it is part of every finge
 parameter. tests/test_versions.py fails if this code has changed and the recorded digest has not.
 """
 
-MOTION = 3  # packages video and motion, stages/motion.py
-KEYFRAMES = 4  # packages video and encoders, stages/keyframes.py
-MOTION_NET = 4  # package motion_net, stages/train_motion.py and stages/embed_motion.py
+MOTION = 3  # packages video, motion and extraction, stages/motion.py
+KEYFRAMES = 4  # packages video, encoders and extraction, stages/keyframes.py
+MOTION_NET = 4  # packages motion_net and extraction, stages/train_motion.py and stages/embed_motion.py
 SCHEMA = 5  # the format of HDF5 files; readers refuse other versions, and stages write their stores again

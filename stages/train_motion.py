@@ -41,7 +41,7 @@ def main() -> None:
     train, val = ([row for row, clip_id in enumerate(ids) if splits[clip_id] == part] for part in ("train", "val"))
     if len(train) < 2 or not val:
         raise UserError("fewer than 2 train clips or no validation clip is left; see features/motion/failures.csv.")
-    workers = settings.compute.workers if settings.compute.engine == "processes" else 0
+    workers = 0 if settings.compute.engine == "inline" else settings.compute.workers
     fields = field_cache.cache_fields(loader.MotionClips(motion, ids, net_settings), RESUME.parent, workers)
     multi_label = settings.dataset.multi_label
     labels = torch.from_numpy(label_array([clips[clip_id] for clip_id in ids], multi_label, len(classes)))

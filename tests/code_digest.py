@@ -15,9 +15,9 @@ from imports import ROOT, code_of
 RECORDED = Path(__file__).with_suffix(".json")
 # By version: the stages, and the packages whose modules, where the stages import them, decide the values.
 DECIDING = {
-    "MOTION": (["motion"], ["motion", "video"]),
-    "KEYFRAMES": (["keyframes"], ["encoders", "video"]),
-    "MOTION_NET": (["train_motion", "embed_motion"], ["motion_net"]),
+    "MOTION": (["motion"], ["extraction", "motion", "video"]),
+    "KEYFRAMES": (["keyframes"], ["encoders", "extraction", "video"]),
+    "MOTION_NET": (["train_motion", "embed_motion"], ["extraction", "motion_net"]),
 }
 
 

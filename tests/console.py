@@ -70,6 +70,20 @@ NOT_RUN = {
     "dvc config --local cache.dir /srv/dvc-cache": "test_sharing.py",
     "dvc config --local cache.shared group": "test_sharing.py",
     "dvc config --local cache.type symlink": "test_sharing.py",
+    "python -m stages.embed_motion --part 1/2": "test_engines.py",
+    "python -m stages.embed_motion --part 2/2": "test_engines.py",
+    "python -m stages.embed_motion": "test_engines.py",
+    (
+        "i=0; for host in node1 node2 node3 node4; do i=$((i + 1)); "
+        'ssh $host "cd $PWD && .venv/bin/python -m stages.motion --part $i/4" & done; wait'
+    ): "needs four machines; test_engines.py runs the parts",
+    "sbatch --wait --array=1-32 --cpus-per-task=4 --mem=16G part.sh": "needs Slurm; test_engines.py runs the parts",
+    "python -m dask scheduler --scheduler-file scheduler.json": (
+        "runs until it is stopped; tests/cluster.py does the same"
+    ),
+    "python -m dask worker --scheduler-file scheduler.json --nthreads 1 --nworkers 4": (
+        "runs until it is stopped; tests/cluster.py does the same"
+    ),
     'dvc config --local core.site_cache_dir "$HOME/.cache/dvc-site"': "test_sharing.py",
 }
 

@@ -33,7 +33,7 @@ class _QuietHandler(http.server.SimpleHTTPRequestHandler):
 @contextmanager
 def serve_s3(folder, monkeypatch):
     """Yield the address of a copy of the folder in a bucket, and a function that stops the server."""
-    pytest.importorskip("s3fs", reason="s3fs is not installed")
+    s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed")
     pytest.importorskip("flask", reason="moto[server] is not installed")
     moto = pytest.importorskip("moto.server", reason="moto[server] is not installed")
     import boto3
@@ -45,11 +45,13 @@ def serve_s3(folder, monkeypatch):
     for name, value in {**environment, "ENDPOINT_URL": f"http://{host}:{port}"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     client = boto3.client("s3")
-    client.create_bucket(Bucket="archive")
+    bucket = f"archive-{port}"  # of its own, because moto keeps the buckets of earlier servers
+    client.create_bucket(Bucket=bucket)
     for path in Path(folder).rglob("*"):
         if path.is_file():
-            client.upload_file(str(path), "archive", f"my clips/{path.relative_to(folder)}")
-    yield "s3://archive/my clips", server.stop
+            client.upload_file(str(path), bucket, f"my clips/{path.relative_to(folder)}")
+    s3fs.S3FileSystem.clear_instance_cache()  # which has the port of an earlier server
+    yield f"s3://{bucket}/my clips", server.stop
     server.stop()
 
 

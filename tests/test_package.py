@@ -24,9 +24,11 @@ def test_all_files_state_the_same_version():
 
 
 def test_the_package_requires_no_newer_versions_than_the_pinned_ones():
-    lines = (CHECKOUT / "requirements.txt").read_text().splitlines()
+    files = ("requirements.txt", "requirements-dask.txt")
+    lines = [line for file in files for line in (CHECKOUT / file).read_text().splitlines()]
     pinned = dict(line.split("#")[0].split(";")[0].strip().split("==") for line in lines if "==" in line)
-    minimum = dict(dependency.split(">=") for dependency in PROJECT["project"]["dependencies"])
+    needed = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["dask"]
+    minimum = dict(dependency.split(">=") for dependency in needed)
     assert len(minimum) > 5
     newer = [name for name in minimum if version_of(minimum[name]) > version_of(pinned[name])]
     assert newer == []

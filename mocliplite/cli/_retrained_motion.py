@@ -22,7 +22,7 @@ def retrain(settings: params.Params, ids: Sequence[str], device: torch.device) -
     temporary file.
     """
     net_settings, compute = settings.motion_net, settings.compute
-    workers = compute.workers if compute.engine == "processes" else 0
+    workers = 0 if compute.engine == "inline" else compute.workers
     clips = loader.MotionClips(stores.open_store("features/motion"), ids, net_settings)
     fields = field_cache.cache_fields(clips, Path("models"), workers)
     row_of = {clip_id: row for row, clip_id in enumerate(ids)}

@@ -13,7 +13,7 @@ from mocliplite.fusion.pairs import Arrays
 NEAR_DUPLICATE = 0.995  # lower of the two streams' cosines from which on two clips count as near duplicates
 # Two unit vectors with this cosine are sqrt(2 - 2 cosine) apart. The factor allows for rounding errors.
 _RADIUS = 1.001 * (2 * (2 - 2 * NEAR_DUPLICATE)) ** 0.5
-_DIRECTIONS = 16  # of the features of each stream, in which candidates are searched
+_DIRECTIONS = 8  # of the features of each stream, in which candidates are searched
 _CANDIDATES = 16  # train clips that are compared with a clip, unless none of so many is a near duplicate
 _PART = 4096  # clips or pairs of clips compared at a time, to limit memory
 

@@ -48,13 +48,7 @@ def list_files(root: str, candidates: Collection[str]) -> dict[str, State]:
 
 
 def _list(root: str, system: Any, top: str) -> dict[str, Info]:
-    listed: dict[str, Info] = {}
-    if protocol_of(root) in _FLAT:
-        listed = system.find(top, detail=True)
-    else:
-        # Not find, which leaves out the folders that cannot be read.
-        for folder, _, files in system.walk(top, detail=True, on_error="raise"):
-            listed |= {f"{folder.rstrip('/')}/{name}": info for name, info in files.items()}
+    listed = system.find(top, detail=True) if protocol_of(root) in _FLAT else _walk(system, top)
     links = [name for name, info in listed.items() if info["type"] == "link"]
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         listed |= dict(zip(links, pool.map(system.info, links), strict=True))
@@ -63,6 +57,16 @@ def _list(root: str, system: Any, top: str) -> dict[str, Info]:
         if listed[name]["type"] == "directory":
             raise UserError(f"{root}/{names[name]} is a link to a folder; put the folder itself there.")
     return {names[name]: info for name, info in listed.items() if info["type"] == "file" and not name.endswith("/")}
+
+
+def _walk(system: Any, top: str) -> dict[str, Info]:
+    # Not find or walk of fsspec, which leave out the folders that cannot be read.
+    listed, folders = dict[str, Info](), [top]
+    while folders:
+        infos = system.ls(folders.pop(), detail=True)
+        listed |= {info["name"]: info for info in infos if info["type"] != "directory"}
+        folders += [info["name"] for info in infos if info["type"] == "directory"]
+    return listed
 
 
 def _probe(root: str, system: Any, top: str, candidates: Collection[str]) -> dict[str, Info]:

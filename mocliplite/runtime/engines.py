@@ -1,10 +1,13 @@
-"""Map a function over shards, in parallel processes or sequentially in this process."""
+"""Map a function over specs: in this process, in processes of this machine, or on a cluster; and over threads.
 
-import multiprocessing
+An engine is a module with one function, `outcomes`, which makes three calls of its library: submit, as completed,
+result. Another engine is another such module, and a case in map_specs.
+"""
+
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from typing import TypeVar
 
 from mocliplite.errors import UserError
@@ -14,29 +17,44 @@ Spec = TypeVar("Spec")
 Outcome = TypeVar("Outcome")
 
 
-def map_shards(function: Callable[[Spec], Outcome], specs: Sequence[Spec], compute: Compute) -> Iterator[Outcome]:
-    """Yield function(spec) for every spec, in the order in which they finish.
+def map_specs(
+    function: Callable[[Spec], Iterable[Outcome]], specs: Sequence[Spec], compute: Compute
+) -> Iterator[Outcome]:
+    """Yield the outcomes of function(spec) for every spec; specs are in the order in which they finish.
 
-    The function must be idempotent and write its result to disk, so that an interrupted run can continue.
-    Raises UserError if a worker process dies.
+    The function must be importable by name, be idempotent and write its results to disk: an interrupted run continues,
+    and an engine may call it twice for a spec, even at the same time. Outcomes are small.
+    Raises UserError if workers die or are lost.
     """
-    if compute.engine == "inline" or compute.workers == 1 or len(specs) < 2:
-        yield from map(function, specs)
-        return
-    # Spawned, not forked, because a fork copies threads and locks of decoders and HDF5 in any state.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(compute.workers, len(specs)), mp_context=context) as pool:
-        try:
-            futures = [pool.submit(function, spec) for spec in specs]
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool:
-            raise UserError(
-                "a worker process was killed, probably because memory was full; finished shards are kept: "
-                "lower compute.workers and run the stage again."
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
+    if compute.engine == "dask":
+        yield from chain.from_iterable(_dask_outcomes(function, specs, compute))
+    elif compute.engine == "inline" or compute.workers == 1 or len(specs) < 2:
+        yield from chain.from_iterable(map(function, specs))
+    else:
+        from mocliplite.runtime import processes
+
+        yield from chain.from_iterable(processes.outcomes(function, specs, compute.workers))
+
+
+def _dask_outcomes(
+    function: Callable[[Spec], Iterable[Outcome]], specs: Sequence[Spec], compute: Compute
+) -> Iterator[list[Outcome]]:
+    try:
+        from mocliplite.runtime import dask_engine
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"compute.engine is dask, but the package {error.name} is not installed; run `pip install -r "
+            "requirements-dask.txt`, or set compute.engine to processes."
+        ) from None
+    return dask_engine.outcomes(function, specs, compute)
+
+
+def groups(items: Sequence[Spec], compute: Compute) -> list[Sequence[Spec]]:
+    """Return the items in the groups that a call computes together: one by one on a cluster, otherwise all in one.
+
+    For functions that use all cores, or a GPU, by themselves.
+    """
+    return [[item] for item in items] if compute.engine == "dask" else [items]
 
 
 def map_ahead(

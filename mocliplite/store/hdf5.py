@@ -146,7 +146,11 @@ def write_arrays(group: Group, arrays: Arrays) -> None:
 
 
 def write_array(group: Group, name: str, values: np.ndarray | Sequence[str]) -> None:
-    """Write one array: int8 compressed, other types uncompressed; text from numpy str or a sequence of str."""
+    """Write one array: int8 compressed, other types uncompressed; text from numpy str or a sequence of str.
+
+    The dataset is closed at once. HDF5 gives most values their place in the file when it closes a dataset, which h5py
+    would do when Python frees the object: later, where a profiler such as that of Dask holds it.
+    """
     array = values if isinstance(values, np.ndarray) else np.array(values, dtype=str)
     if array.dtype.kind == "U":
         # Fixed-length strings, because HDF5 stores variable-length strings in a heap without a checksum.
@@ -156,7 +160,7 @@ def write_array(group: Group, name: str, values: np.ndarray | Sequence[str]) -> 
         # Such arrays cannot have chunks. The compact layout stores them in the object header, which has a checksum.
         compact = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         compact.set_layout(h5py.h5d.COMPACT)
-        group.create_dataset(name, data=array, dcpl=compact)
+        group.create_dataset(name, data=array, dcpl=compact).id.close()
         return
     compressed = array.dtype == np.int8
     chunk_bytes = _MOTION_CHUNK if compressed else _EMBEDDING_CHUNK
@@ -164,7 +168,7 @@ def write_array(group: Group, name: str, values: np.ndarray | Sequence[str]) -> 
     if compressed:
         _write_compressed(group, name, array, (length, *array.shape[1:]))
     else:
-        group.create_dataset(name, data=array, chunks=(length, *array.shape[1:]), fletcher32=True)
+        group.create_dataset(name, data=array, chunks=(length, *array.shape[1:]), fletcher32=True).id.close()
 
 
 def _write_compressed(group: Group, name: str, array: np.ndarray, chunks: tuple[int, ...]) -> None:
@@ -181,6 +185,7 @@ def _write_compressed(group: Group, name: str, array: np.ndarray, chunks: tuple[
         chunk[: len(rows)] = rows
         offset = (start, *(0 for _ in chunks[1:]))
         dataset.id.write_direct_chunk(offset, zlib_compress(chunk.tobytes(), _COMPRESSION_LEVEL))
+    dataset.id.close()
 
 
 def read_group(group: Group, name: str) -> Group:

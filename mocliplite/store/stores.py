@@ -1,17 +1,19 @@
 """Feature stores: folders of shards that hold what is computed once and shared.
 
-Only one run at a time updates a store.
+Only one run at a time updates a store, or several at once a part of its shards each.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from glob import escape
 from pathlib import Path
 
 import numpy as np
 
 from mocliplite import files
 from mocliplite.errors import Failure, UserError
-from mocliplite.store import hdf5, layout, schema
+from mocliplite.store import hdf5, layout, schema, whole_file
 from mocliplite.store.hdf5 import Arrays, Settings
 from mocliplite.store.shards import (
     FrameSelector,
@@ -27,18 +29,53 @@ from mocliplite.store.shards import (
 
 # Text files in the folder of the shards.
 SIDECAR_FILES = ("README.md", "failures.csv")
+# Seconds that a part of a store waits for the lock that each part takes for a moment.
+_TURN = 60
 
 
 @contextmanager
-def updating(folder: str | Path, kind: str, clips: int) -> Iterator[None]:
+def updating(folder: str | Path, kind: str, clips: int, part: str = "") -> Iterator[None]:
     """Lock a store while its shards are updated to this number of clips; at the end, write its sidecar files.
 
     Partial files of killed runs are removed. Raises UserError if another run holds the lock.
+
+    part: name of a part of the shards. Runs of different parts may update a store at the same time. They write shards
+    only; a run of the whole store writes the sidecar files after them.
     """
-    with files.locked(Path(folder)):
+    if part:
+        with _updating_part(Path(folder), part):
+            yield
+        return
+    with files.locked(Path(folder)), _without_parts(Path(folder)):
         files.remove_partial_files(Path(folder))
         yield
         write_sidecar_files(folder, kind, layout.number_of_shards(kind, clips))
+
+
+@contextmanager
+def _updating_part(folder: Path, part: str) -> Iterator[None]:
+    """Lock a part of a store. No run of the whole store is, or begins, while it is locked."""
+    with ExitStack() as stack:
+        with files.locked(folder, wait=_TURN):  # of which each part has its turn
+            stack.enter_context(files.locked(_part_path(folder, part)))
+        yield
+
+
+@contextmanager
+def _without_parts(folder: Path) -> Iterator[None]:
+    """Lock all parts of a store. Its own lock is held, so that no other part begins."""
+    locks = list(folder.parent.glob(f".{escape(_part_path(folder, '').name)}*.lock"))
+    with ExitStack() as stack:
+        for lock in locks:
+            stack.enter_context(files.locked(lock.with_name(lock.stem[1:])))
+        yield
+        for lock in locks:
+            lock.unlink(missing_ok=True)
+
+
+def _part_path(folder: Path, part: str) -> Path:
+    """Return the path, of no file, whose lock is that of a part of a store."""
+    return folder.with_name(f"{folder.name}.part-{part}")
 
 
 def write_sidecar_files(folder: str | Path, kind: str, shards: int) -> None:
@@ -164,6 +201,18 @@ class Store:
         for position, clip_id in enumerate(ids):
             positions.setdefault(self._shard[clip_id], []).append(position)
         return sorted(positions.items())
+
+
+def digest(path: str | Path) -> str:
+    """Return what identifies the content of a store: the SHA-256 of the digests at the beginning of its shards.
+
+    Raises UserError for a file without one.
+    """
+    hashed = hashlib.sha256()
+    for shard in sorted(Path(path).glob("*.h5")):
+        with hdf5.read_errors_mean_damage(shard):
+            hashed.update(f"{shard.name} {whole_file.read_digest(shard)}\n".encode())
+    return hashed.hexdigest()
 
 
 def _number_of_shards(folder: str | Path, kind: str) -> int:

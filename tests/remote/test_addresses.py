@@ -136,6 +136,7 @@ def test_a_folder_that_cannot_be_listed_ends_the_listing(folder, tmp_path, monke
             return await list_folder(system, path, **options)
 
         monkeypatch.setattr(SSHFileSystem, "_ls", refuse)
+        connection.forget(root)  # which has the other method
         assert sentence_of(listing.list_files, root, []).startswith(f"{root} was not listed (Permission denied); ")
 
 

@@ -1,8 +1,9 @@
-"""Maps over shards in processes, and over specs in threads."""
+"""Maps over specs in processes and in threads, and options of the stages that use them."""
 
 import itertools
 import math
 import os
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -13,7 +14,8 @@ from builders import CHECKOUT, sentence_of
 
 from mocliplite import params
 from mocliplite.errors import UserError
-from mocliplite.runtime.engines import map_ahead, map_shards
+from mocliplite.runtime import arguments
+from mocliplite.runtime.engines import groups, map_ahead, map_specs
 
 PROCESSES = replace(params.load(CHECKOUT / "params.yaml").compute, workers=2, engine="processes")
 INLINE = replace(PROCESSES, engine="inline")
@@ -27,25 +29,25 @@ KILLED = (
 
 
 @pytest.mark.parametrize("compute", [INLINE, PROCESSES])
-def test_there_is_one_result_per_spec(compute):
-    assert sorted(map_shards(math.isqrt, [0, 1, 4, 9, 16, 25], compute)) == [0, 1, 2, 3, 4, 5]
+def test_all_outcomes_of_every_spec_are_yielded(compute):
+    assert sorted(map_specs(list, [[0], [], [1, 2], [3]], compute)) == [0, 1, 2, 3]
 
 
 def own_process(_):
-    return os.getpid()
+    return [os.getpid()]
 
 
 def test_the_engine_processes_runs_in_other_processes():
-    assert os.getpid() not in set(map_shards(own_process, [1, 2], PROCESSES))
+    assert os.getpid() not in set(map_specs(own_process, [1, 2], PROCESSES))
 
 
 @pytest.mark.parametrize("compute", [INLINE, replace(PROCESSES, workers=1)])
 def test_inline_and_a_single_worker_run_in_this_process(compute):
-    assert set(map_shards(own_process, [1, 2], compute)) == {os.getpid()}
+    assert set(map_specs(own_process, [1, 2], compute)) == {os.getpid()}
 
 
 def test_a_killed_worker_is_a_user_error():
-    assert sentence_of(list, map_shards(os._exit, [7, 7, 7], PROCESSES)) == KILLED
+    assert sentence_of(list, map_specs(os._exit, [7, 7, 7], PROCESSES)) == KILLED
 
 
 class Slow(list):
@@ -58,35 +60,69 @@ class Slow(list):
 
 
 def test_a_worker_killed_while_specs_are_submitted_is_a_user_error():
-    assert sentence_of(list, map_shards(os._exit, Slow([7, 7]), PROCESSES)) == KILLED
+    assert sentence_of(list, map_specs(os._exit, Slow([7, 7]), PROCESSES)) == KILLED
 
 
 @pytest.mark.parametrize("compute", [INLINE, PROCESSES])
 def test_a_user_error_in_a_worker_is_raised_unchanged(compute):
     with pytest.raises(UserError, match=r"^nowhere\.yaml does not exist; run this in the project folder\.$"):
-        list(map_shards(params.load, ["nowhere.yaml", "nowhere.yaml"], compute))
+        list(map_specs(params.load, ["nowhere.yaml", "nowhere.yaml"], compute))
 
 
 @pytest.mark.parametrize("compute", [INLINE, PROCESSES])
 def test_other_exceptions_in_a_worker_keep_their_type(compute):
     with pytest.raises(ValueError, match="nonnegative"):
-        list(map_shards(math.isqrt, [-1, -1], compute))
+        list(map_specs(math.isqrt, [-1, -1], compute))
 
 
 def touch_slowly(path):
     time.sleep(0.05)
     Path(path).touch()
+    return []
 
 
 def test_after_an_exception_waiting_shards_are_cancelled(tmp_path):
     specs = [None, *(str(tmp_path / str(number)) for number in range(60))]
     with pytest.raises(TypeError):
-        list(map_shards(touch_slowly, specs, PROCESSES))
+        list(map_specs(touch_slowly, specs, PROCESSES))
     assert len(list(tmp_path.iterdir())) < 60
 
 
 def test_no_specs_give_no_results():
-    assert list(map_shards(math.isqrt, [], PROCESSES)) == []
+    assert list(map_specs(list, [], PROCESSES)) == []
+
+
+def test_only_a_cluster_computes_shards_one_by_one():
+    assert groups([1, 2, 3], PROCESSES) == groups([1, 2, 3], INLINE) == [[1, 2, 3]]
+    assert groups([1, 2, 3], replace(PROCESSES, engine="dask")) == [[1], [2], [3]]
+
+
+# arguments
+
+
+def test_parts_have_each_shard_once(monkeypatch):
+    parts = []
+    for number in (1, 2, 3):
+        monkeypatch.setattr(sys, "argv", ["stage", "--part", f"{number}/3"])
+        parts.append(arguments.parse("motion").part)
+    assert [[shard for shard in range(7) if part.has(shard)] for part in parts] == [[0, 3, 6], [1, 4], [2, 5]]
+    assert [part.name for part in parts] == ["1-of-3", "2-of-3", "3-of-3"]
+
+
+@pytest.mark.parametrize("part", ["0/4", "5/4", "1/0", "4", "1/x", "-1/4"])
+def test_a_part_that_does_not_exist_is_refused(part, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["stage", f"--part={part}"])
+    with pytest.raises(SystemExit) as exited:
+        arguments.parse("motion")
+    assert exited.value.code == 2
+    assert f"{part!r} is not a part such as 1/4, the first of four" in capsys.readouterr().err
+
+
+def test_a_stage_that_decodes_nothing_has_no_failed_clips_to_retry(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["stage", "--retry-failed"])
+    assert arguments.parse("motion").retry_failed
+    with pytest.raises(SystemExit):
+        arguments.parse("embed_motion", decodes=False)
 
 
 # map_ahead

@@ -13,6 +13,7 @@ from mocliplite.data.clips import Clip
 from mocliplite.encoders import embedding, loading
 from mocliplite.errors import Failure
 from mocliplite.evaluation.method_table import METHODS
+from mocliplite.extraction.keyframes import embedded
 from mocliplite.files import read_json
 from mocliplite.fusion import search
 from mocliplite.predict.export import export
@@ -72,7 +73,7 @@ def test_an_image_tower_alone_goes_from_keyframes_to_predictions(small_copy):
 def test_nothing_is_computed_again_for_the_same_checkpoint(small_copy, monkeypatch):
     join("siglip")
     before = {path: path.read_bytes() for path in Path("features/keyframes").iterdir()}
-    monkeypatch.setattr(keyframes.loading, "load_encoder", lambda *_: pytest.fail("the encoder is loaded"))
+    monkeypatch.setattr(loading, "load_encoder", lambda *_: pytest.fail("the encoder is loaded"))
     keyframes.main()
     assert {path: path.read_bytes() for path in Path("features/keyframes").iterdir()} == before
 
@@ -112,7 +113,7 @@ def test_every_clip_has_its_embedding_or_its_failure(monkeypatch, usable):
         (clip, [(5, 0.5, int(clip.id))] if flag == "1" else Failure(clip.id))
         for clip, flag in zip(clips, usable, strict=True)
     ]
-    results = list(keyframes.embedded(prepared, lambda: None, settings))
+    results = list(embedded(prepared, lambda: None, settings))
     assert [clip_id for clip_id, _ in results] == [clip.id for clip in clips]
     for clip_id, result in results:
         found = result.reason if isinstance(result, Failure) else str(result.arrays["embedding"][0])

@@ -13,6 +13,7 @@ from mocliplite import params
 from mocliplite.data.clips import write_clips
 from mocliplite.data.index import find_clips
 from mocliplite.errors import MachineError
+from mocliplite.extraction import motion
 from mocliplite.store import stores
 from stages import motion as stage
 
@@ -70,7 +71,7 @@ def test_every_clip_is_in_the_store_or_in_failures_with_a_reason():
 
 def test_a_crash_of_the_decoder_is_recorded_and_the_run_continues(monkeypatch):
     put_footage()
-    monkeypatch.setattr(stage, "records", crashing_records)
+    monkeypatch.setattr(motion, "records", crashing_records)
     sentence = sentence_of(lambda: extract(workers=1))
     assert sentence.startswith("motion: 1 of 9 clips were not read because the machine failed; all others are kept.")
     extract(workers=1)  # tried again; the same failure does not stop the stage twice
@@ -83,7 +84,7 @@ def test_a_crash_of_the_decoder_is_recorded_and_the_run_continues(monkeypatch):
 
 def test_what_the_machine_failed_at_ends_the_stage_and_is_had_by_the_next_run(monkeypatch):
     put_footage()
-    monkeypatch.setattr(stage, "records", failing_records)
+    monkeypatch.setattr(motion, "records", failing_records)
     Path("disk").touch()
     sentence = sentence_of(lambda: extract(workers=1))
     head, row = sentence.splitlines()
@@ -99,7 +100,7 @@ def test_what_the_machine_failed_at_ends_the_stage_and_is_had_by_the_next_run(mo
     assert sum(after[name] != before[name] for name in after) == 1
 
 
-real_records = stage.records
+real_records = motion.records
 
 
 def crashing_records(path, *arguments):

@@ -14,7 +14,10 @@ from mocliplite import files
 from mocliplite.data.clips import read_clips
 from mocliplite.data.splits import read_splits
 from mocliplite.errors import MachineError
+from mocliplite.extraction import motion as motion_store
+from mocliplite.motion import extraction as fields
 from mocliplite.store import layout, shards, stores, table_file
+from mocliplite.video import keyframes as pictures
 from stages import index, keyframes, motion
 
 RECORDINGS = 8
@@ -58,7 +61,7 @@ def test_the_pipeline_runs_on_segments_and_keeps_those_of_a_file_in_one_split_an
 def test_keyframes_and_fields_are_computed_once_per_file_and_again_only_for_new_segments(monkeypatch):
     index.main()
     calls = []
-    for stage, name in ((motion.extraction, "motion_fields"), (keyframes.keyframes, "read_keyframes_of_spans")):
+    for stage, name in ((fields, "motion_fields"), (pictures, "read_keyframes_of_spans")):
         function = getattr(stage, name)
 
         def counting(path, spans, *arguments, function=function):
@@ -98,7 +101,7 @@ def test_embeddings_from_a_file_have_the_fingerprints_of_their_segments():
 
 @pytest.mark.parametrize(
     ("stage", "module", "name"),
-    [(motion, motion, "records"), (keyframes, keyframes.keyframes, "read_keyframes_of_spans")],
+    [(motion, motion_store, "records"), (keyframes, pictures, "read_keyframes_of_spans")],
     ids=["motion", "keyframes"],
 )
 def test_what_fails_a_file_fails_all_of_its_segments_and_no_other(stage, module, name, monkeypatch):

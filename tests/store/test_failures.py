@@ -1,3 +1,4 @@
+import stores
 from builders import sentence_of
 
 from mocliplite.store import failures
@@ -9,6 +10,15 @@ def test_as_many_failures_as_max_failed_allows_are_accepted_and_one_more_is_not(
     assert failures.check_failed(failed, 100, 0.29, "motion") is None
     sentence = sentence_of(failures.check_failed, {**failed, "29": "no vectors"}, 100, 0.29, "motion")
     assert sentence.startswith("motion: 30 of 100 clips failed, more than the fraction 0.29 ")
+
+
+def test_failures_are_read_from_the_shards_that_are_there(tmp_path):
+    path_of = {key: stores.shard_of(key, "keyframes", tmp_path / "s") for key in stores.IDS}
+    first = stores.IDS[0]
+    second = next(key for key in stores.IDS if path_of[key] != path_of[first])
+    stores.build(tmp_path / "s", "keyframes", failed=[first, second])
+    path_of[second].unlink()
+    assert failures.recorded_failures(tmp_path / "s") == {first: stores.failure_of(first)}
 
 
 def test_too_many_failures_are_listed_with_their_reasons():

@@ -1,6 +1,7 @@
 import hashlib
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from stores import KINDS, SETTINGS, SIZE, bytes_of, failure_of, record, shard_of
@@ -97,6 +98,22 @@ def test_a_killed_run_keeps_its_finished_shards(kind):
         update.update_shard(Path("s/0002.h5"), kind, {}, {"b": "1"}, lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     assert update.update_shard(path, kind, {}, wanted, lambda _: []) == (0, 0)
     assert list(bytes_of("s")) == ["0001.h5"]
+
+
+@every_kind
+def test_the_bytes_do_not_depend_on_when_python_frees_the_datasets(kind, monkeypatch):
+    shard = shards.Shard({key: record(kind, key) for key in "abc"}, {}, dict.fromkeys("abc", "f"))
+    shards.write_shard(Path("0000.h5"), kind, SETTINGS, shard)
+    held, create = [], h5py.Group.create_dataset
+
+    def create_and_hold(*arguments, **options):
+        held.append(create(*arguments, **options))
+        return held[-1]
+
+    monkeypatch.setattr(h5py.Group, "create_dataset", create_and_hold)
+    shards.write_shard(Path("0001.h5"), kind, SETTINGS, shard)
+    assert len(held) > 5
+    assert Path("0001.h5").read_bytes() == Path("0000.h5").read_bytes()
 
 
 @every_kind

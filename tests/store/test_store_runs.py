@@ -57,6 +57,39 @@ def test_a_killed_run_does_not_block_on_a_file_system_without_locks(monkeypatch)
     build("s", "keyframes")
 
 
+def update_part(name):
+    """Update a part of the store s, whose shards do not matter here."""
+    with stores.updating("s", "keyframes", 0, name):
+        Path("s").mkdir(exist_ok=True)
+
+
+def test_parts_are_updated_at_the_same_time_and_the_whole_store_afterwards():
+    first = lock_in_another_process("s.part-1-of-2")
+    update_part("2-of-2")
+    assert sentence_of(update_part, "1-of-2") == (
+        "another run is writing s.part-1-of-2; wait for it or stop it, and run again."
+    )
+    assert sentence_of(build, "s", "keyframes").startswith("another run is writing s.part-1-of-2;")
+    first.kill()
+    first.wait()
+    first.stdout.close()
+    build("s", "keyframes")
+    assert sorted(path.name for path in Path().glob(".*")) == [".s.lock"]
+
+
+def test_no_part_is_updated_during_a_run_of_the_whole_store(monkeypatch):
+    monkeypatch.setattr(stores, "_TURN", 0)
+    with files.locked(Path("s")):
+        assert sentence_of(update_part, "1-of-2").startswith("another run is writing s;")
+
+
+def test_a_part_removes_no_file_of_another_one():
+    Path("s").mkdir()
+    Path("s/.0003.h5.0a1b2c3d.4242.0.partial").write_bytes(b"half")
+    update_part("1-of-2")
+    assert [path.name for path in Path("s").iterdir()] == [".0003.h5.0a1b2c3d.4242.0.partial"]
+
+
 def test_the_lock_file_is_outside_the_store():
     build("s", "keyframes")
     assert not any(name.endswith(".lock") for name in bytes_of("s"))
@@ -74,11 +107,16 @@ def test_partial_files_of_killed_runs_are_removed(kind):
 def test_writing_a_file_removes_its_partial_files_except_those_of_running_processes():
     finished = subprocess.Popen([sys.executable, "-c", ""])
     finished.wait()
-    other = Path(f".t.h5.{os.getppid()}.partial")
-    for path in (Path(f".t.h5.{finished.pid}.partial"), other):
+
+    def partial(process, host=files._HOST):
+        path = Path(f".t.h5.{host}.{process}.0.partial")
         path.write_bytes(b"half")
+        return path.name
+
+    partial(finished.pid)
+    kept = [partial(os.getppid()), partial(finished.pid, "0a1b2c3d")]  # running; of a machine that shares the folder
     table_file.write_table("t.h5", "pairs", {}, {})
-    assert sorted(path.name for path in Path().iterdir()) == sorted([other.name, "t.h5"])
+    assert sorted(path.name for path in Path().iterdir()) == sorted([*kept, "t.h5"])
 
 
 @every_kind

@@ -1,0 +1,80 @@
+"""Runs of a function that updates shards, by an engine, on a locked store."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeVar
+
+from mocliplite import params
+from mocliplite.data.clips import Clip
+from mocliplite.errors import Failure
+from mocliplite.extraction import machines
+from mocliplite.runtime import engines
+from mocliplite.runtime.arguments import WHOLE, Part
+from mocliplite.runtime.progress import progress
+from mocliplite.store import layout, stores
+
+
+class Spec(Protocol):
+    """What a call of update_shards is given."""
+
+    @property
+    def shards(self) -> Sequence[tuple[Path, Sized]]:
+        """The path of each shard, and its clips or their ids."""
+
+
+AnySpec = TypeVar("AnySpec", bound=Spec)
+
+
+class ShardOfClips(NamedTuple):
+    """A shard and the clips that belong into it."""
+
+    path: Path
+    clips: Sequence[Clip]
+
+
+@dataclass(frozen=True)
+class Updated:
+    """What came of the update of one shard."""
+
+    path: Path
+    clips: int
+    computed: int
+    failed: int
+    machine_failures: Mapping[str, Failure] = field(default_factory=dict)  # by id of the clip
+
+
+def shards_of_clips(folder: str, kind: str, clips: Mapping[str, Clip], part: Part) -> list[ShardOfClips]:
+    """Return the shards of a part of a store of this kind, with their clips in order of id."""
+    numbered = enumerate(layout.ids_by_path(folder, kind, clips).items())
+    return [
+        ShardOfClips(path, [clips[clip_id] for clip_id in ids]) for number, (path, ids) in numbered if part.has(number)
+    ]
+
+
+def update_store(
+    folder: str,
+    kind: str,
+    update_shards: Callable[[AnySpec], Iterable[Updated]],
+    specs: Sequence[AnySpec],
+    compute: params.Compute,
+    part: Part,
+) -> dict[str, Failure]:
+    """Call update_shards for all specs, which together have the shards of a part of the store.
+
+    Returns the failures of the machine, by id of the clip. Raises UserError if another run updates the store or part,
+    and the errors of update_shards.
+    """
+    machine_failures: dict[str, Failure] = {}
+    computed = failed = 0
+    clips = sum(len(ids) for spec in specs for _, ids in spec.shards)
+    if part == WHOLE and not any(Path(folder).glob("*.h5")):
+        machines.forget(Path(folder))
+    with stores.updating(folder, kind, clips, part.name), progress(kind, clips, "clip") as bar:
+        for updated in engines.map_specs(update_shards, specs, compute):
+            computed, failed = computed + updated.computed, failed + updated.failed
+            machine_failures |= updated.machine_failures
+            bar.set_postfix(computed=computed, failed=failed, refresh=False)
+            bar.update(updated.clips)
+    machines.print_differences(folder)
+    return machine_failures
