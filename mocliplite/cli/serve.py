@@ -49,5 +49,6 @@ def run(given: argparse.Namespace) -> None:
     with server.listen(given.host, given.port) as listener:
         from mocliplite.predict.recognizer import Recognizer
 
-        limits = replace(compute(), device=given.device, time_limit=given.time_limit)
-        server.serve(Recognizer.load(given.model, limits).predict, settings, listener)
+        # In processes whatever params.yaml says: a clip that crashes the decoder must not end the server.
+        local = replace(compute(), engine="processes", device=given.device, time_limit=given.time_limit)
+        server.serve(Recognizer.load(given.model, local).predict, settings, listener)

@@ -1,5 +1,6 @@
 """The process of the server: its socket, its start and its end."""
 
+import asyncio
 import contextlib
 import socket
 
@@ -10,6 +11,7 @@ from mocliplite.serving.api import application
 from mocliplite.serving.batches import Batches, Predict
 from mocliplite.serving.clips import Settings
 
+LINGER = 0.5  # seconds in which requests on open connections are still refused with an answer
 GRACE = 8  # seconds for answers after a signal to stop; the signals of Docker and Kubernetes leave 10 and 30
 
 
@@ -66,4 +68,6 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._batches.stop()
+        # A client may be sending its next request on an idle connection, which uvicorn closes at once.
+        await asyncio.sleep(LINGER)
         await super().shutdown(sockets)

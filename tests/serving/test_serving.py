@@ -44,6 +44,11 @@ class Recognizer:
             yield UserError(f"{path} is bad.") if bad else Prediction(path, [(content, 0.75), ("b", 0.25)], {}, {}, {})
 
 
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    monkeypatch.setattr(server, "LINGER", 0.05)
+
+
 @contextmanager
 def serving(recognizer, **changes):
     """Serve in a thread; yield the server and a function that sends a request to it."""
@@ -131,7 +136,8 @@ def test_a_full_queue_refuses_and_takes_clips_again_later():
         assert send("/predict", b"b")[0] == 200
 
 
-def test_a_server_that_stops_answers_its_batch_and_refuses_what_waits():
+def test_a_server_that_stops_answers_its_batch_and_refuses_what_waits(monkeypatch):
+    monkeypatch.setattr(server, "LINGER", 0.5)
     recognizer = Recognizer()
     recognizer.free.clear()
     with serving(recognizer) as (running, send), ThreadPoolExecutor(2) as clients:
@@ -142,6 +148,7 @@ def test_a_server_that_stops_answers_its_batch_and_refuses_what_waits():
         running.should_exit = True
         status, answer, headers = second.result()
         assert (status, answer, headers["Connection"]) == (503, {"error": STOPPING}, "close")
+        assert send("/health", method="GET")[:2] == (503, {"status": "stopping"})
         recognizer.free.set()
         assert first.result()[0] == 200
     assert recognizer.batches == [["a"]]
