@@ -22,6 +22,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from benchmarks import bad_files
@@ -56,7 +57,7 @@ def start(model: str, port: int = 0) -> "tuple[subprocess.Popen[str], int]":
     return server, int(line.split(":")[2].split("/")[0])
 
 
-def send(connection: http.client.HTTPConnection, path: Path, content: bytes) -> tuple[int, dict[str, object]]:
+def send(connection: http.client.HTTPConnection, path: Path, content: bytes) -> tuple[int, dict[str, Any]]:
     connection.request("POST", f"/predict?top=1000&name={quote(path.name)}", content)
     response = connection.getresponse()
     return response.status, json.loads(response.read())
@@ -79,15 +80,17 @@ def client(load: Load, number: int) -> None:
             return
         load.seconds.append(time.perf_counter() - begin)
         load.statuses[str(status)] += 1
-        if status != 503 and not is_right(status, answer, load.expected[path], path):
+        if status == 503:
+            load.stop.wait(1)  # as the header Retry-After says
+        elif not is_right(status, answer, load.expected[path], path):
             load.wrong.append(f"{path.name}: {status} {answer}")
 
 
-def is_right(status: int, answer: dict[str, object], expected: dict[str, float] | str, path: Path) -> bool:
+def is_right(status: int, answer: dict[str, Any], expected: dict[str, float] | str, path: Path) -> bool:
     """Return whether an answer is that of the recogniser alone."""
     if isinstance(expected, str):
         return status == 422 and answer == {"error": expected.replace(str(path), path.name)}
-    found = {item["class"]: item["probability"] for item in answer["classes"]} if status == 200 else {}  # type: ignore
+    found = {item["class"]: item["probability"] for item in answer["classes"]} if status == 200 else {}
     return found.keys() == expected.keys() and all(abs(found[name] - expected[name]) < TOLERANCE for name in found)
 
 
@@ -100,12 +103,10 @@ def begin(load: Load, clients: int) -> list[threading.Thread]:
 
 def memory(server: "subprocess.Popen[str]") -> float:
     """Return the resident memory in MiB of a process and its children."""
-    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-    # A decoder's process may have been started by another thread.
-    tasks = Path(f"/proc/{server.pid}/task").iterdir()
-    children += [child for task in tasks for child in (task / "children").read_text().split()]
-    statistics_of = [Path(f"/proc/{pid}/statm") for pid in {str(server.pid), *children}]
-    pages = sum(int(path.read_text().split()[1]) for path in statistics_of if path.exists())
+    # Each thread has the children that it started.
+    threads = Path(f"/proc/{server.pid}/task").iterdir()
+    children = [child for thread in threads for child in (thread / "children").read_text().split()]
+    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in (server.pid, *children))
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
@@ -186,6 +187,7 @@ def main() -> None:
         "wrong": load.wrong[:5],
     }
     print(json.dumps(report))
+    # A connection is refused after the server has stopped.
     lost = set(load.statuses) - {"200", "422"} or set(ends["SIGTERM"]) - {"200", "422", "503", "ConnectionRefusedError"}
     if load.wrong or lost or not all(restarted):
         sys.exit(1)

@@ -195,7 +195,7 @@ def test_a_wrong_request_is_refused_with_a_sentence(address, body, headers, stat
 def test_an_upload_that_stalls_is_ended():
     with serving(Recognizer(), time_limit=1) as (running, _):
         (listener,) = running.servers[0].sockets
-        with socket.create_connection(listener.getsockname()) as client:
+        with socket.create_connection(listener.getsockname(), timeout=10) as client:
             client.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabc")
             assert client.recv(1000).startswith(b"HTTP/1.1 408 ")
         assert requests_of(running) == 0
