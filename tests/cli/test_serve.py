@@ -9,14 +9,20 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 from builders import CHECKOUT, sentence_of
 from console import examples
 
+from mocliplite import params
 from mocliplite.cli._main import main
+from mocliplite.predict.recognizer import Recognizer
 
 pytest.importorskip("uvicorn", reason="uvicorn and starlette are not installed")
+
+from mocliplite.serving import server as server_module
+from mocliplite.serving.clips import Settings
 
 CLIP = "clips/Rolling/1.avi"
 CURL = [command for command, _ in examples((CHECKOUT / "docs/serving.md").read_text()) if command.startswith("curl ")]
@@ -94,6 +100,19 @@ def close(answer, expected):
 def test_wrong_options_are_refused_before_the_models_are_loaded(arguments, sentence, folder, monkeypatch):
     monkeypatch.delenv("MOCLIPLITE_TOKEN", raising=False)
     assert sentence_of(main, ["serve", "--model", "elsewhere", *arguments]).startswith(sentence)
+
+
+def test_options_reach_the_server_and_clips_are_decoded_in_processes(small_project, tmp_path, monkeypatch):
+    found = []
+    monkeypatch.setenv("MOCLIPLITE_TOKEN", "secret")
+    monkeypatch.setattr(Recognizer, "load", lambda model, compute: SimpleNamespace(predict=(model, compute)))
+    monkeypatch.setattr(server_module, "serve", lambda *arguments: found.append(arguments))
+    options = ["--root", str(tmp_path), "--max-size", "3", "--time-limit", "7", "--queue", "5", "--port", "0"]
+    main(["serve", "--model", "exported", *options])
+    (((model, compute), settings, _),) = found
+    assert (model, compute.engine, compute.time_limit) == ("exported", "processes", 7)
+    assert params.load().compute.engine == "inline"
+    assert settings == Settings(tmp_path.resolve(), "secret", 3 << 20, 7, 5)
 
 
 def test_a_port_in_use_is_a_sentence(folder):
