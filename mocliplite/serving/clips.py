@@ -11,7 +11,7 @@ from uuid import uuid4
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from mocliplite.serving.batches import STOPPING, UnavailableError
+from mocliplite.serving.batches import UnavailableError
 
 PARAMETERS = ("name", "path", "top")  # of the address /predict
 
@@ -39,7 +39,7 @@ class Clip:
 async def clip_of(request: Request, settings: Settings, uploads: Path) -> AsyncIterator[Clip]:
     """Yield the clip of a request. An upload is saved in the folder `uploads` and deleted at the end.
 
-    Raises HTTPException for a request that is not allowed, and UnavailableError for an upload while the server stops.
+    Raises HTTPException for a request that is not allowed, and UnavailableError if the disk is full.
     """
     path = request.query_params.get("path")
     if path is not None:
@@ -88,8 +88,6 @@ async def _save(request: Request, upload: Path, max_size: int) -> None:
             size += len(chunk)
             if size > max_size:
                 raise too_large
-            if request.app.state.batches.stopping:
-                raise UnavailableError(STOPPING)
             try:
                 file.write(chunk)
             except OSError as error:

@@ -154,6 +154,22 @@ def test_a_server_that_stops_answers_its_batch_and_refuses_what_waits(monkeypatc
     assert recognizer.batches == [["a"]]
 
 
+def test_an_upload_that_ends_after_the_signal_is_refused_with_an_answer():
+    recognizer = Recognizer()
+    with serving(recognizer) as (running, _):
+        (listener,) = running.servers[0].sockets
+        with socket.create_connection(listener.getsockname(), timeout=10) as client:
+            client.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\nabc")
+            until(lambda: requests_of(running) == 1)
+            running.should_exit = True
+            until(lambda: running._batches.stopping)
+            client.sendall(b"def")
+            response = b"".join(iter(lambda: client.recv(1000), b""))
+    assert response.startswith(b"HTTP/1.1 503 ")
+    assert STOPPING.encode() in response
+    assert recognizer.batches == []
+
+
 def test_a_server_that_stops_does_not_wait_for_ever(monkeypatch):
     monkeypatch.setattr(server, "GRACE", 0.1)
     recognizer = Recognizer()
