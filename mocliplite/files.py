@@ -12,6 +12,7 @@ import tempfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from glob import escape
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -76,6 +77,31 @@ def is_running(pid: int) -> bool:
     except PermissionError:  # the process of another user
         return True
     return True
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a folder that only this user can read, in the system's folder for temporary files, which TMPDIR sets.
+
+    It is deleted at the end. What killed processes of this machine left is deleted first.
+    """
+    _remove_old_folders()
+    with tempfile.TemporaryDirectory(prefix=f"{_folder_prefix()}{os.getpid()}-") as folder:
+        yield Path(folder)
+
+
+def _folder_prefix() -> str:
+    """Return how the names of temporary folders begin on this machine; others may have the same TMPDIR."""
+    return f"mocliplite-{platform.node()}-"
+
+
+@cache
+def _remove_old_folders() -> None:
+    """Remove, once per process, the temporary folders that killed processes of this machine left."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{escape(_folder_prefix())}*-*"):
+        pid = folder.name.split("-")[-2]
+        if pid.isdecimal() and not is_running(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)  # perhaps another process removes it, too
 
 
 def remove_partial_files(folder: Path) -> None:

@@ -50,6 +50,17 @@ NOT_RUN = {
     "python -m mocliplite watch rtsp://camera.local/stream": "test_watch.py",
     "python -m mocliplite watch /dev/video0 --window 2 --motion-only": "needs a camera",
     "ffmpeg -loglevel error -i film.mkv -c copy -f mpegts - | python -m mocliplite watch - --json": "test_watch.py",
+    'pip install "mocliplite[serve]"': "the environment has it",
+    "python -m mocliplite serve --port 8000 --root recordings/": "test_serve.py",
+    "MOCLIPLITE_TOKEN=$(cat token.txt) python -m mocliplite serve --host 0.0.0.0": "test_serving.py",
+    'curl --data-binary @my.mp4 "http://127.0.0.1:8000/predict?name=my.mp4"': "test_serve.py",
+    'curl -X POST "http://127.0.0.1:8000/predict?path=monday/my.mp4&top=1"': "test_serve.py",
+    "curl http://127.0.0.1:8000/health": "test_serve.py",
+    "curl http://127.0.0.1:8000/metrics": "test_serve.py",
+    "curl http://127.0.0.1:8000/openapi.json": "test_serve.py",
+    'curl -H "Authorization: Bearer $(cat token.txt)" --data-binary @my.mp4 http://127.0.0.1:8000/predict': (
+        "test_serve.py"
+    ),
     "python -m mocliplite label-next unlabelled/ --count 20 --csv next.csv": "test_label_next.py",
     "python -m mocliplite few-shot --draws 3 --train-motion": "takes minutes; test_few_shot.py",
     "dvc remote add -d team /mnt/share/moclip": "test_sharing.py",

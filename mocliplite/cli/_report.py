@@ -11,6 +11,7 @@ from mocliplite.cli._results_file import CLIPS, ResultsFile, path_cell, text_cel
 from mocliplite.cli._shared import refuse_failed
 from mocliplite.errors import UserError
 from mocliplite.params import CLASS_SEPARATOR
+from mocliplite.predict.json_row import json_row
 
 if TYPE_CHECKING:
     from mocliplite.predict.recognizer import Prediction
@@ -42,7 +43,7 @@ class Report:
         if isinstance(prediction, UserError):
             self.fail(path, prediction)
             return
-        row = _row(prediction, self._top)
+        row = json_row(prediction, self._top)
         self._objects += [row] if self._json else []
         self._print("\n".join(_lines(row)))
         if self._files:
@@ -115,16 +116,6 @@ def json_text(rows: list[dict[str, Any]]) -> str:
     except UnicodeEncodeError:
         return json.dumps(rows, indent=2)
     return text
-
-
-def _row(prediction: "Prediction", top: int) -> dict[str, Any]:
-    return {
-        "clip": prediction.path,
-        **({} if prediction.threshold is None else {"threshold": prediction.threshold}),
-        "classes": [{"class": name, "probability": round(p, 4)} for name, p in prediction.found(top)],
-        "shares": {stream: round(share, 3) for stream, share in prediction.shares.items()},
-        "milliseconds": {phase: round(value, 2) for phase, value in prediction.milliseconds.items()},
-    }
 
 
 def _lines(row: dict[str, Any]) -> list[str]:

@@ -1,20 +1,15 @@
 """Local copies of files below an address, which exist while they are used."""
 
 import hashlib
-import os
-import platform
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
-from glob import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mocliplite.errors import Failure, MachineError, UserError
-from mocliplite.files import is_running
+from mocliplite.files import temporary_folder
 from mocliplite.params import is_address
 from mocliplite.remote.connection import ADVICE, answers, connect, forget, is_missing, path_below, reason_of
 
@@ -61,9 +56,8 @@ def local_copy(root: str, path: str) -> Iterator[Path]:
     if not is_address(root):
         yield Path(root, path)
         return
-    _remove_old_copies()
-    with tempfile.TemporaryDirectory(prefix=f"{_prefix()}{os.getpid()}-") as folder:
-        copy = Path(folder, f"clip{Path(path).suffix}")
+    with temporary_folder() as folder:
+        copy = folder / f"clip{Path(path).suffix}"
         _download(root, path, copy)
         try:
             yield copy
@@ -108,17 +102,3 @@ def _copy_once(root: str, path: str, copy: Path) -> None:
     system.get_file(source, str(copy))
     if copy.stat().st_size != size:
         raise OSError(f"{copy.stat().st_size} of {size} bytes arrived")
-
-
-def _prefix() -> str:
-    """Return how the names of copies begin on this machine; other machines may have the same folder."""
-    return f"mocliplite-{platform.node()}-"
-
-
-@cache
-def _remove_old_copies() -> None:
-    """Remove, once per process, the copies that killed processes of this machine left."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{escape(_prefix())}*-*"):
-        pid = folder.name.split("-")[-2]
-        if pid.isdecimal() and not is_running(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)  # perhaps another process removes it, too

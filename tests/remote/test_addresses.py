@@ -13,7 +13,7 @@ from builders import put, sentence_of, set_params, settings_of
 from file_servers import serve_http, serve_s3, serve_sftp
 from sshfs import SSHFileSystem
 
-from mocliplite import params
+from mocliplite import files, params
 from mocliplite.data import contents, index
 from mocliplite.errors import Failure, MachineError, UserError
 from mocliplite.files import read_csv
@@ -153,10 +153,10 @@ def test_what_an_address_needs_is_said_before_anything_is_read(monkeypatch):
 def test_copies_of_killed_processes_are_removed_and_those_of_running_ones_are_not(folder, tmp_path, monkeypatch):
     ended = subprocess.Popen(["true"])
     ended.wait()
-    left, used = (Path(tempfile.gettempdir(), f"{copies._prefix()}{pid}-x") for pid in (ended.pid, os.getpid()))
+    left, used = (Path(tempfile.gettempdir(), f"{files._folder_prefix()}{pid}-x") for pid in (ended.pid, os.getpid()))
     for path in (left, used):
         path.mkdir()
-    copies._remove_old_copies.cache_clear()
+    files._remove_old_folders.cache_clear()
     put("root", {"Run/a.avi": "a"})
     with copies.local_copy((tmp_path / "root").as_uri(), "Run/a.avi"):
         assert (left.exists(), used.exists()) == (False, True)
