@@ -108,8 +108,8 @@ def test_names_of_files_are_allowed_on_windows():
     assert len({name.lower() for name in names}) == len(names)
 
 
-# Declared for what other packages import.
-NOT_IMPORTED = {"onnx", "onnxscript", "s3fs", "sshfs", "gcsfs"}
+# Declared for what other packages import, or for its command.
+NOT_IMPORTED = {"dvc", "onnx", "onnxscript", "s3fs", "sshfs", "gcsfs"}
 
 
 def test_every_package_that_is_imported_is_declared_and_the_other_way_round():
