@@ -239,7 +239,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     """Return the settings in a JSON file of a checkpoint. Raises UserError if it contains no JSON object."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON ({error}); download the checkpoint again.") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no settings; download the checkpoint again.")

@@ -87,7 +87,10 @@ def write_sidecar_files(folder: str | Path, kind: str, shards: int) -> None:
 
 def sidecar_texts(store: "Store") -> dict[str, str]:
     """Return the text of each sidecar file by name."""
-    failures = files.rows_text(["id", "reason"], sorted(store.failures.items()))
+    failures = files.rows_text(
+        ["id", "reason"],
+        [[files.text_cell(key), files.text_cell(found.reason)] for key, found in sorted(store.failures.items())],
+    )
     return {"README.md": schema.readme(store.kind, store.settings, store.shards), "failures.csv": failures}
 
 

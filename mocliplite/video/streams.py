@@ -17,6 +17,12 @@ from mocliplite.params import Compute
 from mocliplite.video.source import Source
 
 _BUFFER = 1 << 18  # bytes per read; with the 32 KiB of FFmpeg, calls into Python take too long
+# FFmpeg's names of the containers that are opened. Its other demuxers, of games, pictures and playlists, are rarely used
+# and no part of the attack surface.
+_CONTAINERS = (
+    *("mov", "avi", "matroska", "mpegts", "mpeg", "mpegvideo", "asf", "flv", "ogg", "dv", "mxf", "rm"),
+    *("h264", "hevc", "m4v", "gif", "ivf", "obu", "yuv4mpegpipe"),
+)
 _COVER = Disposition.attached_pic | Disposition.timed_thumbnails
 
 
@@ -130,7 +136,7 @@ def checked_stream(path: str | Path, container: InputContainer, limits: Limits) 
 def _container(source: Source) -> InputContainer:
     # Invalid text in the metadata is replaced. No protocol is allowed, because FFmpeg would open the files named by a
     # playlist, even over the network.
-    options = {"protocol_whitelist": "none"}
+    options = {"protocol_whitelist": "none", "format_whitelist": ",".join(_CONTAINERS)}
     return av.open(source, metadata_errors="replace", buffer_size=_BUFFER, container_options=options)
 
 
