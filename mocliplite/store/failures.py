@@ -24,7 +24,7 @@ def reckon(folder: str | Path, clips: Collection[str], stage: str) -> Mapping[st
 
     Raises UserError unless each clip is there or failed, and there is no other.
     """
-    store = open_store(folder)
+    store = stores.open_store(folder)
     found = [*store.ids, *store.failures]
     lost = sorted(set(clips).symmetric_difference(found))
     if lost or len(found) != len(clips):

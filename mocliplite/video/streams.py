@@ -17,8 +17,8 @@ from mocliplite.params import Compute
 from mocliplite.video.source import Source
 
 _BUFFER = 1 << 18  # bytes per read; with the 32 KiB of FFmpeg, calls into Python take too long
-# FFmpeg's names of the containers that are opened. Its other demuxers, of games, pictures and playlists, are rarely used
-# and no part of the attack surface.
+# The containers that are opened, as FFmpeg calls them. Its other demuxers, of games, pictures and playlists, are rarely
+# used, and their errors are found late.
 _CONTAINERS = (
     *("mov", "avi", "matroska", "mpegts", "mpeg", "mpegvideo", "asf", "flv", "ogg", "dv", "mxf", "rm"),
     *("h264", "hevc", "m4v", "gif", "ivf", "obu", "yuv4mpegpipe"),
