@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mocliplite.errors import Failure, UserError
-from mocliplite.store import hdf5
+from mocliplite.store import hdf5, stores
 from mocliplite.store.shards import read_index
 
 _MAX_LISTED = 10  # failed clips named in the error
