@@ -12,16 +12,7 @@ from mocliplite import params
 from mocliplite.data.clips import Clip, clips_of
 from mocliplite.data.lists import formats, ucf101
 from mocliplite.data.lists.entry import Entry
-from mocliplite.data.names import (
-    ENDINGS,
-    OTHER_ENDINGS,
-    SUCH_AS,
-    has_control_characters,
-    included,
-    is_video,
-    name_problem,
-    normal,
-)
+from mocliplite.data.names import ENDINGS, OTHER_ENDINGS, SUCH_AS, included, is_video, name_problem, normal
 from mocliplite.errors import UserError
 
 
@@ -171,8 +162,6 @@ def _not_a_clip(root: Path, path: str) -> str:
     """Return why a path with the extension of a clip cannot be one, empty if it can."""
     if problem := name_problem(path):
         return f"{root}/{path!a} {problem}"
-    if has_control_characters(path):
-        return f"{root}/{path!a} has control characters in its name; rename it."
     full_path = root / path
     if not full_path.exists():
         return f"{full_path} is a broken link; fix or remove it."

@@ -26,11 +26,6 @@ def normal(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def has_control_characters(name: str) -> bool:
-    """Return whether a name has characters that change a terminal instead of being shown."""
-    return any(unicodedata.category(letter) == "Cc" for letter in name)
-
-
 def stem_of(path: str) -> str:
     """Return the path without its extension."""
     # Not PurePosixPath.with_suffix, which takes ten times as long: lists have several paths for each of 240,000 clips.

@@ -291,12 +291,6 @@ def test_index_exits_with_status_1_and_an_error_if_the_root_is_missing():
     assert (stage.returncode, stage.stdout, stage.stderr) == (1, "", f"error: {sentence}\n")
 
 
-@pytest.mark.parametrize("path", ["a/x\x1b[31m.avi", "b\x07/x.avi", "b/\x9b/x.avi"])
-def test_a_name_with_control_characters_is_refused(path):
-    put_clips("a/1.avi", path)
-    assert sentence_of(find_clips, settings_of()) == f"root/{path!a} has control characters in its name; rename it."
-
-
 @pytest.mark.parametrize("path", ["../secret.avi", "a/../../secret.avi", "/etc/secret.avi"])
 def test_a_recorded_path_outside_of_the_root_is_refused(path):
     write_clips("clips.csv", [replace(clip_of("a/1.avi"), path=path)])

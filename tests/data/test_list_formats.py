@@ -418,10 +418,3 @@ def test_a_path_outside_of_the_root_is_refused_in_every_format(name, path):
     assert "is outside dataset.root; use a path relative to dataset.root." in sentence_of(
         formats.read_annotations, settings
     )
-
-
-def test_a_label_with_control_characters_is_refused():
-    put("lists", {"a.csv": "path,label\na.mp4,\x1b[31mHop\n"})
-    assert sentence_of(formats.read_annotations, settings_of(lists="lists/a.csv")) == (
-        "lists/a.csv line 2: '\\x1b[31mHop' has control characters; remove them."
-    )

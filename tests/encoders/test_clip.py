@@ -650,6 +650,41 @@ def test_what_is_copied_is_safetensors_and_known_for_the_same(copy, loaded, endi
     assert all(torch.equal(value, ours[name]) for name, value in loaded.model.state_dict().items())
 
 
+class Program:
+    """What is written to a file as soon as it is unpickled."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("executed"),)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_pickled_weights_with_a_program_are_refused_and_it_is_not_run(copy, zipped):
+    (copy / "model.safetensors").unlink()
+    torch.save({"a": Program()}, copy / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+    assert sentence_of(loading.load_encoder, copy, COMPUTE).startswith("copy does not load as a checkpoint of")
+    wanted = "copy/pytorch_model.bin does not contain tensors alone; download it again."
+    assert sentence_of(checkpoints.copy_checkpoint, copy, Path("out")) == wanted
+    assert not Path("executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [
+        ("config.json", "AutoModel"),
+        ("preprocessor_config.json", "AutoImageProcessor"),
+        ("tokenizer_config.json", "AutoTokenizer"),
+    ],
+)
+def test_a_program_in_a_checkpoint_is_not_run(copy, file, key):
+    (copy / "program.py").write_text("from pathlib import Path\nPath('executed').touch()\nclass Own:\n    pass\n")
+    own = {"auto_map": {key: "program.Own"}, "model_type": "own", "image_processor_type": "Own"}
+    (copy / file).write_text(json.dumps({**json.loads((copy / file).read_text()), **own, "tokenizer_class": "Own"}))
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "model_type": "altclip" if key != "AutoModel" else "own"}))
+    assert sentence_of(loading.load_encoder, copy, COMPUTE).startswith("copy ")
+    assert not Path("executed").exists()
+
+
 @pytest.mark.parametrize("crop", [True, False])
 def test_preprocessing_that_cuts_nothing_off(copy, crop):
     settings = {**HUB_PREPROCESSING, "crop_size": None, "do_center_crop": crop, "size": {"height": 224, "width": 224}}

@@ -44,7 +44,7 @@ def test_an_attribute_of_another_type_is_refused(kind, name):
     build("s", kind)
     replace_attribute("s/0000.h5", *ATTRIBUTES[name])
     assert is_refused("s/0000.h5", stores.open_store, "s")
-    assert is_refused("s/0000.h5", lambda: verification.verify("s"))
+    assert any(sentence.startswith("s/0000.h5 ") for sentence in verification.verify("s"))
 
 
 def test_a_reference_to_an_object_is_refused():

@@ -9,7 +9,6 @@ from mocliplite.data.lists import activitynet, hmdb51, kinetics, mmaction, own_c
 from mocliplite.data.lists.entry import Annotations, Entry, checked_path, read_lines
 from mocliplite.data.lists.split_files import is_path_with_numbers
 from mocliplite.data.lists.table import header_of
-from mocliplite.data.names import has_control_characters
 from mocliplite.errors import UserError
 from mocliplite.params import CLASS_SEPARATOR
 
@@ -64,18 +63,11 @@ def read_annotations(settings: params.Dataset) -> Annotations:
     if not found.entries:
         raise UserError(f"{place} lists no clips; add a line for each clip.")
     for entry in found.entries:
-        _check_names(entry)
+        for path in (entry.path, *entry.other_paths):
+            checked_path(path, entry.location)
     advice = f"join their classes with {CLASS_SEPARATOR!r} in one line" if settings.multi_label else DELETE
     refuse_repeated(found.entries, advice)
     return found
-
-
-def _check_names(entry: Entry) -> None:
-    for path in (entry.path, *entry.other_paths):
-        checked_path(path, entry.location)
-    for name in (entry.path, entry.label, entry.group or ""):
-        if has_control_characters(name):
-            raise UserError(f"{entry.location}: {name!a} has control characters; remove them.")
 
 
 def refuse_repeated(entries: Iterable[Entry], advice: str = DELETE) -> None:
