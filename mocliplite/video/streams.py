@@ -22,6 +22,7 @@ _BUFFER = 1 << 18  # bytes per read; with the 32 KiB of FFmpeg, calls into Pytho
 _CONTAINERS = (
     *("mov", "avi", "matroska", "mpegts", "mpeg", "mpegvideo", "asf", "flv", "ogg", "dv", "mxf", "rm"),
     *("h264", "hevc", "m4v", "gif", "ivf", "obu", "yuv4mpegpipe"),
+    *("wav", "mp3", "aac", "flac"),  # for a better sentence: they have no video stream
 )
 _COVER = Disposition.attached_pic | Disposition.timed_thumbnails
 
@@ -137,7 +138,11 @@ def _container(source: Source) -> InputContainer:
     # Invalid text in the metadata is replaced. No protocol is allowed, because FFmpeg would open the files named by a
     # playlist, even over the network.
     options = {"protocol_whitelist": "none", "format_whitelist": ",".join(_CONTAINERS)}
-    return av.open(source, metadata_errors="replace", buffer_size=_BUFFER, container_options=options)
+    try:
+        return av.open(source, metadata_errors="replace", buffer_size=_BUFFER, container_options=options)
+    except av.ArgumentError:
+        problem = "is damaged or in a container that is not read"
+        raise UserError(f"{source.path} {problem}; replace it, or convert it to MP4 or Matroska.") from None
 
 
 def _select_stream(path: str | Path, container: InputContainer) -> VideoStream:

@@ -667,24 +667,6 @@ def test_pickled_weights_with_a_program_are_refused_and_it_is_not_run(copy, zipp
     assert not Path("executed").exists()
 
 
-@pytest.mark.parametrize(
-    ("file", "key"),
-    [
-        ("config.json", "AutoModel"),
-        ("preprocessor_config.json", "AutoImageProcessor"),
-        ("tokenizer_config.json", "AutoTokenizer"),
-    ],
-)
-def test_a_program_in_a_checkpoint_is_not_run(copy, file, key):
-    (copy / "program.py").write_text("from pathlib import Path\nPath('executed').touch()\nclass Own:\n    pass\n")
-    own = {"auto_map": {key: "program.Own"}, "model_type": "own", "image_processor_type": "Own"}
-    (copy / file).write_text(json.dumps({**json.loads((copy / file).read_text()), **own, "tokenizer_class": "Own"}))
-    config = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps({**config, "model_type": "altclip" if key != "AutoModel" else "own"}))
-    assert sentence_of(loading.load_encoder, copy, COMPUTE).startswith("copy ")
-    assert not Path("executed").exists()
-
-
 @pytest.mark.parametrize("crop", [True, False])
 def test_preprocessing_that_cuts_nothing_off(copy, crop):
     settings = {**HUB_PREPROCESSING, "crop_size": None, "do_center_crop": crop, "size": {"height": 224, "width": 224}}

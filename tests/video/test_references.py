@@ -98,4 +98,4 @@ def test_pictures_in_another_file_are_not_read(kind):
 
 def test_a_container_that_is_not_listed_is_not_opened():
     encode("a.nut", moving(frames=5), "mpeg4")
-    assert sentence_of(inspection.inspect, "a.nut").startswith("a.nut cannot be decoded as video (")
+    assert sentence_of(inspection.inspect, "a.nut").startswith("a.nut is damaged or in a container that is not read;")
