@@ -79,7 +79,7 @@ def load_encoder(folder: Path, compute: params.Compute, dtype: str = "float32") 
             AttributeError,
             AssertionError,
         ),
-        *(SafetensorError, UnpicklingError),
+        *(AssertionError, SafetensorError, UnpicklingError),
     ) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{folder} does not load as a checkpoint of transformers ({reason}); get it again.") from None
