@@ -68,17 +68,7 @@ def load_encoder(folder: Path, compute: params.Compute, dtype: str = "float32") 
         processor = load_processor(folder, kind)
         tokenizer = _load_tokenizer(folder, kind) if has_text_encoder(folder) else None
     except (
-        *(
-            OSError,
-            ValueError,
-            TypeError,
-            RuntimeError,
-            KeyError,
-            EOFError,
-            ImportError,
-            AttributeError,
-            AssertionError,
-        ),
+        *(OSError, ValueError, TypeError, RuntimeError, KeyError, EOFError, ImportError, AttributeError),
         *(AssertionError, SafetensorError, UnpicklingError),
     ) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__

@@ -96,9 +96,10 @@ def open_file(path: Path, kind: str | None = None) -> Iterator[Group]:
 
 def read_schema(file: Group) -> object:
     """Return the version of the file format, None if there is none. To be compared before anything else is read."""
-    if "schema" not in file.attrs or file.attrs.get_id("schema").dtype.kind not in "iu":
+    attribute = file.attrs.get_id("schema") if "schema" in file.attrs else None
+    if attribute is None or attribute.dtype.kind not in "iu" or not _is_single(attribute):
         return None
-    return read_attributes(file)["schema"]
+    return int(file.attrs["schema"])
 
 
 def read_settings(file: Group) -> dict[str, Any]:
@@ -139,11 +140,16 @@ def read_attributes(group: Group) -> dict[str, Any]:
         attribute = group.attrs.get_id(name)
         text = h5py.check_string_dtype(attribute.dtype)
         known = attribute.dtype.kind in "iufb" or (text and text.length)
-        if not known or attribute.get_space().get_simple_extent_type() != h5py.h5s.SCALAR:
+        if not known or not _is_single(attribute):
             raise ValueError(f"its attribute {name} is of a type that no store contains")
         value = np.asarray(group.attrs[name]).item()
         attributes[name] = value.decode() if isinstance(value, bytes) else value
     return attributes
+
+
+def _is_single(attribute: h5py.h5a.AttrID) -> bool:
+    """Return whether an attribute has one value, neither several nor none."""
+    return bool(attribute.get_space().get_simple_extent_type() == h5py.h5s.SCALAR)
 
 
 def write_arrays(group: Group, arrays: Arrays) -> None:
