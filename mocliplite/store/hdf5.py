@@ -19,6 +19,7 @@ from mocliplite import versions
 from mocliplite.errors import UserError
 from mocliplite.files import errors_mean_damage, new_array
 from mocliplite.store import whole_file
+from mocliplite.store.attributes import read_attributes, read_schema, write_attributes
 
 SCHEMA = versions.SCHEMA
 _COMPRESSION_LEVEL = 3  # as fast as LZF, at half the size
@@ -92,64 +93,6 @@ def open_file(path: Path, kind: str | None = None) -> Iterator[Group]:
         if found != (kind or found):
             raise UserError(f"{path} contains {found}, not {kind}; check the path.")
         yield file
-
-
-def read_schema(file: Group) -> object:
-    """Return the version of the file format, None if there is none. To be compared before anything else is read."""
-    attribute = file.attrs.get_id("schema") if "schema" in file.attrs else None
-    if attribute is None or attribute.dtype.kind not in "iu" or not _is_single(attribute):
-        return None
-    return int(file.attrs["schema"])
-
-
-def read_settings(file: Group) -> dict[str, Any]:
-    """Return the settings that decided a file's values. Raises ValueError if they are not a JSON object."""
-    return _read_json_attribute(file, "settings")
-
-
-def read_provenance(file: Group) -> dict[str, Any]:
-    """Return what else is recorded of a file's origin. Raises ValueError if it is not a JSON object."""
-    return _read_json_attribute(file, "provenance")
-
-
-def _read_json_attribute(file: Group, name: str) -> dict[str, Any]:
-    text = read_attributes(file)[name]
-    value = json.loads(text) if isinstance(text, str) else None
-    if not isinstance(value, dict):
-        raise ValueError(f"its {name} is not a JSON object")
-    return value
-
-
-def write_attributes(group: Group, attributes: Mapping[str, Any]) -> None:
-    """Write the attributes of a group or file in order of name: numbers, and text in fixed-length strings.
-
-    HDF5 stores strings of variable length in a heap without a checksum, where one flipped bit can make it loop forever.
-    """
-    for name, value in sorted(attributes.items()):
-        if isinstance(value, str):
-            encoded = value.encode()
-            group.attrs.create(name, encoded, dtype=h5py.string_dtype("utf-8", max(1, len(encoded))))
-        else:
-            group.attrs[name] = value
-
-
-def read_attributes(group: Group) -> dict[str, Any]:
-    """Return the attributes that write_attributes wrote, as Python values. Raises ValueError for any others."""
-    attributes: dict[str, Any] = {}
-    for name in group.attrs:
-        attribute = group.attrs.get_id(name)
-        text = h5py.check_string_dtype(attribute.dtype)
-        known = attribute.dtype.kind in "iufb" or (text and text.length)
-        if not known or not _is_single(attribute):
-            raise ValueError(f"its attribute {name} is of a type that no store contains")
-        value = np.asarray(group.attrs[name]).item()
-        attributes[name] = value.decode() if isinstance(value, bytes) else value
-    return attributes
-
-
-def _is_single(attribute: h5py.h5a.AttrID) -> bool:
-    """Return whether an attribute has one value, neither several nor none."""
-    return bool(attribute.get_space().get_simple_extent_type() == h5py.h5s.SCALAR)
 
 
 def write_arrays(group: Group, arrays: Arrays) -> None:
