@@ -362,11 +362,11 @@ def test_aliases_tags_and_deep_nesting_are_refused(text, line):
     assert [path.name for path in Path().iterdir()] == ["params.yaml"]
 
 
-def test_a_bomb_does_not_stop_a_stage_from_answering():
+def test_a_section_that_contains_itself_does_not_stop_a_stage_from_answering():
     Path("dvc.yaml").write_bytes((CHECKOUT / "dvc.yaml").read_bytes())
-    Path("params.yaml").write_text(bomb())
+    Path("params.yaml").write_text("dataset: &all\n  root: *all\n")
     result = run_python("-m", "stages.train_head")
-    wanted = "error: params.yaml line 4 has an alias, a tag or deep nesting; write plain values.\n"
+    wanted = "error: params.yaml line 2 has an alias, a tag or deep nesting; write plain values.\n"
     assert (result.returncode, result.stderr) == (1, wanted)
 
 
