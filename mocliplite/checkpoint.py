@@ -27,9 +27,10 @@ def load(folder: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     weights_path, config_path = Path(folder, WEIGHTS), Path(folder, CONFIG)
     if not (weights_path.is_file() and config_path.is_file()):
         raise UserError(f"{folder} contains no trained model; run `dvc repro`, or `dvc pull {folder}`.")
-    with errors_mean_damage(config_path, ValueError, TypeError):
+    with errors_mean_damage(config_path, ValueError, TypeError, RecursionError):
         config: dict[str, Any] = dict(json.loads(config_path.read_text(encoding="utf-8")))
-    with errors_mean_damage(weights_path, SafetensorError):
+    # TypeError, AttributeError: a type that numpy lacks, such as bfloat16.
+    with errors_mean_damage(weights_path, SafetensorError, TypeError, AttributeError):
         return load_file(weights_path), config
 
 
@@ -63,7 +64,7 @@ def load_state(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | Non
     """Return (tensors, state) from save_state, None if there is no file. Raises UserError if it is damaged."""
     if not path.is_file():
         return None
-    with errors_mean_damage(path, SafetensorError, ValueError, KeyError, TypeError):
+    with errors_mean_damage(path, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         with safe_open(path, framework="np") as file:
             state: dict[str, Any] = dict(json.loads(file.metadata()["state"]))
         return load_file(path), state

@@ -1,10 +1,15 @@
 """The exception for users' mistakes, and the function that turns it into one line and an exit status."""
 
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TextIO
 
+# What could change the terminal, or the order in which letters are shown. Progress bars need "\r", on stderr only.
+_CONTROLS = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"
 INTERRUPTED = "interrupted; finished work is kept. Run the same command again to continue."
 
 
@@ -21,7 +26,15 @@ class LimitError(MachineError):
 
 
 def run(main: Callable[[], None], status: int = 1) -> None:
-    """Call main. A UserError is printed as one line to stderr, without a traceback, and exits with this status."""
+    """Call main. A UserError is printed as one line to stderr, without a traceback, and exits with this status.
+
+    Control characters in the output, such as those in a file name, are printed as escape sequences: `\\u001b`.
+    """
+    with _escaped(sys.stdout, _CONTROLS + r"\r"), _escaped(sys.stderr, _CONTROLS):
+        _run(main, status)
+
+
+def _run(main: Callable[[], None], status: int) -> None:
     try:
         main()
     except UserError as error:
@@ -33,6 +46,17 @@ def run(main: Callable[[], None], status: int = 1) -> None:
     except KeyboardInterrupt:
         print(INTERRUPTED, file=sys.stderr)
         sys.exit(130)
+
+
+@contextmanager
+def _escaped(stream: TextIO, controls: str) -> Iterator[None]:
+    write = stream.write
+    # The escape sequences of JSON, so that JSON text stays valid.
+    stream.write = lambda text: write(re.sub(f"[{controls}]", lambda one: f"\\u{ord(one[0]):04x}", text))  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        stream.write = write  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Files that are being written end in `.<host>.<process id>.<number>.partial`: machines that share a folder may have
 # processes of the same id, and threads of one process may write the same file.
+# Spreadsheets take cells that begin with these characters for formulas.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _PARTIAL = ".partial"
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _numbers = itertools.count()
@@ -168,7 +170,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
         return dict(json.loads(Path(path).read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run `dvc repro` in the project folder.") from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error}); run `dvc repro` to write it again.") from None
 
 
@@ -189,6 +191,16 @@ def _rows_text(rows: Iterable[Sequence[object]]) -> str:
         returns = any("\r" in str(value) for value in row)
         csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL).writerow(row)
     return text.getvalue()
+
+
+def is_formula(text: str) -> bool:
+    """Return whether a spreadsheet would take a cell for a formula."""
+    return text.startswith(_FORMULA)
+
+
+def text_cell(text: str) -> str:
+    """Return the cell of a text in a table for readers, with an apostrophe in front of what would be a formula."""
+    return f"'{text}" if is_formula(text) else text
 
 
 def append_rows(path: str | Path, rows: Iterable[Sequence[object]]) -> None:
@@ -246,12 +258,19 @@ def _read(path: str | Path) -> list[list[str]]:
 
 
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the rows to path as CSV, with the keys of the first row as header and floats rounded to 6 decimals."""
+    """Write a table for readers to path as CSV: the keys of the first row as header, and floats with 6 decimals.
+
+    Texts become cells that no spreadsheet takes for formulas.
+    """
     header = list(rows[0])
     if any(row.keys() != rows[0].keys() for row in rows):
         raise ValueError(f"{path}: not all rows have the keys {header}")
     values = ([row[key] for key in header] for row in rows)
-    write_rows(path, header, ([round(cell, 6) if isinstance(cell, float) else cell for cell in row] for row in values))
+    write_rows(path, header, ([_cell(value) for value in row] for row in values))
+
+
+def _cell(value: object) -> object:
+    return round(value, 6) if isinstance(value, float) else text_cell(value) if isinstance(value, str) else value
 
 
 def rounded(value: Any) -> Any:

@@ -34,7 +34,7 @@ def run_stage(name: str, main: Callable[[], None], graph: str = "dvc.yaml") -> N
 def _recorded(name: str, graph: str) -> dict[str, object]:
     """Return the settings of a stage, and digests of its code, as DVC records them; empty if there is no graph."""
     stage = _read_yaml(graph).get("stages", {}).get(name, {})
-    leaves = dict(_leaves("", _read_yaml(params.FILE)))
+    leaves = dict(_leaves("", _read_yaml(params.FILE, params.read_yaml)))
     found: dict[str, object] = {}
     for item in stage.get("params", []):
         if isinstance(item, str):
@@ -67,14 +67,22 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(b"".join(str(one).encode() + one.read_bytes() for one in paths)).hexdigest()
 
 
-def _read_yaml(path: str) -> dict[str, Any]:
-    """Return the content of a YAML file, {} if there is none or it is not valid, about which others complain."""
+def _load_graph(text: str, path: str) -> object:
+    """Return the value of a YAML text of DVC. Raises UserError for text that is not YAML."""
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # that of libyaml is 30 times as fast
     try:
-        found = yaml.load(Path(path).read_text(encoding="utf-8"), loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return yaml.load(text, loader)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+
+
+def _read_yaml(path: str, load: Callable[[str, str], object] = _load_graph) -> dict[str, Any]:
+    """Return the content of a YAML file, {} if there is none or it is not valid, about which others complain."""
+    try:
+        found = load(Path(path).read_text(encoding="utf-8"), path)
+    except (OSError, UnicodeDecodeError, UserError):
         return {}
     return found if isinstance(found, dict) else {}
 

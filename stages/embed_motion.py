@@ -7,6 +7,8 @@ shards is written.
 from mocliplite import params
 from mocliplite.extraction import motion_embeddings, shard_runs
 from mocliplite.runtime import arguments
+from mocliplite.store import stores
+from mocliplite.store.failures import reckon
 
 from . import run_stage
 
@@ -20,6 +22,8 @@ def main() -> None:
     shard_runs.update_store(
         FOLDER, "motion_embeddings", motion_embeddings.update_shards, specs, settings.compute, given.part
     )
+    if given.part == arguments.WHOLE:
+        reckon(FOLDER, stores.open_store("features/motion").fingerprints, "embed_motion")
 
 
 if __name__ == "__main__":

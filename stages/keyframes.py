@@ -13,7 +13,7 @@ from mocliplite.encoders import own_features
 from mocliplite.extraction import keyframes, shard_runs
 from mocliplite.runtime import arguments
 from mocliplite.store import shards, stores, update
-from mocliplite.store.failures import check_failed, check_machine, recorded_failures
+from mocliplite.store.failures import check_failed, check_machine, reckon, recorded_failures
 
 from . import run_stage
 
@@ -46,6 +46,8 @@ def store_own_features(file: str, clips: Mapping[str, Clip], part: arguments.Par
                 lambda new: ((clip_id, shards.Record(arrays[clip_id])) for clip_id in new),
                 provenance={"model": features.name, "revision": None},
             )
+    if part == arguments.WHOLE:
+        reckon(FOLDER, clips, "keyframes")
     print(f"{len(arrays)} clips have the embeddings of {features.name} in {file}")
 
 
@@ -60,7 +62,7 @@ def embed_keyframes(settings: params.Params, clips: Mapping[str, Clip], given: a
     )
     check_machine(machine_failures, before, len(clips), "keyframes")
     if given.part == arguments.WHOLE:
-        check_failed(stores.open_store(FOLDER).failures, len(clips), settings.dataset.max_failed, "keyframes")
+        check_failed(reckon(FOLDER, clips, "keyframes"), len(clips), settings.dataset.max_failed, "keyframes")
 
 
 if __name__ == "__main__":

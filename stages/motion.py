@@ -8,8 +8,7 @@ from mocliplite import params
 from mocliplite.data.clips import read_clips
 from mocliplite.extraction import motion, shard_runs
 from mocliplite.runtime import arguments
-from mocliplite.store import stores
-from mocliplite.store.failures import check_failed, check_machine, recorded_failures
+from mocliplite.store.failures import check_failed, check_machine, reckon, recorded_failures
 
 from . import run_stage
 
@@ -29,7 +28,7 @@ def main() -> None:
     )
     check_machine(machine_failures, before, len(clips), "motion")
     if given.part == arguments.WHOLE:
-        check_failed(stores.open_store(FOLDER).failures, len(clips), settings.dataset.max_failed, "motion")
+        check_failed(reckon(FOLDER, clips, "motion"), len(clips), settings.dataset.max_failed, "motion")
 
 
 if __name__ == "__main__":

@@ -79,7 +79,11 @@ def main() -> None:
     table_file.write_table("features/pairs.h5", "pairs", arrays, made_with, provenance)
 
     duplicates = np.flatnonzero(arrays["similarity"] >= similarity.NEAR_DUPLICATE)
-    rows = [[ids[row], splits[ids[row]], ids[nearest[row]], f"{arrays['similarity'][row]:.4f}"] for row in duplicates]
+    text_cell = files.text_cell
+    rows = [
+        [text_cell(ids[row]), splits[ids[row]], text_cell(ids[nearest[row]]), f"{arrays['similarity'][row]:.4f}"]
+        for row in duplicates
+    ]
     files.write_rows("features/near_duplicates.csv", ["id", "split", "train_clip", "similarity"], rows)
     if rows:
         print(

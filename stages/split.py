@@ -42,7 +42,8 @@ def print_changes(splits: Mapping[str, Split]) -> None:
     path = Path("features/test_clips.csv")
     before = [row["id"] for row in files.read_csv(path)] if path.is_file() else []
     if before:
-        stay = sum(splits.get(clip_id) == "test" for clip_id in before)
+        tested = {files.text_cell(clip_id) for clip_id, split in splits.items() if split == "test"}
+        stay = len(tested.intersection(before))
         print(f"{stay} of the {len(before)} test clips of the last evaluation are test clips again")
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from builders import sentence_of
 
 from mocliplite.errors import Failure
-from mocliplite.store import hdf5, layout, schema, shards, stores, update
+from mocliplite.store import layout, schema, shards, stores, update
+from mocliplite.store.attributes import write_attributes
 
 SETTINGS = {"cell_size": 8, "views": ["plain"]}
 SIZE = {"width": 64, "height": 48}
@@ -74,7 +75,7 @@ def neighbour_of(clip_id, kind):
 
 def alter(path, **attributes):
     with h5py.File(path, "r+") as file:
-        hdf5.write_attributes(file, attributes)
+        write_attributes(file, attributes)
 
 
 def flip(path, offset, bit=0):

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +88,47 @@ def test_a_file_that_is_not_safetensors_is_refused():
     checkpoint.save("model", TENSORS, {})
     Path("model/model.safetensors").write_bytes(b"<html>404</html>" * 9)
     assert sentence_of(checkpoint.load, "model").startswith("model/model.safetensors is damaged (")
+
+
+def weights_of(header, data=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def tensor(dtype, shape, *offsets):
+    return {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+
+
+HOSTILE = {
+    "a header longer than the file": (1 << 62).to_bytes(8, "little") + b"{}",
+    "a header of 90 MB that is not there": (90 << 20).to_bytes(8, "little") + b"{}",
+    "tensors that overlap": weights_of({"a": tensor("F32", [2], 0, 8), "b": tensor("F32", [2], 4, 12)}, bytes(12)),
+    "a tensor beyond the end": weights_of({"a": tensor("F32", [1 << 40], 0, 1 << 42)}, bytes(12)),
+    "a size that overflows": weights_of({"a": tensor("F32", [1 << 40, 1 << 40], 0, 8)}, bytes(8)),
+    "deep nesting": weights_of(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+    "text that is not UTF-8": weights_of(b'{"\xff": 1}'),
+    "a type that numpy lacks": weights_of({"a": tensor("BF16", [2], 0, 4)}, bytes(4)),
+    "another type that numpy lacks": weights_of({"a": tensor("F8_E5M2", [4], 0, 4)}, bytes(4)),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_weights_that_were_made_to_do_harm_are_refused(name):
+    checkpoint.save("model", TENSORS, {})
+    Path("model/model.safetensors").write_bytes(HOSTILE[name])
+    sentence = sentence_of(checkpoint.load, "model")
+    assert sentence.startswith("model/model.safetensors is damaged (")
+    assert "\n" not in sentence
+    assert sentence_of(checkpoint.load_state, Path("model/model.safetensors"))
+
+
+def test_settings_that_are_nested_deeply_are_refused():
+    checkpoint.save("model", TENSORS, {})
+    Path("model/config.json").write_text('{"a": ' + "[" * 100_000)
+    assert sentence_of(checkpoint.load, "model").startswith("model/config.json is damaged (")
+    checkpoint.save_state(Path("state.safetensors"), TENSORS, {})
+    content = Path("state.safetensors").read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    header["__metadata__"]["state"] = "[" * 100_000
+    Path("state.safetensors").write_bytes(weights_of(header, content[8 + int.from_bytes(content[:8], "little") :]))
+    assert sentence_of(checkpoint.load_state, Path("state.safetensors")).startswith("state.safetensors is damaged (")

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -60,3 +61,20 @@ def test_a_closed_output_pipe_is_not_an_error():
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 0
+
+
+def test_control_characters_are_printed_as_escape_sequences(capsys):
+    def main():
+        print("a\x1b[31m\x07\x9b2Jb\r\u202ec\u00e9\u200d\n\ttab")
+        raise UserError("\x1b]0;title\x07 is not a clip.")
+
+    with pytest.raises(SystemExit):
+        run(main)
+    captured = capsys.readouterr()
+    assert captured.out == "a\\u001b[31m\\u0007\\u009b2Jb\\u000d\\u202ec\u00e9\u200d\n\ttab\n"
+    assert captured.err == "error: \\u001b]0;title\\u0007 is not a clip.\n"
+
+
+def test_json_with_control_characters_stays_json(capsys):
+    run(lambda: print(json.dumps({"a": "\x1b\x9b"}, ensure_ascii=False)))
+    assert json.loads(capsys.readouterr().out) == {"a": "\x1b\x9b"}

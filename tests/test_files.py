@@ -203,3 +203,14 @@ def test_a_large_array_that_the_disk_has_no_room_for_is_refused(folder, monkeypa
         f"16.0 GiB of features cannot be kept in a temporary file in {Path.cwd()} (No space left on device); "
         "free disk space and run again."
     )
+
+
+@pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-2+3", "@SUM(1)", "\t=1", "\r=1"])
+def test_no_text_in_a_table_for_readers_is_a_formula(text):
+    files.write_csv("a.csv", [{"class": text, "gain": -0.5, "clips": -1}])
+    assert files.read_csv("a.csv") == [{"class": f"'{text}", "gain": "-0.5", "clips": "-1"}]
+
+
+def test_json_that_is_nested_deeply_is_damaged():
+    Path("a.json").write_text('{"a": ' + "[" * 100_000)
+    assert sentence_of(files.read_json, "a.json").startswith("a.json is damaged (")

@@ -336,3 +336,43 @@ def test_clips_of_several_classes_have_no_class_weight():
     assert replace(settings, head=balanced).head.class_weight == "balanced"
     wanted = "params.yaml: head.class_weight is 'balanced'; it must be null with dataset.multi_label."
     assert sentence_of(lambda: replace(settings, head=balanced, dataset=several)) == wanted
+
+
+def bomb():
+    """Ten lines that stand for 9 ** 10 values."""
+    levels = [f"&a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, 10)]
+    return "dataset:\n  root:\n  - &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(f"  - {level}\n" for level in levels)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (bomb(), 4),
+        ("dataset: &all\n  root: *all\n", 2),
+        ("dataset: !!python/object/apply:os.system ['touch pwned']\n", 1),
+        ("dataset: !!float abc\n", 1),
+        ("[" * 100_000, 1),
+    ],
+)
+def test_aliases_tags_and_deep_nesting_are_refused(text, line):
+    Path("params.yaml").write_text(text)
+    assert sentence_of(params.load) == (
+        f"params.yaml line {line} has an alias, a tag or deep nesting; write plain values."
+    )
+    assert [path.name for path in Path().iterdir()] == ["params.yaml"]
+
+
+def test_a_section_that_contains_itself_does_not_stop_a_stage_from_answering():
+    Path("dvc.yaml").write_bytes((CHECKOUT / "dvc.yaml").read_bytes())
+    Path("params.yaml").write_text("dataset: &all\n  root: *all\n")
+    result = run_python("-m", "stages.train_head")
+    wanted = "error: params.yaml line 2 has an alias, a tag or deep nesting; write plain values.\n"
+    assert (result.returncode, result.stderr) == (1, wanted)
+
+
+@pytest.mark.parametrize("value", ["2001-99-99", "1" * 5000])
+def test_a_value_that_python_cannot_hold_is_refused_with_one_line(value):
+    Path("params.yaml").write_text(f"dataset: {value}\n")
+    sentence = sentence_of(params.load)
+    assert sentence.startswith("params.yaml is not valid YAML: ")
+    assert "\n" not in sentence

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from mocliplite import params
+from mocliplite.errors import UserError
 
 LOCK = "dvc.lock"
 _MAX_LISTED = 3  # settings named in the warning
@@ -21,7 +22,8 @@ def out_of_date_warning() -> str | None:
     if not (Path(LOCK).is_file() and Path(params.FILE).is_file()):
         return None
     try:
-        locked, given = (yaml.safe_load(Path(name).read_text(encoding="utf-8")) for name in (LOCK, params.FILE))
+        locked = yaml.safe_load(Path(LOCK).read_text(encoding="utf-8"))
+        given = params.read_yaml(Path(params.FILE).read_text(encoding="utf-8"), params.FILE)
         stages = locked["stages"].values()
         changed = sorted({key for stage in stages for key in _changed(stage.get("params", {}), given)})
         if changed:
@@ -32,12 +34,12 @@ def out_of_date_warning() -> str | None:
         read = [(dep["path"], dep.get("md5")) for stage in stages for dep in stage.get("deps", [])]
         if any(path in written and written[path] != md5 for path, md5 in read):
             return f"the last `dvc repro` was interrupted; {_ADVICE}"
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+    except (yaml.YAMLError, UserError, KeyError, TypeError, AttributeError):
         return f"{LOCK} and {params.FILE} cannot be compared; run `dvc repro`."
     return None
 
 
-def _changed(locked: dict[str, dict[str, Any]], given: dict[str, Any]) -> list[str]:
+def _changed(locked: dict[str, dict[str, Any]], given: Any) -> list[str]:
     """Return the full names of the settings of a stage that differ from its last run."""
     last_run, current = _flatten(locked.get(params.FILE, {})), _flatten(given)
     return [key for key, value in last_run.items() if current.get(key) != value]

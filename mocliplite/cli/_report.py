@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mocliplite.cli import _summary, _timeline
-from mocliplite.cli._results_file import CLIPS, ResultsFile, path_cell, text_cell
+from mocliplite.cli._results_file import CLIPS, ResultsFile, path_cell
 from mocliplite.cli._shared import refuse_failed
 from mocliplite.errors import UserError
+from mocliplite.files import text_cell
 from mocliplite.params import CLASS_SEPARATOR
 from mocliplite.predict.json_row import json_row
 
@@ -25,7 +26,8 @@ class Report:
         self, given: argparse.Namespace, results: ResultsFile, total: int, left: int, empty: Mapping[str, UserError]
     ) -> None:
         """total: number of clips, of which `left` are not in the files yet; empty: errors of folders without clips."""
-        self._results, self._total, self._empty, self._failed = results, total, empty, 0
+        self._results, self._total, self._left, self._empty = results, total, left, empty
+        self._ended = self._failed = 0  # clips
         self._top, self._json, self._windows = given.top, given.json, bool(given.window)
         self._files = bool(given.csv or given.parquet)
         self._text = not (self._json or self._files)
@@ -83,7 +85,7 @@ class Report:
         self._update()
 
     def close(self) -> None:
-        """Print the JSON or the summary. Raises UserError if a clip failed."""
+        """Print the JSON or the summary. Raises UserError if a clip failed, or has no result."""
         if self._bar is not None:
             self._bar.close()
         self._results.close()
@@ -92,6 +94,10 @@ class Report:
         elif self._files:
             what = "segments" if self._windows else "classified"
             print("\n".join(_summary.summary(self._results.rows, self._results.header, what)))
+        if self._ended != self._left:
+            raise UserError(f"only {self._ended} of {self._left} clips have a result; run again.")
+        if self._total > 1:
+            self._print(f"{self._total} clips = {self._ended - self._failed} classified + {self._failed} failed")
         refuse_failed(self._failed, self._total)
 
     def _print(self, text: str) -> None:
@@ -104,6 +110,7 @@ class Report:
         print(text, file=sys.stderr, flush=True)
 
     def _update(self) -> None:
+        self._ended += 1
         if self._bar is not None:
             self._bar.update()
 

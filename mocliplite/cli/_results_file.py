@@ -13,8 +13,6 @@ CLIPS = ("clip", "class", "probability", "error", "model")
 SEGMENTS = ("clip", "start", "end", "class", "probability", "error", "model")
 NUMBERS = ("start", "end", "probability")
 WIDE = "probability of "  # beginning of the column of each class with --wide
-# Spreadsheets take cells that begin with these characters for formulas.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 Row = Sequence[object]
 
@@ -69,12 +67,7 @@ class ResultsFile:
 
 def path_cell(path: str) -> str:
     """Return the path so that no spreadsheet takes it for a formula, and it names the same file: `./=1.mp4`."""
-    return f"./{path}" if path.startswith(_FORMULA) else path
-
-
-def text_cell(text: str) -> str:
-    """Return the cell of a text, with an apostrophe in front of what a spreadsheet would take for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"./{path}" if files.is_formula(path) else path
 
 
 def _write_parquet(path: str, header: Sequence[str], rows: Sequence[Row]) -> None:

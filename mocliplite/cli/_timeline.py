@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mocliplite import files
 from mocliplite.cli import _subtitles
-from mocliplite.cli._results_file import path_cell, text_cell
+from mocliplite.cli._results_file import path_cell
 from mocliplite.cli._shared import positive_seconds, refuse_missing_folder
 from mocliplite.errors import UserError
 
@@ -131,7 +131,7 @@ def rows_of(path: str, segments: "Sequence[Segment]", model: str) -> list[tuple[
             path_cell(path),
             f"{segment.start:.3f}",
             f"{segment.end:.3f}",
-            text_cell(segment.name or ""),
+            files.text_cell(segment.name or ""),
             "" if segment.probability is None else f"{segment.probability:.4f}",
             "",
             model,

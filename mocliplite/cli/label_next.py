@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mocliplite.cli._results_file import path_cell
 from mocliplite.cli._shared import (
     MODELS,
     clip_paths,
@@ -39,7 +40,7 @@ def run(given: argparse.Namespace) -> None:
     """List the clips to label next; for a bad clip, print an error and go on with the others."""
     from mocliplite import checkpoint
     from mocliplite.data.clips import read_clips
-    from mocliplite.files import write_rows
+    from mocliplite.files import text_cell, write_rows
     from mocliplite.fusion.pairs import check_fitted_on, read_split
     from mocliplite.predict.recognizer import Recognizer
 
@@ -62,7 +63,8 @@ def run(given: argparse.Namespace) -> None:
     print(f"{len(found)} clips; left out: {known} in the data set already, {copies} copies of another clip")
     print("\n".join(_lines(rows)))
     if given.csv:
-        write_rows(given.csv, COLUMNS, rows)
+        cells = [(rank, path_cell(str(path)), text_cell(str(name)), *rest) for rank, path, name, *rest in rows]
+        write_rows(given.csv, COLUMNS, cells)
         print(f"wrote {given.csv}")
     refuse_failed(failed, len(found))
 

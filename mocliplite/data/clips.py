@@ -92,6 +92,8 @@ def read_clips(path: str | Path) -> list[Clip]:
             start, end = (float(seconds) if seconds else None for seconds in span)
         except ValueError:
             raise UserError(f"{path}: clip {id_} has the span {span}; run `dvc repro` to create it again.") from None
+        if clip_path.startswith("/") or ".." in clip_path.split("/"):
+            raise UserError(f"{path}: {clip_path!r} is outside dataset.root; run `dvc repro` to create it again.")
         clips.append(Clip(id_, clip_path, label, tuple(map(int, numbers)), group, int(size), digest, start, end))
     return clips
 

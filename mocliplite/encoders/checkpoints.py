@@ -119,12 +119,17 @@ def copy_checkpoint(folder: Path, out: Path) -> None:
         if not (pickled and path.name.endswith(".index.json")):
             shutil.copyfile(path, out / path.name)
     if pickled:
+        from pickle import UnpicklingError
+
         import torch
         from safetensors.torch import save_file
 
         tensors: dict[str, torch.Tensor] = {}
         for path in pickled:
-            tensors |= torch.load(path, map_location="cpu", weights_only=True)
+            try:
+                tensors |= torch.load(path, map_location="cpu", weights_only=True)
+            except (UnpicklingError, EOFError, RuntimeError, TypeError):
+                raise UserError(f"{path} does not contain tensors alone; download it again.") from None
         contiguous = {name: value.clone().contiguous() for name, value in tensors.items()}
         save_file(contiguous, out / _WEIGHTS[0], metadata={"format": "pt"})
         write_text(out / _CONVERTED, json.dumps({"from": _digest(weights), "to": _digest([out / _WEIGHTS[0]])}))
@@ -219,7 +224,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     """Return the settings in a JSON file of a checkpoint. Raises UserError if it contains no JSON object."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON ({error}); download the checkpoint again.") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no settings; download the checkpoint again.")

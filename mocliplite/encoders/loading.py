@@ -69,7 +69,7 @@ def load_encoder(folder: Path, compute: params.Compute, dtype: str = "float32") 
         tokenizer = _load_tokenizer(folder, kind) if has_text_encoder(folder) else None
     except (
         *(OSError, ValueError, TypeError, RuntimeError, KeyError, EOFError, ImportError, AttributeError),
-        *(SafetensorError, UnpicklingError),
+        *(AssertionError, SafetensorError, UnpicklingError),
     ) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{folder} does not load as a checkpoint of transformers ({reason}); get it again.") from None

@@ -65,7 +65,7 @@ def _session(path: Path, compute: params.Compute) -> "InferenceSession":
     from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
     refused = (
-        *(errors.NoSuchFile, errors.InvalidProtobuf, errors.InvalidGraph),
+        *(OSError, errors.InvalidProtobuf, errors.InvalidGraph),
         *(errors.InvalidArgument, errors.NotImplemented, errors.Fail),
     )
     options = onnxruntime.SessionOptions()
@@ -74,7 +74,8 @@ def _session(path: Path, compute: params.Compute) -> "InferenceSession":
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        # Not by its path: a graph could then have its weights in other files.
+        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
     except refused as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} cannot be loaded ({reason}); export the models again.") from None

@@ -1,11 +1,11 @@
 """When failed clips end a stage."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from mocliplite.errors import Failure, UserError
-from mocliplite.store import hdf5
+from mocliplite.store import hdf5, stores
 from mocliplite.store.shards import read_index
 
 _MAX_LISTED = 10  # failed clips named in the error
@@ -17,6 +17,22 @@ def check_failed(failed: Mapping[str, object], total: int, max_failed: float, st
         limit = f"more than the fraction {max_failed:g} that dataset.max_failed allows"
         head = f"{stage}: {len(failed)} of {total} clips failed, {limit}; fix or remove them, or raise the limit:"
         raise UserError("\n".join([head, *_listed(failed)]))
+
+
+def reckon(folder: str | Path, clips: Collection[str], stage: str) -> Mapping[str, Failure]:
+    """Print how many of the clips, given by id, are in a store and how many failed; return the failures by id.
+
+    Raises UserError unless each clip is there or failed, and there is no other.
+    """
+    store = stores.open_store(folder)
+    found = [*store.ids, *store.failures]
+    lost = sorted(set(clips).symmetric_difference(found))
+    if lost or len(found) != len(clips):
+        count = f"{len(clips)} clips, but {len(store.ids)} stored and {len(store.failures)} failed"
+        which = f" (such as {lost[0]})" if lost else ""
+        raise UserError(f"{stage}: {count}{which}; delete {folder} and run `dvc repro`.")
+    print(f"{stage}: {len(clips)} clips = {len(store.ids)} stored + {len(store.failures)} failed")
+    return store.failures
 
 
 def recorded_failures(folder: str | Path) -> Mapping[str, Failure]:

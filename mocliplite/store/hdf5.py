@@ -19,6 +19,7 @@ from mocliplite import versions
 from mocliplite.errors import UserError
 from mocliplite.files import errors_mean_damage, new_array
 from mocliplite.store import whole_file
+from mocliplite.store.attributes import read_attributes, read_schema, write_attributes
 
 SCHEMA = versions.SCHEMA
 _COMPRESSION_LEVEL = 3  # as fast as LZF, at half the size
@@ -59,12 +60,17 @@ def create_file(path: Path, kind: str, settings: Settings, provenance: Settings)
 @contextmanager
 def open_any_file(path: Path) -> Iterator[Group]:
     """Yield a file of any kind. Any error while reading it is raised as a UserError: the file is damaged."""
-    with read_errors_mean_damage(path), open_unchecked(path) as file:
-        yield file
+    try:
+        with read_errors_mean_damage(path), open_unchecked(path) as file:
+            yield file
+    except MemoryError as error:
+        raise UserError(f"{path} does not fit in memory ({error}); check where it comes from.") from None
 
 
 def open_unchecked(path: Path) -> h5py.File:
     """Return a file opened for reading, of which nothing is checked. Raises OSError if HDF5 cannot open it."""
+    if not path.is_file():  # opening a pipe would wait for a writer
+        raise OSError("not a regular file")
     # A shared cache may be on a file system without locks, and its files may be read-only.
     return h5py.File(path, "r", locking=False)
 
@@ -87,56 +93,6 @@ def open_file(path: Path, kind: str | None = None) -> Iterator[Group]:
         if found != (kind or found):
             raise UserError(f"{path} contains {found}, not {kind}; check the path.")
         yield file
-
-
-def read_schema(file: Group) -> object:
-    """Return the version of the file format, None if there is none. To be compared before anything else is read."""
-    if "schema" not in file.attrs or file.attrs.get_id("schema").dtype.kind not in "iu":
-        return None
-    return int(file.attrs["schema"])
-
-
-def read_settings(file: Group) -> dict[str, Any]:
-    """Return the settings that decided a file's values. Raises ValueError if they are not a JSON object."""
-    return _read_json_attribute(file, "settings")
-
-
-def read_provenance(file: Group) -> dict[str, Any]:
-    """Return what else is recorded of a file's origin. Raises ValueError if it is not a JSON object."""
-    return _read_json_attribute(file, "provenance")
-
-
-def _read_json_attribute(file: Group, name: str) -> dict[str, Any]:
-    value = json.loads(read_attributes(file)[name])
-    if not isinstance(value, dict):
-        raise ValueError(f"its {name} is not a JSON object")
-    return value
-
-
-def write_attributes(group: Group, attributes: Mapping[str, Any]) -> None:
-    """Write the attributes of a group or file in order of name: numbers, and text in fixed-length strings.
-
-    HDF5 stores strings of variable length in a heap without a checksum, where one flipped bit can make it loop forever.
-    """
-    for name, value in sorted(attributes.items()):
-        if isinstance(value, str):
-            encoded = value.encode()
-            group.attrs.create(name, encoded, dtype=h5py.string_dtype("utf-8", max(1, len(encoded))))
-        else:
-            group.attrs[name] = value
-
-
-def read_attributes(group: Group) -> dict[str, Any]:
-    """Return the attributes that write_attributes wrote, as Python values. Raises ValueError for any others."""
-    attributes: dict[str, Any] = {}
-    for name in group.attrs:
-        dtype = group.attrs.get_id(name).dtype
-        text = h5py.check_string_dtype(dtype)
-        if dtype.kind not in "iufb" and not (text and text.length):
-            raise ValueError(f"its attribute {name} is of type {dtype}, which no store contains")
-        value = np.asarray(group.attrs[name]).item()
-        attributes[name] = value.decode() if isinstance(value, bytes) else value
-    return attributes
 
 
 def write_arrays(group: Group, arrays: Arrays) -> None:
@@ -279,7 +235,9 @@ def _checked_dataset(group: Group, name: str, dtype: str | None, shape: tuple[in
         raise ValueError(f"{name} is {found} {list(dataset.shape)}, not {dtype or 'any type'} {list(shape)}")
     properties = dataset.id.get_create_plist()
     filters = {properties.get_filter(number)[0] for number in range(properties.get_nfilters())}
-    if dataset.is_virtual or dataset.external or not filters <= {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_FLETCHER32}:
+    # Only int8 is written compressed, so nothing else can be a decompression bomb.
+    known = {h5py.h5z.FILTER_DEFLATE if dataset.dtype == np.int8 else h5py.h5z.FILTER_FLETCHER32}
+    if dataset.is_virtual or dataset.external or not filters <= known:
         raise ValueError(f"{name} refers to other files or needs other filters, which stores do not use")
     # Otherwise missing chunks would be read as zeros, and a small file could request all memory.
     if dataset.nbytes > _MAX_RATIO * dataset.id.get_storage_size():
@@ -292,6 +250,8 @@ def _checked_dataset(group: Group, name: str, dtype: str | None, shape: tuple[in
 
 
 def _member(group: Group, name: str, kind: type) -> Any:
+    if "/" in name:  # a path, whose first parts may be links to other files
+        raise ValueError(f"{name} is a path and not a name")
     link = group.get(name, getlink=True)
     if link is None:
         raise KeyError(f"no {name}")

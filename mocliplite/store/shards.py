@@ -14,6 +14,7 @@ import numpy as np
 
 from mocliplite.errors import Failure
 from mocliplite.store import hdf5, schema
+from mocliplite.store.attributes import read_attributes, read_provenance, read_schema, write_attributes
 from mocliplite.store.hdf5 import Arrays, Settings
 
 FrameSelector = Callable[[np.ndarray], Sequence[int] | np.ndarray]  # frame types uint8 [T] -> K frame indices
@@ -100,7 +101,7 @@ def _write_motion(file: hdf5.Group, records: Mapping[str, Record | Path], source
             with hdf5.read_errors_mean_damage(record):
                 record = read_record(sources[record], clip_id)
         group = file.create_group(clip_id)
-        hdf5.write_attributes(group, record.attributes)
+        write_attributes(group, record.attributes)
         hdf5.write_arrays(group, record.arrays)
 
 
@@ -133,13 +134,13 @@ def read_reusable(path: Path, kind: str, settings: Settings) -> Shard | None:
     The records stay in the file.
     """
     with hdf5.open_any_file(path) as file:
-        if hdf5.read_schema(file) != hdf5.SCHEMA:
+        if read_schema(file) != hdf5.SCHEMA:
             return None
-        attributes = hdf5.read_attributes(file)
+        attributes = read_attributes(file)
         if attributes != hdf5.file_attributes(kind, settings, {}) | {"provenance": attributes.get("provenance")}:
             return None
         ids, failures, fingerprints = read_index(file)
-        return Shard(dict.fromkeys(ids, path), failures, fingerprints, hdf5.read_provenance(file))
+        return Shard(dict.fromkeys(ids, path), failures, fingerprints, read_provenance(file))
 
 
 def read_index(file: hdf5.Group) -> tuple[list[str], dict[str, Failure], dict[str, str]]:
@@ -175,7 +176,7 @@ def read_column(file: hdf5.Group, kind: str, name: str, clips: int) -> np.ndarra
 def read_record(file: hdf5.Group, clip_id: str) -> Record:
     """Return one motion clip."""
     group = hdf5.read_group(file, clip_id)
-    return Record({name: _read_array(group, "motion", name) for name in group}, hdf5.read_attributes(group))
+    return Record({name: _read_array(group, "motion", name) for name in group}, read_attributes(group))
 
 
 def read_frame_types(file: hdf5.Group, clip_id: str) -> np.ndarray:
@@ -187,7 +188,7 @@ def read_record_frames(file: hdf5.Group, clip_id: str, frames: Sequence[int] | n
     """Return one motion clip with the vectors of these frames only."""
     group = hdf5.read_group(file, clip_id)
     arrays = {name: _read_array(group, "motion", name) for name in group if name != "vectors"}
-    return Record({**arrays, "vectors": hdf5.read_rows(group, "vectors", frames)}, hdf5.read_attributes(group))
+    return Record({**arrays, "vectors": hdf5.read_rows(group, "vectors", frames)}, read_attributes(group))
 
 
 def _read_array(group: hdf5.Group, kind: str, name: str, *leading: int) -> np.ndarray:

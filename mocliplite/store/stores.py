@@ -14,6 +14,7 @@ import numpy as np
 from mocliplite import files
 from mocliplite.errors import Failure, UserError
 from mocliplite.store import hdf5, layout, schema, whole_file
+from mocliplite.store.attributes import read_attributes, read_provenance, read_settings
 from mocliplite.store.hdf5 import Arrays, Settings
 from mocliplite.store.shards import (
     FrameSelector,
@@ -87,7 +88,10 @@ def write_sidecar_files(folder: str | Path, kind: str, shards: int) -> None:
 
 def sidecar_texts(store: "Store") -> dict[str, str]:
     """Return the text of each sidecar file by name."""
-    failures = files.rows_text(["id", "reason"], sorted(store.failures.items()))
+    failures = files.rows_text(
+        ["id", "reason"],
+        [[files.text_cell(key), files.text_cell(found.reason)] for key, found in sorted(store.failures.items())],
+    )
     return {"README.md": schema.readme(store.kind, store.settings, store.shards), "failures.csv": failures}
 
 
@@ -109,8 +113,8 @@ class Store:
                 f"{path} is not a feature store, or is not pulled yet; run `dvc pull {path}` or `dvc repro`."
             )
         with hdf5.open_file(first) as file:
-            self.kind, self.settings = str(hdf5.read_attributes(file)["kind"]), hdf5.read_settings(file)
-            self.provenance = hdf5.read_provenance(file)
+            self.kind, self.settings = str(read_attributes(file)["kind"]), read_settings(file)
+            self.provenance = read_provenance(file)
         if self.kind not in schema.SHARDS:
             raise UserError(f"{first} contains {self.kind}, which is not a sharded store; check the path.")
         self.shards = _number_of_shards(path, self.kind)
@@ -240,7 +244,7 @@ def open_store(path: str | Path) -> Store:
 def open_shard(path: Path, kind: str, settings: Settings, first: Path) -> Iterator[hdf5.Group]:
     """Yield an open shard. Raises UserError if its settings differ from these, the settings of the first shard."""
     with hdf5.open_file(present_shard(path), kind) as file:
-        if hdf5.read_settings(file) != settings:
+        if read_settings(file) != settings:
             raise UserError(f"{path} and {first} were computed with different settings; run `dvc repro`.")
         yield file
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from mocliplite.errors import UserError
 from mocliplite.store import hdf5, whole_file
+from mocliplite.store.attributes import read_provenance, read_settings
 from mocliplite.store.hdf5 import NO_PROVENANCE, Arrays, Settings
 
 
@@ -59,4 +60,4 @@ def _open(path: str | Path, kind: str | None) -> Iterator[hdf5.Group]:
 
 
 def _table(path: Path, file: hdf5.Group, arrays: Arrays) -> Table:
-    return Table(arrays, hdf5.read_settings(file), hdf5.read_provenance(file), whole_file.read_digest(path))
+    return Table(arrays, read_settings(file), read_provenance(file), whole_file.read_digest(path))

@@ -8,6 +8,7 @@ from typing import Any
 
 from mocliplite.errors import UserError
 from mocliplite.store import hdf5, layout, schema, stores, whole_file
+from mocliplite.store.attributes import read_attributes, read_settings
 from mocliplite.store.shards import column_names, read_column, read_index, read_lengths_and_sizes, read_record
 from mocliplite.store.table_file import read_table
 
@@ -48,8 +49,8 @@ def _kind_and_settings(shard: Path) -> tuple[str, dict[str, Any]] | None:
     """Return kind and settings of a shard, None if they cannot be read."""
     try:
         with hdf5.open_file(shard) as file:
-            kind = str(hdf5.read_attributes(file)["kind"])
-            return (kind, hdf5.read_settings(file)) if kind in schema.SHARDS else None
+            kind = str(read_attributes(file)["kind"])
+            return (kind, read_settings(file)) if kind in schema.SHARDS else None
     except UserError:
         return None
 

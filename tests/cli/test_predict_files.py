@@ -13,7 +13,7 @@ from footage import encode, moving
 from PIL import Image
 
 from mocliplite import checkpoint, files
-from mocliplite.cli import _results_file, _subtitles, _summary, predict
+from mocliplite.cli import _report, _results_file, _subtitles, _summary, predict
 from mocliplite.cli._main import main
 from mocliplite.errors import UserError
 from mocliplite.predict.timeline import NOTHING, Segment
@@ -58,6 +58,19 @@ def test_a_folder_becomes_a_table_with_a_row_per_clip_and_a_summary(out, capsys)
     assert [row["clip"] for row in parquet] == [row["clip"] for row in rows]
     assert parquet[0]["probability"] == float(rows[0]["probability"])
     assert parquet[8]["probability"] is None
+
+
+def test_several_clips_end_with_how_many_have_a_class_and_how_many_failed(small_project, capsys):
+    with pytest.raises(UserError, match="1 of 3"):
+        main(["predict", f"{CLIPS}/0.avi", f"{CLIPS}/1.avi", "missing.avi"])
+    assert capsys.readouterr().out.splitlines()[-1] == "3 clips = 2 classified + 1 failed"
+
+
+def test_a_clip_without_a_result_is_an_error():
+    given = argparse.Namespace(top=1, json=False, window=None, csv=None, parquet=None, resume=False)
+    report = _report.Report(given, _results_file.ResultsFile(given, _results_file.CLIPS, "model"), 2, 2, {})
+    report.fail("a.mp4", UserError("a.mp4 is not a file; check the path."))
+    assert sentence_of(report.close) == "only 1 of 2 clips have a result; run again."
 
 
 def test_resume_keeps_complete_rows_and_classifies_the_rest_only(out, monkeypatch):

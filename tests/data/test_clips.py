@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -288,3 +289,11 @@ def test_index_exits_with_status_1_and_an_error_if_the_root_is_missing():
         " set it to the folder that has one subfolder per class."
     )
     assert (stage.returncode, stage.stdout, stage.stderr) == (1, "", f"error: {sentence}\n")
+
+
+@pytest.mark.parametrize("path", ["../secret.avi", "a/../../secret.avi", "/etc/secret.avi"])
+def test_a_recorded_path_outside_of_the_root_is_refused(path):
+    write_clips("clips.csv", [replace(clip_of("a/1.avi"), path=path)])
+    assert sentence_of(read_clips, "clips.csv") == (
+        f"clips.csv: {path!r} is outside dataset.root; run `dvc repro` to create it again."
+    )

@@ -373,3 +373,48 @@ def test_clips_that_the_list_no_longer_has_are_refused_by_split():
     put(".", {lists: text.replace("Run/5.mp4", "Run/6.mp4")})
     wanted = f"features/clips.csv has Run/5.mp4, but {lists} does not; run `dvc repro`."
     assert sentence_of(split_clips, clips, settings_of(lists=lists)) == wanted
+
+
+OUTSIDE = {
+    "CSV": lambda path: put("lists", {"a.csv": f"path,label\n{path},Hop\n"}) or "lists/a.csv",
+    "MMAction2": lambda path: put("lists", {"a.txt": f"{path} 0\n"}) or "lists/a.txt",
+    "Something-Something": lambda path: (
+        put(
+            "lists",
+            {
+                "a-labels.json": json.dumps({"Hop": "0"}),
+                "a-train.json": json.dumps([{"id": path.removesuffix(".webm"), "template": "Hop"}]),
+                "a-validation.json": "[]",
+            },
+        )
+        or "lists"
+    ),
+    "ActivityNet": lambda path: (
+        put(
+            "lists",
+            {
+                "a.json": json.dumps(
+                    {
+                        "database": {
+                            path.removesuffix(".mp4"): {
+                                "subset": "training",
+                                "annotations": [{"label": "Hop", "segment": [0, 1]}],
+                            }
+                        }
+                    }
+                )
+            },
+        )
+        or "lists/a.json"
+    ),
+}
+
+
+@pytest.mark.parametrize("path", ["../secret.webm", "a/../../secret.webm", "/etc/secret.webm"])
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_path_outside_of_the_root_is_refused_in_every_format(name, path):
+    settings = settings_of(lists=OUTSIDE[name](path))
+    assert formats.list_format(settings) == name
+    assert "is outside dataset.root; use a path relative to dataset.root." in sentence_of(
+        formats.read_annotations, settings
+    )

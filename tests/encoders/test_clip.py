@@ -650,6 +650,23 @@ def test_what_is_copied_is_safetensors_and_known_for_the_same(copy, loaded, endi
     assert all(torch.equal(value, ours[name]) for name, value in loaded.model.state_dict().items())
 
 
+class Program:
+    """What is written to a file as soon as it is unpickled."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("executed"),)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_pickled_weights_with_a_program_are_refused_and_it_is_not_run(copy, zipped):
+    (copy / "model.safetensors").unlink()
+    torch.save({"a": Program()}, copy / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+    assert sentence_of(loading.load_encoder, copy, COMPUTE).startswith("copy does not load as a checkpoint of")
+    wanted = "copy/pytorch_model.bin does not contain tensors alone; download it again."
+    assert sentence_of(checkpoints.copy_checkpoint, copy, Path("out")) == wanted
+    assert not Path("executed").exists()
+
+
 @pytest.mark.parametrize("crop", [True, False])
 def test_preprocessing_that_cuts_nothing_off(copy, crop):
     settings = {**HUB_PREPROCESSING, "crop_size": None, "do_center_crop": crop, "size": {"height": 224, "width": 224}}

@@ -1,6 +1,8 @@
 """Every family of encoders on small random weights: images and texts embed as in a direct call of transformers."""
 
 import json
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from builders import sentence_of
 from random_checkpoints import IMAGE, TEXT, save_checkpoint
 
 from mocliplite.encoders import checkpoints, cost, embedding, loading
+from mocliplite.errors import UserError
 from mocliplite.params import Compute
 
 COMPUTE = Compute(workers=1, threads=0, device="cpu", engine="inline", time_limit=60)
@@ -183,3 +186,32 @@ def test_code_in_a_checkpoint_is_not_executed():
     classes = {"AutoConfig": "code.Config", "AutoModel": "code.Model"}
     path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "unknown", "auto_map": classes}))
     assert sentence_of(loading.load_encoder, Path("evil"), COMPUTE).startswith("evil does not load as a checkpoint of ")
+
+
+@pytest.mark.parametrize(
+    ("family", "file", "changes"),
+    [
+        ("vit", "config.json", {"auto_map": {"AutoConfig": "program.Own", "AutoModel": "program.Own"}}),
+        ("vit", "config.json", {"auto_map": {"AutoConfig": "program.Own"}, "model_type": "own"}),
+        (
+            "vit",
+            "preprocessor_config.json",
+            {"auto_map": {"AutoImageProcessor": "program.Own"}, "image_processor_type": "Own"},
+        ),
+        (
+            "altclip",
+            "tokenizer_config.json",
+            {"auto_map": {"AutoTokenizer": ["program.Own", None]}, "tokenizer_class": "Own"},
+        ),
+    ],
+)
+def test_a_program_in_a_checkpoint_is_not_run(folders, tmp_path, family, file, changes):
+    copy = Path(shutil.copytree(folders(family), tmp_path / "copy"))
+    (copy / "program.py").write_text(
+        f"from pathlib import Path\nPath({str(tmp_path / 'executed')!r}).touch()\nclass Own:\n    pass\n"
+    )
+    settings = json.loads((copy / file).read_text())
+    (copy / file).write_text(json.dumps({**settings, **changes}))
+    with suppress(UserError):
+        loading.load_encoder(copy, COMPUTE)
+    assert not (tmp_path / "executed").exists()

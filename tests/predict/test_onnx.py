@@ -234,3 +234,14 @@ def test_without_onnxruntime_the_sentence_says_what_to_install(exported, monkeyp
     assert sentence_of(Recognizer.load, exported, INLINE) == (
         f"{exported}/onnx/image.onnx is run by onnxruntime, which is not installed; run `pip install onnxruntime`."
     )
+
+
+def test_a_graph_with_its_weights_in_another_file_is_refused(exported, tmp_path):
+    import onnx
+
+    folder = shutil.copytree(exported, tmp_path / "recogniser")
+    path = folder / "onnx/motion.onnx"
+    graph = onnx.load(path)
+    onnx.save_model(graph, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    assert (folder / "onnx/weights.bin").is_file()
+    assert "motion.onnx cannot be loaded" in sentence_of(Recognizer.load, folder, INLINE)

@@ -58,9 +58,10 @@ def test_engine_and_number_of_workers_do_not_change_the_bytes():
     assert len(runs[0]) >= 65
 
 
-def test_every_clip_is_in_the_store_or_in_failures_with_a_reason():
+def test_every_clip_is_in_the_store_or_in_failures_with_a_reason(capsys):
     put_footage()
     extract(engine="inline")
+    assert capsys.readouterr().out == "motion: 9 clips = 7 stored + 2 failed\n"
     store = stores.open_store(stage.FOLDER)
     assert store.ids == [*(f"walk__{number}" for number in range(6)), "walk__h"]
     reasons = {clip_id: failure.reason for clip_id, failure in store.failures.items()}

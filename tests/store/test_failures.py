@@ -30,3 +30,18 @@ def test_too_many_failures_are_listed_with_their_reasons():
         "  and 2 more",
     ]
     assert sentence_of(failures.check_failed, failed, 40, 0.02, "motion") == "\n".join(wanted)
+
+
+def test_clips_in_a_store_are_reckoned_and_a_lost_or_surplus_clip_is_an_error(tmp_path, capsys):
+    ids, folder = stores.IDS, tmp_path / "s"
+    stores.build(folder, "keyframes", ids, failed=["clip03"])
+    assert list(failures.reckon(folder, ids, "keyframes")) == ["clip03"]
+    assert capsys.readouterr().out == "keyframes: 30 clips = 29 stored + 1 failed\n"
+    counts = "29 stored and 1 failed"
+    tail = f"; delete {folder} and run `dvc repro`."
+    assert sentence_of(failures.reckon, folder, [*ids, "new"], "keyframes") == (
+        f"keyframes: 31 clips, but {counts} (such as new){tail}"
+    )
+    assert sentence_of(failures.reckon, folder, ids[1:], "keyframes") == (
+        f"keyframes: 29 clips, but {counts} (such as clip00){tail}"
+    )

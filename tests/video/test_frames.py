@@ -332,12 +332,6 @@ def test_a_path_that_is_not_a_regular_file_is_refused(kind):
     assert sentence_of(inspection.inspect, "a.mp4") == "a.mp4 is not a file; check the path."
 
 
-def test_files_named_by_a_playlist_are_not_read():
-    encode("secret.mp4", moving(frames=5), "libx264")
-    Path("a.mp4").write_text("ffconcat version 1.0\nfile 'secret.mp4'\n")
-    assert sentence_of(inspection.inspect, "a.mp4").startswith("a.mp4 cannot be decoded as video (")
-
-
 def test_empty_chunks_do_not_change_the_frame_rate():
     with av.open("a.avi", "w") as container:
         stream = container.add_stream("mpeg4", rate=50)

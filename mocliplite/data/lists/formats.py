@@ -6,7 +6,7 @@ from typing import Literal
 
 from mocliplite import params
 from mocliplite.data.lists import activitynet, hmdb51, kinetics, mmaction, own_csv, something, ucf101
-from mocliplite.data.lists.entry import Annotations, Entry, read_lines
+from mocliplite.data.lists.entry import Annotations, Entry, checked_path, read_lines
 from mocliplite.data.lists.split_files import is_path_with_numbers
 from mocliplite.data.lists.table import header_of
 from mocliplite.errors import UserError
@@ -62,6 +62,9 @@ def read_annotations(settings: params.Dataset) -> Annotations:
         found = mmaction.read(mmaction.lists_in(place) if place.is_dir() else {None: place})
     if not found.entries:
         raise UserError(f"{place} lists no clips; add a line for each clip.")
+    for entry in found.entries:
+        for path in (entry.path, *entry.other_paths):
+            checked_path(path, entry.location)
     advice = f"join their classes with {CLASS_SEPARATOR!r} in one line" if settings.multi_label else DELETE
     refuse_repeated(found.entries, advice)
     return found

@@ -1,0 +1,134 @@
+"""Stores that were made to do harm: links to other files, cycles, bombs, filters that load code, pipes."""
+
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from builders import sentence_of
+from stores import KINDS, build, shard_of
+
+from mocliplite.store import hdf5, stores, verification
+
+pytestmark = pytest.mark.usefixtures("folder", "few_shards")
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def is_refused(path, call, *arguments):
+    sentence = sentence_of(call, *arguments)
+    assert "\n" not in sentence
+    return sentence.startswith((f"{path} is damaged (", f"{path} has schema None, "))
+
+
+def replace_attribute(path, name, value):
+    with h5py.File(path, "r+") as file:
+        del file.attrs[name]
+        file.attrs[name] = value
+
+
+ATTRIBUTES = {
+    "schema, several numbers": ("schema", np.arange(3)),
+    "schema, no value": ("schema", h5py.Empty("i8")),
+    "settings, a number": ("settings", 5),
+    "settings, no value": ("settings", h5py.Empty(h5py.string_dtype("utf-8", 5))),
+    "settings, several texts": ("settings", np.array([b"{}", b"{}"], h5py.string_dtype("utf-8", 2))),
+    "settings, nested deeply": ("settings", np.array(b"[" * 60_000, h5py.string_dtype("utf-8", 60_000))),
+    "settings, no text": ("settings", np.array(b"\xff\xfe", h5py.string_dtype("utf-8", 2))),
+}
+
+
+@every_kind
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_an_attribute_of_another_type_is_refused(kind, name):
+    build("s", kind)
+    replace_attribute("s/0000.h5", *ATTRIBUTES[name])
+    assert is_refused("s/0000.h5", stores.open_store, "s")
+    assert any(sentence.startswith("s/0000.h5 ") for sentence in verification.verify("s"))
+
+
+def test_a_reference_to_an_object_is_refused():
+    build("s", "keyframes")
+    with h5py.File("s/0000.h5", "r+") as file:
+        del file.attrs["kind"]
+        file.attrs.create("kind", file.ref, dtype=h5py.ref_dtype)
+    assert is_refused("s/0000.h5", stores.open_store, "s")
+
+
+def test_an_id_that_is_a_path_does_not_lead_to_another_file():
+    build("s", "motion")
+    build("other", "motion")
+    path = shard_of("clip07", "motion")
+    with h5py.File(path, "r+") as file:
+        ids = [b"elsewhere/clip07" if clip_id == b"clip07" else clip_id for clip_id in file["ids"][:]]
+        del file["ids"], file["clip07"]
+        hdf5.write_array(file, "ids", [clip_id.decode() for clip_id in ids])
+        file["elsewhere"] = h5py.ExternalLink(str(Path("other", path.name).resolve()), "/")
+    opened = stores.open_store("s")
+    assert is_refused(path, lambda: list(opened.records(["elsewhere/clip07"])))
+    assert is_refused(path, opened.read_frames, "elsewhere/clip07", lambda _: [0])
+
+
+@every_kind
+def test_a_cycle_of_groups_ends_in_a_refusal(kind):
+    build("s", kind)
+    with h5py.File("s/0000.h5", "r+") as file:
+        file["loop"] = file["/"]
+        file["failures/loop"] = file["/"]
+        del file["failures"]
+        file["failures"] = file["/"]
+    assert is_refused("s/0000.h5", stores.open_store, "s")
+    assert verification.verify("s")
+
+
+def with_filter(file, rows, number):
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_chunk((1, 2, 4))
+    properties.set_filter(number, h5py.h5z.FLAG_OPTIONAL, (1,))
+    space = h5py.h5s.create_simple((rows, 2, 4))
+    dataset = h5py.Dataset(h5py.h5d.create(file.id, b"embedding", h5py.h5t.NATIVE_FLOAT, space, properties))
+    for row in range(rows):
+        dataset.id.write_direct_chunk((row, 0, 0), bytes(32))
+
+
+def compressed(file, rows):
+    """Write 64 MiB per clip to 64 KiB."""
+    file.create_dataset(
+        "embedding", data=np.zeros((rows, 1 << 8, 1 << 16), "f4"), chunks=(1, 256, 65536), compression=9
+    )
+
+
+@pytest.mark.parametrize(
+    "create", [lambda file, rows: with_filter(file, rows, 32015), compressed], ids=["an unknown filter", "a bomb"]
+)
+def test_a_filter_that_stores_do_not_use_is_not_applied(create):
+    build("s", "keyframes")
+    path = shard_of("clip07", "keyframes")
+    with h5py.File(path, "r+") as file:
+        rows = len(file["ids"])
+        del file["embedding"]
+        create(file, rows)
+    sentence = sentence_of(stores.open_store("s").read, ["clip07"])
+    assert sentence.startswith(f"{path} is damaged (embedding refers to other files or needs other filters")
+
+
+def test_an_array_that_memory_does_not_hold_is_refused(monkeypatch):
+    build("s", "keyframes")
+
+    def full(*_):
+        raise MemoryError("Unable to allocate 28.0 GiB")
+
+    monkeypatch.setattr(hdf5, "read_array", full)
+    wanted = "s/0000.h5 does not fit in memory (Unable to allocate 28.0 GiB); check where it comes from."
+    assert sentence_of(stores.open_store, "s") == wanted
+
+
+@every_kind
+def test_a_pipe_or_a_device_in_place_of_a_shard_is_refused_without_opening_it(kind):
+    build("s", kind)
+    for number, put in enumerate((os.mkfifo, lambda path: path.symlink_to("/dev/zero"))):
+        shard = Path(f"s/000{number}.h5")
+        shard.unlink()
+        put(shard)
+        assert sentence_of(stores.open_store, "s").startswith("s/0000.h5 is ")
+        assert f"{shard} is missing; run `dvc pull s` or `dvc repro`." in verification.verify("s")
