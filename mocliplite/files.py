@@ -101,8 +101,9 @@ def _folder_prefix() -> str:
 def _remove_old_folders() -> None:
     """Remove, once per process, the temporary folders that killed processes of this machine left."""
     for folder in Path(tempfile.gettempdir()).glob(f"{escape(_folder_prefix())}*-*"):
-        pid = folder.name.split("-")[-2]
-        if pid.isdecimal() and not is_running(int(pid)):
+        pid, _, rest = folder.name.removeprefix(_folder_prefix()).partition("-")
+        # With another hyphen, it is of a machine whose name begins as that of this one.
+        if "-" not in rest and pid.isdecimal() and not is_running(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)  # perhaps another process removes it, too
 
 
@@ -218,7 +219,10 @@ def resume_rows(path: str | Path, header: Sequence[str]) -> list[list[str]]:
     Raises UserError if the file has another header.
     """
     text = Path(path).read_bytes().decode("utf-8", errors="replace")
-    rows = list(csv.reader(io.StringIO(text, newline="")))
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise UserError(f"{path} is not valid CSV ({error}); repair it, or give another file.") from None
     if rows[:1] != [list(header)]:
         raise UserError(
             f"{path} is from a run with other options, whose columns differ; give them again, or another file."

@@ -11,6 +11,7 @@ from typing import Literal
 from mocliplite.errors import UserError
 
 Kind = Literal["model", "dataset"]
+CHECK_LOGIN = "check the name, or log in with `hf auth login`"
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token that may write"
 
 
@@ -120,6 +121,11 @@ def push(name: str, kind: Kind, files: Mapping[str, Path | bytes], is_own: Colle
 
 def _refuse_other_files(name: str, files: Collection[str], is_own: Collection[str]) -> None:
     """Raise UserError if a file matches none of the patterns: it would be lost."""
-    other = sorted(file for file in files if not any(fnmatchcase(file, pattern) for pattern in is_own))
+    # `*` does not stand for folders.
+    other = sorted(
+        file
+        for file in files
+        if not any(fnmatchcase(file, own) and file.count("/") == own.count("/") for own in is_own)
+    )
     if other:
         raise UserError(f"{name} on the hub has other files, such as {other[0]}; choose another name.")

@@ -63,7 +63,7 @@ def _leaves(prefix: str, section: Mapping[str, Any]) -> Iterator[tuple[str, obje
 
 def _digest(path: Path) -> str:
     """Return the SHA-256 of a file, or of all Python files in a folder and their names; of nothing if it is gone."""
-    paths = sorted(path.rglob("*.py")) if path.is_dir() else [path] if path.is_file() else []
+    paths = sorted(filter(Path.is_file, path.rglob("*.py"))) if path.is_dir() else [path] if path.is_file() else []
     return hashlib.sha256(b"".join(str(one).encode() + one.read_bytes() for one in paths)).hexdigest()
 
 

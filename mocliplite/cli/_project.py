@@ -49,7 +49,8 @@ classes:
 `dvc repro` computes only what has changed. Commit `params.yaml`, `dvc.lock`, `metrics` and `plots`; `dvc push` copies
 `features/` and `models/` to a remote of DVC.
 
-`dvc.yaml` and `versions.yaml` belong to this version of the package. After an update of the package, run
+`dvc.yaml`, `versions.yaml`, `configs/` and `.dvc/plots/` belong to this version of the package: `upgrade` replaces
+them, so keep your settings in `params.yaml`. After an update of the package, run
 
     mocliplite upgrade
     dvc repro

@@ -51,4 +51,4 @@ def run(given: argparse.Namespace) -> None:
 
         # In processes whatever params.yaml says: a clip that crashes the decoder must not end the server.
         local = replace(compute(), engine="processes", device=given.device, time_limit=given.time_limit)
-        server.serve(Recognizer.load(given.model, local).predict, settings, listener)
+        server.serve(Recognizer.load(given.model, local, given.revision).predict, settings, listener)

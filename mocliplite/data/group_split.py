@@ -20,8 +20,11 @@ def select_fraction(groups: Groups, fraction: float, seed: int) -> set[str]:
     """
     middles = _middles(groups, seed)
     selected = {group for group, middle in middles.items() if middle < fraction}
-    for index in sorted({index for classes in groups.values() for index in classes}):
-        of_class = [group for group in middles if index in groups[group]]
+    members: dict[int, list[str]] = {}
+    for group in middles:
+        for index in groups[group]:
+            members.setdefault(index, []).append(group)
+    for _, of_class in sorted(members.items()):
         if selected.issuperset(of_class):
             selected.remove(of_class[-1])
         elif len(of_class) > 1 and selected.isdisjoint(of_class):
@@ -57,7 +60,9 @@ def _middles(groups: Groups, seed: int) -> dict[str, float]:
 
 def _spread_order(groups: Groups, seed: int) -> list[str]:
     """Return the groups in the order of their mean place among the clips of each of their classes."""
-    totals, before = sum(groups.values(), Counter[int]()), Counter[int]()
+    totals, before = Counter[int](), Counter[int]()
+    for classes in groups.values():
+        totals.update(classes)
     place = {}
     for group in sorted(groups, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest()):
         shares = {index: count / totals[index] for index, count in sorted(groups[group].items())}

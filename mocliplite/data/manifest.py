@@ -27,7 +27,12 @@ def update(file: Path, root: str, paths: Sequence[str], listed: Mapping[str, Sta
     columns, unfinished = _columns(root), file.with_name(f".{file.name}.unfinished")
     old = _read(file, root) if file.exists() else {}
     old |= _hashed(unfinished, columns)
-    changed = [path for path in paths if old.get(path, (None, ""))[0] != states[path] or not old[path][1]]
+    # Without a version, a file of the same size may be another one.
+    changed = [
+        path
+        for path in paths
+        if old.get(path, (None, ""))[0] != states[path] or not old[path][1] or not states[path][1]
+    ]
     digests = {path: digest for path, (state, digest) in old.items() if states.get(path) == state}
     if changed:
         write_rows(unfinished, columns, [[path, *state, digest] for path, (state, digest) in old.items()])

@@ -203,7 +203,9 @@ def _from_hub(model: str, revision: str | None) -> Path | None:
         names = hub.file_names(model, revision)
         folder = hub.download(model, revision, _patterns(names)) if names is not None else None
     except hub.NotOnHubError:
-        raise UserError(f"params.yaml: the hub has no model {model!r} at this revision; check both.") from None
+        raise UserError(
+            f"params.yaml: the hub has no model {model!r} at this revision, or not for you; {hub.CHECK_LOGIN}."
+        ) from None
     if folder is None:
         return None
     missing = _missing_files(folder)

@@ -26,6 +26,7 @@ from mocliplite.video.streams import Limits
 PICTURES = 32  # at most decoded in one call, because they are in memory together
 Prepared = list[tuple[int, float, embedding.Pixels]]  # index, seconds and input of the encoder of each keyframe
 Encoder = Callable[[], loading.Encoder]  # loads it at the first call
+Results = Iterator[tuple[str, shards.Record | Failure]]
 
 
 @dataclass(frozen=True)
@@ -61,22 +62,28 @@ def update_shards(spec: Spec) -> Iterator[Updated]:
     wanted = [
         {clip.id: shards.fingerprint(clip.content, spec.cache_key) for clip in shard.clips} for shard in spec.shards
     ]
-    parts = [part for shard, by_id in zip(spec.shards, wanted, strict=True) for part in _new_parts(spec, shard, by_id)]
+    of_shards = [_new_parts(spec, shard, by_id) for shard, by_id in zip(spec.shards, wanted, strict=True)]
+    parts = list(chain.from_iterable(of_shards))
     encoder = partial(_loaded, json.dumps(spec.cache_key), spec.settings.encoder, spec.settings.compute)
     machine_failures: dict[str, Failure] = {}
     results = embedded(_prepared(parts, spec, encoder, machine_failures), encoder, spec.settings.encoder)
-    for shard, by_id in zip(spec.shards, wanted, strict=True):
+    for shard, by_id, new in zip(spec.shards, wanted, of_shards, strict=True):
         computed, failed = update.update_shard(
             shard.path,
             "keyframes",
             spec.cache_key,
             by_id,
-            lambda ids: islice(results, len(ids)),
+            # Not as many as the ids that it is called with: another worker may have written some in the meantime.
+            partial(_next, results, sum(map(len, new))),
             spec.retry_failed,
             spec.provenance,
         )
         of_shard = {key: failure for key, failure in machine_failures.items() if key in by_id}
         yield Updated(shard.path, len(by_id), computed, failed, of_shard)
+
+
+def _next(results: Results, count: int, _: Sequence[str]) -> Results:
+    return islice(results, count)
 
 
 @lru_cache(maxsize=1)

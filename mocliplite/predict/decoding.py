@@ -1,5 +1,6 @@
 """Decode what prediction needs from a clip: its keyframes and its motion field."""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from mocliplite import params
-from mocliplite.errors import Failure, UserError
+from mocliplite.errors import Failure, MachineError, UserError
 from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
 from mocliplite.runtime import crash_safe, engines
@@ -71,10 +72,12 @@ def classify_decoded(
     decode_safely = crash_safe.crash_safe(decode_clip, compute)
 
     def decode_path(path: str) -> tuple[str, Decoded | UserError]:
-        if Path(path).is_dir():
+        if os.path.isdir(path):  # noqa: PTH112  unlike Path.is_dir, False for a name that is too long
             return path, UserError(f"{path} is a folder; give its files, such as {Path(path)}/*.mp4.")
         found = decode_safely(path, *arguments)
-        return path, UserError(found.reason) if isinstance(found, Failure) else found
+        if isinstance(found, Failure):
+            return path, MachineError(found.reason) if found.transient else UserError(found.reason)
+        return path, found
 
     decoded = engines.map_ahead(decode_path, paths, compute.workers)
     while batch := list(islice(decoded, BATCH)):

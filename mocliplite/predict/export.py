@@ -72,7 +72,7 @@ def export(
     Raises UserError for a folder that is not empty, and where models, features or metrics are missing.
     """
     out = Path(folder)
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not empty; give a new folder.")
     if int8 and not onnx:
         raise UserError("--int8 is for ONNX graphs; add --format onnx.")

@@ -27,6 +27,7 @@ from mocliplite.predict.onnx_models import CONFIG, HEADS, IMAGE, MOTION, network
 from mocliplite.predict.torch_models import load_motion
 
 _COMPUTE = replace(params.DEFAULT_COMPUTE, device="cpu")
+_MOST_WEIGHTS = 1536 << 20  # bytes, above which torch writes them to a second file
 
 
 class ImageGraph(nn.Module):
@@ -148,5 +149,7 @@ def _write(path: Path, graph: nn.Module, inputs: dict[str, Tensor], outputs: Seq
         node.metadata_props.clear()
         node.doc_string = None
     program.model.metadata_props.clear()
+    if sum(value.const_value.nbytes for value in program.model.graph.initializers.values()) > _MOST_WEIGHTS:
+        raise UserError(f"{path.name} would have more than 1.5 GiB of weights; export without --format onnx.")
     with atomic_write(path) as partial:
         program.save(partial)

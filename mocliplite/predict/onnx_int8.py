@@ -14,7 +14,7 @@ from mocliplite.evaluation.calibration import log_loss
 from mocliplite.evaluation.multi_label import mean_average_precision
 from mocliplite.files import atomic_write
 from mocliplite.fusion import methods
-from mocliplite.fusion.pairs import Arrays, keyframe_views, read_split
+from mocliplite.fusion.pairs import Arrays, check_fitted_on, keyframe_views, read_split
 from mocliplite.predict.models import Models, Networks
 from mocliplite.remote.copies import local_copy
 from mocliplite.runtime.crash_safe import call_crash_safe
@@ -50,7 +50,9 @@ def validation_figures(networks: Networks, models: Models) -> dict[str, Any]:
     `top1`, or `map` where clips may have several classes, `log_loss`, and `clips`, their number. Raises UserError for a
     clip that cannot be read.
     """
-    data = read_split("features/pairs.h5", "val").arrays
+    table = read_split("features/pairs.h5", "val")
+    check_fitted_on(models.head_config, table, "models/head")
+    data = table.arrays
     images = _images(data["ids"].tolist(), models.head_config["features"]["keyframes"])
     rows = np.stack([np.stack(list(networks.embed_images(of_clip))) for of_clip in images])
     both = [_figures(part, models) for part in (data, {**data, "keyframe": keyframe_views(rows)})]

@@ -14,7 +14,7 @@ from mocliplite.encoders.preprocessing import pixels
 from mocliplite.errors import UserError
 from mocliplite.files import read_json
 from mocliplite.motion_net.sampling import mirrored
-from mocliplite.predict.models import ONNX, Models, Networks
+from mocliplite.predict.models import ONNX, Models, Networks, other_version
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -32,6 +32,8 @@ def load_networks(folder: Path, models: Models, compute: params.Compute) -> Netw
         raise UserError(f"{folder} has ONNX graphs, which are run on the CPU; leave out --device.")
     graphs = folder / ONNX
     config = read_json(graphs / CONFIG)
+    if not {"encoder", "motion", "preprocessing"} <= config.keys():
+        raise other_version(graphs)
     keyframes = models.head_config["features"]["keyframes"]
     checkpoint.check_source(graphs, folder / "head", config["encoder"], keyframes["weights"])
     checkpoint.check_source(graphs, folder / "motion", config["motion"], checkpoint.digest(folder / "motion"))

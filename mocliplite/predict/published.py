@@ -31,7 +31,9 @@ def folder_of(model: str | Path, revision: str | None) -> Path:
     try:
         folder = hub.download(name, revision, FILES)
     except hub.NotOnHubError:
-        raise UserError(f"{name} is neither a local folder nor on the hub ({at}); check the name.") from None
+        raise UserError(
+            f"{name} is neither a local folder nor on the hub ({at}), or not for you; {hub.CHECK_LOGIN}."
+        ) from None
     if folder is None:
         raise UserError(
             f"{name} ({at}) is neither a local folder nor in the local hub cache, and the hub cannot be reached; "

@@ -57,6 +57,8 @@ def _clip_of(folder: Path) -> tuple[str, str | None]:
     """Return hub id or folder, and revision, of the encoder, from an exported folder or else from the settings."""
     if (folder / CLIP_FILE).is_file():
         recorded = read_json(folder / CLIP_FILE)
+        if not {"model", "revision"} <= recorded.keys():
+            raise other_version(folder)
         return recorded["model"], recorded["revision"]
     if (folder / "clip").is_dir():
         return str(folder / "clip"), None

@@ -39,7 +39,8 @@ def forget(root: str) -> None:
     """Close the connections to an address, so that the next `connect` opens another instead of a broken one."""
     import fsspec
 
-    fsspec.get_filesystem_class(protocol_of(root)).clear_instance_cache()
+    # Of a chain such as simplecache::s3, the last one connects.
+    fsspec.get_filesystem_class(protocol_of(root).rpartition("::")[2]).clear_instance_cache()
 
 
 def protocol_of(root: str) -> str:

@@ -33,13 +33,17 @@ def call_with_copy(
         return function(address, *arguments)
     if not sha256:
         return Failure(f"{address} is not a file; check the path.")
+    is_read = False
     try:
         with local_copy(root, path) as copy:
             with copy.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
                     raise UserError(f"{address} has changed; {_MANIFEST}")
+            is_read = True
             return _renamed(function(str(copy), *arguments), str(copy), address)
     except UserError as error:
+        if is_read:  # no process can call the function
+            raise
         # Otherwise each of the remaining clips would wait for the server.
         if isinstance(error, MachineError) and not answers(root):
             raise MachineError(f"{error} Finished shards are kept.") from None

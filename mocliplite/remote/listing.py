@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from mocliplite.errors import MachineError, UserError
@@ -20,7 +21,11 @@ State = tuple[int, str]  # size in bytes; ETag or time of modification, empty if
 Info = dict[str, Any]  # what fsspec says of a file
 
 _FLAT = ("s3", "gs")  # protocols without folders, which list all files in few requests
-_VERSIONS = ("ETag", "etag", "mtime", "Last-Modified", "LastModified", "updated", "last_modified")
+_VERSIONS = (
+    *("ETag", "etag", "mtime", "modify", "modified"),
+    *("Last-Modified", "LastModified", "updated", "last_modified"),
+)
+_BROKEN = "broken link"
 
 
 def list_files(root: str, candidates: Collection[str]) -> dict[str, State]:
@@ -51,12 +56,23 @@ def _list(root: str, system: Any, top: str) -> dict[str, Info]:
     listed = system.find(top, detail=True) if protocol_of(root) in _FLAT else _walk(system, top)
     links = [name for name, info in listed.items() if info["type"] == "link"]
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        listed |= dict(zip(links, pool.map(system.info, links), strict=True))
+        listed |= dict(zip(links, pool.map(partial(_target, system), links), strict=True))
     names = {name: name.removeprefix(top).lstrip("/") for name in listed}
     for name in links:
+        if listed[name]["type"] == _BROKEN:
+            raise UserError(f"{root}/{names[name]} is a broken link; mend or remove it.")
         if listed[name]["type"] == "directory":
             raise UserError(f"{root}/{names[name]} is a link to a folder; put the folder itself there.")
     return {names[name]: info for name, info in listed.items() if info["type"] == "file" and not name.endswith("/")}
+
+
+def _target(system: Any, link: str) -> Info:
+    """Return what fsspec says of the target of a link."""
+    try:
+        info: Info = system.info(link)
+    except FileNotFoundError:
+        return {"type": _BROKEN}
+    return info
 
 
 def _walk(system: Any, top: str) -> dict[str, Info]:

@@ -179,7 +179,11 @@ class _Calls:
     def cancel(self) -> None:
         """Cancel what is left: calls that were given to a second worker, or all after an error."""
         if self._client.status == "running":
+            busy = [address for address, keys in self._client.processing().items() if keys]
             self._client.cancel(list(self._running), force=True)
+            if busy:  # a call that runs cannot be cancelled, and would write to the store after the stage
+                with suppress(OSError, KeyError, ValueError):
+                    self._client.restart_workers(busy, raise_for_error=False)
 
     def _submit(self) -> None:
         """Give specs to idle workers: those that wait, then those whose calls are slow."""

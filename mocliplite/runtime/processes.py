@@ -1,9 +1,11 @@
 """The engine `processes`: calls in processes of this machine."""
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from typing import TypeVar
 
 from mocliplite.errors import UserError
@@ -21,7 +23,10 @@ def outcomes(
     """
     # Spawned, not forked, because a fork copies threads and locks of decoders and HDF5 in any state.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(specs)), mp_context=context) as pool:
+    # An interrupt kills the processes at once: otherwise idle ones print tracebacks, and the pool may wait for one of
+    # them forever.
+    killed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with ProcessPoolExecutor(min(workers, len(specs)), mp_context=context, initializer=killed) as pool:
         try:
             futures = [pool.submit(_call, function, spec) for spec in specs]
             for future in as_completed(futures):

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mocliplite.errors import UserError
+from mocliplite.errors import MachineError, UserError
 from mocliplite.files import temporary_folder
 from mocliplite.predict.json_row import json_row
 from mocliplite.serving.access import HEALTH, guarded
@@ -77,6 +77,8 @@ async def _predict(request: Request) -> Response:
         if not state.batches.stopping:
             raise
         raise UnavailableError(STOPPING) from None
+    if isinstance(answer, MachineError):
+        raise UnavailableError(str(answer).replace(clip.path, clip.name))
     if isinstance(answer, UserError):
         state.metrics.clips["failed"] += 1
         raise HTTPException(422, str(answer).replace(clip.path, clip.name))

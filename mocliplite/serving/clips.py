@@ -1,6 +1,7 @@
 """The clip of a request: the body, saved as a temporary file, or a file below the folder that the server may read."""
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -72,6 +73,8 @@ def path_below(root: Path | None, path: str) -> str:
         raise HTTPException(422, f"{path} is not a file; check the path.") from None
     if not real.is_relative_to(root):
         raise HTTPException(403, f"{path} is not in the folder of this server; give a path relative to that folder.")
+    if not os.path.isfile(real):  # noqa: PTH113  unlike Path.is_file, False for a name that is too long
+        raise HTTPException(422, f"{path} is not a file; check the path.")
     return str(real)
 
 

@@ -32,7 +32,7 @@ _REFUSALS = {
     "415": "the body is a form",
     "422": "the clip cannot be used; the sentence is that of `mocliplite predict`",
     "500": "the recogniser failed",
-    "503": "the queue is full or the server is stopping; send the clip again",
+    "503": "the queue is full, the server is stopping, or its machine failed; send the clip again",
 }
 
 

@@ -1,8 +1,9 @@
 """The process of the server: its socket, its start and its end."""
 
 import asyncio
-import contextlib
+import signal
 import socket
+import sys
 
 import uvicorn
 
@@ -30,9 +31,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve(predict: Predict, settings: Settings, listener: socket.socket) -> None:
     """Answer requests with predict, the method of a recogniser, until SIGINT or SIGTERM."""
-    # uvicorn raises the signal again after the end.
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         new_server(predict, settings).run([listener])
+    except KeyboardInterrupt:  # uvicorn raises the signal again after the end
+        # A normal exit would wait for the threads of a batch that takes longer than GRACE.
+        sys.stdout.flush()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
 
 
 def new_server(predict: Predict, settings: Settings) -> uvicorn.Server:

@@ -77,8 +77,23 @@ def found_numbers(folder: str | Path, kind: str) -> list[int]:
     return sorted({shards for _, shards in filter(None, named)})
 
 
-def overlapping(folder: Path, kind: str, name: str) -> list[Path]:
-    """Return the files in a folder that may have clips of the shard of this name: it, and those of other numbers."""
+def shards_in_common(path: Path, kind: str) -> list[Path]:
+    """Return the shards that may have clips of the shard with this path: it, and those of other numbers of shards."""
+    own = _number_and_shards(path.name, kind)
+    if own is None:
+        return []
+    # Their names are computed: listing the folder for each of many shards would be quadratic.
+    number, shards = own
+    found, count = list[Path](), schema.SHARDS[kind]
+    while count <= MOST_SHARDS:
+        step = min(count, shards)
+        found += [shard_path(path.parent, kind, other, count) for other in range(number % step, count, step)]
+        count *= 2
+    return sorted(other for other in found if other.is_file())
+
+
+def parts_in_common(folder: Path, kind: str, name: str) -> list[Path]:
+    """Return the parts in a folder that may have clips of the shard of this name."""
     own = _number_and_shards(name, kind)
     if own is None or not folder.is_dir():
         return []

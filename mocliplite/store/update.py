@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from mocliplite.errors import Failure
+from mocliplite.errors import Failure, UserError
 from mocliplite.store import hdf5, layout
 from mocliplite.store.hdf5 import NO_PROVENANCE, Settings
 from mocliplite.store.shards import Record, Shard, read_reusable, write_shard
@@ -57,7 +57,10 @@ def update_shard(
         try:
             write_shard(path, kind, settings, new)
         except FileNotFoundError:  # another worker has written this shard and removed its parts
-            return update_shard(path, kind, settings, fingerprints, compute_records, retry_failed, provenance)
+            written = _read_old(path, kind, settings)
+            if written is None or written.fingerprints != fingerprints:
+                raise
+            return len(to_compute), len(written.failures)
     for part in (path.parent / _PARTS).glob(f"{path.stem}.*.h5"):
         part.unlink(missing_ok=True)
     return len(to_compute), len(new.failures)
@@ -71,8 +74,9 @@ def _known_results(
     path: Path, kind: str, settings: Settings, fingerprints: Mapping[str, str], old: Shard | None
 ) -> _Results:
     """Return the results with these fingerprints. Parts come before shards, and records before failures."""
-    parts, others = (layout.overlapping(folder, kind, path.name) for folder in (path.parent / _PARTS, path.parent))
-    shards = [read_reusable(part, kind, settings) for part in parts]
+    parts = layout.parts_in_common(path.parent / _PARTS, kind, path.name)
+    shards = [_read_part(part, kind, settings) for part in parts]
+    others = layout.shards_in_common(path, kind)
     shards += [old, *(read_reusable(other, kind, settings) for other in others if other != path)]
     known: _Results = {}
     for shard in filter(None, shards):
@@ -81,6 +85,15 @@ def _known_results(
             if shard.fingerprints[clip_id] == fingerprints[clip_id] and is_better:
                 known[clip_id] = (shard.records if clip_id in shard.records else shard.failures)[clip_id]
     return known
+
+
+def _read_part(part: Path, kind: str, settings: Settings) -> Shard | None:
+    try:
+        return read_reusable(part, kind, settings)
+    except UserError:
+        if part.exists():
+            raise
+        return None  # another worker has written the shard and removed its parts
 
 
 def _to_compute(known: _Results, fingerprints: Mapping[str, str], retry_failed: bool) -> list[str]:
@@ -117,7 +130,8 @@ def _shard(results: _Results, fingerprints: Mapping[str, str], provenance: Setti
 
 def _write_part(path: Path, kind: str, settings: Settings, shard: Shard) -> Path:
     # The name depends on the content, because two workers may compute the same shard.
-    name = hashlib.sha256(hdf5.canonical_json(shard.fingerprints).encode()).hexdigest()[:16]
+    content = [shard.fingerprints, sorted(shard.failures)]
+    name = hashlib.sha256(hdf5.canonical_json(content).encode()).hexdigest()[:16]
     part = path.parent / _PARTS / f"{path.stem}.{name}.h5"
     write_shard(part, kind, settings, shard)
     return part

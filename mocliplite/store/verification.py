@@ -19,6 +19,8 @@ def verify(path: str | Path) -> list[str]:
     Raises UserError if there is neither a store nor a file at path.
     """
     if Path(path).is_file():
+        if _kind_and_settings(Path(path)):
+            raise UserError(f"{path} is one file of a store; give its folder, {Path(path).parent}.")
         try:
             read_table(path)
         except UserError as error:

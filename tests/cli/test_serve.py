@@ -105,7 +105,7 @@ def test_wrong_options_are_refused_before_the_models_are_loaded(arguments, sente
 def test_options_reach_the_server_and_clips_are_decoded_in_processes(small_project, tmp_path, monkeypatch):
     found = []
     monkeypatch.setenv("MOCLIPLITE_TOKEN", "secret")
-    monkeypatch.setattr(Recognizer, "load", lambda model, compute: SimpleNamespace(predict=(model, compute)))
+    monkeypatch.setattr(Recognizer, "load", lambda *given: SimpleNamespace(predict=given))
     monkeypatch.setattr(server_module, "serve", lambda *arguments: found.append(arguments))
     options = ["--root", str(tmp_path), "--max-size", "3", "--time-limit", "7", "--queue", "5", "--port", "0"]
     main(["serve", "--model", "exported", *options])

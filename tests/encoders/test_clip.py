@@ -425,7 +425,10 @@ def test_a_model_on_the_hub_that_is_no_clip_of_transformers(hub):
 @pytest.mark.parametrize("code", ["RepoNotFound", "RevisionNotFound"])
 def test_the_hub_knows_no_such_model_or_revision(hub, code):
     hub(lambda _: (404, {"X-Error-Code": code}, b""))
-    wanted = f"params.yaml: the hub has no model {MODEL!r} at this revision; check both."
+    wanted = (
+        f"params.yaml: the hub has no model {MODEL!r} at this revision, or not for you; check the name, or log in with "
+        "`hf auth login`."
+    )
     assert locate(MODEL, REVISION)[0] == wanted
 
 

@@ -138,9 +138,10 @@ def test_what_the_hub_does_not_have_is_an_error(hub):
     hub.put("ann/other", {"config.json": b"{}"})
     hub.put(NAME, FILES)
     assert folder_of("ann/none") == (
-        "ann/none is neither a local folder nor on the hub (revision main); check the name."
+        "ann/none is neither a local folder nor on the hub (revision main), or not for you; check the name, or log in "
+        "with `hf auth login`."
     )
-    assert folder_of(NAME, "v9") == f"{NAME} is neither a local folder nor on the hub (revision v9); check the name."
+    assert folder_of(NAME, "v9").startswith(f"{NAME} is neither a local folder nor on the hub (revision v9)")
     assert folder_of("ann/other") == (
         "ann/other (revision main) on the hub is not an exported recogniser: head/config.json is missing."
     )
