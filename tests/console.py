@@ -50,7 +50,7 @@ NOT_RUN = {
     "python -m mocliplite watch rtsp://camera.local/stream": "test_watch.py",
     "python -m mocliplite watch /dev/video0 --window 2 --motion-only": "needs a camera",
     "ffmpeg -loglevel error -i film.mkv -c copy -f mpegts - | python -m mocliplite watch - --json": "test_watch.py",
-    'pip install "mocliplite[train,serve]"': "the environment has it",
+    'pip install ".[train,serve]"': "the environment has it",
     "python -m mocliplite serve --port 8000 --root recordings/": "test_serve.py",
     "MOCLIPLITE_TOKEN=$(cat token.txt) python -m mocliplite serve --host 0.0.0.0": "test_serving.py",
     'curl --data-binary @my.mp4 "http://127.0.0.1:8000/predict?name=my.mp4"': "test_serve.py",
@@ -87,7 +87,9 @@ NOT_RUN = {
         "i=0; for host in node1 node2 node3 node4; do i=$((i + 1)); "
         'ssh $host "cd $PWD && .venv/bin/python -m stages.motion --part $i/4" & done; wait'
     ): "needs four machines; test_stage_engines.py runs the parts",
-    "sbatch --wait --array=1-32 --cpus-per-task=4 --mem=16G part.sh": "needs Slurm; test_stage_engines.py runs the parts",
+    "sbatch --wait --array=1-32 --cpus-per-task=4 --mem=16G part.sh": (
+        "needs Slurm; test_stage_engines.py runs the parts"
+    ),
     "python -m dask scheduler --scheduler-file scheduler.json": (
         "runs until it is stopped; tests/cluster.py does the same"
     ),
