@@ -22,7 +22,7 @@ def test_the_page_has_every_method_a_confusion_matrix_and_pictures_of_clips(smal
         assert f"{name}{metrics['top1'][name]['mean']:.3f}" in page.text
     for text in (
         "Confusion matrix",
-        "95 % interval over\ngroups",
+        "95 % interval over groups: ",
         "expected calibration error",
         "Learning curve",
     ):
@@ -30,6 +30,16 @@ def test_the_page_has_every_method_a_confusion_matrix_and_pictures_of_clips(smal
     assert page.tags.count("svg") == 6
     assert page.tags.count("img") >= 1
     assert page.images_without_text == 0
+
+
+def test_test_clips_of_one_group_have_no_interval(small_project, tmp_path, monkeypatch):
+    metrics = json.loads(Path("metrics/eval.json").read_text())
+    metrics["top1"] = {name: row | {"low": 0.0, "high": 1.0} for name, row in metrics["top1"].items()}
+    monkeypatch.setattr(report, "read_metrics", lambda: metrics)
+    report.write(tmp_path / "report.html")
+    page = Page.of(tmp_path / "report.html")
+    assert "(no interval, since all test clips are of one group)" in page.text
+    assert "interval over groups" not in page.text.partition("Chance")[0]
 
 
 def test_metrics_of_other_test_clips_are_refused(small_project, tmp_path, monkeypatch):
