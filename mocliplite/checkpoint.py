@@ -31,7 +31,11 @@ def load(folder: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         config: dict[str, Any] = dict(json.loads(config_path.read_text(encoding="utf-8")))
     # TypeError, AttributeError: a type that numpy lacks, such as bfloat16.
     with errors_mean_damage(weights_path, SafetensorError, TypeError, AttributeError):
-        return load_file(weights_path), config
+        tensors = load_file(weights_path)
+        # Where another library has added such types to numpy, they are read.
+        if foreign := sorted({str(array.dtype) for array in tensors.values() if array.dtype.kind not in "biuf"}):
+            raise TypeError(f"of type {foreign[0]}")
+        return tensors, config
 
 
 def digest(folder: str | Path) -> str:

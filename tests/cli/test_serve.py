@@ -109,8 +109,8 @@ def test_options_reach_the_server_and_clips_are_decoded_in_processes(small_proje
     monkeypatch.setattr(server_module, "serve", lambda *arguments: found.append(arguments))
     options = ["--root", str(tmp_path), "--max-size", "3", "--time-limit", "7", "--queue", "5", "--port", "0"]
     main(["serve", "--model", "exported", *options])
-    (((model, compute), settings, _),) = found
-    assert (model, compute.engine, compute.time_limit) == ("exported", "processes", 7)
+    (((model, compute, revision), settings, _),) = found
+    assert (model, compute.engine, compute.time_limit, revision) == ("exported", "processes", 7, None)
     assert params.load().compute.engine == "inline"
     assert settings == Settings(tmp_path.resolve(), "secret", 3 << 20, 7, 5)
 

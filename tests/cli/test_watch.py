@@ -152,6 +152,8 @@ def test_an_rtsp_stream_is_watched_until_an_interrupt(small_project, film):
             stderr=subprocess.PIPE,
             text=True,
             env=ENVIRONMENT,
+            # Otherwise ignored where the tests run in the background of a shell.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         lines = [json.loads(watch.stdout.readline()) for _ in range(3)]
         watch.send_signal(signal.SIGINT)

@@ -16,6 +16,7 @@ from mocliplite.evaluation.method_table import METHODS
 from mocliplite.extraction.keyframes import embedded
 from mocliplite.files import read_json
 from mocliplite.fusion import search
+from mocliplite.predict import torch_models
 from mocliplite.predict.export import export
 from mocliplite.predict.recognizer import Recognizer
 from mocliplite.store import schema, stores, table_file
@@ -87,7 +88,12 @@ def test_bfloat16_is_part_of_the_settings_of_a_store_and_of_the_recogniser(small
         stage.main()
     rounded = stores.open_store("features/keyframes")
     assert rounded.settings == {**exact.settings, "dtype": "bfloat16"}
-    assert Recognizer.load("models").encoder.dtype == "bfloat16"
+    loaded = []
+    monkeypatch.setattr(
+        torch_models, "load_encoder", lambda *given: loaded.append(given) or loading.load_encoder(*given)
+    )
+    Recognizer.load("models")
+    assert [dtype for _, _, dtype in loaded] == ["bfloat16"]
 
 
 def test_clips_of_several_shards_share_a_forward_pass(small_copy, monkeypatch):
