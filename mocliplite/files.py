@@ -22,10 +22,10 @@ from mocliplite.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-# Files that are being written end in `.<host>.<process id>.<number>.partial`: machines that share a folder may have
-# processes of the same id, and threads of one process may write the same file.
 # Spreadsheets take cells that begin with these characters for formulas.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# Files that are being written end in `.<host>.<process id>.<number>.partial`: machines that share a folder may have
+# processes of the same id, and threads of one process may write the same file.
 _PARTIAL = ".partial"
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _numbers = itertools.count()

@@ -71,9 +71,8 @@ def _load_graph(text: str, path: str) -> object:
     """Return the value of a YAML text of DVC. Raises UserError for text that is not YAML."""
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # that of libyaml is 30 times as fast
     try:
-        return yaml.load(text, loader)
+        return yaml.load(text, params.yaml_loader())
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
 

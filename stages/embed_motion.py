@@ -7,7 +7,6 @@ shards is written.
 from mocliplite import params
 from mocliplite.extraction import motion_embeddings, shard_runs
 from mocliplite.runtime import arguments
-from mocliplite.store import stores
 from mocliplite.store.failures import reckon
 
 from . import run_stage
@@ -23,7 +22,7 @@ def main() -> None:
         FOLDER, "motion_embeddings", motion_embeddings.update_shards, specs, settings.compute, given.part
     )
     if given.part == arguments.WHOLE:
-        reckon(FOLDER, stores.open_store("features/motion").fingerprints, "embed_motion")
+        reckon(FOLDER, [clip_id for spec in specs for _, ids in spec.shards for clip_id in ids], "embed_motion")
 
 
 if __name__ == "__main__":

@@ -5,13 +5,13 @@ features/prompts.h5; writes features/pairs.h5, features/near_duplicates.csv and 
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from mocliplite import checkpoint, files, params
-from mocliplite.data.clips import class_names, read_clips
+from mocliplite.data.clips import Clip, class_names, read_clips
 from mocliplite.data.groups import group_of
 from mocliplite.data.label_array import label_array
 from mocliplite.data.splits import digest_of_fitted, read_splits
@@ -31,28 +31,7 @@ def main() -> None:
     motion = stores.open_store("features/motion_embeddings")
     prompts = table_file.read_table("features/prompts.h5", "prompts")
     classes = class_names(list(clips.values()))
-
-    # Every clip has a row or a recorded failure, made from the file in clips.csv.
-    for store, cache_key in ((keyframes, keyframes.settings), (motion, motion.settings["motion"])):
-        expected = {clip.id: shards.fingerprint(clip.content, cache_key) for clip in clips.values()}
-        outdated = sorted(key for key in expected if store.fingerprints.get(key) != expected[key])
-        if outdated:
-            raise UserError(
-                f"{store.path} is out of date: clip {outdated[0]} is missing or was made from another file "
-                f"({len(outdated)} such clips in all); run `dvc repro`."
-            )
-    if prompts.arrays["classes"].tolist() != classes:
-        raise UserError(
-            "features/prompts.h5 is out of date: its classes are not those of features/clips.csv; run `dvc repro`."
-        )
-
-    encoders = [_encoder_of(store.settings) for store in (keyframes, prompts)]
-    other = [name for name in encoders[0] | encoders[1] if encoders[0].get(name) != encoders[1].get(name)]
-    if other:
-        raise UserError(
-            f"features/prompts.h5 and features/keyframes are of different encoders ({other[0]} differs); "
-            "run `dvc repro`."
-        )
+    check_sources(clips, classes, keyframes, motion, prompts)
     usable = {clip_id: motion.fingerprints[clip_id] for clip_id in motion.ids}
     fitted = digest_of_fitted(clips, splits, usable)
     checkpoint.check_source(motion.path, "features/splits.csv", motion.settings.get("data"), fitted)
@@ -101,6 +80,37 @@ def main() -> None:
         "near_duplicates": len(rows),
     }
     files.write_json("metrics/data.json", metrics)
+
+
+def check_sources(
+    clips: Mapping[str, Clip],
+    classes: Sequence[str],
+    keyframes: stores.Store,
+    motion: stores.Store,
+    prompts: table_file.Table,
+) -> None:
+    """Raise UserError unless all features are of these clips and classes, and by one encoder."""
+    # Every clip has a row or a recorded failure, made from the file in clips.csv.
+    for store, cache_key in ((keyframes, keyframes.settings), (motion, motion.settings["motion"])):
+        expected = {clip.id: shards.fingerprint(clip.content, cache_key) for clip in clips.values()}
+        outdated = sorted(key for key in expected if store.fingerprints.get(key) != expected[key])
+        if outdated:
+            raise UserError(
+                f"{store.path} is out of date: clip {outdated[0]} is missing or was made from another file "
+                f"({len(outdated)} such clips in all); run `dvc repro`."
+            )
+    if prompts.arrays["classes"].tolist() != classes:
+        raise UserError(
+            "features/prompts.h5 is out of date: its classes are not those of features/clips.csv; run `dvc repro`."
+        )
+
+    encoders = [_encoder_of(store.settings) for store in (keyframes, prompts)]
+    other = [name for name in encoders[0] | encoders[1] if encoders[0].get(name) != encoders[1].get(name)]
+    if other:
+        raise UserError(
+            f"features/prompts.h5 and features/keyframes are of different encoders ({other[0]} differs); "
+            "run `dvc repro`."
+        )
 
 
 def _encoder_of(settings: Mapping[str, Any]) -> dict[str, Any]:

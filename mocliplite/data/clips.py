@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mocliplite import params
 from mocliplite.data.lists.entry import Entry, labels_of
-from mocliplite.data.names import stem_of
+from mocliplite.data.names import is_below_root, stem_of
 from mocliplite.errors import UserError
 from mocliplite.files import read_rows, write_rows
 from mocliplite.params import CLASS_SEPARATOR
@@ -92,7 +92,7 @@ def read_clips(path: str | Path) -> list[Clip]:
             start, end = (float(seconds) if seconds else None for seconds in span)
         except ValueError:
             raise UserError(f"{path}: clip {id_} has the span {span}; run `dvc repro` to create it again.") from None
-        if clip_path.startswith("/") or ".." in clip_path.split("/"):
+        if not is_below_root(clip_path):
             raise UserError(f"{path}: {clip_path!r} is outside dataset.root; run `dvc repro` to create it again.")
         clips.append(Clip(id_, clip_path, label, tuple(map(int, numbers)), group, int(size), digest, start, end))
     return clips

@@ -26,6 +26,11 @@ def normal(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def is_below_root(path: str) -> bool:
+    """Return whether a POSIX path relative to dataset.root stays below it."""
+    return not path.startswith("/") and ".." not in path.split("/")
+
+
 def stem_of(path: str) -> str:
     """Return the path without its extension."""
     # Not PurePosixPath.with_suffix, which takes ten times as long: lists have several paths for each of 240,000 clips.

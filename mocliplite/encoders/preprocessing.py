@@ -34,6 +34,12 @@ def pixels(image: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
     return ((scaled - mean) / std).transpose(2, 0, 1)
 
 
+def input_size(settings: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the (width, height) of what `pixels` returns, where it is the same for all images."""
+    width, height = settings["crop"] or settings["size"]
+    return width, height
+
+
 def _new_size(size: tuple[int, int], wanted: list[int]) -> tuple[int, int]:
     """Return (width, height) after resizing: as wanted, or with the shortest edge as wanted and the same shape."""
     if len(wanted) == 2:

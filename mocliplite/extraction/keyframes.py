@@ -137,9 +137,9 @@ def _prepared(
 
 def embedded(
     prepared: Iterable[tuple[Clip, Prepared | Failure]],
-    encoder: Callable[[], loading.Encoder],
+    encoder: Encoder,
     settings: params.Encoder,
-) -> Iterator[tuple[str, shards.Record | Failure]]:
+) -> Results:
     """Yield the id and the record or Failure of each clip, in order. Several clips share a batch of the encoder."""
     waiting: deque[tuple[Clip, list[tuple[int, float]] | Failure]] = deque()
 

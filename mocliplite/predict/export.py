@@ -12,7 +12,6 @@ from mocliplite.files import read_json, write_json, write_text
 from mocliplite.predict.card import metadata
 from mocliplite.predict.metrics_file import read_metrics
 from mocliplite.predict.models import CLIP_FILE, ONNX, load_models
-from mocliplite.predict.onnx_models import CONFIG
 from mocliplite.store import table_file
 
 LISTED = 8  # classes named in the card
@@ -88,14 +87,15 @@ def export(
     settings = given.encoder
     clip_folder = checkpoints.locate_same(config["features"]["keyframes"], settings.model, settings.revision)
     copies_clip = not onnx and (with_clip or Path(settings.model).is_dir())
-    card = _card(config, trained.motion_config, prompts.arrays, settings, copies_clip, onnx)
+    metrics = read_metrics()
+    card = _card(metrics, config, trained.motion_config, prompts.arrays, settings, copies_clip, onnx)
     if onnx:
         from mocliplite.predict.onnx_card import graphs_section
         from mocliplite.predict.onnx_export import write_graphs
 
         # First, because it may refuse the models.
-        write_graphs(out / ONNX, trained, Path(models), clip_folder, int8)
-        card += graphs_section(trained, read_json(out / ONNX / CONFIG))
+        graphs = write_graphs(out / ONNX, trained, Path(models), clip_folder, int8)
+        card += graphs_section(trained, graphs)
     checkpoint.save(out / "head", trained.head, config)
     checkpoint.save(out / "probes", trained.probes, trained.probes_config)
     checkpoint.save(out / "motion", trained.motion, trained.motion_config)
@@ -108,11 +108,12 @@ def export(
     elif not onnx:
         write_json(out / CLIP_FILE, {"model": settings.model, "revision": settings.revision})
     base_model = None if Path(settings.model).is_dir() else settings.model
-    about = metadata(read_metrics(), given.dataset.root, base_model)
+    about = metadata(metrics, given.dataset.root, base_model)
     write_text(out / "README.md", hub.card(about, card))
 
 
 def _card(
+    metrics: dict[str, Any],
     config: dict[str, Any],
     net: dict[str, Any],
     prompts: Mapping[str, Any],
@@ -120,11 +121,10 @@ def _card(
     copies_clip: bool,
     onnx: bool,
 ) -> str:
-    metrics, data = read_metrics(), read_json("metrics/data.json")
-    classes = config["classes"]
+    data, classes = read_json("metrics/data.json"), config["classes"]
     revision = f", revision {settings.revision}" if settings.revision else ""
-    hub = f"{settings.model}{revision}, downloaded once from the hub"
-    clip = GRAPHS if onnx else "`clip/`" if copies_clip else hub
+    downloaded = f"{settings.model}{revision}, downloaded once from the hub"
+    clip = GRAPHS if onnx else "`clip/`" if copies_clip else downloaded
     return CARD.format(
         count=len(classes),
         classes=_listed(classes),

@@ -27,6 +27,16 @@ class Models:
     motion: dict[str, np.ndarray]
     motion_config: dict[str, Any]
 
+    def feature_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape per clip of what the heads get: `keyframe` (K, D1), `motion` (D2,), `motion_logits` (C,)."""
+        frames = self.head_config["features"]["keyframes"]["frames"]
+        both, keyframe = len(self.head["fusion.mean"]), len(self.head["keyframe.mean"])
+        return {
+            "keyframe": (1 if frames == 1 else 1 + frames, keyframe),  # see pairs.keyframe_views
+            "motion": (both - keyframe,),
+            "motion_logits": (len(self.head_config["classes"]),),
+        }
+
 
 @dataclass(frozen=True)
 class Networks:

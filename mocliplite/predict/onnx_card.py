@@ -5,6 +5,7 @@ from typing import Any
 
 from PIL import Image
 
+from mocliplite.encoders.preprocessing import input_size
 from mocliplite.predict.models import Models
 
 SECTION = """
@@ -40,16 +41,17 @@ def graphs_section(models: Models, graphs: Mapping[str, Any]) -> str:
     """Return the section. graphs: the content of config.json of the graphs."""
     preprocessing = graphs["preprocessing"]
     net, features = models.motion_config["net"], models.head_config["features"]
-    frames, keyframe = features["keyframes"]["frames"], len(models.head["keyframe.mean"])
-    width, height = preprocessing["crop"] or preprocessing["size"]
+    shapes = models.feature_shapes()
+    keyframes, keyframe = shapes["keyframe"]
+    width, height = input_size(preprocessing)
     section = SECTION.format(
         width=width,
         height=height,
         keyframe=keyframe,
-        motion=len(models.head["fusion.mean"]) - keyframe,
-        classes=len(models.head_config["classes"]),
-        keyframes=1 if frames == 1 else 1 + frames,
-        views="the embedding of the keyframe" if frames == 1 else "the mean of the keyframes' embeddings, then each",
+        motion=shapes["motion"][0],
+        classes=shapes["motion_logits"][0],
+        keyframes=keyframes,
+        views="the embedding of the keyframe" if keyframes == 1 else "the mean of the keyframes' embeddings, then each",
         resized=_resized(preprocessing),
         motion_views=", ".join(f"`{view}`" for view in features["motion_embeddings"]["views"]),
         **{name: preprocessing[name] for name in ("scale", "mean", "std")},

@@ -58,8 +58,10 @@ class MotionGraph(nn.Module):
         return embedding, self.net.classify(embedding)
 
 
-def write_graphs(out: Path, models: Models, folder: Path, clip: Path, int8: bool = False) -> None:
+def write_graphs(out: Path, models: Models, folder: Path, clip: Path, int8: bool = False) -> dict[str, Any]:
     """Write the graphs of the image tower, the motion network and the heads, and config.json, to a new folder.
+
+    Returns the content of config.json.
 
     models: those in `folder`; clip: the encoder's checkpoint; int8: the image tower is in int8, and config.json has the
     figures of validation clips without and with it. Equal models give equal bytes with the same versions of
@@ -91,6 +93,7 @@ def write_graphs(out: Path, models: Models, folder: Path, clip: Path, int8: bool
             quantise(out / IMAGE)
             config["int8"] = validation_figures(networks_of(out, config, _COMPUTE), models)
         write_json(out / CONFIG, config)
+        return config
     except BaseException:  # including KeyboardInterrupt
         shutil.rmtree(out, ignore_errors=True)
         raise
@@ -98,7 +101,7 @@ def write_graphs(out: Path, models: Models, folder: Path, clip: Path, int8: bool
 
 def _write_image(path: Path, clip: Path, encoder: Encoder, read: Mapping[str, Any]) -> None:
     use_torch(encoder.model)
-    width, height = read["crop"] or read["size"]
+    width, height = preprocessing.input_size(read)
     graph = ImageGraph(encoder.model, encoder.family)
     try:
         _write(path, graph, {"pixels": torch.zeros(2, 3, height, width)}, ["image_embedding"])
@@ -111,13 +114,7 @@ def _write_image(path: Path, clip: Path, encoder: Encoder, read: Mapping[str, An
 
 def _features(models: Models) -> dict[str, Tensor]:
     """Return features of two clips as the heads get them."""
-    frames = models.head_config["features"]["keyframes"]["frames"]
-    both, keyframe = len(models.head["fusion.mean"]), len(models.head["keyframe.mean"])
-    return {
-        "keyframe": torch.zeros(2, 1 if frames == 1 else 1 + frames, keyframe),
-        "motion": torch.zeros(2, both - keyframe),
-        "motion_logits": torch.zeros(2, len(models.head_config["classes"])),
-    }
+    return {name: torch.zeros(2, *shape) for name, shape in models.feature_shapes().items()}
 
 
 def _write(path: Path, graph: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str]) -> None:

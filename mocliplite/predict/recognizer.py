@@ -82,16 +82,16 @@ class Recognizer:
         try:
             settings = settings_from_config(models.motion_config, provenance["motion_embeddings"]["views"])
         except (KeyError, TypeError):
-            raise other_version(Path(folder, "motion")) from None
+            raise other_version(folder / "motion") from None
         # Imported only if needed: each needs a library that the other does not.
-        if Path(folder, ONNX).is_dir():
+        if (folder / ONNX).is_dir():
             from mocliplite.predict import onnx_models
 
-            networks = onnx_models.load_networks(Path(folder), models, compute)
+            networks = onnx_models.load_networks(folder, models, compute)
         else:
             from mocliplite.predict import torch_models
 
-            networks = torch_models.load_networks(Path(folder), models, settings, compute)
+            networks = torch_models.load_networks(folder, models, settings, compute)
         fitted = (models.head, models.probes, config["classes"], config["calibration"], provenance)
         return cls(networks, settings, *fitted, compute)
 

@@ -77,11 +77,12 @@ async def _predict(request: Request) -> Response:
         if not state.batches.stopping:
             raise
         raise UnavailableError(STOPPING) from None
-    if isinstance(answer, MachineError):
-        raise UnavailableError(str(answer).replace(clip.path, clip.name))
     if isinstance(answer, UserError):
+        sentence = str(answer).replace(clip.path, clip.name)
+        if isinstance(answer, MachineError):
+            raise UnavailableError(sentence)
         state.metrics.clips["failed"] += 1
-        raise HTTPException(422, str(answer).replace(clip.path, clip.name))
+        raise HTTPException(422, sentence)
     state.metrics.clips["classified"] += 1
     return JSONResponse(json_row(replace(answer, path=clip.name), top))
 

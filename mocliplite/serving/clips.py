@@ -67,14 +67,15 @@ def path_below(root: Path | None, path: str) -> str:
     """
     if root is None:
         raise HTTPException(403, "this server reads no files; upload the clip, or start it with --root FOLDER.")
+    no_file = HTTPException(422, f"{path} is not a file; check the path.")
     try:
         real = Path(root, path).resolve()
     except (OSError, RuntimeError, ValueError):  # links in a circle, or a null character
-        raise HTTPException(422, f"{path} is not a file; check the path.") from None
+        raise no_file from None
     if not real.is_relative_to(root):
         raise HTTPException(403, f"{path} is not in the folder of this server; give a path relative to that folder.")
     if not os.path.isfile(real):  # noqa: PTH113  unlike Path.is_file, False for a name that is too long
-        raise HTTPException(422, f"{path} is not a file; check the path.")
+        raise no_file
     return str(real)
 
 

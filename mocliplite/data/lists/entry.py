@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from mocliplite.data.names import normal, stem_of
+from mocliplite.data.names import is_below_root, normal, stem_of
 from mocliplite.errors import UserError
 from mocliplite.params import CLASS_SEPARATOR
 from mocliplite.spans import Span
@@ -126,10 +126,9 @@ def value_of(record: object, key: str, kind: type, location: str) -> Any:
 
 def checked_path(text: str, location: str) -> str:
     """Return a path in its shortest form. Raises UserError if it is not below dataset.root."""
-    path = PurePosixPath(text)
-    if path.is_absolute() or ".." in path.parts:
+    if not is_below_root(text):
         raise UserError(f"{location}: {text!r} is outside dataset.root; use a path relative to dataset.root.")
-    return str(path)
+    return str(PurePosixPath(text))
 
 
 def checked_label(text: str, known: Collection[str], file: Path, location: str) -> str:
