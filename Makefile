@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: env run test lint docs demo demo-test clean
+.PHONY: env run test test-long lint docs demo demo-test clean
 
 env: .venv/ready
 
@@ -12,6 +12,9 @@ run: .venv/ready
 
 test: lint
 	pytest -n 2 --dist loadfile
+
+test-long: .venv/ready
+	pytest -n 2 --dist loadfile -m long
 
 lint: .venv/ready
 	ruff format --check
