@@ -72,7 +72,9 @@ def open_unchecked(path: Path) -> h5py.File:
     if not path.is_file():  # opening a pipe would wait for a writer
         raise OSError("not a regular file")
     # A shared cache may be on a file system without locks, and its files may be read-only.
-    return h5py.File(path, "r", locking=False)
+    file = h5py.File(path, "r", locking=False)
+    whole_file.limit_cache(file)
+    return file
 
 
 def read_errors_mean_damage(what: str | Path) -> AbstractContextManager[None]:

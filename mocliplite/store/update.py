@@ -19,7 +19,7 @@ ComputeRecords = Callable[[list[str]], Iterable[tuple[str, Record | Failure]]]  
 _Results = dict[str, Record | Path | Failure]  # by id; a path is that of the file that has the record
 
 # Results are kept in memory up to this size, and up to this time, which is what a killed run loses.
-_MAX_BYTES, _MAX_SECONDS = 1 << 27, 30.0
+_MAX_BYTES, _MAX_SECONDS = 1 << 25, 30.0
 _PARTS = ".parts"  # folder of the parts in the folder of a store
 
 

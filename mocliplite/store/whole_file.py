@@ -13,6 +13,9 @@ import h5py
 from mocliplite.files import atomic_write
 
 _USERBLOCK = 512  # bytes at the beginning that HDF5 does not use
+# Bytes of a file's own structures that HDF5 keeps in memory. By default it keeps up to 32 MiB, 17 kB for each clip of
+# a motion shard; those of a clip are not needed again.
+_CACHE = 1 << 20
 Result = TypeVar("Result")
 
 
@@ -63,6 +66,7 @@ def create(path: Path) -> Iterator[h5py.File]:
         output = _Output(out)
         try:
             with h5py.File(output, "w", libver=("v110", "v110"), userblock_size=_USERBLOCK) as file:
+                limit_cache(file)
                 yield file
         finally:
             if output.error:
@@ -70,6 +74,15 @@ def create(path: Path) -> Iterator[h5py.File]:
         block = _digest_block(out)
         out.seek(0)
         out.write(block)
+
+
+def limit_cache(file: h5py.File) -> None:
+    """Limit the memory that HDF5 needs for an open file, so that it does not grow with the number of clips."""
+    config = file.id.get_mdc_config()
+    config.set_initial_size = True
+    config.initial_size = config.min_size = config.max_size = _CACHE
+    config.incr_mode = config.flash_incr_mode = config.decr_mode = 0  # never another size
+    file.id.set_mdc_config(config)
 
 
 def digest_matches(path: Path) -> bool:
