@@ -71,10 +71,7 @@ def open_unchecked(path: Path) -> h5py.File:
     """Return a file opened for reading, of which nothing is checked. Raises OSError if HDF5 cannot open it."""
     if not path.is_file():  # opening a pipe would wait for a writer
         raise OSError("not a regular file")
-    # A shared cache may be on a file system without locks, and its files may be read-only.
-    file = h5py.File(path, "r", locking=False)
-    whole_file.limit_cache(file)
-    return file
+    return whole_file.open_to_read(path)
 
 
 def read_errors_mean_damage(what: str | Path) -> AbstractContextManager[None]:
