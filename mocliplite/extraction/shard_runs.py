@@ -47,8 +47,8 @@ class Updated:
 def shards_of_clips(folder: str, kind: str, clips: Mapping[str, Clip], part: Part) -> list[ShardOfClips]:
     """Return the shards of a part of a store of this kind, with their clips in order of id.
 
-    Shard i of n is followed by shard i + n / 2: where their number doubles, these two divide one shard, which is removed
-    then.
+    Shard i of n is followed by shard i + n / 2: where their number doubles, these two divide one shard, which is then
+    removed.
     """
     numbered = list(enumerate(layout.ids_by_path(folder, kind, clips).items()))
     numbered.sort(key=lambda item: item[0] % (len(numbered) // 2))

@@ -75,7 +75,9 @@ def test_a_store_of_many_shards_is_read_verified_described_and_exported(kind):
 def test_a_run_that_was_killed_while_it_divides_the_shards_is_completed(kind, monkeypatch):
     build("s", kind, IDS[:6])
     few, many = layout.number_of_shards(kind, 6), layout.number_of_shards(kind, 30)
-    last = list(chain.from_iterable(layout.by_shard(IDS[6:], many)))[4]  # others than the first shards are not divided yet
+    last = list(chain.from_iterable(layout.by_shard(IDS[6:], many)))[
+        4
+    ]  # others than the first shards are not divided yet
 
     def killed(kind, clip_id):
         if clip_id == last:
