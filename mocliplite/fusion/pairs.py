@@ -91,13 +91,11 @@ def read_split(path: str | Path, split: str, names: Collection[str] = PER_CLIP) 
     return table_file.read_rows(path, "pairs", ("split", split), names, _NOT_PER_CLIP)
 
 
-def select_split(arrays: Arrays, split: str) -> dict[str, np.ndarray]:
-    """Return the arrays of pairs.h5 with only the clips of one split; arrays that are not per clip stay whole."""
-    return select_clips(arrays, arrays["split"] == split)
-
-
 def select_clips(arrays: Arrays, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
-    """Return the arrays of pairs.h5 with only some clips: row numbers, a mask or a slice; see `select_split`."""
+    """Return the arrays of pairs.h5 with only some clips: row numbers, a mask or a slice.
+
+    Arrays that are not per clip stay whole.
+    """
     return {name: values if name in _NOT_PER_CLIP else values[rows] for name, values in arrays.items()}
 
 
