@@ -16,6 +16,7 @@ import numpy as np
 
 from mocliplite import checkpoint
 from mocliplite.errors import UserError
+from mocliplite.large_arrays import slices
 
 if TYPE_CHECKING:
     from mocliplite.store.table_file import Table
@@ -101,8 +102,8 @@ def select_clips(arrays: Arrays, rows: np.ndarray | slice) -> dict[str, np.ndarr
 
 def parts(arrays: Arrays) -> Iterator[dict[str, np.ndarray]]:
     """Yield the arrays of pairs.h5 for at most _PART clips at a time, in order, without copying them."""
-    for start in range(0, len(arrays["ids"]), _PART):
-        yield select_clips(arrays, slice(start, start + _PART))
+    for rows in slices(len(arrays["ids"]), _PART):
+        yield select_clips(arrays, rows)
 
 
 def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
