@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from mocliplite import params
+from mocliplite import params, yaml_text
 from mocliplite.errors import UserError
 
 LOCK = "dvc.lock"
@@ -23,7 +23,7 @@ def out_of_date_warning() -> str | None:
         return None
     try:
         locked = yaml.safe_load(Path(LOCK).read_text(encoding="utf-8"))
-        given = params.read_yaml(Path(params.FILE).read_text(encoding="utf-8"), params.FILE)
+        given = yaml_text.parse(Path(params.FILE).read_text(encoding="utf-8"), params.FILE)
         stages = locked["stages"].values()
         changed = sorted({key for stage in stages for key in _changed(stage.get("params", {}), given)})
         if changed:
