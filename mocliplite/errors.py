@@ -1,5 +1,6 @@
 """The exception for users' mistakes, and the function that turns it into one line and an exit status."""
 
+import io
 import os
 import re
 import sys
@@ -28,8 +29,13 @@ class LimitError(MachineError):
 def run(main: Callable[[], None], status: int = 1) -> None:
     """Call main. A UserError is printed as one line to stderr, without a traceback, and exits with this status.
 
-    Control characters in the output, such as those in a file name, are printed as escape sequences: `\\u001b`.
+    Control characters in the output, such as those in a file name, are printed as escape sequences: `\\u001b`. So are
+    letters that the encoding of the output lacks.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A file's name may be no text. Under some locales even letters are none, as in a pipe on Windows.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     with _escaped(sys.stdout, _CONTROLS + r"\r"), _escaped(sys.stderr, _CONTROLS):
         _run(main, status)
 

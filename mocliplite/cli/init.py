@@ -33,10 +33,12 @@ def run(given: argparse.Namespace) -> None:
         steps = "copy configs/folder.yaml to params.yaml and set dataset.root, see docs/own-clips.md"
         raise UserError(f"{place} is an address, but init looks at clips on this machine; {steps}.")
     clip = _init.find_clip(given.clip)
-    if given.root is not None or Path(given.source).is_file():
-        found = _findings.inspect_list(given.source, given.root or str(Path(given.source).parent))
+    source = Path(given.source)
+    # With "/" on Windows too, so that the settings hold on every system.
+    if given.root is not None or source.is_file():
+        found = _findings.inspect_list(source.as_posix(), Path(given.root or source.parent).as_posix())
     else:
-        found = _findings.inspect_folder(given.source)
+        found = _findings.inspect_folder(source.as_posix())
     print(_init.describe(found))
     print(clip.sentence)
     replaced = _init.write(out, found, given.clip)

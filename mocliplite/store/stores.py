@@ -5,7 +5,7 @@ Only one run at a time updates a store, or several at once a part of its shards 
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,8 @@ def _without_parts(folder: Path) -> Iterator[None]:
             stack.enter_context(files.locked(lock.with_name(lock.stem[1:])))
         yield
         for lock in locks:
-            lock.unlink(missing_ok=True)
+            with suppress(PermissionError):  # Windows deletes no file that is open
+                lock.unlink(missing_ok=True)
 
 
 def _part_path(folder: Path, part: str) -> Path:
