@@ -11,7 +11,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from mocliplite.errors import UserError
+from mocliplite.errors import UserError, reading
 
 FILE = "params.yaml"
 # DVC requires every declared dependency to exist: settings that DVC watches name this file instead of staying empty.
@@ -309,7 +309,8 @@ class Params:
 def load(path: str | Path = FILE) -> Params:
     """Read and check all sections. Raises UserError for anything that differs from the declarations above."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with reading(path):
+            text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run this in the project folder.") from None
     except UnicodeDecodeError as error:

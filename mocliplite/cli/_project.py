@@ -5,7 +5,6 @@ mocliplite/stages/.
 """
 
 import io
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import mocliplite
 from mocliplite import params, versions
 from mocliplite.data.names import ENDINGS
 from mocliplite.errors import UserError
-from mocliplite.files import write_text
+from mocliplite.files import new_folder, read_text, write_text
 
 GRAPH = "dvc.yaml"
 _PACKAGED = Path(mocliplite.__file__).parent / "project"
@@ -73,15 +72,13 @@ __pycache__/
 def create(folder: Path) -> None:
     """Write a new project to a folder. Raises UserError if it is not empty."""
     _refuse_checkout()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is not empty; give a new folder.")
-    folder.mkdir(parents=True, exist_ok=True)
-    for pattern in _OF_PROJECT:
-        _copy(pattern, folder)
-    _write_files_of_package(folder)
-    shutil.copyfile(folder / _DEFAULTS, folder / params.FILE)
-    write_text(folder / ".gitignore", _IGNORED + "".join(f"*{ending}\n" for ending in ENDINGS))
-    write_text(folder / "README.md", README.format(version=mocliplite.__version__))
+    with new_folder(folder):
+        for pattern in _OF_PROJECT:
+            _copy(pattern, folder)
+        _write_files_of_package(folder)
+        write_text(folder / params.FILE, read_text(folder / _DEFAULTS))
+        write_text(folder / ".gitignore", _IGNORED + "".join(f"*{ending}\n" for ending in ENDINGS))
+        write_text(folder / "README.md", README.format(version=mocliplite.__version__))
 
 
 def upgrade(folder: Path) -> None:

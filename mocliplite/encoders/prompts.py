@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from mocliplite.errors import UserError
+from mocliplite.errors import UserError, reading
 
 # Those of prompts/templates.txt, for use without a project folder.
 TEMPLATES = (
@@ -74,7 +74,8 @@ def _read_lines(path: str | Path, key: str) -> list[tuple[int, str]]:
     """Return the lines that are neither blank nor comments, with their numbers from 1."""
     try:
         # utf-8-sig: editors on Windows may write a byte order mark.
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        with reading(path):
+            lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"params.yaml: {key} is {path}, which is not a file; see prompts/ for examples.") from None
     except UnicodeDecodeError:
