@@ -1,10 +1,9 @@
-"""Files: atomic writes, so that a reader never sees a partial file; locks; JSON and CSV; arrays larger than memory."""
+"""Files: atomic writes, so that a reader never sees a partial file; locks; JSON and CSV."""
 
 import csv
 import io
 import itertools
 import json
-import math
 import os
 import platform
 import shutil
@@ -15,12 +14,9 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from glob import escape
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import Any
 
 from mocliplite.errors import UserError, reading, writing
-
-if TYPE_CHECKING:
-    import numpy as np
 
 # Spreadsheets take cells that begin with these characters for formulas.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -29,9 +25,6 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _PARTIAL = ".partial"
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _numbers = itertools.count()
-# Bytes above which an array is kept in a file. The system keeps as much of it in memory as there is room for.
-_MAPPED = 1 << 31
-_PART = 1 << 20  # bytes written at a time
 
 
 @contextmanager
@@ -317,31 +310,3 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [rounded(item) for item in value]
     return round(float(value), 4) if isinstance(value, float) else value
-
-
-def new_array(shape: Sequence[int], dtype: "np.dtype | type") -> "np.ndarray":
-    """Return an array to be filled: in memory, or if it is large, in a temporary file that is mapped into memory.
-
-    The file is in the working folder and has no name, so it is gone with the array, even if the process is killed.
-    Raises UserError if the file cannot be written.
-    """
-    import numpy as np
-
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    if size <= _MAPPED:
-        return np.empty(shape, dtype)
-    what = f"a temporary file in {Path.cwd()} with {size / 2**30:.1f} GiB of features"
-    with writing(what), tempfile.TemporaryFile(dir=".") as file:
-        _allocate(file, size)
-        return np.memmap(file, dtype, "r+", shape=tuple(shape))
-
-
-def _allocate(file: IO[bytes], size: int) -> None:
-    """Reserve the bytes of a file: writing to a mapped page on a full disk would end the process."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file.fileno(), 0, size)
-        return
-    # On macOS and Windows, zeros are written.
-    for start in range(0, size, _PART):
-        file.write(bytes(min(_PART, size - start)))
-    file.flush()

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mocliplite import files, params, versions
+from mocliplite import files, params, versions, yaml_text
 from mocliplite.errors import INTERRUPTED, MachineError, UserError, reading, run
 
 
@@ -36,7 +36,7 @@ def run_stage(name: str, main: Callable[[], None], graph: str = "dvc.yaml") -> N
 def _recorded(name: str, graph: str) -> dict[str, object]:
     """Return the settings of a stage, and digests of its code, as DVC records them; empty if there is no graph."""
     stage = _read_yaml(graph).get("stages", {}).get(name, {})
-    leaves = dict(_leaves("", _read_yaml(params.FILE, params.read_yaml)))
+    leaves = dict(_leaves("", _read_yaml(params.FILE, yaml_text.parse)))
     found: dict[str, object] = {}
     for item in stage.get("params", []):
         if isinstance(item, str):
@@ -74,9 +74,9 @@ def _load_graph(text: str, path: str) -> object:
     import yaml
 
     try:
-        return yaml.load(text, params.yaml_loader())
+        return yaml.load(text, yaml_text.loader())
     except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+        raise yaml_text.refusal(path, error) from None
 
 
 def _read_yaml(path: str, load: Callable[[str, str], object] = _load_graph) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from mocliplite import params
+from mocliplite import params, yaml_text
 from mocliplite.errors import UserError
 from mocliplite.files import read_text
 
@@ -24,7 +24,7 @@ def out_of_date_warning() -> str | None:
         return None
     try:
         locked = yaml.safe_load(read_text(LOCK))
-        given = params.read_yaml(read_text(params.FILE), params.FILE)
+        given = yaml_text.parse(read_text(params.FILE), params.FILE)
         stages = locked["stages"].values()
         changed = sorted({key for stage in stages for key in _changed(stage.get("params", {}), given)})
         if changed:

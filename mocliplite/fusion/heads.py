@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mocliplite.files import new_array
 from mocliplite.fusion.linear_start import LinearStart
 from mocliplite.fusion.products import batched_product
+from mocliplite.large_arrays import new_array
 
 _PART = 4096  # clips, to limit memory
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from mocliplite import params
 from mocliplite.errors import Failure, UserError
 from mocliplite.motion.accumulation import accumulate_since_intra
 from mocliplite.motion.field import BASE_CELL_SIZE, KIND_CODES, MISSING, Field
 from mocliplite.motion.grid import Batches, Grid
 from mocliplite.motion.scatter import BATCH_FRAMES, scatter
 from mocliplite.params import Motion, Reencode
+from mocliplite.sections import section
 from mocliplite.spans import WHOLE_FILE, Span, name_of
 from mocliplite.video.orientation import PLAIN, Orientation
 from mocliplite.video.spans import frame_range
@@ -122,7 +122,7 @@ def field_of(
 
 def settings_of(stored: Mapping[str, Any]) -> Motion:
     """Return the settings of extraction that a store has recorded."""
-    return params.section(Motion, "motion", {key: value for key, value in stored.items() if key != "version"})
+    return section(Motion, "motion", {key: value for key, value in stored.items() if key != "version"})
 
 
 def damaged_share(clip: ClipFrames) -> float:

@@ -19,7 +19,8 @@ from deflate import DeflateError, zlib_compress, zlib_decompress
 
 from mocliplite import versions
 from mocliplite.errors import UserError
-from mocliplite.files import errors_mean_damage, new_array
+from mocliplite.files import errors_mean_damage
+from mocliplite.large_arrays import new_array
 from mocliplite.store import whole_file
 from mocliplite.store.attributes import read_attributes, read_schema, write_attributes
 
@@ -191,7 +192,7 @@ def read_masked(group: Group, name: str, mask: np.ndarray) -> np.ndarray:
     """Return the rows of an uncompressed array for which mask, bool [N], is True; text as numpy str.
 
     The array is read by parts, so that memory is needed for these rows only, and for many rows not even that; see
-    `files.new_array`.
+    `new_array`.
     """
     dataset = _checked_dataset(group, name, None, (len(mask),))
     out = new_array((int(np.count_nonzero(mask)), *dataset.shape[1:]), dataset.dtype)

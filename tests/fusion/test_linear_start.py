@@ -6,7 +6,7 @@ import torch
 from test_heads import HEAD
 from toy import pairs_of
 
-from mocliplite import files
+from mocliplite import large_arrays
 from mocliplite.evaluation.calibration import fit_temperature, log_loss
 from mocliplite.evaluation.metrics import softmax, within_top
 from mocliplite.fusion import methods, ridge
@@ -146,8 +146,8 @@ def test_steps_that_do_not_have_the_plain_view_compute_the_logits_of_the_linear_
 def test_a_fit_on_arrays_in_files_is_that_on_arrays_in_memory(monkeypatch, folder):
     train, val = splits_of()
     in_memory, curve, _ = fit(train, val, views="plain")
-    monkeypatch.setattr(files, "_MAPPED", 0)
-    mapped = {name: files.new_array(values.shape, values.dtype) for name, values in train.items()}
+    monkeypatch.setattr(large_arrays, "_MAPPED", 0)
+    mapped = {name: large_arrays.new_array(values.shape, values.dtype) for name, values in train.items()}
     for name, values in train.items():
         mapped[name][...] = values
     in_files, curve_of_files, _ = fit(mapped, val, views="plain")
