@@ -25,10 +25,8 @@ def new_array(shape: Sequence[int], dtype: np.dtype | type) -> np.ndarray:
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size <= _MAPPED:
         return np.empty(shape, dtype)
-    with (
-        writing(f"a temporary file of {size / 2**30:.1f} GiB in {Path.cwd()}"),
-        tempfile.TemporaryFile(dir=".") as file,
-    ):
+    what = f"a temporary file of {size / 2**30:.1f} GiB in {Path.cwd()}"
+    with writing(what), tempfile.TemporaryFile(dir=".") as file:
         _allocate(file, size)
         return np.memmap(file, dtype, "r+", shape=tuple(shape))
 

@@ -60,15 +60,11 @@ def cache_fields(clips: MotionClips, folder: Path, workers: int) -> MotionClips 
         )
         return clips
     lengths = [0] * len(clips)
-    with writing(what):
-        opened = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (closed below)
-    with opened as file:
+    with writing(what), tempfile.TemporaryFile(dir=folder) as file:
         for row, fields in _read_parts(clips, workers):
             lengths[row] += len(fields)
-            with writing(what):
-                file.write(fields.numpy().tobytes())
-        with writing(what):
-            file.flush()
+            file.write(fields.numpy().tobytes())
+        file.flush()
         return CachedClips(np.memmap(file, np.float16, "r", shape=(sum(lengths), *clips.field_shape)), lengths)
 
 
