@@ -34,8 +34,8 @@ def load(folder: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise UserError(f"{folder} contains no trained model; run `dvc repro`, or `dvc pull {folder}`.")
     with errors_mean_damage(config_path, ValueError, TypeError, RecursionError):
         config: dict[str, Any] = dict(json.loads(read_text(config_path)))
-    # TypeError, AttributeError: a type that numpy lacks, such as bfloat16.
-    with errors_mean_damage(weights_path, SafetensorError, TypeError, AttributeError):
+    # KeyError, TypeError, AttributeError: a type that numpy lacks, such as bfloat16.
+    with errors_mean_damage(weights_path, SafetensorError, KeyError, TypeError, AttributeError):
         tensors = deserialise(read_bytes(weights_path))
         # Where another library has added such types to numpy, they are read.
         if foreign := sorted({str(array.dtype) for array in tensors.values() if array.dtype.kind not in "biuf"}):

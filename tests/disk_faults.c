@@ -1,14 +1,14 @@
 /* A failing disk for tests, loaded with LD_PRELOAD: calls of the C library on files below one folder fail.
 
    FAULT_FOLDER  absolute path of the folder, without links
-   FAULT_CALL    the calls that are counted: read, write (also write, truncate and allocate), sync, rename, open, or
-                 change (all that a read-only file system refuses)
+   FAULT_CALL    the calls that may fail: read, write (also to change the size), sync, rename, open, or change (all that a
+                 read-only file system refuses); `all`: none fails, and each is a line of FAULT_LOG, such as `read PATH`
    FAULT_ERROR   number of the error; 0: a write is short
-   FAULT_AT      the call of FAULT_FOLDER that fails, from 1; 0: none
-   FAULT_LASTS   if set, all later calls fail too
-   FAULT_COUNT   file of 8 bytes with the number of counted calls, which all processes share
-   FAULT_LOG     file to which the path of each fault is appended, and `linked PATH` for each file that is opened for
-                 writing through a symbolic link or has several hard links
+   FAULT_AT      which of these calls fails, from 1
+   FAULT_LASTS   if set, all later ones fail too
+   FAULT_COUNT   file of 8 bytes with the number of these calls so far, which all processes share
+   FAULT_LOG     file with a line `fault PATH` for each fault, and `linked PATH` for each file that is opened for writing
+                 through a symbolic link, or that has several hard links
 */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -29,23 +29,15 @@
 #include <unistd.h>
 
 enum { READ = 1, WRITE = 2, SYNC = 4, RENAME = 8, OPEN = 16, CHANGE = 32 };
+static const char *names[] = {"read", "write", "sync", "rename", "open", "change"};
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
-static int counted_calls(void) {
-    static const char *names[] = {"read", "write", "sync", "rename", "open", "change"};
-    const char *wanted = getenv("FAULT_CALL");
-    for (int bit = 0; wanted && bit < 6; bit++)
-        if (!strcmp(wanted, names[bit])) return 1 << bit;
-    return 0;
-}
-
 static void append_log(const char *what, const char *path) {
     const char *log = getenv("FAULT_LOG");
-    char line[PATH_MAX + 16];
+    char line[2 * PATH_MAX];
     int length = snprintf(line, sizeof line, "%s %s\n", what, path);
-    if (!log) return;
-    int fd = syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    int fd = log ? syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : -1;
     if (fd >= 0) {
         syscall(SYS_write, fd, line, length);
         syscall(SYS_close, fd);
@@ -55,87 +47,94 @@ static void append_log(const char *what, const char *path) {
 static int is_below(const char *path) {
     const char *folder = getenv("FAULT_FOLDER");
     size_t length = folder ? strlen(folder) : 0;
-    return length && !strncmp(path, folder, length) && (path[length] == '/' || !path[length]);
+    return length && !strncmp(path, folder, length) && path[length] == '/';
 }
 
-/* The number of this call among all processes, from 1. */
+/* The number of this call among those of all processes, from 1. */
 static long next_number(void) {
     static _Atomic int64_t *count;
     if (!count) {
         const char *file = getenv("FAULT_COUNT");
         int fd = file ? syscall(SYS_openat, AT_FDCWD, file, O_RDWR | O_CLOEXEC, 0) : -1;
-        if (fd < 0) return 0;
         void *mapped = mmap(NULL, sizeof *count, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        syscall(SYS_close, fd);
-        if (mapped == MAP_FAILED) return 0;
+        if (fd >= 0) syscall(SYS_close, fd);
+        if (mapped == MAP_FAILED) abort();
         count = mapped;
     }
     return atomic_fetch_add(count, 1) + 1;
 }
 
-/* Whether this call on a path fails; if so, errno is set. */
-static int fails(int calls, const char *path) {
-    if (!(counted_calls() & calls) || !is_below(path)) return 0;
-    const char *at = getenv("FAULT_AT"), *error = getenv("FAULT_ERROR");
-    long number = next_number(), wanted = at ? atol(at) : 0;
-    if (!wanted || number < wanted || (number > wanted && !getenv("FAULT_LASTS"))) return 0;
-    append_log("fault", path);
-    errno = error ? atoi(error) : EIO;
-    return 1;
+/* Whether a call, which may be of several kinds, fails on a path; if so, errno is set, otherwise it is as before. */
+static int fails(int kinds, const char *path) {
+    const char *wanted = getenv("FAULT_CALL");
+    int before = errno, failed = 0;
+    if (!wanted || !is_below(path)) return 0;
+    for (int bit = 0; bit < 6; bit++) {
+        if (!(kinds & 1 << bit)) continue;
+        if (!strcmp(wanted, "all")) append_log(names[bit], path);
+        if (strcmp(wanted, names[bit])) continue;
+        long number = next_number(), at = atol(getenv("FAULT_AT"));
+        failed = number == at || (number > at && getenv("FAULT_LASTS"));
+    }
+    errno = before;
+    if (failed) {
+        append_log("fault", path);
+        errno = atoi(getenv("FAULT_ERROR"));
+    }
+    return failed;
 }
 
-/* 0 for a descriptor of no regular file. */
-static int path_of(int fd, char *path) {
-    char link[64];
+static int fd_fails(int kinds, int fd) {
+    char link[64], path[PATH_MAX];
     struct stat status;
-    if (!counted_calls() || fstat(fd, &status) || !S_ISREG(status.st_mode)) return 0;
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, path, PATH_MAX - 1);
-    path[length > 0 ? length : 0] = 0;
-    return length > 0;
-}
-
-static int fd_fails(int calls, int fd) {
-    char path[PATH_MAX];
-    int before = errno;
-    int failed = path_of(fd, path) && fails(calls, path);
+    int before = errno, failed = 0;
+    if (!getenv("FAULT_CALL")) return 0;
+    if (!fstat(fd, &status) && S_ISREG(status.st_mode)) {
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        ssize_t length = readlink(link, path, sizeof path - 1);
+        path[length > 0 ? length : 0] = 0;
+        failed = fails(kinds, path);
+    }
     if (!failed) errno = before;
     return failed;
 }
 
-static int path_fails(int calls, int folder, const char *path) {
+static int path_fails(int kinds, int folder, const char *path) {
     char whole[2 * PATH_MAX], base[PATH_MAX] = "", link[64];
     int before = errno;
+    if (!getenv("FAULT_CALL") || !kinds) return 0;
     if (path[0] != '/') {
-        if (folder == AT_FDCWD) {
-            if (!getcwd(base, sizeof base)) return 0;
-        } else {
-            snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
-            ssize_t length = readlink(link, base, sizeof base - 1);
-            base[length > 0 ? length : 0] = 0;
-        }
+        snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
+        ssize_t length = readlink(folder == AT_FDCWD ? "/proc/self/cwd" : link, base, sizeof base - 1);
+        base[length > 0 ? length : 0] = 0;
     }
     snprintf(whole, sizeof whole, "%s%s%s", base, path[0] == '/' ? "" : "/", path);
-    int failed = fails(calls, whole);
-    if (!failed) errno = before;
-    return failed;
+    errno = before;
+    return fails(kinds, whole);
+}
+
+/* What is not there, or is there already, is reported before a fault. */
+static int present(int folder, const char *path) {
+    int before = errno, missing = faccessat(folder, path, F_OK, AT_SYMLINK_NOFOLLOW);
+    errno = before;
+    return !missing;
 }
 
 static void check_links(int folder, const char *path) {
     struct stat status;
-    if (getenv("FAULT_LOG") && !fstatat(folder, path, &status, AT_SYMLINK_NOFOLLOW) &&
+    int before = errno;
+    if (!fstatat(folder, path, &status, AT_SYMLINK_NOFOLLOW) &&
         (S_ISLNK(status.st_mode) || (S_ISREG(status.st_mode) && status.st_nlink > 1)))
         append_log("linked", path);
+    errno = before;
 }
 
 static int open_fails(int folder, const char *path, int flags) {
-    int writes = (flags & O_ACCMODE) != O_RDONLY;
-    if (writes) {
-        int before = errno;
-        check_links(folder, path);
-        errno = before;
-    }
-    return path_fails(OPEN | (writes || flags & O_CREAT ? CHANGE : 0), folder, path);
+    int changes = (flags & O_ACCMODE) != O_RDONLY || flags & O_CREAT;
+    if (!getenv("FAULT_CALL")) return 0;
+    if (changes) check_links(folder, path);
+    if (!(flags & O_CREAT) && !present(folder, path)) return 0;
+    return path_fails(OPEN | (changes ? CHANGE : 0), folder, path);
 }
 
 #define MODE(flags, mode)                               \
@@ -171,17 +170,14 @@ int creat(const char *path, mode_t mode) {
     return open_fails(AT_FDCWD, path, O_CREAT | O_WRONLY) ? -1 : REAL(creat)(path, mode);
 }
 
-static FILE *stream_fails(const char *path, const char *mode) {
-    int flags = strpbrk(mode, "wa+") ? O_RDWR | O_CREAT : O_RDONLY;
-    return open_fails(AT_FDCWD, path, flags) ? NULL : (FILE *)path;
+static int stream_fails(const char *path, const char *mode) {
+    return open_fails(AT_FDCWD, path, strpbrk(mode, "wa+") ? O_RDWR | O_CREAT : O_RDONLY);
 }
 
-FILE *fopen(const char *path, const char *mode) {
-    return stream_fails(path, mode) ? REAL(fopen)(path, mode) : NULL;
-}
+FILE *fopen(const char *path, const char *mode) { return stream_fails(path, mode) ? NULL : REAL(fopen)(path, mode); }
 
 FILE *fopen64(const char *path, const char *mode) {
-    return stream_fails(path, mode) ? REAL(fopen64)(path, mode) : NULL;
+    return stream_fails(path, mode) ? NULL : REAL(fopen64)(path, mode);
 }
 
 /* A short write writes half. */
@@ -237,15 +233,6 @@ FD_CALL(ssize_t, readv, READ, (int fd, const struct iovec *parts, int count), fd
 FD_CALL(int, fsync, SYNC, (int fd), fd)
 FD_CALL(int, fdatasync, SYNC, (int fd), fd)
 
-/* A read-only file system first reports that a path is not there, or is there. */
-static int present(int folder, const char *path) {
-    int before = errno, missing = faccessat(folder, path, F_OK, AT_SYMLINK_NOFOLLOW);
-    errno = before;
-    return missing ? 0 : CHANGE;
-}
-
-static int absent(int folder, const char *path) { return present(folder, path) ? 0 : CHANGE; }
-
 #define PATH_CALL(name, calls, at, path, arguments, ...)              \
     int name arguments { return path_fails(calls, at, path) ? -1 : REAL(name)(__VA_ARGS__); }
 
@@ -253,10 +240,10 @@ PATH_CALL(rename, RENAME | CHANGE, AT_FDCWD, to, (const char *from, const char *
 PATH_CALL(renameat, RENAME | CHANGE, at, to, (int in, const char *from, int at, const char *to), in, from, at, to)
 PATH_CALL(renameat2, RENAME | CHANGE, at, to, (int in, const char *from, int at, const char *to, unsigned flags), in,
           from, at, to, flags)
-PATH_CALL(mkdir, absent(AT_FDCWD, path), AT_FDCWD, path, (const char *path, mode_t mode), path, mode)
-PATH_CALL(mkdirat, absent(at, path), at, path, (int at, const char *path, mode_t mode), at, path, mode)
-PATH_CALL(unlink, present(AT_FDCWD, path), AT_FDCWD, path, (const char *path), path)
-PATH_CALL(unlinkat, present(at, path), at, path, (int at, const char *path, int flags), at, path, flags)
+PATH_CALL(mkdir, present(AT_FDCWD, path) ? 0 : CHANGE, AT_FDCWD, path, (const char *path, mode_t mode), path, mode)
+PATH_CALL(mkdirat, present(at, path) ? 0 : CHANGE, at, path, (int at, const char *path, mode_t mode), at, path, mode)
+PATH_CALL(unlink, present(AT_FDCWD, path) ? CHANGE : 0, AT_FDCWD, path, (const char *path), path)
+PATH_CALL(unlinkat, present(at, path) ? CHANGE : 0, at, path, (int at, const char *path, int flags), at, path, flags)
 PATH_CALL(rmdir, CHANGE, AT_FDCWD, path, (const char *path), path)
 PATH_CALL(link, CHANGE, AT_FDCWD, to, (const char *from, const char *to), from, to)
 PATH_CALL(symlink, CHANGE, AT_FDCWD, to, (const char *from, const char *to), from, to)
