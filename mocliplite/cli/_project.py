@@ -5,7 +5,6 @@ mocliplite/stages/.
 """
 
 import io
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from mocliplite import params, versions
 from mocliplite.cli._workspace import stdout
 from mocliplite.data.names import ENDINGS
 from mocliplite.errors import UserError
-from mocliplite.files import write_text
+from mocliplite.files import new_folder, read_text, write_text
 
 GRAPH = "dvc.yaml"
 _PACKAGED = Path(mocliplite.__file__).parent / "project"
@@ -76,14 +75,12 @@ __pycache__/
 def create(folder: Path) -> None:
     """Write a new project to a folder. Raises UserError if it is not empty."""
     _refuse_checkout()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is not empty; give a new folder.")
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in (_packaged(_OF_PROJECT) | _files_of_package()).items():
-        write_text(folder / name, text)
-    shutil.copyfile(folder / _DEFAULTS, folder / params.FILE)
-    write_text(folder / ".gitignore", _IGNORED + "".join(f"*{ending}\n" for ending in ENDINGS))
-    write_text(folder / "README.md", README.format(version=mocliplite.__version__))
+    with new_folder(folder):
+        for name, text in (_packaged(_OF_PROJECT) | _files_of_package()).items():
+            write_text(folder / name, text)
+        write_text(folder / params.FILE, read_text(folder / _DEFAULTS))
+        write_text(folder / ".gitignore", _IGNORED + "".join(f"*{ending}\n" for ending in ENDINGS))
+        write_text(folder / "README.md", README.format(version=mocliplite.__version__))
 
 
 def upgrade(folder: Path) -> list[str]:

@@ -8,7 +8,7 @@ from mocliplite import checkpoint, hub, params
 from mocliplite.encoders import checkpoints
 from mocliplite.errors import UserError
 from mocliplite.evaluation.method_table import table
-from mocliplite.files import read_json, write_json, write_text
+from mocliplite.files import new_folder, read_json, write_json, write_text
 from mocliplite.fusion.pairs import check_fitted_on, read_split
 from mocliplite.predict.card import metadata
 from mocliplite.predict.metrics_file import check_test_clips, read_metrics
@@ -72,9 +72,11 @@ def export(
     Raises UserError for a folder that is not empty, where models, features or metrics are missing, and where the
     metrics are of other test clips than those of the head.
     """
-    out = Path(folder)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} is not empty; give a new folder.")
+    with new_folder(Path(folder)):
+        _fill(Path(folder), with_clip, models, onnx, int8)
+
+
+def _fill(out: Path, with_clip: bool, models: str | Path, onnx: bool, int8: bool) -> None:
     if int8 and not onnx:
         raise UserError("--int8 is for ONNX graphs; add --format onnx.")
     if onnx and with_clip:
