@@ -11,8 +11,8 @@ between Python, HDF5 and the other libraries and the system. Then
   no temporary file is left;
 - the next run succeeds, and all bytes are those of an undisturbed run.
 
-Requires Linux and a C compiler. Prints a table with the number of faults of each kind after which the step stopped, went
-on, or did wrong, which makes the exit status 1.
+Requires Linux and a C compiler. Prints a table with the number of faults of each kind after which the step stopped,
+went on, or did wrong, which makes the exit status 1.
 """
 
 import argparse

@@ -86,7 +86,7 @@ def left_to_the_system(call):
 
 
 def is_text_mode(arguments):
-    """Return whether these are the arguments of Path.open for a text file; what else has a method open takes no mode."""
+    """Return whether these are the arguments of Path.open for a text file; other methods called open take no mode."""
     modes = [one.value if isinstance(one, ast.Constant) else None for one in arguments[:1]] or ["r"]
     return isinstance(modes[0], str) and set(modes[0]) <= set("rwax+t")
 
