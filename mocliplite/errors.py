@@ -93,7 +93,8 @@ def _run(main: Callable[[], None], status: int) -> None:
         # Reading and writing files have contexts that name them.
         path = error.filename or "the output or a temporary file"
         print(f"error: {path} cannot be used {_reason_and_advice(error)}.", file=sys.stderr)
-        _discard_output()
+        if error.filename is None:
+            _discard_output()
         sys.exit(status)
     except KeyboardInterrupt:
         print(INTERRUPTED, file=sys.stderr)
