@@ -1,6 +1,7 @@
 """The exception for users' mistakes, and the function that turns it into one line and an exit status."""
 
 import errno
+import io
 import os
 import re
 import sys
@@ -72,8 +73,12 @@ def run(main: Callable[[], None], status: int = 1) -> None:
     """Call main. A UserError is printed as one line to stderr, without a traceback, and exits with this status.
 
     So are errors of the disk. Control characters in the output, such as those in a file name, are printed as escape
-    sequences: `\\u001b`.
+    sequences: `\\u001b`. So are letters that the encoding of the output lacks.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A file's name may be no text. Under some locales even letters are none, as in a pipe on Windows.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     with _escaped(sys.stdout, _CONTROLS + r"\r"), _escaped(sys.stderr, _CONTROLS):
         _run(main, status)
 

@@ -282,7 +282,8 @@ def _read(path: str | Path) -> list[list[str]]:
         with reading(path), Path(path).open(encoding="utf-8", newline="") as file:
             return list(csv.reader(file))
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; run `dvc repro`.") from None
+        # Not `dvc repro` first: without the clips it fails, and with them it may compute again what others have pushed.
+        raise UserError(f"{path} does not exist; run `dvc pull --allow-missing`, or else `dvc repro`.") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid CSV ({error}); run `dvc repro` to write it again.") from None
 

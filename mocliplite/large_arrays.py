@@ -1,9 +1,9 @@
-"""Arrays larger than memory."""
+"""Arrays larger than memory, and work in parts, which needs less of it."""
 
 import math
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -40,3 +40,8 @@ def _allocate(file: IO[bytes], size: int) -> None:
     for start in range(0, size, _PART):
         file.write(bytes(min(_PART, size - start)))
     file.flush()
+
+
+def slices(length: int, size: int) -> Iterator[slice]:
+    """Yield the slices that divide `length` rows into parts of `size`; the last may be smaller."""
+    return (slice(start, min(start + size, length)) for start in range(0, length, size))

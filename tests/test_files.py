@@ -162,7 +162,10 @@ def test_a_file_that_is_not_csv_is_refused():
 
 
 def test_a_missing_csv_is_refused():
-    assert sentence_of(read_rows, "out.csv", ["id"]) == "out.csv does not exist; run `dvc repro`."
+    assert (
+        sentence_of(read_rows, "out.csv", ["id"])
+        == "out.csv does not exist; run `dvc pull --allow-missing`, or else `dvc repro`."
+    )
 
 
 def test_a_folder_that_cannot_be_filled_is_as_before():

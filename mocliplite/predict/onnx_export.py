@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mocliplite import checkpoint, params
+from mocliplite import checkpoint, packages, params
 from mocliplite.encoders import preprocessing
 from mocliplite.encoders.linear import use_torch
 from mocliplite.encoders.loading import Encoder, image_features, load_encoder
@@ -128,11 +128,8 @@ def _write(path: Path, graph: nn.Module, inputs: dict[str, Tensor], outputs: Seq
                 external_data=False,
                 verbose=False,
             )
-    except ImportError:
-        raise UserError(
-            "ONNX graphs are written by onnx and onnxscript, which are not installed; run "
-            "`pip install onnx onnxscript`."
-        ) from None
+    except ImportError:  # which names onnxscript even where onnx is missing, too
+        raise packages.not_installed("onnxscript", "--format onnx") from None
     # Where it cannot follow the code, the exporter fixes the number of rows without a word.
     if any(isinstance(value.shape[0], int) for value in program.model.graph.inputs):
         raise torch.onnx.OnnxExporterError(f"{path.name} would have a fixed number of rows")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mocliplite import checkpoint, params
+from mocliplite import checkpoint, packages, params
 from mocliplite.encoders.preprocessing import pixels
 from mocliplite.errors import UserError
 from mocliplite.files import read_bytes, read_json
@@ -60,10 +60,8 @@ def networks_of(graphs: Path, config: Mapping[str, Any], compute: params.Compute
 def _session(path: Path, compute: params.Compute) -> "InferenceSession":
     try:
         import onnxruntime
-    except ImportError:
-        raise UserError(
-            f"{path} is run by onnxruntime, which is not installed; run `pip install onnxruntime`."
-        ) from None
+    except ModuleNotFoundError as error:
+        raise packages.not_installed(str(error.name), str(path)) from None
     from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
     refused = (
