@@ -11,22 +11,19 @@ between Python, HDF5 and the other libraries and the system. Then
   no temporary file is left;
 - the next run succeeds, and all bytes are those of an undisturbed run.
 
-Requires Linux and a C compiler. Prints a table with the number of faults of each kind after which the step stopped, went
-on, or did wrong, which makes the exit status 1.
+Requires Linux and a C compiler. Prints a table with the number of faults of each kind after which the step stopped,
+went on, or did wrong, which makes the exit status 1.
 """
 
 import argparse
 import errno
-import hashlib
 import json
 import os
 import random
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -35,19 +32,26 @@ from typing import NamedTuple
 
 import yaml
 
-from mocliplite import __main__, params
+from benchmarks.failing_disk import (
+    KEPT,
+    LIBRARY,
+    LINKS,
+    ROOT,
+    Project,
+    Run,
+    Step,
+    build_library,
+    copy_project,
+    digests,
+    is_output,
+    restore,
+    run,
+)
+from mocliplite import params
 from mocliplite.cli._clip_source import output_path
 from mocliplite.data.clips import read_clips
-from stages import run_stage
 
-LIBRARY = "disk_faults.so"
-ROOT = Path(__file__).parents[1]
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-LINKED = ("features", "models", "metrics", "plots")
-LINKS = {"hardlink": os.link, "symlink": os.symlink}
-PRINTED = "printed.txt"  # the output of commands, on the same disk
-# What runs may leave: nothing reads it, or the next run goes on with it.
-UNUSED, KEPT = (".lock", "__pycache__", ".machines", PRINTED), (".motion.resume", ".parts")
 
 
 class Kind(NamedTuple):
@@ -71,42 +75,8 @@ KINDS = {
 }
 
 
-class Step(NamedTuple):
-    """A stage, or the arguments of a command, and the files and folders that it writes."""
-
-    name: str
-    command: list[str]  # empty for a stage
-    outputs: list[str]
-    again: tuple[str, ...] = ()  # arguments to be added when the command is repeated
-
-
-class Project(NamedTuple):
-    """A copy of the project, with links to a cache beside it, and the folder of both."""
-
-    top: Path
-    kind: str  # of links
-
-    @property
-    def folder(self) -> Path:
-        """The working folder of the steps."""
-        return self.top / "project"
-
-    @property
-    def cache(self) -> Path:
-        """The folder of the files that the project has links to."""
-        return self.top / "cache"
-
-
 class WrongError(Exception):
     """An outcome that must not be."""
-
-
-class Run(NamedTuple):
-    """What came of a run."""
-
-    status: int
-    error: str  # its standard error
-    log: list[str]  # that of the library
 
 
 def steps_of_project() -> list[Step]:
@@ -131,92 +101,6 @@ def steps_of_project() -> list[Step]:
         Step("show", ["show", clip, "--out", "vectors.png"], ["vectors.png"]),
     ]
     return stages + commands
-
-
-def build_library(folder: Path) -> Path:
-    """Compile the library into a folder and return its path."""
-    library = folder / LIBRARY
-    command = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(ROOT / "tests/disk_faults.c"), "-ldl"]
-    subprocess.run(command, check=True)
-    return library
-
-
-def copy_project(source: Path, top: Path, kind: str) -> Project:
-    """Copy a project; what its steps write becomes links of this kind to a cache."""
-    project = Project(top, kind)
-    shutil.copytree(source, project.folder, ignore=shutil.ignore_patterns(".?*", "__pycache__", "tests", "docs"))
-    for name in digests(project.folder):
-        if name.startswith(LINKED):
-            (project.cache / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(project.folder / name, project.cache / name)
-            (project.cache / name).chmod(0o444)
-            LINKS[kind](project.cache / name, project.folder / name)
-    return project
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of all files in a folder by path, but for those that nothing reads."""
-    paths = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    return {
-        name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for name, path in paths.items()
-        if not any(part.endswith(UNUSED) for part in Path(name).parts)
-    }
-
-
-def restore(step: Step, project: Project) -> None:
-    """Make the outputs of a step as before its first run, and remove every second file, so that it has to work."""
-    for output in step.outputs:
-        path = project.folder / output
-        if path.is_dir():
-            shutil.rmtree(path)
-        path.unlink(missing_ok=True)
-    cached = [name for name in digests(project.cache) if is_output(name, step)]
-    for name in cached[1::2]:
-        (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
-        LINKS[project.kind](project.cache / name, project.folder / name)
-
-
-def is_output(name: str, step: Step) -> bool:
-    """Return whether a file is one of the outputs of a step, or in one of them."""
-    return any(Path(name).is_relative_to(output) for output in step.outputs)
-
-
-def run(step: Step, project: Project, fault: Mapping[str, str], again: bool = False) -> Run:
-    """Run a step in a process of its own, which has imported everything already."""
-    log, count = project.top.parent / "log", project.top.parent / "count"
-    log.write_text("")
-    count.write_bytes(bytes(8))
-    place = {"FAULT_FOLDER": str(project.top), "FAULT_LOG": str(log), "FAULT_COUNT": str(count)}
-    with tempfile.TemporaryFile() as errors:
-        process = os.fork()
-        if not process:
-            os.chdir(project.folder)
-            os.dup2(errors.fileno(), 2)
-            os.dup2(os.open(PRINTED, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
-            os.environ.update({**place, **fault})
-            sys.argv = ["mocliplite", *step.command, *(step.again if again else ())]
-            os._exit(status_of(step))
-        _, status = os.waitpid(process, 0)
-        errors.seek(0)
-        return Run(os.waitstatus_to_exitcode(status), errors.read().decode(), log.read_text().splitlines())
-
-
-def status_of(step: Step) -> int:
-    """Run a step in this process and return its exit status; 70 after any other error, whose traceback is printed."""
-    try:
-        if step.command:
-            __main__.cli()
-        else:
-            run_stage(step.name, import_module(f"stages.{step.name}").main)
-        return 0
-    except SystemExit as error:
-        return int(error.code or 0)
-    except BaseException:  # noqa: BLE001
-        traceback.print_exc()
-        return 70
-    finally:
-        sys.stderr.flush()
 
 
 def undisturbed(step: Step, project: Project) -> tuple[list[str], dict[str, str]]:

@@ -11,7 +11,7 @@ import sys
 import pytest
 from builders import CHECKOUT
 
-from benchmarks import faults_disk
+from benchmarks import failing_disk, faults_disk
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or shutil.which("cc") is None, reason="the library of faults needs Linux and a C compiler"
@@ -31,7 +31,7 @@ def outcomes(folder, *options):
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
     """The library of faults."""
-    return faults_disk.build_library(tmp_path_factory.mktemp("library"))
+    return failing_disk.build_library(tmp_path_factory.mktemp("library"))
 
 
 def run_with_faults(library, folder, code, call, **fault):
