@@ -36,6 +36,7 @@ from benchmarks.failing_disk import (
     KEPT,
     LIBRARY,
     LINKS,
+    PRINTED,
     ROOT,
     Project,
     Run,
@@ -144,9 +145,9 @@ def outcome(step: Step, project: Project, kind: Kind, at: int, expected: Mapping
     refuse_links(step, found)
     stopped = found.status != 0
     if stopped:
-        sentences = re.findall(r"^error: .*[\w-][./]\w.*", found.error, re.MULTILINE)
-        one_line = found.status in (1, 2) and "Traceback" not in found.error and sentences
-        require(bool(one_line), f"{what} did not stop with a sentence", found)
+        named = "the output" if faults and faults[0].endswith(PRINTED) else r"[\s\S]*[\w-][./]\w"
+        has_sentence = re.search(f"^error: {named}", found.error, re.MULTILINE) and "Traceback" not in found.error
+        require(bool(has_sentence) and found.status in (1, 2), f"{what} did not stop with a sentence", found)
         require(os.strerror(kind.error) in found.error, f"{what} does not give the reason", found)
     after = digests(project.folder)
     is_temporary = {name: ".partial" in name for name in after}
