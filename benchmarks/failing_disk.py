@@ -28,8 +28,8 @@ class Step(NamedTuple):
     """A stage, or the arguments of a command, and the files and folders that it writes."""
 
     name: str
-    command: list[str]  # empty for a stage
-    outputs: list[str]
+    command: tuple[str, ...]  # empty for a stage
+    outputs: tuple[str, ...]
     again: tuple[str, ...] = ()  # arguments to be added when the command is repeated
 
 

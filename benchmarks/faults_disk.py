@@ -17,6 +17,7 @@ went on, or did wrong, which makes the exit status 1.
 
 import argparse
 import errno
+import itertools
 import json
 import os
 import random
@@ -82,24 +83,25 @@ class WrongError(Exception):
 
 def steps_of_project() -> list[Step]:
     """Return the stages, and the commands that write files."""
+    written = ("outs", "metrics", "plots")
     stages = [
-        Step(name, [], [output_path(out) for key in ("outs", "metrics", "plots") for out in stage.get(key, [])])
+        Step(name, (), tuple(output_path(out) for key in written for out in stage.get(key, [])))
         for name, stage in GRAPH.items()
     ]
     root = params.load().dataset.root
     clip = f"{root}/{read_clips('features/clips.csv')[0].path}"
-    windows = ["--window", "1", "--srt", "new.srt", "--vtt", "new.vtt", "--plot", "new.png"]
+    windows = ("--window", "1", "--srt", "new.srt", "--vtt", "new.vtt", "--plot", "new.png")
     commands = [
-        Step("predict", ["predict", clip, "--csv", "new.csv"], ["new.csv"], ("--resume",)),
-        Step("predict --parquet", ["predict", clip, "--parquet", "new.parquet"], ["new.parquet"]),
-        Step("predict --window", ["predict", clip, *windows], ["new.srt", "new.vtt", "new.png"]),
-        Step("export", ["export", "recogniser"], ["recogniser"]),
-        Step("export-store npz", ["export-store", "features/keyframes", "--to", "npz"], ["keyframes.npz"]),
-        Step("export-store parquet", ["export-store", "features/motion", "--to", "parquet"], ["motion.parquet"]),
-        Step("few-shot", ["few-shot", "--shots", "1", "--draws", "1", "--csv", "shots.csv"], ["shots.csv"]),
-        Step("init", ["init", root, "--out", "new.yaml"], ["new.yaml"]),
-        Step("report", ["report", "--out", "new.html"], ["new.html"]),
-        Step("show", ["show", clip, "--out", "vectors.png"], ["vectors.png"]),
+        Step("predict", ("predict", clip, "--csv", "new.csv"), ("new.csv",), ("--resume",)),
+        Step("predict --parquet", ("predict", clip, "--parquet", "new.parquet"), ("new.parquet",)),
+        Step("predict --window", ("predict", clip, *windows), ("new.srt", "new.vtt", "new.png")),
+        Step("export", ("export", "recogniser"), ("recogniser",)),
+        Step("export-store npz", ("export-store", "features/keyframes", "--to", "npz"), ("keyframes.npz",)),
+        Step("export-store parquet", ("export-store", "features/motion", "--to", "parquet"), ("motion.parquet",)),
+        Step("few-shot", ("few-shot", "--shots", "1", "--draws", "1", "--csv", "shots.csv"), ("shots.csv",)),
+        Step("init", ("init", root, "--out", "new.yaml"), ("new.yaml",)),
+        Step("report", ("report", "--out", "new.html"), ("new.html",)),
+        Step("show", ("show", clip, "--out", "vectors.png"), ("vectors.png",)),
     ]
     return stages + commands
 
@@ -124,12 +126,12 @@ def refuse_links(step: Step, found: Run) -> None:
     require(not linked, f"{step.name} opened for writing {linked}", found)
 
 
-def draw(calls: Sequence[str], kind: Kind, rng: random.Random) -> int | None:
-    """Return the number of a call that may fail, in a random folder, None if there is none."""
+def draw(calls: Sequence[str], rng: random.Random) -> int:
+    """Return the number of one of these calls, from 1, in a random folder."""
     by_folder: dict[Path, list[int]] = {}
-    for number, line in enumerate((line for line in calls if line.startswith(f"{kind.calls} ")), 1):
+    for number, line in enumerate(calls, 1):
         by_folder.setdefault(Path(line).parent, []).append(number)
-    return rng.choice(by_folder[rng.choice(sorted(by_folder))]) if by_folder else None
+    return rng.choice(by_folder[rng.choice(sorted(by_folder))])
 
 
 def outcome(step: Step, project: Project, kind: Kind, at: int, expected: Mapping[str, str]) -> str:
@@ -177,26 +179,21 @@ def outcome(step: Step, project: Project, kind: Kind, at: int, expected: Mapping
 def inject(
     projects: Sequence[Project], steps: Sequence[Step], faults: int, rng: random.Random
 ) -> dict[str, Counter[str]]:
-    """Return the outcomes of this many faults of each kind."""
-    known: dict[str, tuple[list[str], dict[str, str]]] = {}
+    """Return the outcomes of this many faults of each kind. Raises WrongError if a step fails without any."""
+    known = {step: undisturbed(step, projects[0]) for step in steps}
     outcomes: dict[str, Counter[str]] = {name: Counter() for name in KINDS}
-    for number in range(faults):
-        for name, kind in KINDS.items():
-            while outcomes[name].total() - outcomes[name]["not reached"] <= number:
-                step, project = rng.choice(steps), rng.choice(projects)
-                if step.name not in known:
-                    known[step.name] = undisturbed(step, project)
-                calls, expected = known[step.name]
-                at = draw(calls, kind, rng)
-                if at is None:
-                    continue
-                try:
-                    came = outcome(step, project, kind, at, expected)
-                except WrongError as error:
-                    came = "wrong"
-                    print(error)
-                outcomes[name][came] += 1
-                print(f"{name}: {step.name}, call {at}, {project.kind}: {came}", flush=True)
+    for number, (name, kind) in itertools.product(range(1, faults + 1), KINDS.items()):
+        calls = {step: [line for line in known[step][0] if line.startswith(f"{kind.calls} ")] for step in steps}
+        while outcomes[name].total() - outcomes[name]["not reached"] < number:
+            step, project = rng.choice([step for step in steps if calls[step]]), rng.choice(projects)
+            at = draw(calls[step], rng)
+            try:
+                came = outcome(step, project, kind, at, known[step][1])
+            except WrongError as error:
+                came = "wrong"
+                print(error)
+            outcomes[name][came] += 1
+            print(f"{name}: {step.name}, call {at}, {project.kind}: {came}", flush=True)
     return outcomes
 
 
