@@ -13,9 +13,9 @@ from typing import TextIO
 
 # What could change the terminal, or the order in which letters are shown. Progress bars need "\r", on stderr only.
 _CONTROLS = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"
-# What to do about errors of the system that are neither mistakes in a path nor in this program, as far as it has them.
+# What to do about errors of the system that are neither mistakes in a path nor in this program. Windows lacks some.
 _ADVICE = {
-    getattr(errno, name, None): advice
+    getattr(errno, name): advice
     for names, advice in (
         ("EIO ENXIO ENODEV EREMOTEIO ESTALE ETIMEDOUT", "check its disk"),
         ("ENOSPC EDQUOT", "free disk space"),
@@ -24,6 +24,7 @@ _ADVICE = {
         ("EMFILE ENFILE", "raise the limit of open files"),
     )
     for name in names.split()
+    if hasattr(errno, name)
 }
 INTERRUPTED = "interrupted; finished work is kept. Run the same command again to continue."
 
@@ -97,7 +98,8 @@ def _run(main: Callable[[], None], status: int) -> None:
         # Reading and writing files have contexts that name them.
         path = error.filename or "the output or a temporary file"
         print(f"error: {path} cannot be used {_reason_and_advice(error)}.", file=sys.stderr)
-        _discard_output()
+        if error.filename is None:
+            _discard_output()
         sys.exit(status)
     except KeyboardInterrupt:
         print(INTERRUPTED, file=sys.stderr)
