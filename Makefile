@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: env run test test-long lint docs demo demo-test clean
+.PHONY: env run test test-long test-oldest lint docs demo demo-test clean
 
 env: .venv/ready
 
@@ -15,6 +15,9 @@ test: lint
 
 test-long: .venv/ready
 	pytest -n 2 --dist loadfile -m long
+
+test-oldest: .venv-oldest/ready
+	.venv-oldest/bin/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/ready
 	ruff format --check
@@ -42,5 +45,11 @@ demo-test: .venv-demo/ready
 	.venv-demo/bin/pip install --quiet --disable-pip-version-check ".[train]" -r requirements-demo.txt
 	touch $@
 
+.venv-oldest/ready: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/pip install --quiet --disable-pip-version-check -c constraints-oldest.txt \
+		".[dask,dvc,onnx,predict,serve,sftp]" "dvc[ssh]" pytest pytest-xdist scikit-learn setuptools
+	touch $@
+
 clean:
-	rm -rf .venv .venv-demo
+	rm -rf .venv .venv-demo .venv-oldest

@@ -147,7 +147,7 @@ def test_an_existing_file_is_replaced_only_with_force(clips_folder):
     assert output.returncode == 2
     assert output.stderr == "error: params.yaml exists; give --force to replace it, or --out another file.\n"
     assert Path("params.yaml").read_text() == "mine"
-    assert run_python("-m", "mocliplite", "init", "clips", "--force").returncode == 0
+    assert run_python("-m", "mocliplite", "init", "clips/", "--force").returncode == 0
     assert params.load("params.yaml").dataset.root == "clips"
 
 
