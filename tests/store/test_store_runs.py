@@ -77,6 +77,20 @@ def test_parts_are_updated_at_the_same_time_and_the_whole_store_afterwards():
     assert sorted(path.name for path in Path().glob(".*")) == [".s.lock"]
 
 
+def test_a_system_that_deletes_no_open_file_keeps_the_locks_of_parts(monkeypatch):
+    update_part("1-of-2")
+    unlink = Path.unlink
+
+    def unlink_as_windows(path, missing_ok=False):
+        if path.name.endswith(".lock"):
+            raise PermissionError
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink_as_windows)
+    build("s", "keyframes")
+    assert sorted(path.name for path in Path().glob(".*")) == [".s.lock", ".s.part-1-of-2.lock"]
+
+
 def test_no_part_is_updated_during_a_run_of_the_whole_store(monkeypatch):
     monkeypatch.setattr(stores, "_TURN", 0)
     with files.locked(Path("s")):
