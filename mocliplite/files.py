@@ -1,6 +1,7 @@
 """Files: atomic writes, so that a reader never sees a partial file; locks; JSON and CSV."""
 
 import csv
+import errno
 import io
 import itertools
 import json
@@ -140,10 +141,18 @@ def errors_mean_damage(path: str | Path, *errors: type[Exception]) -> Iterator[N
 
 
 def keep_only(folder: Path, names: Collection[str]) -> None:
-    """Remove everything from a folder except these names. A link is removed, its target is not."""
+    """Remove everything from a folder except these names. A link is removed, its target is not.
+
+    A file that is busy stays: on NFS, one that was replaced while a process of this machine has it open is called
+    `.nfs...` and cannot be removed. The system removes it when it is closed.
+    """
     for path in folder.iterdir():
         if path.name not in names:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            try:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
 
 
 def read_text(path: str | Path) -> str:
