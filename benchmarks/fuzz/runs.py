@@ -97,8 +97,8 @@ def _temporary_folder() -> Iterator[None]:
             os.chdir(before)
 
 
-def outcomes_of(run: Run, numbers: Sequence[int], workers: int, keep: Path | None = None) -> Iterator[Tried]:
-    """Yield what comes of each input, in order. Errors are written to the folder `keep`, with their input."""
+def outcomes_of(run: Run, numbers: Sequence[int], workers: int, errors: Path | None = None) -> Iterator[Tried]:
+    """Yield what comes of each input, in order. Errors are written to the folder `errors`, with their input."""
     idle: SimpleQueue[SubprocessWorker] = SimpleQueue()
     for _ in range(workers):
         idle.put(SubprocessWorker(try_input, TIME_LIMIT, MEMORY))
@@ -116,16 +116,19 @@ def outcomes_of(run: Run, numbers: Sequence[int], workers: int, keep: Path | Non
             idle.put(worker)
         return Tried(number, entry, edit, outcome)
 
+    # In a process of its own, because the folder in which an input is made is the working folder.
+    keeper = SubprocessWorker(keep, TIME_LIMIT)
     with ThreadPoolExecutor(workers) as pool:
         for tried in pool.map(call, numbers):
-            if keep is not None and tried.outcome.kind in outcomes.ERRORS:
-                _keep(run, tried, keep / f"{tried.entry}-{tried.number}")
+            if errors is not None and tried.outcome.kind in outcomes.ERRORS:
+                record = {"edit": tried.edit, "outcome": tried.outcome.kind, "text": tried.outcome.text}
+                keeper(run, tried.number, record, errors.absolute() / f"{tried.entry}-{tried.number}")
             yield tried
 
 
-def _keep(run: Run, tried: Tried, folder: Path) -> None:
+def keep(run: Run, number: int, record: dict[str, str], folder: Path) -> None:
+    """Write an input and what came of it to a folder."""
     with _temporary_folder():
-        make(run, tried.number)
-        shutil.copytree(INPUT, folder.absolute() / "input", dirs_exist_ok=True, symlinks=True)
-    record = {"edit": tried.edit, "outcome": tried.outcome.kind, "text": tried.outcome.text}
+        make(run, number)
+        shutil.copytree(INPUT, folder / "input", dirs_exist_ok=True, symlinks=True)
     (folder / "outcome.json").write_text(json.dumps(record, indent=1))
