@@ -21,21 +21,21 @@ Try = Callable[[Path], Outcome]
 class Entry:
     """An entry point."""
 
-    share: int  # of the inputs, in per cent of them all
+    share: float  # of the inputs, in per cent of them all; fewer where an input takes long
     make: Make  # (random generator, project, clips to edit): writes the input and returns the name of the edit
     read: Try  # (project): reads it
 
 
 ENTRIES: dict[str, Entry] = {
-    "extraction": Entry(18, footage_entries.make_data_set, footage_entries.extract),
-    "predict": Entry(12, footage_entries.make_clip, footage_entries.predict),
-    "windows": Entry(5, footage_entries.make_clip, footage_entries.predict_windows),
-    "probe": Entry(9, footage_entries.make_clip, footage_entries.probe),
-    "init": Entry(4, tables.make_own_clips, tables.init),
-    "doctor": Entry(1, tables.make_project, tables.doctor),
-    "stores": Entry(17, stores.make, stores.read),
-    "lists": Entry(12, tables.make_list, tables.index_and_split),
-    "params": Entry(10, tables.make_params, tables.load_params),
-    "exports": Entry(6, exports.make, exports.load),
-    "uploads": Entry(6, uploads.make, uploads.send),
+    "extraction": Entry(8, footage_entries.make_data_set, footage_entries.extract),
+    "predict": Entry(20, footage_entries.make_clip, footage_entries.predict),
+    "windows": Entry(2, footage_entries.make_clip, footage_entries.predict_windows),
+    "probe": Entry(14, footage_entries.make_clip, footage_entries.probe),
+    "init": Entry(1.5, tables.make_own_clips, tables.init),
+    "doctor": Entry(0.5, tables.make_project, tables.doctor),
+    "stores": Entry(20, stores.make, stores.read),
+    "lists": Entry(15, tables.make_list, tables.index_and_split),
+    "params": Entry(14, tables.make_params, tables.load_params),
+    "exports": Entry(1.5, exports.make, exports.load),
+    "uploads": Entry(3.5, uploads.make, uploads.send),
 }

@@ -23,7 +23,7 @@ from mocliplite.runtime.subprocess_worker import SubprocessWorker, WorkerDiedErr
 from mocliplite.store import layout, schema
 
 INPUT = Path("input")
-TIME_LIMIT = 120  # seconds of an input; decoding a clip is stopped long before
+TIME_LIMIT = 300  # seconds of an input; the first of a process imports libraries and loads models, on a busy machine too
 MEMORY = 8192  # MiB that an input may allocate
 # In memory where the system has such a folder: each store is written to the disk, for which a run would mostly wait.
 _TEMPORARY = next((folder for folder in (Path("/dev/shm"),) if folder.is_dir()), None)

@@ -21,15 +21,17 @@ class Finding:
     sentence: str
 
 
-def find_clip(model: str, revision: str | None = None) -> Finding:
-    """Return whether an encoder is available and, if not, how to get it: dvc pull, dvc repro, or the hub."""
-    if checkpoints.is_available(model, revision):
-        return Finding("ok", f"encoder {model} is available")
-    if Path(model).is_dir():
+def find_clip(model: str, revision: str | None = None, pickled: bool = False) -> Finding:
+    """Return whether an encoder is available and, if not, how to get it: dvc pull, dvc repro, or the hub.
+
+    pickled: as encoder.pickled_weights.
+    """
+    if checkpoints.is_available(model, revision) or Path(model).is_dir():
         try:
-            checkpoints.locate(model, revision)
+            checkpoints.locate(model, revision, pickled)
         except UserError as error:
             return Finding("BAD", str(error))
+        return Finding("ok", f"encoder {model} is available")
     if Path(f"{model}.dvc").is_file():
         return Finding("note", f"encoder {model} is not available yet; get it with `dvc pull {model}.dvc`")
     if _is_stage_output(model):

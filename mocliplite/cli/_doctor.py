@@ -39,7 +39,7 @@ def findings() -> Iterator[Finding]:
 
 def _check_encoder(settings: params.Encoder) -> Finding:
     if settings.features == params.NO_PATH:
-        return find_clip(settings.model, settings.revision)
+        return find_clip(settings.model, settings.revision, settings.pickled_weights)
     if not Path(settings.features).exists():
         return Finding("BAD", f"encoder.features is {settings.features}, which does not exist; correct the path.")
     return Finding("ok", f"keyframe embeddings are read from {settings.features}")

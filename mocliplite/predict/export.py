@@ -85,7 +85,9 @@ def export(
     )
     given = params.load()
     settings = given.encoder
-    clip_folder = checkpoints.locate_same(config["features"]["keyframes"], settings.model, settings.revision)
+    clip_folder = checkpoints.locate_same(
+        config["features"]["keyframes"], settings.model, settings.revision, pickled=settings.pickled_weights
+    )
     copies_clip = not onnx and (with_clip or Path(settings.model).is_dir())
     metrics = read_metrics()
     card = _card(metrics, config, trained.motion_config, prompts.arrays, settings, copies_clip, onnx)
