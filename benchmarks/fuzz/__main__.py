@@ -23,8 +23,8 @@ FOOTAGE = Path(__file__).parents[3] / "shared/cases"
 def table(counts: Counter[tuple[str, str]]) -> str:
     """Return a table of the numbers of inputs by entry point and outcome."""
     rows = [f"{'':12}" + "".join(f"{column:>16}" for column in COLUMNS)]
-    for entry in [name for name in ENTRIES if any(found == name for found, _ in counts)]:
-        rows.append(f"{entry:12}" + "".join(f"{counts[entry, column]:16}" for column in COLUMNS))
+    tried = [name for name in ENTRIES if any(found == name for found, _ in counts)]
+    rows += [f"{entry:12}" + "".join(f"{counts[entry, column]:16}" for column in COLUMNS) for entry in tried]
     totals = Counter(kind for _, kind in counts.elements())
     return "\n".join([*rows, f"{'all':12}" + "".join(f"{totals[column]:16}" for column in COLUMNS)])
 
@@ -46,7 +46,8 @@ def main() -> None:
     run = runs.Run(given.seed, given.project.absolute(), footage, given.entries)
     numbers = range(given.start, given.start + given.inputs)
     counts: Counter[tuple[str, str]] = Counter()
-    with progress("fuzz", given.inputs, "input") as bar:
+    # Everything that is written is in one folder, which is also removed if a process was killed.
+    with runs.temporary_files(), progress("fuzz", given.inputs, "input") as bar:
         for tried in runs.outcomes_of(run, numbers, given.workers, given.keep):
             counts[tried.entry, tried.outcome.kind] += 1
             if tried.outcome.kind in outcomes.ERRORS:

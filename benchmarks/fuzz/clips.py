@@ -1,7 +1,6 @@
 """Damaged videos: of their bytes, of the parts of their containers, and of the headers of MPEG-4 and H.264."""
 
 import tempfile
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -9,15 +8,16 @@ import numpy as np
 
 from benchmarks.fuzz import bad_files
 from benchmarks.fuzz.odd import TEXTS, edited, number_bytes, pick
-from benchmarks.fuzz.trees import FORMATS, edited_tree, with_edit_list
+from benchmarks.fuzz.trees import edited_tree, with_edit_list
 from benchmarks.scenes import SCENES, encode
 
 # Codec, B-frames and ending of the clips that are damaged. All have motion vectors, except those of VP9.
 _RENDERED = (
-    *(("mpeg4", 0, "avi"), ("mpeg4", 2, "avi"), ("mpeg4", 0, "mp4"), ("libx264", 2, "mp4"), ("libx264", 0, "mkv")),
-    *(("libx264", 2, "ts"), ("libx264", 0, "avi"), ("libx264", 2, "mov"), ("mpeg2video", 2, "mpg"), ("mpeg4", 0, "mkv")),
-    ("libvpx-vp9", 0, "webm"),
+    *(("mpeg4", 0, "avi"), ("mpeg4", 2, "avi"), ("mpeg4", 0, "mp4"), ("mpeg4", 0, "mkv"), ("libx264", 2, "mp4")),
+    *(("libx264", 0, "mkv"), ("libx264", 2, "ts"), ("libx264", 0, "avi"), ("libx264", 2, "mov")),
+    *(("mpeg2video", 2, "mpg"), ("libvpx-vp9", 0, "webm")),
 )
+_ENDINGS = ("avi", "mp4", "mkv", "ts", "wmv", "flv", "ogv", "mxf", "dv", "3gp")
 _TREES = {"mp4": "mp4", "mov": "mp4", "avi": "avi", "mkv": "mkv", "webm": "mkv"}  # format by ending
 _PLAYLISTS = (
     b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
@@ -74,7 +74,7 @@ def _other_file(ending: str, content: bytes, rng: np.random.Generator) -> tuple[
     if rng.random() < 0.2:
         return "file: playlist", (ending, pick(rng, _PLAYLISTS))  # type: ignore[return-value]
     if rng.random() < 0.3:
-        return "file: ending", (str(pick(rng, ("avi", "mp4", "mkv", "ts", "wmv", "flv", "ogv", "mxf", "dv", "3gp"))), content)
+        return "file: ending", (str(pick(rng, _ENDINGS)), content)
     kind = str(pick(rng, ("empty", "text", "noise", "zeros", "cut", "picture", "sound")))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "file")
@@ -142,15 +142,9 @@ def odd_name(rng: np.random.Generator, ending: str) -> str:
     return f"{text}clip.{ending}" if rng.random() < 0.5 else f"clip{text}.{ending}"
 
 
-Write = Callable[[Path, np.random.Generator, list[Clip]], str]
-
-
 def write_clip(folder: Path, rng: np.random.Generator, clips: list[Clip]) -> str:
     """Write an edited clip to a folder; return the name of the edit."""
     name, (ending, content) = edited_clip(clips, rng)
     folder.mkdir(parents=True, exist_ok=True)
     Path(folder, odd_name(rng, ending)).write_bytes(content)
     return name
-
-
-assert set(_TREES.values()) <= FORMATS.keys()

@@ -123,4 +123,3 @@ def probe(project: Path) -> Outcome:
     if outcome.kind == outcomes.ACCEPTED and len(printed.splitlines()) < 2:
         return Outcome(outcomes.LOST, printed)
     return outcome
-

@@ -144,7 +144,8 @@ def _other_filter(file: h5py.File, name: str, rng: np.random.Generator) -> None:
     name = _dataset(file, name)
     values = np.atleast_1d(file[name][()])
     del file[name]
-    options = pick(rng, ({"compression": "lzf"}, {"shuffle": True}, {"scaleoffset": 0} if values.dtype.kind == "i" else {}))
+    offset = {"scaleoffset": 0} if values.dtype.kind == "i" else {}
+    options = pick(rng, ({"compression": "lzf"}, {"shuffle": True}, offset))
     file.create_dataset(name, data=values, chunks=True if values.size else None, **options)  # type: ignore[arg-type]
 
 
@@ -154,7 +155,7 @@ def _values(file: h5py.File, name: str, rng: np.random.Generator) -> None:
     old = np.asarray(file[name][()])
     del file[name]
     if old.dtype.kind in "iuf" and rng.random() < 0.4:
-        new = np.full_like(old, pick(rng, (np.nan, np.inf, -1, 1e30)) if old.dtype.kind == "f" else pick(rng, (-1, 127)))
+        new = np.full_like(old, pick(rng, (np.nan, np.inf, -1, 1e30) if old.dtype.kind == "f" else (-1, 127)))
     elif rng.random() < 0.5:
         new = np.atleast_1d(old)[: int(rng.integers(3))] if rng.random() < 0.5 else np.repeat(np.atleast_1d(old), 2, 0)
     else:
@@ -182,7 +183,8 @@ def _attribute(file: h5py.File, name: str, rng: np.random.Generator) -> None:
 
         holder.attrs[key] = np.bytes_(edited_json(old.encode(), rng)[1][:60_000].replace(b"\0", b""))
     else:
-        holder.attrs[key] = pick(rng, (-1, 2**40, 0.5, np.nan, [1, 2], "", "x", np.array([], "i4"), "keyframes", "pairs"))
+        odd = (-1, 2**40, 0.5, np.nan, [1, 2], "", "x", np.array([], "i4"), "keyframes", "pairs")
+        holder.attrs[key] = pick(rng, odd)
 
 
 def _names(file: h5py.File, name: str, rng: np.random.Generator) -> None:

@@ -1,4 +1,4 @@
-"""What may come of an input: it is used, it is a row of failures, or it is refused with a sentence. All else is an error."""
+"""What may come of an input: it is used, is a row of failures, or is refused with a sentence. All else is an error."""
 
 import contextlib
 import io

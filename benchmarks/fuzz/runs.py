@@ -23,7 +23,7 @@ from mocliplite.runtime.subprocess_worker import SubprocessWorker, WorkerDiedErr
 from mocliplite.store import layout, schema
 
 INPUT = Path("input")
-TIME_LIMIT = 300  # seconds of an input; the first of a process imports libraries and loads models, on a busy machine too
+TIME_LIMIT = 300  # seconds of an input; the first of a process imports libraries and loads models
 MEMORY = 8192  # MiB that an input may allocate
 # In memory where the system has such a folder: each store is written to the disk, for which a run would mostly wait.
 _TEMPORARY = next((folder for folder in (Path("/dev/shm"),) if folder.is_dir()), None)
@@ -87,9 +87,20 @@ def try_file(entry: str, project: Path, source: Path) -> Outcome:
 
 
 @contextmanager
+def temporary_files() -> Iterator[None]:
+    """Context in which processes that are started have their temporary files in a folder that is removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="fuzz-", dir=_TEMPORARY, ignore_cleanup_errors=True) as folder:
+        os.environ["TMPDIR"] = folder
+        try:
+            yield
+        finally:
+            del os.environ["TMPDIR"]
+
+
+@contextmanager
 def _temporary_folder() -> Iterator[None]:
     before = Path.cwd()
-    with tempfile.TemporaryDirectory(prefix="fuzz-", dir=_TEMPORARY, ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="fuzz-", ignore_cleanup_errors=True) as folder:
         os.chdir(folder)
         try:
             yield

@@ -255,5 +255,3 @@ def doctor(project: Path) -> Outcome:
     outcome, printed = outcomes.command(["doctor"])
     # Status 1 without an error line: it printed what is not in order.
     return Outcome(outcomes.REFUSED, printed) if "\nBAD" in f"\n{printed}" else outcome
-
-

@@ -19,6 +19,11 @@ from mocliplite.serving.clips import Settings
 
 INPUT = Path("input")
 _MAX_SIZE, _TIME_LIMIT = 1 << 20, 2
+_KINDS = ("clip", "clip", "query", "query", "headers", "multipart", "chunks", "length", "bytes", "method")
+_HEADERS = (
+    *("Host", "Content-Length", "Content-Type", "Authorization", "Expect", "Transfer-Encoding", "Connection"),
+    *("Upgrade", "Range", "Accept-Encoding", "X"),
+)
 _GOOD = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 _STATUSES = {200, 400, 403, 404, 405, 408, 411, 413, 415, 422, 431, 501, 503, 505}
 
@@ -27,7 +32,7 @@ def make(rng: np.random.Generator, project: Path, clips: list[Clip]) -> str:
     """Write the bytes of a request."""
     INPUT.mkdir()
     name, (ending, body) = edited_clip(clips, rng)
-    kind = str(pick(rng, ("clip", "clip", "query", "query", "headers", "multipart", "chunks", "length", "bytes", "method")))
+    kind = str(pick(rng, _KINDS))
     target, method = f"/predict?name=clip.{ending}", "POST"
     headers = {"Host": "127.0.0.1", "Connection": "close", "Content-Length": str(len(body))}
     if kind == "query":
@@ -36,10 +41,11 @@ def make(rng: np.random.Generator, project: Path, clips: list[Clip]) -> str:
         key = str(pick(rng, ("name", "top", "path", "other", "name=x&name")))
         target = f"/predict?{key}={encoded}" if rng.random() < 0.8 else f"/{encoded}"
     elif kind == "headers":
-        key = str(pick(rng, ("Host", "Content-Length", "Content-Type", "Authorization", "Expect", "Transfer-Encoding", "X", "Connection", "Upgrade", "Range", "Accept-Encoding")))
+        key = str(pick(rng, _HEADERS))
         headers[key] = "".join(one for one in str(pick(rng, TEXTS))[:3000] if one.isprintable() and ord(one) < 256)
     elif kind == "length":
-        headers["Content-Length"] = str(pick(rng, (*NUMBERS, len(body) + 1, len(body) - 1, "-1", "+1", "0x10", "", "1, 1")))
+        lengths = (*NUMBERS, len(body) + 1, len(body) - 1, "-1", "+1", "0x10", "", "1, 1")
+        headers["Content-Length"] = str(pick(rng, lengths))
     elif kind == "multipart":
         headers["Content-Type"] = f"multipart/form-data; boundary={pick(rng, ('x', '', 'y' * 300))}"
         body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="../x"\r\n\r\n' + body + b"\r\n--x--"

@@ -4,9 +4,11 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from mocliplite import params
 from mocliplite.encoders import checkpoints
 from mocliplite.errors import UserError
 
@@ -64,14 +66,25 @@ def _is_stage_output(model: str) -> bool:
     target = os.path.relpath(model)
     for folder in Path(target).parents:
         file = folder / "dvc.yaml"
-        stages = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("stages", {}) if file.is_file() else {}
-        for stage in stages.values():
+        for stage in read_stages(file) if file.is_file() else ():
             outs = (
                 os.path.normpath(folder / stage.get("wdir", ".") / output_path(out)) for out in stage.get("outs", [])
             )
             if any(Path(target).is_relative_to(out) for out in outs):
                 return True
     return False
+
+
+def read_stages(file: Path) -> list[dict[str, Any]]:
+    """Return the stages of a dvc.yaml. Raises UserError for a file that is none."""
+    try:
+        stages = list(yaml.load(file.read_text(encoding="utf-8"), params.yaml_loader())["stages"].values())
+        for stage in stages:
+            list(map(output_path, [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]))
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{file} is not a graph of DVC ({reason}); restore it with `git restore {file}`.") from None
+    return stages
 
 
 def output_path(out: str | dict[str, object]) -> str:

@@ -22,7 +22,8 @@ class Hit:
 def by_text(text: str, keyframes: Store, top: int, compute: params.Compute, pickled: bool = False) -> list[Hit]:
     """Return the `top` clips nearest to the text, by the cosine of their best keyframe in the common embedding space.
 
-    pickled: as encoder.pickled_weights. Raises UserError where the encoder of the keyframe store is not available, or embeds no texts.
+    pickled: as encoder.pickled_weights. Raises UserError where the encoder of the keyframe store is not available, or
+    embeds no texts.
     """
     checkpoint = _checkpoint(keyframes, pickled)
     if not checkpoints.has_text_encoder(checkpoint):
