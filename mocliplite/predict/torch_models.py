@@ -24,8 +24,8 @@ def load_networks(folder: Path, models: Models, settings: params.MotionNet, comp
     code.
     """
     keyframes = models.head_config["features"]["keyframes"]
-    model, revision = _clip_of(folder)
-    checkpoint = locate_same(keyframes, model, revision, folder / "clip")
+    model, revision, pickled = _clip_of(folder)
+    checkpoint = locate_same(keyframes, model, revision, folder / "clip", pickled)
     encoder = load_encoder(checkpoint, compute, keyframes.get("dtype", "float32"))
     net = load_motion(folder, models).to(device(compute, "--device"))
     return networks_of(encoder, keyframes["batch"], net, settings)
@@ -53,14 +53,17 @@ def networks_of(encoder: Encoder, batch: int, net: networks.Network, settings: p
     return Networks(images, motion)
 
 
-def _clip_of(folder: Path) -> tuple[str, str | None]:
-    """Return hub id or folder, and revision, of the encoder, from an exported folder or else from the settings."""
+def _clip_of(folder: Path) -> tuple[str, str | None, bool]:
+    """Return hub id or folder, revision, and whether pickled weights are allowed, of the encoder.
+
+    They are from an exported folder, which allows nothing, or else from the settings.
+    """
     if (folder / CLIP_FILE).is_file():
         recorded = read_json(folder / CLIP_FILE)
         if not {"model", "revision"} <= recorded.keys():
             raise other_version(folder)
-        return recorded["model"], recorded["revision"]
+        return recorded["model"], recorded["revision"], False
     if (folder / "clip").is_dir():
-        return str(folder / "clip"), None
+        return str(folder / "clip"), None, False
     settings = params.load().encoder
-    return settings.model, settings.revision
+    return settings.model, settings.revision, settings.pickled_weights
