@@ -34,6 +34,7 @@ REPORT = "report"  # no stage, but as long as some
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 LONG = ("motion", "keyframes", "train_motion", "embed_motion", "train_probes", "train_head", "evaluate", REPORT)
 WAIT = 20  # seconds in which the children of a killed process must end
+FOLDERS = ("features", "models", "metrics", "plots")
 LEFT = ("*.partial", ".parts", "*.resume", "*.unfinished")
 LOG = Path("features/.kill.log")
 
@@ -114,6 +115,12 @@ def members(session: int) -> list[list[str]]:
     return found
 
 
+def leftovers(temporary: str) -> set[str]:
+    """Return the files that runs must not leave."""
+    partial = (path for name in FOLDERS for pattern in LEFT for path in Path(name).rglob(pattern))
+    return {str(path) for path in (*partial, *Path(temporary).iterdir())}
+
+
 def outcome(status: int, number: int) -> str:
     """Return how a process ended, with an error if not as documented."""
     text = LOG.read_text(errors="replace")
@@ -134,7 +141,7 @@ def loop(stage: str, kills: int, rng: random.Random, temporary: str) -> dict[str
     outputs = outputs_of(stage)
     remove(outputs, 1)
     seconds, slowest, ends = finish(stage, temporary), 0.0, Counter[str]()
-    expected = digests(*outputs)
+    expected, before = digests(*outputs), leftovers(temporary)  # torch has a folder of its own
     numbers = itertools.cycle(itertools.product((True, False), SIGNALS))
     while ends["killed"] + ends["stopped"] < kills:
         whole_group, number = next(numbers)
@@ -146,14 +153,8 @@ def loop(stage: str, kills: int, rng: random.Random, temporary: str) -> dict[str
         finish(stage, temporary)
         if digests(*outputs) != expected:
             sys.exit(f"{stage}: the bytes differ after signal {number}")
-        left = [
-            str(path)
-            for pattern in LEFT
-            for root in ("features", "models", "metrics", "plots")
-            for path in Path(root).rglob(pattern)
-        ]
-        if left + os.listdir(temporary):
-            sys.exit(f"{stage}: {left + os.listdir(temporary)} are left after signal {number}")
+        if left := sorted(leftovers(temporary) - before):
+            sys.exit(f"{stage}: {left} are left after signal {number}")
     return {**ends, "seconds": round(seconds, 1), "slowest_end_s": round(slowest, 1)}
 
 
