@@ -128,7 +128,9 @@ def outcome(status: int, number: int) -> str:
         return "was done"
     if number == signal.SIGKILL and status == -number:
         return "killed"
-    if status == 128 + number and text.rstrip().endswith(INTERRUPTED) and "Traceback" not in text:
+    # At SIGHUP nobody reads what processes print, such as those that multiprocessing starts for itself.
+    one_line = text.rstrip().endswith(INTERRUPTED) and "Traceback" not in text
+    if status == 128 + number and (one_line or number == signal.SIGHUP):
         return "stopped"
     # While Python itself starts, signals do what they do to any Python.
     if status == -number and "run_stage" not in text and "mocliplite" not in text.replace("mocliplite report", ""):
