@@ -10,7 +10,6 @@ temporary file is left. At the end, DVC's cache is the same as before.
 import argparse
 import contextlib
 import hashlib
-import itertools
 import json
 import os
 import random
@@ -21,7 +20,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from itertools import chain, cycle, product
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +39,14 @@ LEFT = ("*.partial", ".parts", "*.resume", "*.unfinished")
 LOG = Path("features/.kill.log")
 
 
-def files_in(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield the files that paths are or have."""
-    for path in paths:
-        yield from sorted(filter(Path.is_file, path.rglob("*"))) if path.is_dir() else [path] if path.exists() else []
+def files_in(path: Path) -> list[Path]:
+    """Return the files in a folder, or the file, sorted."""
+    return sorted(filter(Path.is_file, path.rglob("*"))) if path.is_dir() else [path] if path.exists() else []
 
 
-def digests(*paths: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file in folders, or of files, by path."""
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files_in(paths)}
+def digests(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file in a folder by its path there, or of one file."""
+    return {str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files_in(path)}
 
 
 def outputs_of(stage: str) -> list[Path]:
@@ -59,33 +58,34 @@ def outputs_of(stage: str) -> list[Path]:
     return [Path(item if isinstance(item, str) else next(iter(item))) for item in items]
 
 
-def start(stage: str, temporary: str) -> "subprocess.Popen[bytes]":
-    """Start a stage in its own session."""
+def start(stage: str, project: Path = Path(), temporary: str | None = None) -> "subprocess.Popen[bytes]":
+    """Start a stage in its own session. temporary: its folder for temporary files."""
     module = ["mocliplite", "report"] if stage == REPORT else [f"stages.{stage}"]
-    with LOG.open("wb") as log:
+    with (project / LOG).open("wb") as log:
         return subprocess.Popen(
             [sys.executable, "-m", *module],
+            cwd=project,
             start_new_session=True,
             stdout=log,
             stderr=log,
-            env={**os.environ, "TMPDIR": temporary},
+            env=os.environ | ({"TMPDIR": temporary} if temporary else {}),
             # Otherwise ignored where this runs in the background of a shell.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
 
-def finish(stage: str, temporary: str) -> float:
+def finish(stage: str, project: Path = Path(), temporary: str | None = None) -> float:
     """Run a stage to its end and return the seconds."""
     begin = time.perf_counter()
-    process = start(stage, temporary)
+    process = start(stage, project, temporary)
     if process.wait():
-        sys.exit(f"{stage} failed with status {process.returncode}: {LOG.read_text()[-500:]}")
+        sys.exit(f"{stage} failed with status {process.returncode}: {(project / LOG).read_text()[-500:]}")
     return time.perf_counter() - begin
 
 
 def remove(outputs: Iterable[Path], step: int) -> None:
     """Remove every output, or every file of them whose number in order is a multiple of `step`."""
-    for number, path in enumerate(files_in(outputs)):
+    for number, path in enumerate(chain.from_iterable(map(files_in, outputs))):
         if number % step == 0:
             path.unlink()
 
@@ -142,18 +142,18 @@ def loop(stage: str, kills: int, rng: random.Random, temporary: str) -> dict[str
     """Stop a stage this many times and return counts. Exits with an error if anything is not as it should be."""
     outputs = outputs_of(stage)
     remove(outputs, 1)
-    seconds, slowest, ends = finish(stage, temporary), 0.0, Counter[str]()
-    expected, before = digests(*outputs), leftovers(temporary)  # torch has a folder of its own
-    numbers = itertools.cycle(itertools.product((True, False), SIGNALS))
+    seconds, slowest, ends = finish(stage, temporary=temporary), 0.0, Counter[str]()
+    expected, before = list(map(digests, outputs)), leftovers(temporary)  # torch has a folder of its own
+    numbers = cycle(product((True, False), SIGNALS))
     while ends["killed"] + ends["stopped"] < kills:
         whole_group, number = next(numbers)
         remove(outputs, rng.choice((1, 2)))
-        process = start(stage, temporary)
+        process = start(stage, temporary=temporary)
         time.sleep(rng.uniform(0, seconds))
         slowest = max(slowest, stop(process, number, whole_group))
         ends[outcome(process.returncode, number)] += 1
-        finish(stage, temporary)
-        if digests(*outputs) != expected:
+        finish(stage, temporary=temporary)
+        if list(map(digests, outputs)) != expected:
             sys.exit(f"{stage}: the bytes differ after signal {number}")
         if left := sorted(leftovers(temporary) - before):
             sys.exit(f"{stage}: {left} are left after signal {number}")
