@@ -14,10 +14,11 @@ from mocliplite import checkpoint, files, params
 from mocliplite.data.clips import Clip, class_names, read_clips
 from mocliplite.data.groups import group_of
 from mocliplite.data.label_array import label_array
-from mocliplite.data.splits import digest_of_fitted, read_splits
+from mocliplite.data.splits import Split, digest_of_fitted, read_splits
 from mocliplite.errors import UserError
+from mocliplite.files import text_cell
 from mocliplite.fusion import similarity
-from mocliplite.fusion.pairs import check, digest_of_clips, keyframe_views
+from mocliplite.fusion.pairs import Arrays, check, digest_of_clips, keyframe_views
 from mocliplite.store import failures, shards, stores, table_file
 
 from . import run_stage
@@ -32,9 +33,7 @@ def main() -> None:
     prompts = table_file.read_table("features/prompts.h5", "prompts")
     classes = class_names(list(clips.values()))
     check_sources(clips, classes, keyframes, motion, prompts)
-    usable = {clip_id: motion.fingerprints[clip_id] for clip_id in motion.ids}
-    fitted = digest_of_fitted(clips, splits, usable)
-    checkpoint.check_source(motion.path, "features/splits.csv", motion.settings.get("data"), fitted)
+    _check_fitted(clips, splits, motion)
 
     failed = keyframes.failures | motion.failures
     failures.check_failed(failed, len(clips), settings.dataset.max_failed, "pairs")
@@ -56,19 +55,7 @@ def main() -> None:
     made_with = {"keyframes": keyframes.settings, "motion_embeddings": motion.settings, "prompts": prompts.settings}
     provenance = {"cost": {"encoder": keyframes.provenance.get("cost"), "motion": motion.provenance["cost"]}}
     table_file.write_table("features/pairs.h5", "pairs", arrays, made_with, provenance)
-
-    duplicates = np.flatnonzero(arrays["similarity"] >= similarity.NEAR_DUPLICATE)
-    text_cell = files.text_cell
-    rows = [
-        [text_cell(ids[row]), splits[ids[row]], text_cell(ids[nearest[row]]), f"{arrays['similarity'][row]:.4f}"]
-        for row in duplicates
-    ]
-    files.write_rows("features/near_duplicates.csv", ["id", "split", "train_clip", "similarity"], rows)
-    if rows:
-        print(
-            f"warning: {len(rows)} validation and test clips are near duplicates of a train clip; "
-            "see features/near_duplicates.csv"
-        )
+    near_duplicates = _write_near_duplicates(arrays, nearest)
 
     metrics = {
         "clips": len(clips),
@@ -77,7 +64,7 @@ def main() -> None:
         "frames": int(motion.read(motion.ids, "frames").sum()),
         "failures": {"keyframes": len(keyframes.failures), "motion": len(motion.failures)},
         "splits": dict(Counter(splits.values())),
-        "near_duplicates": len(rows),
+        "near_duplicates": near_duplicates,
     }
     files.write_json("metrics/data.json", metrics)
 
@@ -111,6 +98,28 @@ def check_sources(
             f"features/prompts.h5 and features/keyframes are of different encoders ({other[0]} differs); "
             "run `dvc repro`."
         )
+
+
+def _check_fitted(clips: Mapping[str, Clip], splits: Mapping[str, Split], motion: stores.Store) -> None:
+    """Raise UserError unless the motion network was fitted and chosen on the clips of these splits."""
+    fitted = digest_of_fitted(clips, splits, {clip_id: motion.fingerprints[clip_id] for clip_id in motion.ids})
+    checkpoint.check_source(motion.path, "features/splits.csv", motion.settings.get("data"), fitted)
+
+
+def _write_near_duplicates(arrays: Arrays, nearest: np.ndarray) -> int:
+    """Write the near duplicates of train clips, and return how many there are. nearest: row of the train clip [N]."""
+    rows = [
+        [text_cell(arrays["ids"][row]), arrays["split"][row], text_cell(arrays["ids"][nearest[row]]), f"{cosine:.4f}"]
+        for row, cosine in enumerate(arrays["similarity"])
+        if cosine >= similarity.NEAR_DUPLICATE
+    ]
+    files.write_rows("features/near_duplicates.csv", ["id", "split", "train_clip", "similarity"], rows)
+    if rows:
+        print(
+            f"warning: {len(rows)} validation and test clips are near duplicates of a train clip; "
+            "see features/near_duplicates.csv"
+        )
+    return len(rows)
 
 
 def _encoder_of(settings: Mapping[str, Any]) -> dict[str, Any]:

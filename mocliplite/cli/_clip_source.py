@@ -9,6 +9,7 @@ import yaml
 
 from mocliplite.encoders import checkpoints
 from mocliplite.errors import UserError
+from mocliplite.files import read_text
 
 HUB_ID = "openai/clip-vit-base-patch32"
 
@@ -62,7 +63,7 @@ def _is_stage_output(model: str) -> bool:
     target = os.path.relpath(model)
     for folder in Path(target).parents:
         file = folder / "dvc.yaml"
-        stages = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("stages", {}) if file.is_file() else {}
+        stages = (yaml.safe_load(read_text(file)) or {}).get("stages", {}) if file.is_file() else {}
         for stage in stages.values():
             outs = (
                 os.path.normpath(folder / stage.get("wdir", ".") / output_path(out)) for out in stage.get("outs", [])

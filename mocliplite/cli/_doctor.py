@@ -47,7 +47,7 @@ def _check_encoder(settings: params.Encoder) -> Finding:
 
 def _check_git_ignore() -> Iterator[Finding]:
     """Check that git tracks metrics and plots. Ignored ones are missing from DVC experiments and from every diff."""
-    stages = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages = yaml.safe_load(files.read_text("dvc.yaml"))["stages"]
     tracked = [
         str(out)
         for stage in stages.values()

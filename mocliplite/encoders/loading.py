@@ -12,7 +12,7 @@ import numpy as np
 
 from mocliplite import SAME_CODE, params
 from mocliplite.encoders.checkpoints import NEEDED, TEXT_FAMILIES, family, has_text_encoder, read_json_object
-from mocliplite.errors import UserError
+from mocliplite.errors import UserError, reading
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -65,9 +65,10 @@ def load_encoder(folder: Path, compute: params.Compute, dtype: str = "float32") 
             f"{', '.join(TEXT_FAMILIES)}, or embed the keyframes elsewhere and set encoder.features."
         )
     try:
-        model, report = _load_model(folder, kind)
-        processor = load_processor(folder, kind)
-        tokenizer = _load_tokenizer(folder, kind) if has_text_encoder(folder) else None
+        with reading(folder):
+            model, report = _load_model(folder, kind)
+            processor = load_processor(folder, kind)
+            tokenizer = _load_tokenizer(folder, kind) if has_text_encoder(folder) else None
     except (
         *(OSError, ValueError, TypeError, RuntimeError, KeyError, EOFError, ImportError, AttributeError),
         *(AssertionError, SafetensorError, UnpicklingError),

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from mocliplite import params
-from mocliplite.files import new_array
 from mocliplite.fusion import methods
 from mocliplite.fusion.batches import Step, Views, allocate, batches
 from mocliplite.fusion.early_stopping import EarlyStopping
@@ -15,6 +14,7 @@ from mocliplite.fusion.heads import Heads
 from mocliplite.fusion.linear_start import LinearStart, ridge_start, scores_start
 from mocliplite.fusion.one_cycle import OneCycleAdamW
 from mocliplite.fusion.pairs import Arrays, class_weights
+from mocliplite.large_arrays import new_array
 from mocliplite.runtime.gpu_memory import full_memory_means
 from mocliplite.runtime.progress import progress_range
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mocliplite.large_arrays import slices
 from mocliplite.motion_net import augmentation, networks, sampling
 from mocliplite.motion_net.arithmetic import arithmetic
 from mocliplite.motion_net.field_cache import CachedClips
@@ -70,5 +71,5 @@ def embedding_batches(
 ) -> Iterator[list[ClipSample]]:
     """Yield the batches of samples in which the clips in these rows are embedded; by default in the plain view."""
     positions = sampling.view_positions(settings) if positions is None else positions
-    for start in range(0, len(rows), settings.batch):
-        yield [ClipSample(row, positions) for row in rows[start : start + settings.batch]]
+    for part in slices(len(rows), settings.batch):
+        yield [ClipSample(row, positions) for row in rows[part]]

@@ -9,7 +9,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mocliplite.errors import UserError
-from mocliplite.motion_net.loader import ClipDataset, ClipSample, MotionClips
+from mocliplite.errors import writing
+from mocliplite.motion_net.loader import ClipDataset, ClipSample, MotionClips, loaded
 from mocliplite.motion_net.sampling import indices_at
 from mocliplite.runtime.progress import progress
 
@@ -49,7 +48,8 @@ def cache_fields(clips: MotionClips, folder: Path, workers: int) -> MotionClips 
     they are, and a warning is printed. Raises UserError if the file cannot be written.
     """
     bytes_needed = sum(clips.store.lengths[clip_id] for clip_id in clips.ids) * math.prod(clips.field_shape) * 2
-    with _errors_name(folder):
+    what = f"the cache of the fields in {folder}"
+    with writing(what):
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
     if bytes_needed > _MAX_SHARE * free:
@@ -60,28 +60,12 @@ def cache_fields(clips: MotionClips, folder: Path, workers: int) -> MotionClips 
         )
         return clips
     lengths = [0] * len(clips)
-    with _errors_name(folder):
-        opened = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (closed below)
-    with opened as file:
+    with writing(what), tempfile.TemporaryFile(dir=folder) as file:
         for row, fields in _read_parts(clips, workers):
             lengths[row] += len(fields)
-            with _errors_name(folder):
-                file.write(fields.numpy().tobytes())
-        with _errors_name(folder):
-            file.flush()
+            file.write(fields.numpy().tobytes())
+        file.flush()
         return CachedClips(np.memmap(file, np.float16, "r", shape=(sum(lengths), *clips.field_shape)), lengths)
-
-
-@contextmanager
-def _errors_name(folder: Path) -> Iterator[None]:
-    """Context in which the system's errors are raised as a UserError that names the folder of the cache."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"the fields cannot be cached in {folder} ({error.strerror or error}); free disk space or fix the "
-            "permissions and run again."
-        ) from None
 
 
 class _Parts(Dataset[tuple[int, Tensor]]):
@@ -103,7 +87,7 @@ def _read_parts(clips: MotionClips, workers: int) -> Iterator[tuple[int, Tensor]
     loader = DataLoader(_Parts(clips), sampler=parts, batch_size=None, num_workers=workers, generator=torch.Generator())
     with progress("motion fields", len(clips), "clip") as bar:
         done = 0
-        for row, fields in loader:
+        for row, fields in loaded(loader):
             yield row, fields
             bar.update(row - done)
             done = row

@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from mocliplite import checkpoint, params
+from mocliplite import params
 from mocliplite.data.clips import Clip, read_clips
 from mocliplite.errors import UserError
 from mocliplite.evaluation.calibration import reliability
 from mocliplite.evaluation.rows import METHODS
 from mocliplite.files import read_csv, read_json
-from mocliplite.fusion.pairs import digest_of_clips
-from mocliplite.predict.metrics_file import FILE, read_metrics
+from mocliplite.predict.metrics_file import check_test_clips, read_metrics
 from mocliplite.remote.copies import local_copy
 from mocliplite.report import charts, html, overlay
 from mocliplite.report.predictions import (
@@ -42,8 +41,7 @@ def write(out: str | Path) -> list[str]:
     }
     clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
     predictions = predict_test_clips()
-    test_set = digest_of_clips(predictions.ids, predictions.labels.tolist(), predictions.classes)
-    checkpoint.check_source(FILE, "features/pairs.h5", metrics["eval"].get("test_set"), test_set)
+    check_test_clips(metrics["eval"], predictions.ids, predictions.labels, predictions.classes)
     settings = params.load()
     parts, missing = gallery(predictions, clips, settings.dataset.root, settings.compute)
     multi_label = predictions.thresholds is not None

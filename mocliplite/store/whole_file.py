@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import h5py
 
+from mocliplite.errors import reading
 from mocliplite.files import atomic_write
 
 _USERBLOCK = 512  # bytes at the beginning that HDF5 does not use
@@ -74,7 +75,7 @@ def create(path: Path) -> Iterator[h5py.File]:
 
 def digest_matches(path: Path) -> bool:
     """Return whether a file is byte for byte what was written, including bytes that carry no value."""
-    with path.open("rb") as file:
+    with reading(path), path.open("rb") as file:
         return file.read(_USERBLOCK) == _digest_block(file)
 
 
@@ -83,7 +84,7 @@ def read_digest(path: Path) -> str:
 
     Raises ValueError for a file that does not begin with one.
     """
-    with path.open("rb") as file:
+    with reading(path), path.open("rb") as file:
         block = file.read(_USERBLOCK).decode("ascii", errors="replace")
     found = re.fullmatch(r"sha256 of all bytes from \d+ on: ([0-9a-f]{64})\n\0*", block)
     if found is None:

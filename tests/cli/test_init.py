@@ -42,6 +42,17 @@ def test_the_part_of_the_names_that_identifies_scene_or_person_is_guessed(paths,
     assert guess_group(paths) == pattern
 
 
+@pytest.mark.parametrize("unlike", ["Hop/holiday.mp4", "Hop/v_c04.avi", "Run/my clip.avi"])
+def test_one_name_of_ten_may_be_unlike_the_others(unlike):
+    assert guess_group([*UCF101, unlike]) == guess_group(UCF101)
+    assert guess_group([*UCF101, *(f"Run/{n}.avi" for n in range(3)), unlike]) is None
+
+
+def test_one_file_of_ten_may_be_in_no_folder_of_its_class():
+    paths = [f"{label}/{who}/{n}.mp4" for label in "ab" for who in ("ann", "bob") for n in range(5)]
+    assert guess_group([*paths, "a/x.mp4"]) == "^[^/]+/([^/]+)/"
+
+
 @pytest.mark.parametrize(
     "paths",
     [
@@ -121,6 +132,18 @@ def test_a_guessed_group_is_printed_with_examples(folder):
     )
 
 
+def test_a_name_without_the_guessed_group_is_a_stop_and_the_others_keep_theirs(folder):
+    put(".", {"configs/folder.yaml": (CHECKOUT / "configs/folder.yaml").read_text(), "configs/none": ""})
+    put("clips", dict.fromkeys([*UCF101, "Run/holiday.avi"], "text"))
+    found = _findings.inspect_folder("clips")
+    assert found.stops[0] == (
+        "dataset.group fits the names of 30 of 31 clips, but not Run/holiday.avi; rename or remove such files, or set "
+        "it to null, with which every clip is a group."
+    )
+    assert {clip.group for clip in found.clips} == {"g01", "g02", "g03", "g04", "g05", "Run__holiday"}
+    assert " finds 10, each of one class, such as " in _init.describe(found)
+
+
 def test_the_params_file_is_complete_and_has_the_warnings_as_comments(clips_folder):
     put("my_clip", dict.fromkeys(CLIP_FILES, ""))
     output = run_python("-m", "mocliplite", "init", "clips", "--clip", "my_clip")
@@ -147,8 +170,21 @@ def test_an_existing_file_is_replaced_only_with_force(clips_folder):
     assert output.returncode == 2
     assert output.stderr == "error: params.yaml exists; give --force to replace it, or --out another file.\n"
     assert Path("params.yaml").read_text() == "mine"
-    assert run_python("-m", "mocliplite", "init", "clips", "--force").returncode == 0
+    output = run_python("-m", "mocliplite", "init", "clips", "--force")
+    assert (output.returncode, "not kept" in output.stdout) == (0, False)
     assert params.load("params.yaml").dataset.root == "clips"
+
+
+def test_force_names_the_settings_that_are_not_kept_other_than_those_found(clips_folder):
+    template = Path("configs/folder.yaml").read_text()
+    own = template.replace("  hidden: 512", "  hidden: 64").replace("  patience: null", "  patience: 7")
+    put(".", {"params.yaml": own})
+    found = _findings.inspect_folder("clips")
+    assert _init.write(Path("params.yaml"), found, None) == [
+        "  motion_net.patience: 7, now null",
+        "  head.hidden: 64, now 512",
+    ]
+    assert _init.write(Path("params.yaml"), found, None) == []
 
 
 @pytest.mark.parametrize("arguments", [["s3://bucket/clips"], ["list.csv", "--root", "s3://bucket/clips"]])

@@ -90,7 +90,7 @@ def test_show_refuses_an_output_file_that_is_not_a_png():
 def test_show_into_a_missing_folder_is_an_error():
     encode("a.avi", moving(frames=3))
     result = run_python("-m", "mocliplite", "show", "a.avi", "--out", "no/a.png")
-    wanted = "error: no/a.png cannot be written (No such file or directory); choose another --out.\n"
+    wanted = "error: --out is no/a.png, but the folder no does not exist; create it or correct the path.\n"
     assert (result.returncode, result.stderr) == (2, wanted)
 
 

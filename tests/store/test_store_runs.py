@@ -142,8 +142,7 @@ def test_a_full_disk_gives_one_sentence_and_the_store_remains_intact(kind, small
     sentence = sentence_of(build, folder, kind)
     assert sentence.startswith(f"{folder}/00")
     assert sentence.endswith(
-        "cannot be written (No space left on device); free disk space or fix the permissions and run again: "
-        "finished work is kept."
+        "cannot be written (No space left on device); free disk space and run again: finished work is kept."
     )
     assert verification.verify(folder) == []
     assert bytes_of(folder) == before
@@ -182,7 +181,7 @@ def test_a_folder_that_cannot_be_created_gives_one_sentence():
     Path("file").write_text("")
     sentence = sentence_of(build, "file/s", "keyframes")
     assert sentence.startswith("file/s cannot be written (")
-    assert sentence.endswith("); fix the permissions.")
+    assert sentence.endswith("); check the path and run again: finished work is kept.")
 
 
 def test_a_user_without_write_permission_gets_one_sentence_and_changes_nothing():
@@ -200,7 +199,9 @@ def test_a_user_without_write_permission_gets_one_sentence_and_changes_nothing()
         finally:
             os._exit(0)
     os.waitpid(child, 0)
-    assert os.read(reading, 1000).decode() == "s cannot be written (Permission denied); fix the permissions."
+    assert os.read(reading, 1000).decode() == (
+        "s cannot be written (Permission denied); fix the permissions and run again: finished work is kept."
+    )
     assert bytes_of("s") == before
 
 
