@@ -60,33 +60,26 @@ def _call_if_unchanged(
 ) -> Outcome | Failure:
     """Return function(path, *arguments), or a Failure if the file was another one, before or during the call.
 
-    The hash is computed after the call, when the file is still in the cache of the system: it takes 0.6 ms per MB.
+    The hash is computed after the call, when the file is still in the cache of the system: 1 ms per MB.
     """
     changed = Failure(f"{path} has changed since it was indexed; {_REPRO}", retry=True, transient=True)
-    before = _state_of(path)
-    if before is None:
-        return changed
-    found = function(path, *arguments)
-    if isinstance(found, Failure) and found.transient:
-        return found
     try:
+        before = _state_of(path)
+        found = function(path, *arguments) if before else changed
+        if isinstance(found, Failure) and found.transient:
+            return found
         with Path(path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
+        return found if (digest, _state_of(path)) == (sha256, before) else changed
+    except (FileNotFoundError, NotADirectoryError):
         return changed
     except OSError as error:
-        return Failure(
-            f"{path} was not read ({error.strerror}); check the disks of this machine.", True, transient=True
-        )
-    return found if (digest, _state_of(path)) == (sha256, before) else changed
+        return Failure(f"{path} was not read ({error.strerror}); check its disk.", retry=True, transient=True)
 
 
 def _state_of(path: str) -> tuple[int, int, int] | None:
-    """Return what changes with the content of a file, None if there is none."""
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return None
+    """Return what changes with the content of a file, None for a folder or a pipe. Raises OSError."""
+    status = Path(path).stat()
     return (status.st_ino, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
