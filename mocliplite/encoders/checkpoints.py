@@ -227,13 +227,15 @@ def _from_hub(model: str, revision: str | None) -> Path | None:
         return cached
     try:
         names = hub.file_names(model, revision)
-        folder = hub.download(model, revision, _patterns(names)) if names is not None else None
+        if names is None:
+            return None
+        folder = hub.download(model, revision, _patterns(names))
     except hub.NotOnHubError:
         raise UserError(
             f"params.yaml: the hub has no model {model!r} at this revision, or not for you; {hub.CHECK_LOGIN}."
         ) from None
     if folder is None:
-        return None
+        raise UserError(f"the download of {model!r} from the hub broke off; run the same command again to continue it.")
     missing = _missing_files(folder)
     if missing:
         raise UserError(f"{model!r} has no {missing} on the hub; choose a checkpoint in transformers' format.")

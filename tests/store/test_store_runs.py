@@ -57,6 +57,18 @@ def test_a_killed_run_does_not_block_on_a_file_system_without_locks(monkeypatch)
     build("s", "keyframes")
 
 
+def test_the_lock_of_a_killed_run_of_another_machine_names_it_and_the_file_to_delete(monkeypatch):
+    import filelock
+
+    monkeypatch.setattr(filelock, "FileLock", filelock.SoftFileLock)
+    Path(".s.lock").write_text("1234\nnode7\n")
+    assert sentence_of(build, "s", "keyframes") == (
+        "a run on node7 is writing s; wait for it or stop it, and run again. If it was killed, delete .s.lock."
+    )
+    Path(".s.lock").unlink()
+    build("s", "keyframes")
+
+
 def update_part(name):
     """Update a part of the store s, whose shards do not matter here."""
     with stores.updating("s", "keyframes", 0, name):
