@@ -14,7 +14,7 @@ from mocliplite.errors import reading
 from mocliplite.files import atomic_write
 
 _USERBLOCK = 512  # bytes at the beginning that HDF5 does not use
-# Bytes of an open file's own structures that HDF5 keeps in memory. By default these are up to 32 MiB, 17 kB for each clip
+# Bytes of an open file's own structures that HDF5 keeps in memory. By default up to 32 MiB, 17 kB for each clip
 # of a motion shard. When they leave the memory decides where they are in the file: less than this for writing would
 # change the bytes of shards of 256 clips.
 _WRITING, _READING = 1 << 20, 1 << 18
