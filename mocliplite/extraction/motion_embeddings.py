@@ -19,6 +19,7 @@ from mocliplite.motion_net.settings import settings_from_config
 from mocliplite.runtime.arguments import Part
 from mocliplite.runtime.device import device
 from mocliplite.runtime.engines import groups
+from mocliplite.runtime.gpu_memory import full_memory_means
 from mocliplite.store import layout, shards, stores, update
 
 _MODEL, _MOTION = "models/motion", "features/motion"
@@ -109,4 +110,5 @@ def _load_network(digest: str, torch_device: torch.device) -> tuple[networks.Net
     """Load the motion network, once per process. Raises UserError if it does not have this digest."""
     checkpoint.check_source("this run", _MODEL, digest, checkpoint.digest(_MODEL))
     tensors, config = checkpoint.load(_MODEL)
-    return networks.load_network(tensors, config).to(torch_device), settings_from_config(config)
+    with full_memory_means("lower motion_net.width"):
+        return networks.load_network(tensors, config).to(torch_device), settings_from_config(config)

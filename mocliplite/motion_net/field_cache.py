@@ -10,7 +10,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from io import BufferedRandom
 from pathlib import Path
 
@@ -19,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mocliplite.errors import UserError
-from mocliplite.motion_net.loader import ClipDataset, ClipSample, MotionClips
+from mocliplite.errors import writing
+from mocliplite.motion_net.loader import ClipDataset, ClipSample, MotionClips, loaded
 from mocliplite.motion_net.sampling import indices_at
 from mocliplite.runtime.progress import progress
 
@@ -55,7 +54,8 @@ def cache_fields(clips: MotionClips, folder: Path, workers: int) -> MotionClips 
     they are, and a warning is printed. Raises UserError if the file cannot be written.
     """
     bytes_needed = sum(clips.store.lengths[clip_id] for clip_id in clips.ids) * math.prod(clips.field_shape) * 2
-    with _errors_name(folder):
+    what = f"the cache of the fields in {folder}"
+    with writing(what):
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
     if bytes_needed > _MAX_SHARE * free:
@@ -66,27 +66,13 @@ def cache_fields(clips: MotionClips, folder: Path, workers: int) -> MotionClips 
         )
         return clips
     lengths = [0] * len(clips)
-    with _errors_name(folder):
+    with writing(what):
         file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (closed with the clips)
-    for row, fields in _read_parts(clips, workers):
-        lengths[row] += len(fields)
-        with _errors_name(folder):
+        for row, fields in _read_parts(clips, workers):
+            lengths[row] += len(fields)
             file.write(fields.numpy().tobytes())
-    with _errors_name(folder):
         file.flush()
     return CachedClips(file, clips.field_shape, lengths)
-
-
-@contextmanager
-def _errors_name(folder: Path) -> Iterator[None]:
-    """Context in which the system's errors are raised as a UserError that names the folder of the cache."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"the fields cannot be cached in {folder} ({error.strerror or error}); free disk space or fix the "
-            "permissions and run again."
-        ) from None
 
 
 class _Parts(Dataset[tuple[int, Tensor]]):
@@ -108,7 +94,7 @@ def _read_parts(clips: MotionClips, workers: int) -> Iterator[tuple[int, Tensor]
     loader = DataLoader(_Parts(clips), sampler=parts, batch_size=None, num_workers=workers, generator=torch.Generator())
     with progress("motion fields", len(clips), "clip") as bar:
         done = 0
-        for row, fields in loader:
+        for row, fields in loaded(loader):
             yield row, fields
             bar.update(row - done)
             done = row

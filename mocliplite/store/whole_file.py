@@ -10,12 +10,13 @@ from typing import TypeVar
 
 import h5py
 
+from mocliplite.errors import reading
 from mocliplite.files import atomic_write
 
 _USERBLOCK = 512  # bytes at the beginning that HDF5 does not use
-# Bytes of an open file's own structures that HDF5 keeps in memory. By default these are up to 32 MiB, 17 kB for each
-# clip of a motion shard. When they leave the memory decides where they are in the file: less than this for writing
-# would change the bytes of shards of 256 clips.
+# Bytes of an open file's own structures that HDF5 keeps in memory. By default up to 32 MiB, 17 kB for each clip
+# of a motion shard. When they leave the memory decides where they are in the file: less than this for writing would
+# change the bytes of shards of 256 clips.
 _WRITING, _READING = 1 << 20, 1 << 18
 Result = TypeVar("Result")
 
@@ -96,7 +97,7 @@ def _limit_cache(file: h5py.File, size: int) -> None:
 
 def digest_matches(path: Path) -> bool:
     """Return whether a file is byte for byte what was written, including bytes that carry no value."""
-    with path.open("rb") as file:
+    with reading(path), path.open("rb") as file:
         return file.read(_USERBLOCK) == _digest_block(file)
 
 
@@ -105,7 +106,7 @@ def read_digest(path: Path) -> str:
 
     Raises ValueError for a file that does not begin with one.
     """
-    with path.open("rb") as file:
+    with reading(path), path.open("rb") as file:
         block = file.read(_USERBLOCK).decode("ascii", errors="replace")
     found = re.fullmatch(r"sha256 of all bytes from \d+ on: ([0-9a-f]{64})\n\0*", block)
     if found is None:

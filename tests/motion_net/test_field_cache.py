@@ -77,6 +77,6 @@ def test_without_enough_disk_the_store_is_read_in_every_epoch(clips, tmp_path, m
 def test_a_cache_that_cannot_be_written_is_an_error_that_names_the_folder(clips, tmp_path):
     (tmp_path / "models").write_text("a file in place of the folder")
     assert sentence_of(field_cache.cache_fields, clips, tmp_path / "models", 0) == (
-        f"the fields cannot be cached in {tmp_path}/models (File exists); free disk space or fix the permissions and "
-        "run again."
+        f"the cache of the fields in {tmp_path}/models cannot be written (File exists); check the path and run again: "
+        "finished work is kept."
     )
