@@ -112,13 +112,13 @@ def locked(path: Path, wait: float = 0) -> Iterator[None]:
     """
     import filelock
 
-    try:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=wait)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=wait)
+        try:
             lock.acquire()
-    except filelock.Timeout:
-        raise UserError(f"another run is writing {path}; wait for it or stop it, and run again.") from None
+        except filelock.Timeout:  # a subclass of OSError
+            raise UserError(f"another run is writing {path}; wait for it or stop it, and run again.") from None
     try:
         yield
     finally:
