@@ -1,4 +1,5 @@
 import errno
+import io
 import json
 import os
 import subprocess
@@ -25,6 +26,14 @@ def test_a_user_error_is_printed_as_one_line_with_the_given_exit_status(capsys, 
         run(raising(UserError("clip.avi is empty; remove it.")), status=status)
     assert exited.value.code == status
     assert capsys.readouterr() == ("", "error: clip.avi is empty; remove it.\n")
+
+
+def test_a_letter_that_the_output_cannot_hold_is_escaped(monkeypatch):
+    pipe_on_windows = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", pipe_on_windows)
+    run(lambda: print("caf\xe9 \u8dd1"))
+    pipe_on_windows.flush()
+    assert pipe_on_windows.buffer.getvalue() == b"caf\xe9 \\u8dd1\n"
 
 
 def test_the_default_exit_status_is_1():
