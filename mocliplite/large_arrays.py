@@ -1,15 +1,15 @@
-"""Arrays larger than memory."""
+"""Arrays larger than memory, and work in parts, which needs less of it."""
 
 import math
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from mocliplite.errors import UserError
+from mocliplite.errors import writing
 
 # Bytes above which an array is kept in a file. The system keeps as much of it in memory as there is room for.
 _MAPPED = 1 << 31
@@ -25,15 +25,10 @@ def new_array(shape: Sequence[int], dtype: np.dtype | type) -> np.ndarray:
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size <= _MAPPED:
         return np.empty(shape, dtype)
-    try:
-        with tempfile.TemporaryFile(dir=".") as file:
-            _allocate(file, size)
-            return np.memmap(file, dtype, "r+", shape=tuple(shape))
-    except OSError as error:
-        raise UserError(
-            f"{size / 2**30:.1f} GiB of features cannot be kept in a temporary file in {Path.cwd()} "
-            f"({error.strerror or error}); free disk space and run again."
-        ) from None
+    what = f"a temporary file of {size / 2**30:.1f} GiB in {Path.cwd()}"
+    with writing(what), tempfile.TemporaryFile(dir=".") as file:
+        _allocate(file, size)
+        return np.memmap(file, dtype, "r+", shape=tuple(shape))
 
 
 def _allocate(file: IO[bytes], size: int) -> None:
@@ -45,3 +40,8 @@ def _allocate(file: IO[bytes], size: int) -> None:
     for start in range(0, size, _PART):
         file.write(bytes(min(_PART, size - start)))
     file.flush()
+
+
+def slices(length: int, size: int) -> Iterator[slice]:
+    """Yield the slices that divide `length` rows into parts of `size`; the last may be smaller."""
+    return (slice(start, min(start + size, length)) for start in range(0, length, size))

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from mocliplite.errors import UserError
+from mocliplite.errors import UserError, reading
 
 _MAX_DEPTH = 100  # of lists and mappings
 
@@ -18,7 +18,8 @@ def loader() -> Any:
 def read(path: str | Path) -> str:
     """Return the text of a settings file. Raises UserError if it is missing or is not UTF-8."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        with reading(path):
+            return Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run this in the project folder.") from None
     except UnicodeDecodeError as error:

@@ -28,6 +28,10 @@ def test_a_large_array_that_the_disk_has_no_room_for_is_refused(folder, monkeypa
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     assert sentence_of(large_arrays.new_array, (1 << 30, 4), "float32") == (
-        f"16.0 GiB of features cannot be kept in a temporary file in {Path.cwd()} (No space left on device); "
-        "free disk space and run again."
+        f"a temporary file of 16.0 GiB in {Path.cwd()} cannot be written (No space left on device); "
+        "free disk space and run again: finished work is kept."
     )
+
+
+def test_slices_divide_all_rows_in_order():
+    assert [list(range(7))[part] for part in large_arrays.slices(7, 3)] == [[0, 1, 2], [3, 4, 5], [6]]

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--root", metavar="DIR", help="SOURCE is a list, whose paths begin in this folder (that of the list)")
     add("--clip", metavar="CLIP", help="encoder: folder of a checkpoint, or hub id (CLIP ViT-B/32)")
     add("--out", default=params.FILE, metavar="FILE", help=f"output file ({params.FILE})")
-    add("--force", action="store_true", help="replace the output file if it exists")
+    add("--force", action="store_true", help="replace the output file if it exists, and name the settings that change")
 
 
 def run(given: argparse.Namespace) -> None:
@@ -41,7 +41,9 @@ def run(given: argparse.Namespace) -> None:
         found = _findings.inspect_folder(source.as_posix())
     print(_init.describe(found))
     print(clip.sentence)
-    _init.write(out, found, given.clip)
+    replaced = _init.write(out, found, given.clip)
+    if replaced:
+        print("\n".join([f"settings of the old {out} that are not kept:", *replaced]))
     if found.dataset.has_manifest:
         print(_init.write_manifest(found.dataset))
     print(f"wrote {out}; {_init.next_step(out, found, clip)}")

@@ -17,6 +17,7 @@ from mocliplite.encoders import checkpoints, cost, embedding, loading
 from mocliplite.errors import Failure
 from mocliplite.extraction import machines
 from mocliplite.extraction.shard_runs import ShardOfClips, Updated
+from mocliplite.large_arrays import slices
 from mocliplite.remote.copies import call_with_copy
 from mocliplite.runtime import crash_safe, engines
 from mocliplite.store import shards, update
@@ -43,7 +44,7 @@ class Spec:
 def specs_of(shards: Sequence[ShardOfClips], settings: params.Params, retry_failed: bool) -> list[Spec]:
     """Return the specs for these shards. Raises UserError if the checkpoint is not at hand."""
     chosen = settings.encoder
-    checkpoint = checkpoints.locate(chosen.model, chosen.revision)
+    checkpoint = checkpoints.locate(chosen.model, chosen.revision, chosen.pickled_weights)
     sampling = {"frames": chosen.frames, "pick": chosen.pick, "batch": chosen.batch}
     cache_key = {**checkpoints.cache_key(checkpoint), **sampling}
     if chosen.dtype != "float32":  # whose stores have no such key
@@ -89,7 +90,8 @@ def _next(results: Results, count: int, _: Sequence[str]) -> Results:
 @lru_cache(maxsize=1)
 def _loaded(cache_key: str, settings: params.Encoder, compute: params.Compute) -> loading.Encoder:
     """Return the encoder. A worker loads it once. Raises UserError if this machine has another checkpoint."""
-    folder = checkpoints.locate_same(json.loads(cache_key), settings.model, settings.revision)
+    pickled = settings.pickled_weights
+    folder = checkpoints.locate_same(json.loads(cache_key), settings.model, settings.revision, pickled=pickled)
     return loading.load_encoder(folder, compute, settings.dtype)
 
 
@@ -98,9 +100,9 @@ def _new_parts(spec: Spec, shard: ShardOfClips, wanted: Mapping[str, str]) -> li
     ids = set(update.ids_to_compute(shard.path, "keyframes", spec.cache_key, wanted, spec.retry_failed))
     size = max(1, PICTURES // spec.settings.encoder.frames)
     parts = [
-        segments[start : start + size]
+        segments[part]
         for segments in by_file(clip for clip in shard.clips if clip.id in ids).values()
-        for start in range(0, len(segments), size)
+        for part in slices(len(segments), size)
     ]
     return sorted(parts, key=lambda part: part[0].id)
 

@@ -64,10 +64,6 @@ class Heads(nn.Module):
             self.weight2.zero_()
             self.bias2.copy_((bias + self.mean.cpu().double() @ weight).to(self.bias2))
 
-    def standardise(self, features: Tensor) -> Tensor:
-        """Standardise features [..., D] for `forward`."""
-        return (features - self.mean) / self.std
-
     def forward(self, x: Tensor, dropout_mask: Tensor | None = None, linear_logits: Tensor | None = None) -> Tensor:
         """Logits [S, N, C] of standardised x [S, N, D]; dropout_mask, bool [S, N, hidden], is True for units kept.
 

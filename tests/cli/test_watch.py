@@ -58,6 +58,7 @@ def test_windows_of_standard_input_are_those_of_the_file(small_project, film):
         assert line["class"] == recognizer.classes[window.probabilities.argmax()]
         assert line["probability"] == pytest.approx(window.probabilities.max(), abs=1e-3)
     assert f"{len(windows)} windows, 0 dropped, 1 connections" in done.stderr
+    assert done.stderr.count("warning: -: this is h264 with a shorter side of 96 pixels, but ") == 1
 
 
 @pytest.mark.parametrize(

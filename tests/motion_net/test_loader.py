@@ -4,9 +4,11 @@ import multiprocessing
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from builders import NET, write_motion
 
+from mocliplite.errors import UserError
 from mocliplite.motion_net.loader import ClipSample, MotionClips, load_batches
 from mocliplite.motion_net.sampling import sample_fields
 from mocliplite.store import stores
@@ -57,6 +59,17 @@ def test_workers_that_are_started_anew_load_the_same(tmp_path):
     finally:
         multiprocessing.set_start_method(usual, force=True)
     assert started == [x.numpy().tobytes() for x, _ in load_batches(clips, batches(), workers=0)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_shard_is_one_sentence_with_worker_processes_too(tmp_path, workers):
+    clips = motion_clips(tmp_path)
+    damaged = clips.store._shard[IDS[3]]
+    damaged.write_bytes(bytes(99))
+    with pytest.raises(UserError) as raised:
+        list(load_batches(clips, batches(), workers))
+    assert str(raised.value).startswith(f"{damaged} is damaged (")
+    assert "\n" not in str(raised.value)
 
 
 def test_loading_does_not_change_the_global_random_state_of_torch(tmp_path):
