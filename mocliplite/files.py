@@ -1,6 +1,7 @@
 """Files: atomic writes, so that a reader never sees a partial file; locks; JSON and CSV."""
 
 import csv
+import errno
 import io
 import itertools
 import json
@@ -108,21 +109,35 @@ def locked(path: Path, wait: float = 0) -> Iterator[None]:
 
     Raises UserError if another process holds the lock for longer than `wait` seconds. A killed process does not block
     others: the system releases its lock, and on file systems without locks filelock checks whether the process still
-    runs.
+    runs. That of another machine cannot be checked there, so the message names it, and the file to delete.
     """
     import filelock
 
+    file = path.with_name(f".{path.name}.lock")
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=wait)
+            lock = filelock.FileLock(file, timeout=wait)
             lock.acquire()
     except filelock.Timeout:
+        if host := _other_host(file):
+            raise UserError(
+                f"a run on {host} is writing {path}; wait for it or stop it, and run again. If it was killed, delete "
+                f"{file}."
+            ) from None
         raise UserError(f"another run is writing {path}; wait for it or stop it, and run again.") from None
     try:
         yield
     finally:
         lock.release()
+
+
+def _other_host(lock: Path) -> str:
+    """Return the machine that a lock file names, on file systems without locks, if it is not this one."""
+    with suppress(OSError, UnicodeDecodeError):
+        _, host, *_ = [*lock.read_text(encoding="utf-8").splitlines(), "", ""]
+        return "" if host == platform.node() else host
+    return ""
 
 
 @contextmanager
@@ -140,10 +155,18 @@ def errors_mean_damage(path: str | Path, *errors: type[Exception]) -> Iterator[N
 
 
 def keep_only(folder: Path, names: Collection[str]) -> None:
-    """Remove everything from a folder except these names. A link is removed, its target is not."""
+    """Remove everything from a folder except these names. A link is removed, its target is not.
+
+    A file that is busy stays: on NFS, one that was replaced while a process of this machine has it open is called
+    `.nfs...` and cannot be removed. The system removes it when it is closed.
+    """
     for path in folder.iterdir():
         if path.name not in names:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            try:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
 
 
 def read_text(path: str | Path) -> str:

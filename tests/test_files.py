@@ -1,5 +1,7 @@
+import errno
 import json
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -168,6 +170,20 @@ def test_a_missing_csv_is_refused():
     )
 
 
+def test_a_folder_that_cannot_be_filled_is_as_before():
+    def fill(folder):
+        with files.new_folder(Path(folder)):
+            files.write_text(Path(folder, "inner/a.txt"), "a")
+            raise KeyboardInterrupt
+
+    Path("empty").mkdir()
+    for folder in ("empty", "new"):
+        with pytest.raises(KeyboardInterrupt):
+            fill(folder)
+    assert names() == ["empty"]
+    assert names("empty") == []
+
+
 # Other files in a folder
 
 
@@ -180,6 +196,26 @@ def test_other_files_are_removed_but_not_the_targets_of_links():
     keep_only(Path("store"), {"0000.h5"})
     assert names("store") == ["0000.h5"]
     assert names("elsewhere") == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("number", "ends"), [(errno.EBUSY, nullcontext()), (errno.EACCES, pytest.raises(PermissionError))]
+)
+def test_a_file_that_nfs_keeps_for_a_reader_stays(monkeypatch, number, ends):
+    Path("store").mkdir()
+    for name in ("store/.nfs01", "store/other"):
+        Path(name).write_text("")
+    unlink = Path.unlink
+
+    def refuse(path, **settings):
+        if path.name == ".nfs01":
+            raise OSError(number, os.strerror(number))
+        unlink(path, **settings)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with ends:
+        keep_only(Path("store"), ())
+        assert names("store") == [".nfs01"]
 
 
 @pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-2+3", "@SUM(1)", "\t=1", "\r=1"])

@@ -1,7 +1,10 @@
 """requirements.lock against requirements.txt."""
 
 import re
+import shutil
+import subprocess
 
+import pytest
 from builders import CHECKOUT
 from declared import normal
 
@@ -23,6 +26,13 @@ def test_every_package_of_the_lock_has_hashes_and_nothing_else_is_in_it():
     assert all(re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", line) for line in LINES if line not in PINS)
     ends = [line for line in LINES if not line.endswith("\\")]
     assert len(ends) == len(PINS), "each pin is followed by its hashes"
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_installs_the_lock_if_it_is_named():
+    command = ["make", "--dry-run", "--always-make", "env", "REQUIREMENTS=requirements.lock"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert "-r requirements.lock\n" in done.stdout
 
 
 def pins_of(lines):

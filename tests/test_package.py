@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -34,6 +35,21 @@ def test_the_package_requires_no_newer_versions_than_the_pinned_ones():
     assert len(minimum) > 5
     newer = [name for name in minimum if version_of(minimum[name]) > version_of(pinned[name])]
     assert newer == []
+
+
+def test_the_constraints_are_the_oldest_versions_that_the_package_allows():
+    lines = (CHECKOUT / "constraints-oldest.txt").read_text(encoding="utf-8").splitlines()
+    groups = (PROJECT["project"]["dependencies"], *EXTRAS.values())
+    declared = {dependency for group in groups for dependency in group if ">=" in dependency}
+    assert lines[1:] == sorted((dependency.replace(">=", "==") for dependency in declared), key=str.lower)
+
+
+def test_the_versions_of_python_that_are_declared_are_those_of_the_table():
+    page = (CHECKOUT / "docs/reproducibility.md").read_text(encoding="utf-8")
+    tested = {line.split("|")[1].strip() for line in page.splitlines() if re.match(r"\| 3\.\d+ \|", line)}
+    names = [f"Programming Language :: Python :: {version}" for version in sorted(tested, key=version_of)]
+    assert names == PROJECT["project"]["classifiers"]
+    assert PROJECT["project"]["requires-python"] == f">={min(tested, key=version_of)}"
 
 
 def test_torch_and_numpy_run_the_code_that_every_processor_with_avx2_has():

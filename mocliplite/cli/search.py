@@ -43,7 +43,9 @@ def run(given: argparse.Namespace) -> None:
     clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
     keyframes = stores.open_store("features/keyframes")
     if given.like is None:
-        title, hits = f"Clips for {given.text!r}", search.by_text(given.text, keyframes, given.top, settings.compute)
+        pickled = settings.encoder.pickled_weights
+        hits = search.by_text(given.text, keyframes, given.top, settings.compute, pickled)
+        title = f"Clips for {given.text!r}"
     else:
         query = _clip_id(given.like, settings.dataset.root, clips)
         motion = stores.open_store("features/motion_embeddings")

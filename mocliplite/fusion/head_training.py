@@ -15,12 +15,14 @@ from mocliplite.fusion.linear_start import LinearStart, ridge_start, scores_star
 from mocliplite.fusion.one_cycle import OneCycleAdamW
 from mocliplite.fusion.pairs import Arrays, class_weights
 from mocliplite.large_arrays import new_array
+from mocliplite.runtime.gpu_memory import full_memory_means
 from mocliplite.runtime.progress import progress_range
 
 Curve = list[dict[str, float]]
 _PART = 1024  # clips; the logits of all seeds for all validation clips may need gigabytes
 
 
+@full_memory_means("lower head.batch or head.seeds, with which the heads are other ones")
 def fit_head(
     name: str, train: Arrays, val: Arrays, settings: params.Head, device: torch.device, alphas: Mapping[str, float]
 ) -> tuple[dict[str, np.ndarray], Curve, dict[str, float]]:

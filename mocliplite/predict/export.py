@@ -89,7 +89,9 @@ def _fill(out: Path, with_clip: bool, models: str | Path, onnx: bool, int8: bool
     )
     given = params.load()
     settings = given.encoder
-    clip_folder = checkpoints.locate_same(config["features"]["keyframes"], settings.model, settings.revision)
+    clip_folder = checkpoints.locate_same(
+        config["features"]["keyframes"], settings.model, settings.revision, pickled=settings.pickled_weights
+    )
     copies_clip = not onnx and (with_clip or Path(settings.model).is_dir())
     metrics = _metrics_of(Path(models, "head"), config)
     card = _card(metrics, config, trained.motion_config, prompts.arrays, settings, copies_clip, onnx)

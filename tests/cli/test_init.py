@@ -170,7 +170,7 @@ def test_an_existing_file_is_replaced_only_with_force(clips_folder):
     assert output.returncode == 2
     assert output.stderr == "error: params.yaml exists; give --force to replace it, or --out another file.\n"
     assert Path("params.yaml").read_text() == "mine"
-    output = run_command("init", "clips", "--force")
+    output = run_command("init", "clips/", "--force")
     assert (output.returncode, "not kept" in output.stdout) == (0, False)
     assert params.load("params.yaml").dataset.root == "clips"
 
