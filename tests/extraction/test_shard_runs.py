@@ -4,10 +4,13 @@ from builders import clip_of
 
 from mocliplite.extraction.shard_runs import shards_of_clips
 from mocliplite.runtime.arguments import WHOLE
+from mocliplite.store import schema
 
 
-def test_the_two_shards_that_divide_one_at_a_doubling_follow_each_other():
-    clips = {clip.id: clip for clip in (clip_of(f"Run/{number}.avi") for number in range(9))}
-    found = [shard.path.name for shard in shards_of_clips("s", "keyframes", clips, WHOLE)]
-    assert found[:4] == ["0000.h5", "0008.h5", "0001.h5", "0009.h5"]
-    assert sorted(found) == [f"{number:04d}.h5" for number in range(16)]
+def test_the_two_shards_that_divide_one_follow_each_other(folder, monkeypatch):
+    clips = {clip.id: clip for clip in map(clip_of, (f"a/{number}.avi" for number in range(60)))}
+    for shards, order in ((8, [0, 4, 1, 5, 2, 6, 3, 7]), (1, [0])):
+        monkeypatch.setattr(schema, "SHARDS", {"keyframes": shards})
+        found = shards_of_clips("store", "keyframes", clips, WHOLE)
+        assert [shard.path.name for shard in found] == [f"{number:04d}.h5" for number in order]
+        assert sorted(clip.id for shard in found for clip in shard.clips) == sorted(clips)
