@@ -11,17 +11,19 @@ from pathlib import Path
 import numpy as np
 
 from mocliplite.data.clips import Clip
-from mocliplite.fusion.pairs import select_split
+from mocliplite.fusion.pairs import read_split
 from mocliplite.motion.field import KIND_CODES
-from mocliplite.store import stores, table_file
+from mocliplite.store import stores
 
-TRAITS = ("frame rate", "frames per I-frame", "width", "height", "frames", "bytes per frame")
 DEPTHS = range(1, 9)  # of the decision tree, chosen on the validation clips
 LEAF = 3  # least number of train clips in a leaf
 
 
 def traits(store: stores.Store, clips: Sequence[Clip]) -> np.ndarray:
-    """TRAITS of clips, float64 [N, 6], from a motion store of their own vectors."""
+    """Traits of clips, float64 [N, 6], from a motion store of their own vectors.
+
+    They are frame rate, frames per I-frame, width, height, frames, and bytes per frame.
+    """
     rows = {}
     sizes = {clip.id: clip.bytes for clip in clips}
     for clip_id, record in store.records([clip.id for clip in clips]):
@@ -44,8 +46,7 @@ def evaluate(store: stores.Store, clips: Sequence[Clip], folds: Sequence[Path]) 
 def _evaluate_fold(path: Path, by_id: dict[str, np.ndarray]) -> np.ndarray:
     from sklearn.tree import DecisionTreeClassifier
 
-    arrays = table_file.read_table(path, "pairs").arrays
-    parts = {name: select_split(arrays, name) for name in ("train", "val", "test")}
+    parts = {name: read_split(path, name).arrays for name in ("train", "val", "test")}
     x = {name: np.stack([by_id[clip_id] for clip_id in data["ids"].tolist()]) for name, data in parts.items()}
     trees = [
         DecisionTreeClassifier(max_depth=depth, min_samples_leaf=LEAF, random_state=0).fit(

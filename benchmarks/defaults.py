@@ -26,9 +26,8 @@ from mocliplite.evaluation.intervals import mean_over_seeds
 from mocliplite.evaluation.metrics import within_top
 from mocliplite.fusion import methods
 from mocliplite.fusion.head_training import fit_head
-from mocliplite.fusion.pairs import Arrays, select_clips, select_split
+from mocliplite.fusion.pairs import Arrays, read_split, select_clips
 from mocliplite.fusion.probes import fit_probes
-from mocliplite.store import table_file
 
 RECORD = Path(__file__).with_suffix(".json")
 HALVINGS = 3
@@ -91,8 +90,7 @@ def read_folds(arguments: Sequence[str]) -> dict[str, list[Fold]]:
         name, equals, path = argument.partition("=")
         if not equals:
             raise UserError(f"{argument} names no data set; write NAME=FILE, such as sample=features/pairs.h5.")
-        arrays = table_file.read_table(path, "pairs").arrays
-        folds.setdefault(name, []).append(Fold(select_split(arrays, "train"), select_split(arrays, "val")))
+        folds.setdefault(name, []).append(Fold(*(read_split(path, split).arrays for split in ("train", "val"))))
     return folds
 
 

@@ -18,7 +18,7 @@ from mocliplite import params
 from mocliplite.errors import run
 from mocliplite.fusion import methods
 from mocliplite.fusion.head_training import mean_and_std
-from mocliplite.fusion.pairs import Arrays, select_split
+from mocliplite.fusion.pairs import Arrays, select_clips
 from mocliplite.store import table_file
 
 Streams = list[Tensor]  # keyframe [N, D1] and motion [N, D2], standardised, and CLIP's zero-shot logits [N, C]
@@ -119,7 +119,7 @@ def _evaluate(
     kind: type[Concatenated | Gated | Bilinear], arrays: Arrays, settings: params.Head, seed: int
 ) -> dict[str, float]:
     """Validation loss, validation top-1 and test top-1 at the epoch of the lowest validation loss."""
-    parts = {name: select_split(arrays, name) for name in ("train", "val", "test")}
+    parts = {name: select_clips(arrays, arrays["split"] == name) for name in ("train", "val", "test")}
     moments = {name: mean_and_std(torch.from_numpy(parts["train"][name])) for name in ("keyframe", "motion")}
     labels = {name: torch.from_numpy(data["label"]) for name, data in parts.items()}
     torch.manual_seed(seed)

@@ -27,7 +27,7 @@ from benchmarks import synthetic
 from mocliplite import params
 from mocliplite.fusion import methods, products, ridge
 from mocliplite.fusion.head_training import fit_head
-from mocliplite.fusion.pairs import features, select_split
+from mocliplite.fusion.pairs import features, select_clips
 from mocliplite.fusion.probes import fit_probes
 
 EPOCHS = 100  # of the paper
@@ -41,7 +41,7 @@ def main() -> None:
     given = _arguments()
     torch.set_num_threads(given.threads)
     arrays, bayes_top1 = synthetic.pairs_of()
-    splits = {split: select_split(arrays, split) for split in ("train", "val", "test")}
+    splits = {split: select_clips(arrays, arrays["split"] == split) for split in ("train", "val", "test")}
     data = {split: (features(part, methods.STREAMS["fusion"]), part["label"]) for split, part in splits.items()}
     print(
         f"the Bayes classifier has a test top-1 of {bayes_top1:.3f}; "

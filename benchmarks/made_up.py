@@ -45,11 +45,11 @@ class _Stream:
         return (self.signal[rows] @ self.rotation.T)[:, None] + noise
 
 
-def write_project(folder: Path, count: int) -> None:
-    """Write params.yaml and the inputs of the stages for `count` clips into a folder."""
+def write_project(folder: Path, count: int, classes: int | None = None) -> None:
+    """Write params.yaml and the inputs of the stages for `count` clips into a folder; classes as in clips_of."""
     put_params(folder)
     settings = params.load(folder / "params.yaml").dataset
-    clips, features = clips_of(count), folder / "features"
+    clips, features = clips_of(count, classes), folder / "features"
     splits = split_clips(clips, settings)
     _write_files(folder / settings.root, clips)
     write_clips(features / "clips.csv", clips)
@@ -127,13 +127,16 @@ def put_params(folder: Path) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
 
 
-def clips_of(count: int) -> list[Clip]:
-    """Return the clips, in order of id: 101 classes, of more than 50,000 clips up to 400, each with up to 25 groups."""
-    classes = min(400, max(101, count // 500))
+def clips_of(count: int, classes: int | None = None) -> list[Clip]:
+    """Return the clips, in order of id, each class with up to 25 groups.
+
+    classes: their number; by default 101, of more than 50,000 clips up to 400.
+    """
+    classes = classes or min(400, max(101, count // 500))
     clips = []
     for number in range(count):
         index, in_class = number % classes, number // classes
-        label, group = f"Class{index:03d}", f"g{in_class % GROUPS:02d}"
+        label, group = f"Class{index:0{len(str(classes - 1))}d}", f"g{in_class % GROUPS:02d}"
         path = f"{label}/{group}_c{in_class // GROUPS:03d}.avi"
         digest = hashlib.sha256(path.encode()).hexdigest()
         clips.append(Clip(id_of(path), path, label, (index,), group, len(path), digest))
@@ -166,5 +169,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--clips", type=int, required=True)
+    parser.add_argument("--classes", type=int)
     arguments = parser.parse_args()
-    write_project(arguments.folder, arguments.clips)
+    write_project(arguments.folder, arguments.clips, arguments.classes)

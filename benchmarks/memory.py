@@ -243,7 +243,7 @@ def _logits(fold: Arrays, method: Method, settings: params.Head) -> np.ndarray:
     tensors = [torch.from_numpy(stream) for stream in method.streams(fold)]
     train_data, val_data = (([stream[rows] for stream in tensors], labels[rows]) for rows in (train, val))
     heads, _, _ = fit_heads(train_data, val_data, int(labels.max()) + 1, replace(settings, **method.changes), "memory")
-    x = heads.standardise(torch.cat([stream[:, 0] for stream in tensors], dim=1))
+    x = (torch.cat([stream[:, 0] for stream in tensors], dim=1) - heads.mean) / heads.std
     with torch.inference_mode():
         return heads(x.expand(settings.seeds, -1, -1)).numpy()
 

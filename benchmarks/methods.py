@@ -18,9 +18,8 @@ from mocliplite.errors import run
 from mocliplite.evaluation import method_table
 from mocliplite.fusion import methods
 from mocliplite.fusion.head_training import fit_head
-from mocliplite.fusion.pairs import select_split
+from mocliplite.fusion.pairs import read_split
 from mocliplite.fusion.probes import fit_probes
-from mocliplite.store import table_file
 
 
 class Fold(NamedTuple):
@@ -59,8 +58,7 @@ def main() -> None:
 
 def evaluate_fold(path: str, settings: params.Head) -> Fold:
     """Fit and calibrate all methods on a fold; return their results on its test clips."""
-    arrays = table_file.read_table(path, "pairs").arrays
-    train, val, test = (select_split(arrays, split) for split in ("train", "val", "test"))
+    train, val, test = (read_split(path, split).arrays for split in ("train", "val", "test"))
     probes, alphas = fit_probes(train, val, settings.class_weight)
     tensors: dict[str, np.ndarray] = {}
     for name in methods.STREAMS:

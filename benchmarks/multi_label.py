@@ -25,8 +25,7 @@ from mocliplite.evaluation.method_table import METHODS
 from mocliplite.evaluation.metrics import softmax
 from mocliplite.evaluation.multi_label import class_average_precision, over_seeds, resampled, sigmoid, summary
 from mocliplite.fusion import methods
-from mocliplite.fusion.pairs import select_split
-from mocliplite.store import table_file
+from mocliplite.fusion.pairs import read_split
 from sample import scene
 from sample.videos import encode
 
@@ -167,10 +166,7 @@ def _run_stages(folder: Path) -> None:
 
 def _figures(folder: Path, with_labels: Path) -> dict[str, dict[str, float]]:
     """Return the mAP of each method of a run, with interval. with_labels: the run whose pairs have all labels."""
-    pairs, truth = (
-        select_split(table_file.read_table(run / "features/pairs.h5", "pairs").arrays, "test")
-        for run in (folder, with_labels)
-    )
+    pairs, truth = (read_split(run / "features/pairs.h5", "test").arrays for run in (folder, with_labels))
     if pairs["ids"].tolist() != truth["ids"].tolist() or pairs["classes"].tolist() != truth["classes"].tolist():
         sys.exit(f"the runs in {folder} and {with_labels} are of different clips; give an empty --work.")
     heads, config = checkpoint.load(folder / "models/head")

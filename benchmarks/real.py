@@ -26,11 +26,11 @@ from mocliplite.errors import run
 from mocliplite.evaluation import intervals, method_table
 from mocliplite.evaluation.metrics import mean_class, within_top
 from mocliplite.fusion import few_shot
-from mocliplite.fusion.pairs import select_split
+from mocliplite.fusion.pairs import read_split
 from mocliplite.motion import extraction
 from mocliplite.motion_net import networks, sampling
 from mocliplite.motion_net.embedding import embed_motion
-from mocliplite.store import stores, table_file
+from mocliplite.store import stores
 from mocliplite.video.keyframes import read_keyframes
 
 # Differences that say what motion adds; the best single stream is chosen on the validation clips of each fold.
@@ -133,8 +133,7 @@ def few_clips(paths: Sequence[Path], settings: params.Head) -> list[dict[str, fl
     """Return the rows of `few_shot` with one keyframe, each figure the mean over the folds, weighted by test clips."""
     by_fold, weights = [], []
     for path in paths:
-        arrays = table_file.read_table(path, "pairs").arrays
-        train, val, test = (select_split(arrays, split) for split in ("train", "val", "test"))
+        train, val, test = (read_split(path, split).arrays for split in ("train", "val", "test"))
         by_fold.append(few_shot.few_shot((train, val, test), SHOTS, DRAWS, settings, torch.device("cpu")))
         weights.append(len(test["label"]))
     return [

@@ -37,7 +37,7 @@ from mocliplite.data.splits import split_clips
 from mocliplite.encoders.loading import Encoder
 from mocliplite.fusion import methods
 from mocliplite.fusion.head_training import fit_head
-from mocliplite.fusion.pairs import select_split
+from mocliplite.fusion.pairs import select_clips
 from mocliplite.fusion.probes import fit_probes
 from mocliplite.motion_net import arithmetic, embedding, field_cache, loader, networks, training
 from mocliplite.predict import timeline
@@ -158,7 +158,7 @@ def _train(
         net, _, _ = training.fit_motion(data, net_settings, torch.device("cpu"), 0, Path(state, "resume"), "")
     arrays["motion"], logits = embedding.embed_clips(net, clips, net_settings, net_settings.views, 0)
     arrays["motion_logits"] = logits.mean(axis=1)
-    train, val = (select_split(arrays, part) for part in ("train", "val"))
+    train, val = (select_clips(arrays, arrays["split"] == part) for part in ("train", "val"))
     probes, alphas = fit_probes(train, val, settings.head.class_weight)
     heads: dict[str, np.ndarray] = {}
     for name in methods.STREAMS:

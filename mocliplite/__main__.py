@@ -3,9 +3,6 @@
 Exit status: 0 success, 1 the run failed, 2 a bad argument or file.
 """
 
-import io
-import sys
-
 from mocliplite.errors import run
 
 
@@ -18,10 +15,6 @@ def cli() -> None:
 
         _main.main()
 
-    for stream in (sys.stdout, sys.stderr):
-        # A file's name may be no text; under some locales even letters are none.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     run(main, status=2)
 
 

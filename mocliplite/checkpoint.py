@@ -6,19 +6,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.numpy import load as deserialise
+from safetensors.numpy import save as serialise
 
 from mocliplite.errors import UserError
-from mocliplite.files import atomic_write, errors_mean_damage, write_json
+from mocliplite.files import errors_mean_damage, read_bytes, read_text, write_bytes, write_json
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
+# Files are written and read as bytes. The library has errors of its own for those of the disk, leaves temporary files
+# behind if it is killed, and maps files into memory, where an error of the disk ends the process.
+
+
 def save(folder: str | Path, tensors: dict[str, np.ndarray], config: dict[str, Any]) -> None:
     """Write the two files of a model. Equal tensors and config give equal bytes."""
-    with atomic_write(Path(folder, WEIGHTS)) as partial:
-        save_file({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}, partial)
+    weights = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
+    write_bytes(Path(folder, WEIGHTS), serialise(weights))
     write_json(Path(folder, CONFIG), config)
 
 
@@ -28,10 +33,10 @@ def load(folder: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if not (weights_path.is_file() and config_path.is_file()):
         raise UserError(f"{folder} contains no trained model; run `dvc repro`, or `dvc pull {folder}`.")
     with errors_mean_damage(config_path, ValueError, TypeError, RecursionError):
-        config: dict[str, Any] = dict(json.loads(config_path.read_text(encoding="utf-8")))
-    # TypeError, AttributeError: a type that numpy lacks, such as bfloat16.
-    with errors_mean_damage(weights_path, SafetensorError, TypeError, AttributeError):
-        tensors = load_file(weights_path)
+        config: dict[str, Any] = dict(json.loads(read_text(config_path)))
+    # KeyError, TypeError, AttributeError: a type that numpy lacks, such as bfloat16.
+    with errors_mean_damage(weights_path, SafetensorError, KeyError, TypeError, AttributeError):
+        tensors = deserialise(read_bytes(weights_path))
         # Where another library has added such types to numpy, they are read.
         if foreign := sorted({str(array.dtype) for array in tensors.values() if array.dtype.kind not in "biuf"}):
             raise TypeError(f"of type {foreign[0]}")
@@ -45,7 +50,7 @@ def digest(folder: str | Path) -> str:
     """
     hashed = hashlib.sha256()
     for name in (CONFIG, WEIGHTS):
-        hashed.update(hashlib.sha256(Path(folder, name).read_bytes()).digest())
+        hashed.update(hashlib.sha256(read_bytes(Path(folder, name))).digest())
     return hashed.hexdigest()
 
 
@@ -60,8 +65,7 @@ def check_source(product: str | Path, source: str | Path, recorded: object, actu
 
 def save_state(path: Path, tensors: dict[str, np.ndarray], state: dict[str, Any]) -> None:
     """Write the tensors and the JSON-serialisable state of an unfinished training to one file."""
-    with atomic_write(path) as partial:
-        save_file(tensors, partial, metadata={"state": json.dumps(state)})
+    write_bytes(path, serialise(tensors, metadata={"state": json.dumps(state)}))
 
 
 def load_state(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
@@ -69,6 +73,8 @@ def load_state(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | Non
     if not path.is_file():
         return None
     with errors_mean_damage(path, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        with safe_open(path, framework="np") as file:
-            state: dict[str, Any] = dict(json.loads(file.metadata()["state"]))
-        return load_file(path), state
+        content = read_bytes(path)
+        tensors = deserialise(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        state: dict[str, Any] = dict(json.loads(header["__metadata__"]["state"]))
+        return tensors, state

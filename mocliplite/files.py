@@ -1,10 +1,10 @@
-"""Files: atomic writes, so that a reader never sees a partial file; locks; JSON and CSV; arrays larger than memory."""
+"""Files: atomic writes, so that a reader never sees a partial file; locks; JSON and CSV."""
 
 import csv
+import errno
 import io
 import itertools
 import json
-import math
 import os
 import platform
 import shutil
@@ -15,12 +15,9 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from glob import escape
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import Any
 
-from mocliplite.errors import UserError
-
-if TYPE_CHECKING:
-    import numpy as np
+from mocliplite.errors import UserError, reading, writing
 
 # Spreadsheets take cells that begin with these characters for formulas.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -29,37 +26,30 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _PARTIAL = ".partial"
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _numbers = itertools.count()
-# Bytes above which an array is kept in a file. The system keeps as much of it in memory as there is room for.
-_MAPPED = 1 << 31
-_PART = 1 << 20  # bytes written at a time
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; at the end, flush it to disk and rename it to path.
 
-    The old file is never opened for writing: it may be a read-only link into a shared DVC cache. Raises UserError if
-    the disk is full or the folder is not writable.
+    The old file is never opened for writing: it may be a read-only link into a shared DVC cache. Raises MachineError
+    if the disk is full or fails, or the folder is not writable.
     """
     partial = path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.{next(_numbers)}{_PARTIAL}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for old in path.parent.glob(f".{escape(path.name)}.*{_PARTIAL}"):
-            if not _writer_may_be_running(old):
-                old.unlink(missing_ok=True)
-        yield partial
-        with partial.open("r+b") as file:  # Windows flushes no file that is open for reading only
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException as error:  # including KeyboardInterrupt
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise UserError(
-                f"{path} cannot be written ({error.strerror or error}); free disk space or fix the permissions and run "
-                "again: finished work is kept."
-            ) from None
-        raise
+    with writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for old in path.parent.glob(f".{escape(path.name)}.*{_PARTIAL}"):
+                if not _writer_may_be_running(old):
+                    old.unlink(missing_ok=True)
+            yield partial
+            with partial.open("r+b") as file:  # Windows flushes no file that is open for reading only
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except BaseException:  # including KeyboardInterrupt
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
 
 
 def _writer_may_be_running(partial: Path) -> bool:
@@ -119,45 +109,107 @@ def locked(path: Path, wait: float = 0) -> Iterator[None]:
 
     Raises UserError if another process holds the lock for longer than `wait` seconds. A killed process does not block
     others: the system releases its lock, and on file systems without locks filelock checks whether the process still
-    runs.
+    runs. That of another machine cannot be checked there, so the message names it, and the file to delete.
     """
     import filelock
 
+    file = path.with_name(f".{path.name}.lock")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=wait)
-        lock.acquire()
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(file, timeout=wait)
+            lock.acquire()
     except filelock.Timeout:
+        if host := _other_host(file):
+            raise UserError(
+                f"a run on {host} is writing {path}; wait for it or stop it, and run again. If it was killed, delete "
+                f"{file}."
+            ) from None
         raise UserError(f"another run is writing {path}; wait for it or stop it, and run again.") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror or error}); fix the permissions.") from None
     try:
         yield
     finally:
         lock.release()
 
 
+def _other_host(lock: Path) -> str:
+    """Return the machine that a lock file names, on file systems without locks, if it is not this one."""
+    with suppress(OSError, UnicodeDecodeError):
+        _, host, *_ = [*lock.read_text(encoding="utf-8").splitlines(), "", ""]
+        return "" if host == platform.node() else host
+    return ""
+
+
 @contextmanager
 def errors_mean_damage(path: str | Path, *errors: type[Exception]) -> Iterator[None]:
-    """Context in which any of these exceptions means that path is damaged and is raised as a UserError."""
+    """Context in which any of these exceptions means that path is damaged and is raised as a UserError.
+
+    Errors of the disk are a MachineError; see errors.reading.
+    """
     try:
-        yield
+        with reading(path):
+            yield
     except errors as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} is damaged ({reason}); restore it with `dvc checkout -f` or delete it.") from None
 
 
 def keep_only(folder: Path, names: Collection[str]) -> None:
-    """Remove everything from a folder except these names. A link is removed, its target is not."""
+    """Remove everything from a folder except these names. A link is removed, its target is not.
+
+    A file that is busy stays: on NFS, one that was replaced while a process of this machine has it open is called
+    `.nfs...` and cannot be removed. The system removes it when it is closed.
+    """
     for path in folder.iterdir():
         if path.name not in names:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            try:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+
+
+def read_text(path: str | Path) -> str:
+    """Return the text of a file in UTF-8. Raises MachineError if the disk fails; see errors.reading."""
+    return read_bytes(path).decode("utf-8")
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Return the content of a file. Raises MachineError if the disk fails; see errors.reading."""
+    with reading(path):
+        return Path(path).read_bytes()
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[None]:
+    """Context that fills a folder. If it fails, the folder is as before, so that it can run again.
+
+    Raises UserError for a folder that is not empty, and MachineError if it cannot be created.
+    """
+    existed = path.exists()
+    if existed and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"{path} is not empty; give a new folder.")
+    try:
+        with writing(path):
+            path.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:  # including KeyboardInterrupt
+        with suppress(OSError):
+            keep_only(path, ())
+            if not existed:
+                path.rmdir()
+        raise
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write text to path, in UTF-8 with "\\n" line endings."""
+    """Write text to path, in UTF-8 with its line endings."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write content to path."""
     with atomic_write(Path(path)) as partial:
-        partial.write_text(text, encoding="utf-8", newline="\n")
+        partial.write_bytes(content)
 
 
 def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
@@ -168,7 +220,7 @@ def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
 def read_json(path: str | Path) -> dict[str, Any]:
     """Return the object written by write_json. Raises UserError if the file is missing or is not a JSON object."""
     try:
-        return dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        return dict(json.loads(read_text(path)))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run `dvc repro` in the project folder.") from None
     except (ValueError, TypeError, RecursionError) as error:
@@ -206,11 +258,8 @@ def text_cell(text: str) -> str:
 
 def append_rows(path: str | Path, rows: Iterable[Sequence[object]]) -> None:
     """Append rows to a CSV file in one write, for results that come one by one and must outlast a killed run."""
-    try:
-        with Path(path).open("a", encoding="utf-8", newline="") as file:
-            file.write(_rows_text(rows))
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror or error}); free disk space and go on.") from None
+    with writing(path), Path(path).open("a", encoding="utf-8", newline="") as file:
+        file.write(_rows_text(rows))
 
 
 def resume_rows(path: str | Path, header: Sequence[str]) -> list[list[str]]:
@@ -218,7 +267,7 @@ def resume_rows(path: str | Path, header: Sequence[str]) -> list[list[str]]:
 
     Raises UserError if the file has another header.
     """
-    text = Path(path).read_bytes().decode("utf-8", errors="replace")
+    text = read_bytes(path).decode("utf-8", errors="replace")
     try:
         rows = list(csv.reader(io.StringIO(text, newline="")))
     except csv.Error as error:
@@ -253,10 +302,11 @@ def read_csv(path: str | Path) -> list[dict[str, str]]:
 
 def _read(path: str | Path) -> list[list[str]]:
     try:
-        with Path(path).open(encoding="utf-8", newline="") as file:
+        with reading(path), Path(path).open(encoding="utf-8", newline="") as file:
             return list(csv.reader(file))
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; run `dvc repro`.") from None
+        # Not `dvc repro` first: without the clips it fails, and with them it may compute again what others have pushed.
+        raise UserError(f"{path} does not exist; run `dvc pull --allow-missing`, or else `dvc repro`.") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid CSV ({error}); run `dvc repro` to write it again.") from None
 
@@ -284,36 +334,3 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [rounded(item) for item in value]
     return round(float(value), 4) if isinstance(value, float) else value
-
-
-def new_array(shape: Sequence[int], dtype: "np.dtype | type") -> "np.ndarray":
-    """Return an array to be filled: in memory, or if it is large, in a temporary file that is mapped into memory.
-
-    The file is in the working folder and has no name, so it is gone with the array, even if the process is killed.
-    Raises UserError if the file cannot be written.
-    """
-    import numpy as np
-
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    if size <= _MAPPED:
-        return np.empty(shape, dtype)
-    try:
-        with tempfile.TemporaryFile(dir=".") as file:
-            _allocate(file, size)
-            return np.memmap(file, dtype, "r+", shape=tuple(shape))
-    except OSError as error:
-        raise UserError(
-            f"{size / 2**30:.1f} GiB of features cannot be kept in a temporary file in {Path.cwd()} "
-            f"({error.strerror or error}); free disk space and run again."
-        ) from None
-
-
-def _allocate(file: IO[bytes], size: int) -> None:
-    """Reserve the bytes of a file: writing to a mapped page on a full disk would end the process."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file.fileno(), 0, size)
-        return
-    # On macOS and Windows, zeros are written.
-    for start in range(0, size, _PART):
-        file.write(bytes(min(_PART, size - start)))
-    file.flush()

@@ -4,44 +4,27 @@ A key that is unknown, missing, of the wrong type or out of range stops the run 
 """
 
 import re
-from collections.abc import Collection
-from dataclasses import MISSING, dataclass, fields, is_dataclass
-from difflib import get_close_matches
+from dataclasses import dataclass, fields
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Literal, get_type_hints
 
+from mocliplite import sections, yaml_text
 from mocliplite.errors import UserError
+from mocliplite.sections import require, require_at_least, require_at_most, section
 
-FILE = "params.yaml"
+FILE = sections.FILE
 # DVC requires every declared dependency to exist: settings that DVC watches name this file instead of staying empty.
 NO_PATH = "configs/none"
 CLASS_SEPARATOR = "|"  # between the classes of a clip, with dataset.multi_label
 View = Literal["plain", "flip", "shift"]
-Section = TypeVar("Section")
 
 _MAX_WORKERS = 1024
-_MAX_TIME_LIMIT = 1_000_000  # seconds
-_MAX_INT = 2**31 - 1  # accepted by all libraries
 _MAX_LR = 10.0
-_MAX_DEPTH = 100  # of lists and mappings in a settings file
 
 
 def is_address(root: str) -> bool:
     """Return whether dataset.root is an address such as s3://bucket/clips, and not a folder."""
     return "://" in root
-
-
-def require(condition: bool, key: str, value: object, expected: str) -> None:
-    """Raise UserError that names the key, its value and what is expected, unless the condition holds."""
-    if not condition:
-        raise UserError(f"{FILE}: {key} is {value!r}; it must be {expected}.")
-
-
-def _require_at_most(section: object, name: str, **limits: int) -> None:
-    """Raise UserError for a number that no machine has the memory or the time for."""
-    for key, limit in limits.items():
-        require(getattr(section, key) <= limit, f"{name}.{key}", getattr(section, key), f"at most {limit}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +52,7 @@ class Dataset:
         # Otherwise DVC would not notice a changed clip.
         watched = not self.has_manifest or (self.files not in ("", NO_PATH) and not Path(self.files).is_dir())
         require(watched, "dataset.files", self.files, f"{self.root!r}, like dataset.root, or the file of a manifest")
-        require(self.split >= 1, "dataset.split", self.split, "at least 1")
+        require_at_least(self, "dataset", split=1, seed=0)
         allowed = not (self.multi_label and self.lists == NO_PATH)
         require(allowed, "dataset.multi_label", self.multi_label, "false without a CSV file in dataset.lists")
         expected = "null or a regular expression with one capture group"
@@ -81,7 +64,6 @@ class Dataset:
         require(0 < self.test < 1, "dataset.test", self.test, "above 0 and below 1")
         require(0 < self.val < 1, "dataset.val", self.val, "above 0 and below 1")
         require(0 <= self.max_failed <= 1, "dataset.max_failed", self.max_failed, "from 0 to 1")
-        require(self.seed >= 0, "dataset.seed", self.seed, "at least 0")
 
     def _check_address(self) -> None:
         # The settings are committed, so they contain no password. "/" and the path of a clip are appended to the root.
@@ -107,7 +89,7 @@ class Reencode:
     size: tuple[int, ...] | None  # [width, height] in pixels; null: the size of the clip
 
     def __post_init__(self) -> None:
-        require(self.gop >= 2, "motion.reencode.gop", self.gop, "at least 2")
+        require_at_least(self, "motion.reencode", gop=2)
         require(0 <= self.bframes <= 16, "motion.reencode.bframes", self.bframes, "from 0 to 16")
         if self.size is not None:
             # MPEG-4 Part 2 stores width and height in 13 bits each.
@@ -154,15 +136,10 @@ class Encoder:
         require(self.features != "", "encoder.features", self.features, f"a file, a folder of .npy files, or {NO_PATH}")
         # Otherwise DVC would not notice a changed file in the folder.
         watched = not Path(self.model).is_dir() or Path(self.files) == Path(self.model)
-        require(
-            watched,
-            "encoder.files",
-            self.files,
-            f"{self.model!r} as well, so that DVC watches the folder encoder.model",
-        )
-        require(self.frames >= 1, "encoder.frames", self.frames, "at least 1")
-        require(self.batch >= 1, "encoder.batch", self.batch, "at least 1")
-        _require_at_most(self, "encoder", frames=10_000, batch=4096)
+        expected = f"{self.model!r} as well, so that DVC watches the folder encoder.model"
+        require(watched, "encoder.files", self.files, expected)
+        require_at_least(self, "encoder", frames=1, batch=1)
+        require_at_most(self, "encoder", frames=10_000, batch=4096)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,30 +175,21 @@ class MotionNet:
     seed: int
 
     def __post_init__(self) -> None:
-        for key in ("frames", "segments", "rows", "cols", "width", "epochs"):
-            require(getattr(self, key) >= 1, f"motion_net.{key}", getattr(self, key), "at least 1")
-        _require_at_most(self, "motion_net", frames=100_000, segments=100_000, rows=1024, cols=1024, width=65_536)
-        _require_at_most(self, "motion_net", epochs=1_000_000, batch=1_000_000)
+        # BatchNorm needs at least two clips per batch.
+        require_at_least(self, "motion_net", frames=1, segments=1, rows=1, cols=1, width=1, epochs=1, batch=2, seed=0)
+        require_at_most(self, "motion_net", frames=100_000, segments=100_000, rows=1024, cols=1024, width=65_536)
+        require_at_most(self, "motion_net", epochs=1_000_000, batch=1_000_000)
+        _check_training(self, "motion_net")
         allowed = self.patience is None or 1 <= self.patience <= 1_000_000
         require(allowed, "motion_net.patience", self.patience, "from 1 to 1000000, or null")
-        # BatchNorm needs at least two clips per batch.
-        require(self.batch >= 2, "motion_net.batch", self.batch, "at least 2")
-        for key in ("dropout", "label_smoothing"):
-            value = getattr(self, key)
-            require(0 <= value < 1, f"motion_net.{key}", value, "at least 0 and below 1")
         for key in ("zoom", "shift", "speed_jitter"):
             require(0 <= getattr(self, key) <= 1, f"motion_net.{key}", getattr(self, key), "from 0 to 1")
-        require(
-            0 <= self.temporal_crop < 0.5, "motion_net.temporal_crop", self.temporal_crop, "at least 0 and below 0.5"
-        )
+        allowed = 0 <= self.temporal_crop < 0.5
+        require(allowed, "motion_net.temporal_crop", self.temporal_crop, "at least 0 and below 0.5")
         watched = self.pretrained is None or not Path(self.pretrained).is_dir()
         watched = watched or Path(self.pretrained_files) == Path(str(self.pretrained))
         wanted = f"{self.pretrained!r} as well, so that DVC watches that folder"
         require(watched, "motion_net.pretrained_files", self.pretrained_files, wanted)
-        require(0 < self.lr <= _MAX_LR, "motion_net.lr", self.lr, f"above 0 and at most {_MAX_LR:g}")
-        allowed = 0 <= self.weight_decay <= _MAX_LR
-        require(allowed, "motion_net.weight_decay", self.weight_decay, f"from 0 to {_MAX_LR:g}")
-        require(self.seed >= 0, "motion_net.seed", self.seed, "at least 0")
         allowed = self.views[:1] == ("plain",) and len(set(self.views)) == len(self.views)
         require(allowed, "motion_net.views", list(self.views), "plain, optionally followed by flip, shift or both")
         allowed = self.flip or "flip" not in self.views
@@ -236,9 +204,8 @@ class Head:
     dropout: float
     lr: float
     weight_decay: float
-    start: Literal[
-        "random", "ridge", "scores"
-    ]  # others than random: a linear classifier, to which the hidden layer adds
+    # others than random: a linear classifier, to which the hidden layer adds
+    start: Literal["random", "ridge", "scores"]
     label_smoothing: float
     epochs: int
     patience: int  # epochs without a lower validation loss after which the training of a seed stops
@@ -250,16 +217,19 @@ class Head:
     seeds: int  # heads trained, one per random seed
 
     def __post_init__(self) -> None:
-        for key in ("hidden", "epochs", "patience", "batch", "seeds"):
-            require(getattr(self, key) >= 1, f"head.{key}", getattr(self, key), "at least 1")
-        _require_at_most(self, "head", hidden=65_536, epochs=1_000_000, patience=1_000_000, batch=1_000_000, seeds=1000)
-        for key in ("dropout", "label_smoothing"):
-            value = getattr(self, key)
-            require(0 <= value < 1, f"head.{key}", value, "at least 0 and below 1")
+        require_at_least(self, "head", hidden=1, epochs=1, patience=1, batch=1, seeds=1)
+        require_at_most(self, "head", hidden=65_536, epochs=1_000_000, patience=1_000_000, batch=1_000_000, seeds=1000)
+        _check_training(self, "head")
         require(0 <= self.stream_dropout <= 1, "head.stream_dropout", self.stream_dropout, "from 0 to 1")
-        require(0 < self.lr <= _MAX_LR, "head.lr", self.lr, f"above 0 and at most {_MAX_LR:g}")
-        allowed = 0 <= self.weight_decay <= _MAX_LR
-        require(allowed, "head.weight_decay", self.weight_decay, f"from 0 to {_MAX_LR:g}")
+
+
+def _check_training(settings: MotionNet | Head, name: str) -> None:
+    """Raise UserError for a setting that the two trainings have in common."""
+    for key in ("dropout", "label_smoothing"):
+        require(0 <= getattr(settings, key) < 1, f"{name}.{key}", getattr(settings, key), "at least 0 and below 1")
+    require(0 < settings.lr <= _MAX_LR, f"{name}.lr", settings.lr, f"above 0 and at most {_MAX_LR:g}")
+    allowed = 0 <= settings.weight_decay <= _MAX_LR
+    require(allowed, f"{name}.weight_decay", settings.weight_decay, f"from 0 to {_MAX_LR:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,10 +250,8 @@ class Compute:
     def __post_init__(self) -> None:
         require(1 <= self.workers <= _MAX_WORKERS, "compute.workers", self.workers, f"from 1 to {_MAX_WORKERS}")
         require(0 <= self.threads <= _MAX_WORKERS, "compute.threads", self.threads, f"from 0 to {_MAX_WORKERS}")
-        require(self.time_limit <= _MAX_TIME_LIMIT, "compute.time_limit", self.time_limit, f"at most {_MAX_TIME_LIMIT}")
-        for key in ("time_limit", "max_pixels", "max_frames"):
-            require(getattr(self, key) >= 1, f"compute.{key}", getattr(self, key), "at least 1")
-        require(self.max_memory >= 64, "compute.max_memory", self.max_memory, "at least 64")
+        require_at_most(self, "compute", time_limit=1_000_000)
+        require_at_least(self, "compute", time_limit=1, max_pixels=1, max_frames=1, max_memory=64)
 
 
 # Without a params.yaml, for example for an exported recogniser.
@@ -309,137 +277,20 @@ class Params:
 
 def load(path: str | Path = FILE) -> Params:
     """Read and check all sections. Raises UserError for anything that differs from the declarations above."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; run this in the project folder.") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
-    return parse(text, path)
+    return parse(yaml_text.read(path), path)
 
 
 def parse(text: str, path: str | Path = FILE) -> Params:
     """Check the text of a settings file. Raises UserError, whose message names path, as load does."""
-    given = read_yaml(text, path)
+    given = yaml_text.parse(text, path)
     if not isinstance(given, dict):
         raise UserError(f"{path} contains no settings; copy a file from configs/.")
-    types = get_type_hints(Params)
-    _check_keys(given, list(types), "")
-    return Params(**{name: section(kind, name, given[name]) for name, kind in types.items()})
-
-
-def yaml_loader() -> Any:
-    """Return the safe loader of PyYAML: that of libyaml, which is 30 times as fast, where there is one."""
-    import yaml
-
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def read_yaml(text: str, path: str | Path) -> object:
-    """Return the value of a YAML text. Raises UserError for text that is not YAML, an alias, a tag, or deep nesting.
-
-    A few lines of aliases can stand for more values than memory holds, and a tag for an object of Python.
-    """
-    import yaml
-
-    loader, depth = yaml_loader(), 0
-    try:
-        for event in yaml.parse(text, loader):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            refused = isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) or depth > _MAX_DEPTH
-            if refused:
-                assert event.start_mark is not None
-                line = event.start_mark.line + 1
-                raise UserError(f"{path} line {line} has an alias, a tag or deep nesting; write plain values.")
-        return yaml.load(text, loader)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist, or a number of 5,000 digits
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
-
-
-def section(kind: type[Section], name: str, given: object) -> Section:
-    """Return one section. Raises UserError, with the full name of the key, for a wrong, unknown or missing key."""
-    types = get_type_hints(kind)
-    if not isinstance(given, dict):
-        raise UserError(f"{FILE}: {name} is {given!r}; it must have the keys {', '.join(types)}.")
-    optional = {field.name for field in fields(kind) if field.default is not MISSING}  # type: ignore[arg-type]
-    _check_keys(given, list(types), f"{name}.", optional)
-    return kind(**{key: _convert(types[key], f"{name}.{key}", value) for key, value in given.items()})
+    return section(Params, "", given)
 
 
 def keys() -> list[str]:
     """Return the full names of all settings, in the order of declaration."""
-    types = get_type_hints(Params)
-    return [f"{name}.{field.name}" for name, kind in types.items() for field in fields(kind)]
-
-
-# Renamed settings, by the earlier name.
-_RENAMED = {
-    "clip": "encoder",
-    "motion.cell": "motion.cell_size",
-    "motion_net.camera": "motion_net.remove_global_motion",
-    "motion_net.pace": "motion_net.speed_jitter",
-    "motion_net.trim": "motion_net.temporal_crop",
-    "head.drop_stream": "head.stream_dropout",
-}
-_RENAMED_VALUES = {("motion_net.arch", "grid"): "motion_histogram"}
-
-
-def _check_keys(given: dict[str, Any], known: list[str], prefix: str, optional: Collection[str] = ()) -> None:
-    """Raise UserError for the first renamed, unknown or missing key."""
-    for key in given:
-        if f"{prefix}{key}" in _RENAMED:
-            raise UserError(f"{FILE}: {prefix}{key} is now called {_RENAMED[f'{prefix}{key}']}; rename it.")
-        if key not in known:
-            nearest = get_close_matches(str(key), known, n=1, cutoff=0)[0]
-            raise UserError(f"{FILE}: {prefix}{key} is not a setting; the nearest is {prefix}{nearest}.")
-    for key in known:
-        if key not in given and key not in optional:
-            raise UserError(f"{FILE}: {prefix}{key} is missing; add it, as in the files in configs/.")
-
-
-_EXPECTED = {int: "a whole number such as 256", float: "a number such as 1.0e-4", bool: "true or false", str: "text"}
-
-
-def _convert(kind: Any, key: str, value: Any) -> Any:
-    """Return the value as its declared type: int, float, bool, str, Literal, section, `X | None`, `tuple[X, ...]`."""
-    null = NoneType in get_args(kind)
-    if get_origin(kind) in (UnionType, Union):
-        if value is None and null:
-            return None
-        # A mapping is for the part that is a section.
-        parts = [part for part in get_args(kind) if part is not NoneType]
-        kind = next((part for part in parts if is_dataclass(part) == isinstance(value, dict)), parts[0])
-    if isinstance(kind, type) and is_dataclass(kind):
-        return section(kind, key, value)
-    if get_origin(kind) is Literal:
-        choices = get_args(kind)
-        renamed = _RENAMED_VALUES.get((key, str(value)))
-        near = [renamed] if renamed else get_close_matches(str(value), map(str, choices), n=1)
-        hint = f"; {'it is now called' if renamed else 'the nearest is'} {near[0]}" if near else ""
-        # `in` alone would accept True for 1.
-        allowed = any(value == choice and type(value) is type(choice) for choice in choices)
-        require(allowed, key, value, " or ".join([*["null"] * null, *map(str, choices)]) + hint)
-        return value
-    if get_origin(kind) is tuple:
-        require(isinstance(value, list), key, value, "a list such as [plain, flip]")
-        return tuple(_convert(get_args(kind)[0], key, item) for item in value)
-    if kind is float:
-        return _number(key, value)
-    # isinstance would accept True as an int.
-    require(type(value) is kind, key, value, _EXPECTED[kind])
-    if kind is int:
-        require(abs(value) <= _MAX_INT, key, value, f"at most {_MAX_INT}")
-    return value
-
-
-def _number(key: str, value: Any) -> float:
-    """Return a finite number. YAML reads 1e-05, as DVC and Python write it, as text, so text is accepted too."""
-    try:
-        number = float(value) if type(value) in (int, float, str) else float("nan")
-    except (ValueError, OverflowError):
-        number = float("nan")
-    require(abs(number) < float("inf"), key, value, _EXPECTED[float])
-    return number
+    return [f"{name}.{field.name}" for name, kind in get_type_hints(Params).items() for field in fields(kind)]
 
 
 def _has_one_capture_group(pattern: str | None) -> bool:

@@ -15,7 +15,7 @@ FILE = "versions.yaml"
 
 MOTION = 3  # packages video, motion and extraction, stages/motion.py
 KEYFRAMES = 4  # packages video, encoders and extraction, stages/keyframes.py
-MOTION_NET = 4  # packages motion_net and extraction, stages/train_motion.py and stages/embed_motion.py
+MOTION_NET = 5  # packages motion_net and extraction, stages/train_motion.py and stages/embed_motion.py
 SCHEMA = 5  # the format of HDF5 files; readers refuse other versions, and stages write their stores again
 
 

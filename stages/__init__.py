@@ -7,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mocliplite import params, versions
-from mocliplite.errors import INTERRUPTED, UserError, run
+from mocliplite import files, params, versions, yaml_text
+from mocliplite.errors import MachineError, UserError, reading, report_interrupt, run, stop_at_signals
 
 
 def run_stage(name: str, main: Callable[[], None], graph: str = "dvc.yaml") -> None:
@@ -19,7 +19,9 @@ def run_stage(name: str, main: Callable[[], None], graph: str = "dvc.yaml") -> N
     """
 
     def checked() -> None:
-        if problem := versions.problem():
+        with reading(versions.FILE):
+            problem = versions.problem()
+        if problem:
             raise UserError(problem)
         before = _recorded(name, graph)
         main()
@@ -34,7 +36,7 @@ def run_stage(name: str, main: Callable[[], None], graph: str = "dvc.yaml") -> N
 def _recorded(name: str, graph: str) -> dict[str, object]:
     """Return the settings of a stage, and digests of its code, as DVC records them; empty if there is no graph."""
     stage = _read_yaml(graph).get("stages", {}).get(name, {})
-    leaves = dict(_leaves("", _read_yaml(params.FILE, params.read_yaml)))
+    leaves = dict(_leaves("", _read_yaml(params.FILE, yaml_text.parse)))
     found: dict[str, object] = {}
     for item in stage.get("params", []):
         if isinstance(item, str):
@@ -43,7 +45,7 @@ def _recorded(name: str, graph: str) -> dict[str, object]:
             }
         else:
             for file, names in item.items():
-                lines = Path(file).read_text(encoding="utf-8").splitlines() if Path(file).is_file() else []
+                lines = files.read_text(file).splitlines() if Path(file).is_file() else []
                 found |= {
                     f"{file}: {one}": [line for line in lines if line.startswith((f"{one} =", f"{one}:"))]
                     for one in names
@@ -64,7 +66,7 @@ def _leaves(prefix: str, section: Mapping[str, Any]) -> Iterator[tuple[str, obje
 def _digest(path: Path) -> str:
     """Return the SHA-256 of a file, or of all Python files in a folder and their names; of nothing if it is gone."""
     paths = sorted(filter(Path.is_file, path.rglob("*.py"))) if path.is_dir() else [path] if path.is_file() else []
-    return hashlib.sha256(b"".join(str(one).encode() + one.read_bytes() for one in paths)).hexdigest()
+    return hashlib.sha256(b"".join(str(one).encode() + files.read_bytes(one) for one in paths)).hexdigest()
 
 
 def _load_graph(text: str, path: str) -> object:
@@ -72,15 +74,17 @@ def _load_graph(text: str, path: str) -> object:
     import yaml
 
     try:
-        return yaml.load(text, params.yaml_loader())
+        return yaml.load(text, yaml_text.loader())
     except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+        raise yaml_text.refusal(path, error) from None
 
 
 def _read_yaml(path: str, load: Callable[[str, str], object] = _load_graph) -> dict[str, Any]:
     """Return the content of a YAML file, {} if there is none or it is not valid, about which others complain."""
     try:
-        found = load(Path(path).read_text(encoding="utf-8"), path)
+        found = load(files.read_text(path), path)
+    except MachineError:
+        raise
     except (OSError, UnicodeDecodeError, UserError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -88,11 +92,11 @@ def _read_yaml(path: str, load: Callable[[str, str], object] = _load_graph) -> d
 
 def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print one line instead of a traceback for an interrupt while a stage imports its libraries."""
-    if issubclass(kind, KeyboardInterrupt):
-        print(INTERRUPTED, file=sys.stderr)
-    else:
-        sys.__excepthook__(kind, error, trace)
+    if isinstance(error, KeyboardInterrupt):
+        report_interrupt(error)
+    sys.__excepthook__(kind, error, trace)
 
 
 if sys.argv[0] == "-m":  # a stage is run, not imported
     sys.excepthook = _report
+    stop_at_signals()

@@ -14,10 +14,11 @@ from mocliplite import checkpoint, files, params
 from mocliplite.data.clips import Clip, class_names, read_clips
 from mocliplite.data.groups import group_of
 from mocliplite.data.label_array import label_array
-from mocliplite.data.splits import digest_of_fitted, read_splits
+from mocliplite.data.splits import Split, digest_of_fitted, read_splits
 from mocliplite.errors import UserError
+from mocliplite.files import text_cell
 from mocliplite.fusion import similarity
-from mocliplite.fusion.pairs import check, digest_of_clips, keyframe_views
+from mocliplite.fusion.pairs import Arrays, check, digest_of_clips, keyframe_views
 from mocliplite.store import failures, shards, stores, table_file
 
 from . import run_stage
@@ -31,10 +32,7 @@ def main() -> None:
     motion = stores.open_store("features/motion_embeddings")
     prompts = table_file.read_table("features/prompts.h5", "prompts")
     classes = class_names(list(clips.values()))
-    check_sources(clips, classes, keyframes, motion, prompts)
-    usable = {clip_id: motion.fingerprints[clip_id] for clip_id in motion.ids}
-    fitted = digest_of_fitted(clips, splits, usable)
-    checkpoint.check_source(motion.path, "features/splits.csv", motion.settings.get("data"), fitted)
+    _check_sources(clips, splits, classes, keyframes, motion, prompts)
 
     failed = keyframes.failures | motion.failures
     failures.check_failed(failed, len(clips), settings.dataset.max_failed, "pairs")
@@ -56,19 +54,7 @@ def main() -> None:
     made_with = {"keyframes": keyframes.settings, "motion_embeddings": motion.settings, "prompts": prompts.settings}
     provenance = {"cost": {"encoder": keyframes.provenance.get("cost"), "motion": motion.provenance["cost"]}}
     table_file.write_table("features/pairs.h5", "pairs", arrays, made_with, provenance)
-
-    duplicates = np.flatnonzero(arrays["similarity"] >= similarity.NEAR_DUPLICATE)
-    text_cell = files.text_cell
-    rows = [
-        [text_cell(ids[row]), splits[ids[row]], text_cell(ids[nearest[row]]), f"{arrays['similarity'][row]:.4f}"]
-        for row in duplicates
-    ]
-    files.write_rows("features/near_duplicates.csv", ["id", "split", "train_clip", "similarity"], rows)
-    if rows:
-        print(
-            f"warning: {len(rows)} validation and test clips are near duplicates of a train clip; "
-            "see features/near_duplicates.csv"
-        )
+    near_duplicates = _write_near_duplicates(arrays, nearest)
 
     metrics = {
         "clips": len(clips),
@@ -77,19 +63,38 @@ def main() -> None:
         "frames": int(motion.read(motion.ids, "frames").sum()),
         "failures": {"keyframes": len(keyframes.failures), "motion": len(motion.failures)},
         "splits": dict(Counter(splits.values())),
-        "near_duplicates": len(rows),
+        "near_duplicates": near_duplicates,
     }
     files.write_json("metrics/data.json", metrics)
 
 
-def check_sources(
+def _check_sources(
     clips: Mapping[str, Clip],
+    splits: Mapping[str, Split],
     classes: Sequence[str],
     keyframes: stores.Store,
     motion: stores.Store,
     prompts: table_file.Table,
 ) -> None:
-    """Raise UserError unless all features are of these clips and classes, and by one encoder."""
+    """Raise UserError unless all features are of these clips, splits and classes, and by one encoder."""
+    _check_clips(clips, keyframes, motion)
+    if prompts.arrays["classes"].tolist() != classes:
+        raise UserError(
+            "features/prompts.h5 is out of date: its classes are not those of features/clips.csv; run `dvc repro`."
+        )
+    encoders = [_encoder_of(store.settings) for store in (keyframes, prompts)]
+    other = [name for name in encoders[0] | encoders[1] if encoders[0].get(name) != encoders[1].get(name)]
+    if other:
+        raise UserError(
+            f"features/prompts.h5 and features/keyframes are of different encoders ({other[0]} differs); "
+            "run `dvc repro`."
+        )
+    # The network was fitted and chosen on the clips of these splits.
+    fitted = digest_of_fitted(clips, splits, {clip_id: motion.fingerprints[clip_id] for clip_id in motion.ids})
+    checkpoint.check_source(motion.path, "features/splits.csv", motion.settings.get("data"), fitted)
+
+
+def _check_clips(clips: Mapping[str, Clip], keyframes: stores.Store, motion: stores.Store) -> None:
     # Every clip has a row or a recorded failure, made from the file in clips.csv.
     for store, cache_key in ((keyframes, keyframes.settings), (motion, motion.settings["motion"])):
         expected = {clip.id: shards.fingerprint(clip.content, cache_key) for clip in clips.values()}
@@ -99,18 +104,22 @@ def check_sources(
                 f"{store.path} is out of date: clip {outdated[0]} is missing or was made from another file "
                 f"({len(outdated)} such clips in all); run `dvc repro`."
             )
-    if prompts.arrays["classes"].tolist() != classes:
-        raise UserError(
-            "features/prompts.h5 is out of date: its classes are not those of features/clips.csv; run `dvc repro`."
-        )
 
-    encoders = [_encoder_of(store.settings) for store in (keyframes, prompts)]
-    other = [name for name in encoders[0] | encoders[1] if encoders[0].get(name) != encoders[1].get(name)]
-    if other:
-        raise UserError(
-            f"features/prompts.h5 and features/keyframes are of different encoders ({other[0]} differs); "
-            "run `dvc repro`."
+
+def _write_near_duplicates(arrays: Arrays, nearest: np.ndarray) -> int:
+    """Write the near duplicates of train clips, and return how many there are. nearest: row of the train clip [N]."""
+    rows = [
+        [text_cell(arrays["ids"][row]), arrays["split"][row], text_cell(arrays["ids"][nearest[row]]), f"{cosine:.4f}"]
+        for row, cosine in enumerate(arrays["similarity"])
+        if cosine >= similarity.NEAR_DUPLICATE
+    ]
+    files.write_rows("features/near_duplicates.csv", ["id", "split", "train_clip", "similarity"], rows)
+    if rows:
+        print(
+            f"warning: {len(rows)} validation and test clips are near duplicates of a train clip; "
+            "see features/near_duplicates.csv"
         )
+    return len(rows)
 
 
 def _encoder_of(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from mocliplite.data.clips import class_names, read_clips
 from mocliplite.data.label_array import label_array
 from mocliplite.data.splits import digest_of_fitted, read_splits
 from mocliplite.errors import UserError
-from mocliplite.motion_net import augmentation, field_cache, loader, networks, training
+from mocliplite.motion_net import augmentation, field_cache, footage, loader, networks, training
 from mocliplite.motion_net.training_state import Curve
 from mocliplite.runtime.device import device
 from mocliplite.store import stores
@@ -64,7 +64,8 @@ def main() -> None:
     cost = networks.cost(net, inputs[0])
     cost["macs"] *= len(inputs)
     tensors = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
-    checkpoint.save("models/motion", tensors, made_with | {"cost": cost})
+    seen = footage.summary(map(footage.footage_of, motion.attributes([ids[row] for row in train])))
+    checkpoint.save("models/motion", tensors, made_with | {"cost": cost, "footage": seen})
     metrics = {"epoch": epoch, "train": len(train), "val": {"clips": len(val), **curve[epoch]}}
     files.write_json("metrics/motion.json", files.rounded(metrics))
     RESUME.unlink(missing_ok=True)

@@ -1,8 +1,10 @@
 """Test data: settings, clips, split lists and motion stores, in memory and in files; messages of user errors."""
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +13,9 @@ import pytest
 import yaml
 
 from mocliplite import params
+from mocliplite.cli._main import main
 from mocliplite.data.clips import Clip
-from mocliplite.errors import UserError
+from mocliplite.errors import UserError, run
 from mocliplite.store import layout, shards
 
 PLAIN = params.Motion(cell_size=8, accumulate="none", reencode=None, interpolate=False, max_damaged=0.1)
@@ -143,6 +146,18 @@ def set_params(**sections):
 def run_python(*arguments):
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
+
+
+def run_command(*words):
+    """Run a command of the command line in this process, which is faster; return what run_python would."""
+    out, errors = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(errors):
+        try:
+            run(lambda: main(words), status=2)
+            status = 0
+        except SystemExit as stopped:
+            status = stopped.code
+    return subprocess.CompletedProcess(words, status, out.getvalue(), errors.getvalue())
 
 
 def weights(module):

@@ -6,6 +6,7 @@ import sys
 import pytest
 from builders import UCF101_LISTS, put, settings_of
 from project import copy_project, sh
+from windows import refuse_open_files
 
 from mocliplite.data.index import find_clips
 from mocliplite.store import schema
@@ -25,10 +26,14 @@ def few_shards(monkeypatch):
 
 @pytest.fixture(scope="session")
 def small_models(tmp_path_factory):
-    """A folder in which the whole pipeline ran on a few clips (small_project.py), for tests that read it."""
+    """A folder in which the whole pipeline ran on a few clips (small_project.py), for tests that read it.
+
+    It ran on a file system like that of Windows (windows.py).
+    """
     from small_project import build
 
     with pytest.MonkeyPatch.context() as patch:
+        refuse_open_files(patch)
         return build(tmp_path_factory.mktemp("small"), patch)
 
 

@@ -1,9 +1,9 @@
 import errno
 import json
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
-import numpy as np
 import pytest
 from builders import sentence_of
 
@@ -164,7 +164,24 @@ def test_a_file_that_is_not_csv_is_refused():
 
 
 def test_a_missing_csv_is_refused():
-    assert sentence_of(read_rows, "out.csv", ["id"]) == "out.csv does not exist; run `dvc repro`."
+    assert (
+        sentence_of(read_rows, "out.csv", ["id"])
+        == "out.csv does not exist; run `dvc pull --allow-missing`, or else `dvc repro`."
+    )
+
+
+def test_a_folder_that_cannot_be_filled_is_as_before():
+    def fill(folder):
+        with files.new_folder(Path(folder)):
+            files.write_text(Path(folder, "inner/a.txt"), "a")
+            raise KeyboardInterrupt
+
+    Path("empty").mkdir()
+    for folder in ("empty", "new"):
+        with pytest.raises(KeyboardInterrupt):
+            fill(folder)
+    assert names() == ["empty"]
+    assert names("empty") == []
 
 
 # Other files in a folder
@@ -181,28 +198,24 @@ def test_other_files_are_removed_but_not_the_targets_of_links():
     assert names("elsewhere") == ["file"]
 
 
-@pytest.mark.parametrize("reserves", [True, False])  # False: as on macOS and Windows
-def test_a_large_array_is_in_a_file_without_a_name(folder, monkeypatch, reserves):
-    monkeypatch.setattr(files, "_MAPPED", 100)
-    if not reserves:
-        monkeypatch.delattr(os, "posix_fallocate")
-    array = files.new_array((4, 5, 2), "float32")
-    array[:] = 1
-    assert isinstance(array, np.memmap)
-    assert array.sum() == 40
-    assert list(Path().iterdir()) == []
-    assert not isinstance(files.new_array((25,), "float32"), np.memmap)
+@pytest.mark.parametrize(
+    ("number", "ends"), [(errno.EBUSY, nullcontext()), (errno.EACCES, pytest.raises(PermissionError))]
+)
+def test_a_file_that_nfs_keeps_for_a_reader_stays(monkeypatch, number, ends):
+    Path("store").mkdir()
+    for name in ("store/.nfs01", "store/other"):
+        Path(name).write_text("")
+    unlink = Path.unlink
 
+    def refuse(path, **settings):
+        if path.name == ".nfs01":
+            raise OSError(number, os.strerror(number))
+        unlink(path, **settings)
 
-def test_a_large_array_that_the_disk_has_no_room_for_is_refused(folder, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "posix_fallocate", full)
-    assert sentence_of(files.new_array, (1 << 30, 4), "float32") == (
-        f"16.0 GiB of features cannot be kept in a temporary file in {Path.cwd()} (No space left on device); "
-        "free disk space and run again."
-    )
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with ends:
+        keep_only(Path("store"), ())
+        assert names("store") == [".nfs01"]
 
 
 @pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-2+3", "@SUM(1)", "\t=1", "\r=1"])

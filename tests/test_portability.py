@@ -1,16 +1,20 @@
 """What other systems and other environments need: nothing that Windows lacks, and all packages declared."""
 
 import ast
-from pathlib import PurePosixPath
+import mmap
+import re
+from pathlib import Path, PurePosixPath
 
 import pytest
+import yaml
 from declared import EXTRAS, PROJECT, distributions, imported_modules
 from imports import ROOT
+from windows import refuse_open_files
 
 # By Python's documentation, these are absent on Windows.
 MODULES = {
     *("crypt", "fcntl", "grp", "nis", "posix", "pty", "pwd", "readline", "resource", "spwd", "syslog", "termios"),
-    "tty",
+    *("tty", "select", "selectors"),  # the last two wait for sockets there, not for pipes
 }
 OS = {
     *("chown", "chroot", "fchmod", "fchown", "fork", "forkpty", "fstatvfs", "getegid", "geteuid", "getgid"),
@@ -24,11 +28,17 @@ SIGNAL = {"alarm", "setitimer", "getitimer", "pause", "pthread_kill", "pthread_s
 SIGNALS_OF_WINDOWS = {"SIGABRT", "SIGFPE", "SIGILL", "SIGINT", "SIGSEGV", "SIGTERM", "SIGBREAK", "SIG_IGN", "SIG_DFL"}
 KEYWORDS = {"pass_fds", "preexec_fn", "start_new_session"}
 # Windows has these, but os.kill ends the process or sends Ctrl-C, links need a privilege or a file system with them,
-# rename fails where the target exists, chmod knows one bit, and a process cannot be forked.
-DIFFERENT = {"kill", "symlink", "link", "symlink_to", "hardlink_to", "rename", "chmod", "lchmod"}
+# rename fails where the target exists, chmod knows one bit, a process cannot be forked, and asyncio waits neither for
+# signals nor for pipes.
+DIFFERENT = {
+    *("kill", "symlink", "link", "symlink_to", "hardlink_to", "rename", "chmod", "lchmod"),
+    *("add_signal_handler", "add_reader", "add_writer", "connect_read_pipe", "connect_write_pipe"),
+}
+# Opening a folder as a file raises PermissionError there.
+ERRORS = {"IsADirectoryError"}
 ALLOWED = {
     ("mocliplite/files.py", "os.kill"): "not called on Windows",
-    ("mocliplite/files.py", "os.posix_fallocate"): "called where it exists",
+    ("mocliplite/large_arrays.py", "os.posix_fallocate"): "called where it exists",
     ("mocliplite/runtime/subprocess_worker.py", "resource"): "imported where /proc was found",
     ("mocliplite/cli/_doctor.py", "hardlink_to"): "asks whether there are such links",
     ("mocliplite/cli/_doctor.py", "symlink_to"): "asks whether there are such links",
@@ -53,7 +63,34 @@ def what_windows_lacks(code):
             found.add(node.arg)
         elif isinstance(node, ast.Constant) and node.value in ("fork", "forkserver"):
             found.add(node.value)
+        elif isinstance(node, ast.Name) and node.id in ERRORS:
+            found.add(node.id)
+        elif isinstance(node, ast.Call):
+            found |= left_to_the_system(node)
     return found
+
+
+def left_to_the_system(call):
+    """Return what the system decides in a call: encodings, line endings, how processes start."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    receiver = getattr(getattr(call.func, "value", None), "id", None)
+    given = {keyword.arg for keyword in call.keywords}
+    wanted = set()
+    if name == "open" and isinstance(call.func, ast.Attribute) and is_text_mode(call.args):
+        wanted = {"encoding", "newline"}
+    elif name in ("read_text", "write_text") and isinstance(call.func, ast.Attribute) and receiver != "files":
+        wanted = {"encoding"} if name == "read_text" else {"encoding", "newline"}
+    elif receiver == "subprocess" and given & {"text", "universal_newlines"}:
+        wanted = {"encoding"}
+    elif name == "ProcessPoolExecutor" and len(call.args) < 2:
+        wanted = {"mp_context"}
+    return {f"{name} without {one}" for one in wanted - given}
+
+
+def is_text_mode(arguments):
+    """Return whether these are arguments of Path.open for a text file; other methods called open take no mode first."""
+    modes = [one.value if isinstance(one, ast.Constant) else None for one in arguments[:1]] or ["r"]
+    return isinstance(modes[0], str) and set(modes[0]) <= set("rwax+t")
 
 
 def lacks(module, name):
@@ -86,10 +123,37 @@ def test_nothing_is_used_that_windows_lacks():
         ("path.rename(other)", "rename"),
         ("path.symlink_to(other)", "symlink_to"),
         ("multiprocessing.get_context('fork')", "fork"),
+        ("import select", "select"),
+        ("loop.add_signal_handler(signal.SIGINT, stop)", "add_signal_handler"),
+        ("try:\n    f()\nexcept IsADirectoryError:\n    g()", "IsADirectoryError"),
+        ("path.open(newline='')", "open without encoding"),
+        ("path.open('a', encoding='utf-8')", "open without newline"),
+        ("path.read_text()", "read_text without encoding"),
+        ("path.write_text(text, newline='\\n')", "write_text without encoding"),
+        ("subprocess.run(words, text=True)", "run without encoding"),
+        ("ProcessPoolExecutor(2)", "ProcessPoolExecutor without mp_context"),
     ],
 )
 def test_what_windows_lacks_is_found(code, name):
     assert what_windows_lacks(code) == {name}
+
+
+def test_an_open_file_is_neither_replaced_nor_deleted_as_on_windows(folder, monkeypatch):
+    if not Path("/proc/self/maps").is_file():
+        pytest.skip("only Linux tells which files are open")
+    refuse_open_files(monkeypatch)
+    Path("a").write_bytes(b"1")
+    Path("b").write_bytes(b"2")
+    with Path("b").open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        with pytest.raises(PermissionError):
+            Path("b").unlink()
+    with pytest.raises(PermissionError):
+        Path("a").replace("b")
+    mapped.close()
+    Path("a").replace("b")
+    Path("b").unlink()
+    assert list(Path().iterdir()) == []
 
 
 def test_names_of_files_are_allowed_on_windows():
@@ -106,6 +170,14 @@ def test_names_of_files_are_allowed_on_windows():
     bad = [part for part in parts if set(part) & set('<>:"\\|?*') or part[-1] in " ."]
     assert bad + [part for part in parts if part.partition(".")[0].lower() in reserved] == []
     assert len({name.lower() for name in names}) == len(names)
+    assert max(map(len, names)) < 100  # of the 260 characters of a whole path
+
+
+@pytest.mark.parametrize("file", ["dvc.yaml", "sample/dvc.yaml"])
+def test_the_commands_of_stages_need_no_particular_shell(file):
+    stages = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))["stages"]
+    assert stages
+    assert [stage["cmd"] for stage in stages.values() if not re.fullmatch(r"python -m [\w.]+", stage["cmd"])] == []
 
 
 # Declared for what other packages import, or for its command.

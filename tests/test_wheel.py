@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -88,10 +89,36 @@ def test_a_new_project_is_ready_for_dvc(installed):
     package.write_text(package.read_text().replace("__version__ =", '__version__ = "9.9"; _ ='))
     failed = sh(project, "python -m mocliplite.stages.split", status=1)
     assert failed == "error: versions.yaml is not that of the installed mocliplite 9.9; run `mocliplite upgrade`.\n"
-    sh(project, "python -m mocliplite upgrade")
+    upgraded = sh(project, "python -m mocliplite upgrade")
+    assert upgraded == "wrote versions.yaml; `git diff` shows the changes, `dvc repro` applies them\n"
+    again = sh(project, "python -m mocliplite upgrade")
+    assert again == "this project is for mocliplite 9.9 already; nothing is changed\n"
     status = sh(project, "dvc status index split motion")
     changed = {line.removesuffix(":") for line in status.splitlines() if line and not line.startswith("\t")}
     assert changed == {"index", "split"}
+
+
+def test_a_new_project_within_a_git_repository_is_part_of_it(installed):
+    sh(installed, "git init -q work")
+    written = sh(installed / "work", "python -m mocliplite new part/p")
+    assert written.startswith(
+        f"wrote part/p in the git repository {installed}/work; next, in this folder: `mocliplite "
+    )
+    assert not (installed / "work/part/p/.git").exists()
+    assert sh(installed / "work/part/p", "dvc root") == ".\n"
+
+
+def test_the_pages_that_settings_and_errors_name_are_in_a_new_project(installed):
+    sh(installed, "python -m mocliplite new p")
+    texts = [
+        path.read_text()
+        for folder in ("p/configs", "site/mocliplite")
+        for path in (installed / folder).rglob("*.*")
+        if path.suffix in (".py", ".yaml") and "project" not in path.parts
+    ]
+    named = {page for text in texts for page in re.findall(r"docs/[\w-]+\.md", text)}
+    assert len(named) > 5
+    assert [page for page in sorted(named) if not (installed / "p" / page).is_file()] == []
 
 
 def test_every_stage_of_the_wheel_can_be_imported(installed):

@@ -6,6 +6,7 @@ import numpy as np
 import yaml
 from builders import CHECKOUT
 
+from mocliplite.fusion.pairs import select_clips
 from mocliplite.store import table_file
 
 CLASSES = np.array([f"{item}{motion}" for item in ("Ball", "Box", "Star") for motion in ("Falling", "Rolling")])
@@ -42,6 +43,11 @@ def pairs_of(groups=10, clips=2, noise=0.6, seed=0):
         "logit_scale": np.array(10.0, dtype=np.float32),
         "similarity": np.zeros(len(label), dtype=np.float32),
     }
+
+
+def split_of(arrays, split):
+    """Return the arrays of the clips of one split."""
+    return select_clips(arrays, arrays["split"] == split)
 
 
 def put_pairs(arrays, **head):

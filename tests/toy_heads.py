@@ -18,6 +18,11 @@ def heads_of(seeds=2, inputs=5, hidden=3, classes=2, attention=None):
     return heads, {f"fusion.{key}": value.detach().numpy() for key, value in heads.state_dict().items()}
 
 
+def standardised(heads, features):
+    """Features [..., D] as `Heads.forward` needs them."""
+    return (features - heads.mean) / heads.std
+
+
 def toy_models(clips=8, classes=2):
     """Tensors of the heads, tensors of the probes, and the arrays of pairs.h5: streams of lengths 2 and 3."""
     rng = np.random.default_rng(0)

@@ -8,9 +8,10 @@ from typing import Any
 
 import yaml
 
-from mocliplite import params
+from mocliplite import yaml_text
 from mocliplite.encoders import checkpoints
 from mocliplite.errors import UserError
+from mocliplite.files import read_text
 
 HUB_ID = "openai/clip-vit-base-patch32"
 
@@ -78,7 +79,7 @@ def _is_stage_output(model: str) -> bool:
 def read_stages(file: Path) -> list[dict[str, Any]]:
     """Return the stages of a dvc.yaml. Raises UserError for a file that is none."""
     try:
-        stages = list(yaml.load(file.read_text(encoding="utf-8"), params.yaml_loader())["stages"].values())
+        stages = list(yaml.load(read_text(file), yaml_text.loader())["stages"].values())
         for stage in stages:
             list(map(output_path, [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]))
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:

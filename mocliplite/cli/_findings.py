@@ -10,7 +10,7 @@ from mocliplite import params
 from mocliplite.cli._group_guess import guess_group
 from mocliplite.cli._shared import compute
 from mocliplite.data import index
-from mocliplite.data.clips import Clip, group_in, id_of
+from mocliplite.data.clips import Clip, id_of
 from mocliplite.data.folders import clips_of_scan, scan_clips
 from mocliplite.data.groups import are_shared
 from mocliplite.data.lists.formats import has_several_labels
@@ -49,7 +49,7 @@ def inspect_folder(root: str) -> Findings:
     settings = replace(params.load(TEMPLATE).dataset, root=root, files=root, group=None)
     scan = scan_clips(settings)
     settings = replace(settings, group=guess_group([path for paths in scan.videos.values() for path in paths]))
-    clips = clips_of_scan(scan, settings)
+    clips = _with_groups(clips_of_scan(scan, replace(settings, group=None)), settings.group)
     if not clips:
         raise UserError(scan.errors[0])
     warnings = [*_linked_folders(scan.linked_folders), *_unsupported_files(scan.unsupported)]
@@ -65,8 +65,23 @@ def inspect_list(lists: str, root: str) -> Findings:
     clips, _ = index.name_clips(settings)
     if all(clip.span.is_whole_file and clip.group == id_of(clip.path) for clip in clips):
         settings = replace(settings, group=guess_group([f"{clip.label}/{Path(clip.path).name}" for clip in clips]))
-        clips = [replace(clip, group=group_in(clip.path, settings.group) or clip.group) for clip in clips]
+        clips = _with_groups(clips, settings.group)
     return _inspect(clips, settings, [], [])
+
+
+def _with_groups(clips: Sequence[Clip], pattern: str | None) -> list[Clip]:
+    """Return the clips with the group that the pattern finds in their paths; others keep their own."""
+    matches = [re.search(pattern, clip.path) if pattern else None for clip in clips]
+    return [replace(clip, group=match[1]) if match else clip for clip, match in zip(clips, matches, strict=True)]
+
+
+def _clips_without_group(clips: Sequence[Clip], pattern: str | None) -> list[str]:
+    """Return a message about the clips in whose paths the pattern finds no group, which `index` refuses."""
+    without = [] if pattern is None else [clip.path for clip in clips if not re.search(pattern, clip.path)]
+    if not without:
+        return []
+    fits = f"dataset.group fits the names of {len(clips) - len(without)} of {len(clips)} clips, but not {without[0]}"
+    return [f"{fits}; rename or remove such files, or set it to null, with which every clip is a group."]
 
 
 def _inspect(
@@ -86,7 +101,12 @@ def _inspect(
         *other_warnings,
         *([] if too_many_unreadable else unreadable_list),
     ]
-    stops = [*errors, *_split_errors(clips, settings), *(unreadable_list if too_many_unreadable else [])]
+    stops = [
+        *errors,
+        *_clips_without_group(clips, settings.group),
+        *_split_errors(clips, settings),
+        *(unreadable_list if too_many_unreadable else []),
+    ]
     codecs = dict(Counter(preview.codec for preview in previews.values()).most_common())
     return Findings(settings, clips, codecs, without_vectors, reencode, unreadable, warnings, stops)
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import yaml
 
-from mocliplite import params
+from mocliplite import params, yaml_text
 from mocliplite.errors import UserError
+from mocliplite.files import read_text
 
 LOCK = "dvc.lock"
 _MAX_LISTED = 3  # settings named in the warning
@@ -22,8 +23,8 @@ def out_of_date_warning() -> str | None:
     if not (Path(LOCK).is_file() and Path(params.FILE).is_file()):
         return None
     try:
-        locked = yaml.safe_load(Path(LOCK).read_text(encoding="utf-8"))
-        given = params.read_yaml(Path(params.FILE).read_text(encoding="utf-8"), params.FILE)
+        locked = yaml.safe_load(read_text(LOCK))
+        given = yaml_text.parse(read_text(params.FILE), params.FILE)
         stages = locked["stages"].values()
         changed = sorted({key for stage in stages for key in _changed(stage.get("params", {}), given)})
         if changed:

@@ -5,10 +5,34 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 _SEPARATORS = ("_", "-", " ")
+_UNUSUAL = 10  # one of so many names may be unlike the others
 
 
 def guess_group(paths: Sequence[str]) -> str | None:
     """Return a pattern for dataset.group that captures the part of the names that probably identifies scene or person.
+
+    Where no pattern fits all names, it is one that fits all but those in fewer folders or with fewer parts, at most a
+    tenth of them.
+    """
+    separator = _separator(paths)
+    folders = [path.count("/") for path in paths]
+    parts = [Path(path).stem.count(separator) for path in paths]
+    return _guess(paths) or _guess(_usual(paths, folders)) or _guess(_usual(paths, parts))
+
+
+def _usual(paths: Sequence[str], counts: Sequence[int]) -> list[str]:
+    """Return the paths without those with lower counts than the others, at most a tenth of them."""
+    least = sorted(counts)[len(counts) // _UNUSUAL]
+    return [path for path, count in zip(paths, counts, strict=True) if count >= least]
+
+
+def _separator(paths: Sequence[str]) -> str:
+    """Return the separator that is in most names."""
+    return max(_SEPARATORS, key=lambda candidate: sum(candidate in Path(path).stem for path in paths))
+
+
+def _guess(paths: Sequence[str]) -> str | None:
+    """Return a pattern that fits all paths, or None.
 
     That is the folder below the class folder if all clips have one. Otherwise it is the first part of the file name
     with more than two values of which a value occurs in at least half of the classes on average: names go from the
@@ -28,9 +52,8 @@ def guess_group(paths: Sequence[str]) -> str | None:
 
 def _candidates(paths: Sequence[str]) -> Iterable[str]:
     """Yield a pattern for each part of the names that varies within a class, in order; none if only one does."""
-    stems = [Path(path).stem for path in paths]
-    separator = max(_SEPARATORS, key=lambda candidate: sum(candidate in stem for stem in stems))
-    parts = [stem.split(separator)[::-1] for stem in stems]
+    separator = _separator(paths)
+    parts = [Path(path).stem.split(separator)[::-1] for path in paths]
     common = min(map(len, parts))
     classes: dict[str, list[list[str]]] = {}
     for path, part in zip(paths, parts, strict=True):

@@ -1,9 +1,11 @@
 """The params.yaml that `init` writes: the template with the settings that follow from what was found."""
 
 import io
+import json
+import re
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -64,19 +66,40 @@ def settings_for(found: Findings, model: str | None) -> dict[str, object]:
     return values
 
 
-def write(path: Path, found: Findings, model: str | None) -> None:
-    """Write a complete params file for the findings, with the warnings as comments at the top."""
+def write(path: Path, found: Findings, model: str | None) -> list[str]:
+    """Write a complete params file for the findings, with the warnings as comments at the top.
+
+    Returns a line for each setting of the file before that is replaced, other than those that follow from the findings.
+    """
     root = found.dataset.root
     head = f"Settings for the clips in {_source(found)}, from `python -m mocliplite init`. Comments explain them."
     comments = [head, *(f"Warning: {warning}" for warning in [*found.stops, *found.warnings])]
     template = Path(TEMPLATE).read_text(encoding="utf-8")
     body = template[template.index("dataset:\n") :]
-    text = "\n".join([*map(_comment, comments), "", fill(body, settings_for(found, model))])
+    values = settings_for(found, model)
+    text = "\n".join([*map(_comment, comments), "", fill(body, values)])
     if problem := name_problem(root):
         raise UserError(f"{root!a} {problem}")
-    if params.parse(text, path).dataset.root != root:
+    settings = params.parse(text, path)
+    if settings.dataset.root != root:
         raise UserError(f"{root!a} cannot be written as YAML; rename the folder.")
+    lines = _replaced(path, settings, values)
     write_text(path, text)
+    return lines
+
+
+def _replaced(path: Path, settings: params.Params, found: Collection[str]) -> list[str]:
+    """Return a line for each setting of a file that is replaced by another value; none if it is no params file."""
+    try:
+        before = asdict(params.load(path))
+    except UserError:
+        return []
+    return [
+        f"  {section}.{key}: {json.dumps(before[section][key])}, now {json.dumps(value)}"
+        for section, values in asdict(settings).items()
+        for key, value in values.items()
+        if value != before[section][key] and f"{section}.{key}" not in found
+    ]
 
 
 def write_manifest(settings: params.Dataset) -> str:
@@ -141,10 +164,12 @@ def describe(found: Findings) -> str:
         lines += [f"groups: {len(groups)}, given by the list or the files of segments"]
     elif found.dataset.group is None:
         lines += [
-            "groups: none found in the names, so every clip is a group; set dataset.group if some clips belong together"
+            "groups: no pattern fits nine of ten names, so every clip is a group; set dataset.group if some clips "
+            "belong together"
         ]
     else:
-        first = {group_of(clip, found.dataset): clip.path for clip in reversed(found.clips)}
+        fitting = [clip for clip in found.clips if re.search(found.dataset.group, clip.path)]
+        first = {group_of(clip, found.dataset): clip.path for clip in reversed(fitting)}
         examples = ", ".join(f"{first[group]} -> {group}" for group in sorted(first)[:2])
         scope = "shared by all classes" if found.dataset.shared_groups else "each of one class"
         lines += [

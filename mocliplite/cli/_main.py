@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from mocliplite import __version__, cli
+from mocliplite import __version__, cli, packages
 from mocliplite.cli._shared import MODELS
 from mocliplite.errors import UserError
 
@@ -38,10 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         known[given.command].run(given)
     except ModuleNotFoundError as error:
-        name = str(error.name).partition(".")[0]
-        if name == "mocliplite":
+        if str(error.name).partition(".")[0] == "mocliplite":
             raise
-        raise UserError(f'this needs {name}, which is not installed; run `pip install "mocliplite[train]"`.') from None
+        raise packages.not_installed(str(error.name), given.command) from None
 
 
 def commands() -> dict[str, ModuleType]:

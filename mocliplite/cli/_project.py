@@ -5,8 +5,8 @@ mocliplite/stages/.
 """
 
 import io
-import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,16 @@ from ruamel.yaml.comments import CommentedMap
 
 import mocliplite
 from mocliplite import params, versions
+from mocliplite.cli._workspace import stdout
 from mocliplite.data.names import ENDINGS
 from mocliplite.errors import UserError
-from mocliplite.files import write_text
+from mocliplite.files import new_folder, read_text, write_text
 
 GRAPH = "dvc.yaml"
 _PACKAGED = Path(mocliplite.__file__).parent / "project"
 _DEFAULTS = "configs/folder.yaml"
 # Those of the package. Settings, prompts and ignored files belong to the project.
-_OF_PACKAGE = ("configs/*", ".dvc/plots/*")
+_OF_PACKAGE = ("configs/*", "docs/*.md", ".dvc/plots/*")
 _OF_PROJECT = (".dvc/.gitignore", ".dvc/config", ".dvcignore", "prompts/*")
 _CODE = ("mocliplite/", "stages/")
 
@@ -45,12 +46,13 @@ classes:
     mocliplite report --out report.html
     mocliplite predict new.mp4
 
-`init` writes the settings to `params.yaml`, where comments explain them; `configs/` has complete files for other data.
-`dvc repro` computes only what has changed. Commit `params.yaml`, `dvc.lock`, `metrics` and `plots`; `dvc push` copies
-`features/` and `models/` to a remote of DVC.
+`init` writes the settings to `params.yaml`, where comments explain them; `configs/` has complete files for other data,
+and `docs/` explains all of it. `dvc repro` computes only what has changed. Commit `params.yaml`, `dvc.lock`, `metrics`
+and `plots`; `dvc push` copies `features/` and `models/` to a remote of DVC. `dvc exp run` works in a repository with a
+commit only: run `git add .` and `git commit` before.
 
-`dvc.yaml`, `versions.yaml`, `configs/` and `.dvc/plots/` belong to this version of the package: `upgrade` replaces
-them, so keep your settings in `params.yaml`. After an update of the package, run
+`dvc.yaml`, `versions.yaml`, `configs/`, `docs/` and `.dvc/plots/` belong to this version of the package: `upgrade`
+replaces them, so keep your settings in `params.yaml`. After an update of the package, run
 
     mocliplite upgrade
     dvc repro
@@ -73,23 +75,32 @@ __pycache__/
 def create(folder: Path) -> None:
     """Write a new project to a folder. Raises UserError if it is not empty."""
     _refuse_checkout()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is not empty; give a new folder.")
-    folder.mkdir(parents=True, exist_ok=True)
-    for pattern in _OF_PROJECT:
-        _copy(pattern, folder)
-    _write_files_of_package(folder)
-    shutil.copyfile(folder / _DEFAULTS, folder / params.FILE)
-    write_text(folder / ".gitignore", _IGNORED + "".join(f"*{ending}\n" for ending in ENDINGS))
-    write_text(folder / "README.md", README.format(version=mocliplite.__version__))
+    with new_folder(folder):
+        for name, text in (_packaged(_OF_PROJECT) | _files_of_package()).items():
+            write_text(folder / name, text)
+        write_text(folder / params.FILE, read_text(folder / _DEFAULTS))
+        write_text(folder / ".gitignore", _IGNORED + "".join(f"*{ending}\n" for ending in ENDINGS))
+        write_text(folder / "README.md", README.format(version=mocliplite.__version__))
 
 
-def upgrade(folder: Path) -> None:
-    """Write the files that belong to the installed version again. Raises UserError if the folder is no project."""
+def upgrade(folder: Path) -> list[str]:
+    """Write the files that belong to the installed version, and return the names of those that were others.
+
+    Raises UserError if the folder is no project.
+    """
     _refuse_checkout()
     if not (folder / versions.FILE).is_file():
         raise UserError(f"{versions.FILE} is missing; run this in a folder that `mocliplite new` has made.")
-    _write_files_of_package(folder)
+    changed = {name: text for name, text in _files_of_package().items() if _text_of(folder / name) != text}
+    for name, text in changed.items():
+        write_text(folder / name, text)
+    return sorted(changed)
+
+
+def git_root(folder: Path) -> Path | None:
+    """Return the top folder of the git repository that contains a folder, None if there is none, or no git."""
+    found = stdout("git", "-C", str(folder), "rev-parse", "--show-toplevel").removesuffix("\n")
+    return Path(found) if found else None
 
 
 def init_git(folder: Path) -> bool:
@@ -132,16 +143,23 @@ def _use_package(stage: CommentedMap) -> None:
         stage.insert(list(stage).index("deps") + 1, "params", watched)
 
 
-def _write_files_of_package(folder: Path) -> None:
-    for pattern in _OF_PACKAGE:
-        _copy(pattern, folder)
-    write_text(folder / GRAPH, graph((_PACKAGED / GRAPH).read_text(encoding="utf-8")))
-    write_text(folder / versions.FILE, versions.as_yaml())
+def _files_of_package() -> dict[str, str]:
+    """Return the texts of the files of a project that belong to the package, by path in the project."""
+    own = {GRAPH: graph((_PACKAGED / GRAPH).read_text(encoding="utf-8")), versions.FILE: versions.as_yaml()}
+    return _packaged(_OF_PACKAGE) | own
 
 
-def _copy(pattern: str, folder: Path) -> None:
-    for source in _PACKAGED.glob(pattern):
-        write_text(folder / source.relative_to(_PACKAGED), source.read_text(encoding="utf-8"))
+def _packaged(patterns: Sequence[str]) -> dict[str, str]:
+    paths = (path for pattern in patterns for path in _PACKAGED.glob(pattern))
+    return {path.relative_to(_PACKAGED).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+
+
+def _text_of(path: Path) -> str | None:
+    """Return the text of a file, None if there is none that can be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _refuse_checkout() -> None:

@@ -28,6 +28,7 @@ class Report:
         """total: number of clips, of which `left` are not in the files yet; empty: errors of folders without clips."""
         self._results, self._total, self._left, self._empty = results, total, left, empty
         self._ended = self._failed = 0  # clips
+        self._warned = False
         self._top, self._json, self._windows = given.top, given.json, bool(given.window)
         self._files = bool(given.csv or given.parquet)
         self._text = not (self._json or self._files)
@@ -45,6 +46,7 @@ class Report:
         if isinstance(prediction, UserError):
             self.fail(path, prediction)
             return
+        self._warn_once(path, prediction.warning)
         row = json_row(prediction, self._top)
         self._objects += [row] if self._json else []
         self._print("\n".join(_lines(row)))
@@ -67,6 +69,7 @@ class Report:
     def end(self, path: str, segments: "Sequence[Segment]", cost: "Cost") -> None:
         """End a long video with these segments."""
         self._print(_timeline.cost_line(cost))
+        self._warn_once(path, cost.warning)
         for reason, count in cost.reasons.items():
             self._warn(f"warning: {count} of {cost.windows} windows were not classified: {reason}")
         self._objects += [_timeline.json_of(path, segments, cost)] if self._json else []
@@ -103,6 +106,12 @@ class Report:
     def _print(self, text: str) -> None:
         if self._text:
             print(text, flush=True)
+
+    def _warn_once(self, path: str, warning: str | None) -> None:
+        """Print the warning about the first clip that has one: with the same models, others will have it, too."""
+        if warning and not self._warned:
+            self._warn(f"warning: {path}: {warning}")
+            self._warned = True
 
     def _warn(self, text: str) -> None:
         if self._bar is not None:

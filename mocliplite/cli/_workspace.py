@@ -41,6 +41,6 @@ def workspace_findings() -> Iterator[Finding]:
 def stdout(*command: str) -> str:
     """Return what a command prints to stdout; an empty text if it is not installed."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False).stdout
     except FileNotFoundError:
         return ""

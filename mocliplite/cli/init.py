@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--root", metavar="DIR", help="SOURCE is a list, whose paths begin in this folder (that of the list)")
     add("--clip", metavar="CLIP", help="encoder: folder of a checkpoint, or hub id (CLIP ViT-B/32)")
     add("--out", default=params.FILE, metavar="FILE", help=f"output file ({params.FILE})")
-    add("--force", action="store_true", help="replace the output file if it exists")
+    add("--force", action="store_true", help="replace the output file if it exists, and name the settings that change")
 
 
 def run(given: argparse.Namespace) -> None:
@@ -33,13 +33,17 @@ def run(given: argparse.Namespace) -> None:
         steps = "copy configs/folder.yaml to params.yaml and set dataset.root, see docs/own-clips.md"
         raise UserError(f"{place} is an address, but init looks at clips on this machine; {steps}.")
     clip = _init.find_clip(given.clip)
-    if given.root is not None or Path(given.source).is_file():
-        found = _findings.inspect_list(given.source, given.root or str(Path(given.source).parent))
+    source = Path(given.source)
+    # With "/" on Windows too, so that the settings hold on every system.
+    if given.root is not None or source.is_file():
+        found = _findings.inspect_list(source.as_posix(), Path(given.root or source.parent).as_posix())
     else:
-        found = _findings.inspect_folder(given.source)
+        found = _findings.inspect_folder(source.as_posix())
     print(_init.describe(found))
     print(clip.sentence)
-    _init.write(out, found, given.clip)
+    replaced = _init.write(out, found, given.clip)
+    if replaced:
+        print("\n".join([f"settings of the old {out} that are not kept:", *replaced]))
     if found.dataset.has_manifest:
         print(_init.write_manifest(found.dataset))
     print(f"wrote {out}; {_init.next_step(out, found, clip)}")

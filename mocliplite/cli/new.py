@@ -13,10 +13,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> None:
-    """Write the files of a project, and make a git repository of it."""
+    """Write the files of a project, and make a git repository of it unless it is in one."""
     from mocliplite.cli import _project
 
     folder = Path(given.folder)
     _project.create(folder)
-    step = "" if _project.init_git(folder) else " `git init`,"
-    print(f"wrote {folder}; next, in this folder:{step} `mocliplite init CLIPS --force` and `dvc repro`")
+    outer = _project.git_root(folder)
+    where = f" in the git repository {outer}" if outer else ""
+    step = "" if outer or _project.init_git(folder) else " `git init`,"
+    print(
+        f"wrote {folder}{where}; next, in this folder:{step} `mocliplite init CLIPS --force`, `git add .`, "
+        "`git commit`, which experiments need, and `dvc repro`"
+    )

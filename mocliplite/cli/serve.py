@@ -30,13 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Serve until interrupted."""
-    try:
-        from mocliplite.serving import access, server
-        from mocliplite.serving.clips import Settings
-    except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn"):
-            raise
-        raise UserError(f'serve needs {error.name}; run `pip install "mocliplite[serve]"`.') from None
+    from mocliplite.serving import access, server
+    from mocliplite.serving.clips import Settings
+
     token = os.environ.get(TOKEN) or None
     if token is None and not access.is_loopback(given.host):
         raise UserError(

@@ -2,7 +2,7 @@
 
 import argparse
 
-from mocliplite.cli._shared import compute
+from mocliplite.cli._shared import compute, refuse_missing_folder
 
 HELP = "draw a clip's motion vectors"
 EXAMPLE = "example: python -m mocliplite show my.mp4 --out vectors.png"
@@ -22,6 +22,7 @@ def run(given: argparse.Namespace) -> None:
     from mocliplite.spans import WHOLE_FILE, span_of
     from mocliplite.video.streams import Limits
 
+    refuse_missing_folder(given.out)
     settings = compute()
     span = span_of(given.span) if given.span else WHOLE_FILE
     print(call_crash_safe(overlay.show, settings, given.clip, given.out, Limits.of(settings), span))

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-HELP = "write dvc.yaml, versions.yaml and configs/ of a project for the installed version"
+HELP = "write dvc.yaml, versions.yaml, configs/ and docs/ of a project for the installed version"
 
 
 def run(_: argparse.Namespace) -> None:
@@ -11,5 +11,8 @@ def run(_: argparse.Namespace) -> None:
     from mocliplite import __version__
     from mocliplite.cli import _project
 
-    _project.upgrade(Path())
-    print(f"this project is now for mocliplite {__version__}; `git diff` shows the changes, `dvc repro` applies them")
+    changed = _project.upgrade(Path())
+    if changed:
+        print(f"wrote {', '.join(changed)}; `git diff` shows the changes, `dvc repro` applies them")
+    else:
+        print(f"this project is for mocliplite {__version__} already; nothing is changed")

@@ -41,10 +41,13 @@ def run(given: argparse.Namespace) -> None:
     recognizer = Recognizer.load(given.model, replace(compute(), device=given.device), given.revision)
     timeline = _timeline.Timeline.of(given, recognizer)
     live = LiveWindows(given.source, timeline.settings, Limits.of(recognizer.compute), _notice)
-    cost, latencies = Cost(), deque[float](maxlen=_LATEST)
+    cost, latencies, warned = Cost(), deque[float](maxlen=_LATEST), False
     try:
         for window in classify_windows(recognizer, live, timeline.settings, cost, batch=1):
             latencies.append(time.monotonic() - window.arrived)
+            if cost.warning and not warned:
+                _notice(f"warning: {given.source}: {cost.warning}")
+                warned = True
             (segment,) = segments([window], timeline.classes, timeline.threshold)
             if given.json:
                 found = _timeline.segment_json(segment)

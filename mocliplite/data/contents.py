@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from mocliplite.errors import UserError
+from mocliplite.errors import UserError, reading
 from mocliplite.params import is_address
 from mocliplite.remote.connection import CONNECTIONS
 from mocliplite.remote.copies import local_copy
@@ -40,7 +40,7 @@ def size_and_digest(path: Path) -> tuple[int, str]:
     if not path.is_file():  # opening a pipe would wait for a writer
         raise UserError(f"{path} is not a regular file; remove it.")
     try:
-        with path.open("rb") as file:
+        with reading(path), path.open("rb") as file:
             return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); fix or remove it.") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mocliplite.data.contents import read_contents
 from mocliplite.data.names import is_video
-from mocliplite.errors import UserError
+from mocliplite.errors import UserError, reading
 from mocliplite.files import append_rows, read_rows, resume_rows, write_rows
 from mocliplite.params import is_address
 from mocliplite.remote.listing import State  # of a file on this machine: size, and time of modification in nanoseconds
@@ -104,7 +104,8 @@ def _parse(rows: Sequence[Sequence[str]]) -> dict[str, tuple[State, str]]:
 
 def _state_of(path: Path) -> State:
     try:
-        status = path.stat()
+        with reading(path):
+            status = path.stat()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); fix or remove it.") from None
     return status.st_size, str(status.st_mtime_ns)

@@ -24,6 +24,7 @@ from mocliplite.data.names import ENDINGS, included, stem_of
 from mocliplite.data.segments import check_overlaps
 from mocliplite.errors import UserError
 from mocliplite.files import read_rows, write_rows
+from mocliplite.sections import require
 
 Split = Literal["train", "val", "test", "unused"]
 
@@ -110,7 +111,7 @@ def _listed_split(clips: Sequence[Clip], settings: params.Dataset) -> dict[str, 
     splits = None if name == "none" else split_of_list(clips, settings)
     highest = (settings.folds or 1) if splits is None else 1
     reason = "the number of dataset.folds" if splits is None else f"because {settings.lists} has one split"
-    params.require(settings.split <= highest, "dataset.split", settings.split, f"at most {highest}, {reason}")
+    require(settings.split <= highest, "dataset.split", settings.split, f"at most {highest}, {reason}")
     return splits
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mocliplite import hub, versions
-from mocliplite.errors import UserError
-from mocliplite.files import write_text
+from mocliplite.errors import UserError, reading, writing
+from mocliplite.files import read_text, write_bytes, write_text
 
 NEEDED = ("config.json", "preprocessor_config.json")
 # In order of preference. An index names the files among which the weights are divided.
@@ -142,12 +142,13 @@ def copy_checkpoint(folder: Path, out: Path) -> None:
     texts = [path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".txt", ".model")]
     for path in [*texts, *(weights if not pickled else [])]:
         if not (pickled and path.name.endswith(".index.json")):
-            shutil.copyfile(path, out / path.name)
+            with writing(out / path.name):
+                shutil.copyfile(path, out / path.name)
     if pickled:
         from pickle import UnpicklingError
 
         import torch
-        from safetensors.torch import save_file
+        from safetensors.torch import save as serialise
 
         tensors: dict[str, torch.Tensor] = {}
         for path in pickled:
@@ -156,7 +157,7 @@ def copy_checkpoint(folder: Path, out: Path) -> None:
             except (UnpicklingError, EOFError, RuntimeError, TypeError):
                 raise UserError(f"{path} does not contain tensors alone; download it again.") from None
         contiguous = {name: value.clone().contiguous() for name, value in tensors.items()}
-        save_file(contiguous, out / _WEIGHTS[0], metadata={"format": "pt"})
+        write_bytes(out / _WEIGHTS[0], serialise(contiguous, metadata={"format": "pt"}))
         write_text(out / _CONVERTED, json.dumps({"from": _digest(weights), "to": _digest([out / _WEIGHTS[0]])}))
 
 
@@ -179,7 +180,7 @@ def _digest(paths: Sequence[Path]) -> str:
     """Return the SHA-256 of a file, or of the digests of several files."""
     digests = []
     for path in paths:
-        with path.open("rb") as file:
+        with reading(path), path.open("rb") as file:
             digests.append(hashlib.file_digest(file, "sha256").hexdigest())
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
@@ -226,13 +227,15 @@ def _from_hub(model: str, revision: str | None) -> Path | None:
         return cached
     try:
         names = hub.file_names(model, revision)
-        folder = hub.download(model, revision, _patterns(names)) if names is not None else None
+        if names is None:
+            return None
+        folder = hub.download(model, revision, _patterns(names))
     except hub.NotOnHubError:
         raise UserError(
             f"params.yaml: the hub has no model {model!r} at this revision, or not for you; {hub.CHECK_LOGIN}."
         ) from None
     if folder is None:
-        return None
+        raise UserError(f"the download of {model!r} from the hub broke off; run the same command again to continue it.")
     missing = _missing_files(folder)
     if missing:
         raise UserError(f"{model!r} has no {missing} on the hub; choose a checkpoint in transformers' format.")
@@ -250,7 +253,7 @@ def _patterns(names: Collection[str]) -> tuple[str, ...]:
 def read_json_object(path: Path) -> dict[str, Any]:
     """Return the settings in a JSON file of a checkpoint. Raises UserError if it contains no JSON object."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON ({error}); download the checkpoint again.") from None
     if not isinstance(content, dict):

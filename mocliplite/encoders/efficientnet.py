@@ -6,7 +6,7 @@ transformers is imported only where a network is built: the import takes seconds
 import torch
 from torch import Tensor, nn
 
-from mocliplite.errors import UserError
+from mocliplite.errors import UserError, reading
 
 DIM = 1280  # length of the pooled output
 STEM = "embeddings.convolution.weight"
@@ -46,7 +46,8 @@ def load_pretrained(backbone: nn.Module, pretrained: str, revision: str | None) 
     from transformers import EfficientNetModel
 
     try:
-        source = EfficientNetModel.from_pretrained(pretrained, revision=revision, use_safetensors=True)
+        with reading(pretrained):
+            source = EfficientNetModel.from_pretrained(pretrained, revision=revision, use_safetensors=True)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mocliplite.errors import UserError
+from mocliplite.errors import UserError, reading
+from mocliplite.files import read_text
 
 NAME_FILE = "name.txt"  # of a folder: name and version of the model
 
@@ -37,7 +38,7 @@ def digest(path: Path) -> str:
         files = [*sorted(path.rglob("*.npy")), path / NAME_FILE]
         contents = [(file.relative_to(path).as_posix(), digest(file)) for file in files]
         return hashlib.sha256(repr(contents).encode()).hexdigest()
-    with path.open("rb") as file:
+    with reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -48,7 +49,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         if not is_zipfile(path):  # numpy would try other formats
             raise ValueError("it is not a .npz file")
-        with np.load(path, allow_pickle=False) as archive:
+        with reading(path), np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, AttributeError, MemoryError, BadZipFile, ZlibError) as error:
         raise _unreadable(path, error, "save it with numpy.savez, text as numpy.array(..., dtype=str)") from None
@@ -64,7 +65,7 @@ def _read_folder(folder: Path) -> dict[str, np.ndarray]:
     rows: list[np.ndarray] = []
     for file in files:
         try:
-            with file.open("rb") as opened:
+            with reading(file), file.open("rb") as opened:
                 row = np.lib.format.read_array(opened, allow_pickle=False)
         except (OSError, ValueError, EOFError, MemoryError) as error:
             raise _unreadable(file, error, "save it with numpy.save") from None
@@ -76,7 +77,7 @@ def _read_folder(folder: Path) -> dict[str, np.ndarray]:
         rows.append(row)
     ids = [file.relative_to(folder).with_suffix("").as_posix() for file in files]
     try:
-        name = (folder / NAME_FILE).read_text(encoding="utf-8").strip()
+        name = read_text(folder / NAME_FILE).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(folder / NAME_FILE, error, "save it as text in UTF-8") from None
     return {"ids": np.array(ids), "embedding": np.stack(rows), "name": np.array(name)}
@@ -92,7 +93,8 @@ def _read_parquet(path: Path) -> dict[str, np.ndarray]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        with reading(path):
+            table = pq.read_table(path)
         arrays = {"ids" if name == "id" else name: _column_values(table[name]) for name in table.column_names}
         metadata = table.schema.metadata or {}
         if b"name" in metadata:

@@ -12,7 +12,7 @@ import numpy as np
 
 from mocliplite import SAME_CODE, params
 from mocliplite.encoders.checkpoints import NEEDED, TEXT_FAMILIES, family, has_text_encoder, read_json_object
-from mocliplite.errors import UserError
+from mocliplite.errors import UserError, reading
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -52,6 +52,7 @@ def load_encoder(folder: Path, compute: params.Compute, dtype: str = "float32") 
 
     from mocliplite.encoders.linear import use_onednn
     from mocliplite.runtime.device import device
+    from mocliplite.runtime.gpu_memory import full_memory_means
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
@@ -64,9 +65,10 @@ def load_encoder(folder: Path, compute: params.Compute, dtype: str = "float32") 
             f"{', '.join(TEXT_FAMILIES)}, or embed the keyframes elsewhere and set encoder.features."
         )
     try:
-        model, report = _load_model(folder, kind)
-        processor = load_processor(folder, kind)
-        tokenizer = _load_tokenizer(folder, kind) if has_text_encoder(folder) else None
+        with reading(folder):
+            model, report = _load_model(folder, kind)
+            processor = load_processor(folder, kind)
+            tokenizer = _load_tokenizer(folder, kind) if has_text_encoder(folder) else None
     except (
         *(OSError, ValueError, TypeError, RuntimeError, KeyError, EOFError, ImportError, AttributeError),
         *(AssertionError, SafetensorError, UnpicklingError),
@@ -84,7 +86,8 @@ def load_encoder(folder: Path, compute: params.Compute, dtype: str = "float32") 
     torch_device = device(compute)
     if torch_device.type == "cpu" and dtype == "float32":
         use_onednn(model)
-    model.to(torch_device)
+    with full_memory_means("choose a smaller encoder.model"):
+        model.to(torch_device)
     return encoder
 
 

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from mocliplite.errors import UserError
+from mocliplite.errors import UserError, reading
 
 # Those of prompts/templates.txt, for use without a project folder.
 TEMPLATES = (
@@ -72,11 +72,12 @@ def flatten_names(classes: Sequence[str], names: dict[str, list[str]]) -> tuple[
 
 def _read_lines(path: str | Path, key: str) -> list[tuple[int, str]]:
     """Return the lines that are neither blank nor comments, with their numbers from 1."""
+    if not Path(path).is_file():
+        raise UserError(f"params.yaml: {key} is {path}, which is not a file; see prompts/ for examples.")
     try:
         # utf-8-sig: editors on Windows may write a byte order mark.
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"params.yaml: {key} is {path}, which is not a file; see prompts/ for examples.") from None
+        with reading(path):
+            lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text; save it as UTF-8.") from None
     numbered = enumerate(lines, start=1)

@@ -9,6 +9,7 @@ import numpy as np
 
 from mocliplite.evaluation.logistic import fit_logistic
 from mocliplite.evaluation.metrics import softmax
+from mocliplite.large_arrays import slices
 
 BINS = 15
 KEPT = 0.95  # share of the right answers that fit_threshold keeps
@@ -54,8 +55,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 def _sum_of_expected(logits: np.ndarray, factor: float) -> float:
     """Sum over the rows of logits [R, C] of their mean, minus the highest, with the probabilities softmax(factor x)."""
     total = 0.0
-    for start in range(0, len(logits), _PART):
-        values = _below_highest(logits[start : start + _PART])
+    for part in slices(len(logits), _PART):
+        values = _below_highest(logits[part])
         powers = np.exp(factor * values)
         total += float((np.einsum("rc,rc->r", powers, values) / powers.sum(axis=1)).sum())
     return total
@@ -99,8 +100,7 @@ def _parts(scores: np.ndarray, labels: np.ndarray) -> Iterator[tuple[np.ndarray,
     _, rows, classes = scores.shape
     smoothing = 1 / (len(labels) + 2)
     label, one_hot = np.tile(labels, rows // len(labels)), np.eye(classes)
-    for start in range(0, rows, _PART):
-        part = slice(start, start + _PART)
+    for part in slices(rows, _PART):
         yield scores[:, part].astype(np.float64), (1 - smoothing) * one_hot[label[part]] + smoothing / classes
 
 

@@ -17,6 +17,7 @@ from mocliplite.encoders import checkpoints, cost, embedding, loading
 from mocliplite.errors import Failure
 from mocliplite.extraction import machines
 from mocliplite.extraction.shard_runs import ShardOfClips, Updated
+from mocliplite.large_arrays import slices
 from mocliplite.remote.copies import call_with_copy
 from mocliplite.runtime import crash_safe, engines
 from mocliplite.store import shards, update
@@ -99,9 +100,9 @@ def _new_parts(spec: Spec, shard: ShardOfClips, wanted: Mapping[str, str]) -> li
     ids = set(update.ids_to_compute(shard.path, "keyframes", spec.cache_key, wanted, spec.retry_failed))
     size = max(1, PICTURES // spec.settings.encoder.frames)
     parts = [
-        segments[start : start + size]
+        segments[part]
         for segments in by_file(clip for clip in shard.clips if clip.id in ids).values()
-        for start in range(0, len(segments), size)
+        for part in slices(len(segments), size)
     ]
     return sorted(parts, key=lambda part: part[0].id)
 

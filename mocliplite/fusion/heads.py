@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mocliplite.files import new_array
 from mocliplite.fusion.linear_start import LinearStart
 from mocliplite.fusion.products import batched_product
+from mocliplite.large_arrays import new_array
 
 _PART = 4096  # clips, to limit memory
 
@@ -63,10 +63,6 @@ class Heads(nn.Module):
         with torch.no_grad():
             self.weight2.zero_()
             self.bias2.copy_((bias + self.mean.cpu().double() @ weight).to(self.bias2))
-
-    def standardise(self, features: Tensor) -> Tensor:
-        """Standardise features [..., D] for `forward`."""
-        return (features - self.mean) / self.std
 
     def forward(self, x: Tensor, dropout_mask: Tensor | None = None, linear_logits: Tensor | None = None) -> Tensor:
         """Logits [S, N, C] of standardised x [S, N, D]; dropout_mask, bool [S, N, hidden], is True for units kept.

@@ -16,6 +16,7 @@ import numpy as np
 
 from mocliplite import checkpoint
 from mocliplite.errors import UserError
+from mocliplite.large_arrays import slices
 
 if TYPE_CHECKING:
     from mocliplite.store.table_file import Table
@@ -91,20 +92,18 @@ def read_split(path: str | Path, split: str, names: Collection[str] = PER_CLIP) 
     return table_file.read_rows(path, "pairs", ("split", split), names, _NOT_PER_CLIP)
 
 
-def select_split(arrays: Arrays, split: str) -> dict[str, np.ndarray]:
-    """Return the arrays of pairs.h5 with only the clips of one split; arrays that are not per clip stay whole."""
-    return select_clips(arrays, arrays["split"] == split)
-
-
 def select_clips(arrays: Arrays, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
-    """Return the arrays of pairs.h5 with only some clips: row numbers, a mask or a slice; see `select_split`."""
+    """Return the arrays of pairs.h5 with only some clips: row numbers, a mask or a slice.
+
+    Arrays that are not per clip stay whole.
+    """
     return {name: values if name in _NOT_PER_CLIP else values[rows] for name, values in arrays.items()}
 
 
 def parts(arrays: Arrays) -> Iterator[dict[str, np.ndarray]]:
     """Yield the arrays of pairs.h5 for at most _PART clips at a time, in order, without copying them."""
-    for start in range(0, len(arrays["ids"]), _PART):
-        yield select_clips(arrays, slice(start, start + _PART))
+    for rows in slices(len(arrays["ids"]), _PART):
+        yield select_clips(arrays, rows)
 
 
 def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:

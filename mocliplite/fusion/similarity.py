@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mocliplite.fusion.pairs import Arrays
+from mocliplite.large_arrays import slices
 
 NEAR_DUPLICATE = 0.995  # lower of the two streams' cosines from which on two clips count as near duplicates
 # Two unit vectors with this cosine are sqrt(2 - 2 cosine) apart. The factor allows for rounding errors.
@@ -95,4 +96,4 @@ def _best_of_all(units: list[Unit], train: np.ndarray, clips: np.ndarray) -> tup
 
 
 def _parts(rows: np.ndarray) -> list[np.ndarray]:
-    return [rows[start : start + _PART] for start in range(0, len(rows), _PART)]
+    return [rows[part] for part in slices(len(rows), _PART)]

@@ -10,6 +10,7 @@ from mocliplite.fusion import ridge
 from mocliplite.fusion.methods import scaled
 from mocliplite.fusion.pairs import Arrays, features
 from mocliplite.fusion.probes import PROBES
+from mocliplite.large_arrays import slices
 
 SCALE_CLIPS = 20_000  # about the most clips that the temperature is fitted on, evenly spaced
 _PART = 8192  # clips whose probabilities are computed at a time, to limit memory
@@ -53,8 +54,7 @@ def _losses_and_guesses(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndar
     some = slice(None, None, -(-len(scores) // SCALE_CLIPS))
     scale = fit_scale(scores[some], labels[some])
     losses, guesses = [], []
-    for start in range(0, len(scores), _PART):
-        rows = slice(start, start + _PART)
+    for rows in slices(len(scores), _PART):
         logits = scaled(scores[rows], *scale)
         losses.append(log_losses(logits, labels[rows]))
         guesses.append(logits.argmax(axis=1) if labels.ndim == 1 else logits > 0)

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from mocliplite import params
 from mocliplite.errors import Failure, UserError
+from mocliplite.large_arrays import slices
 from mocliplite.motion.accumulation import accumulate_since_intra
 from mocliplite.motion.field import BASE_CELL_SIZE, KIND_CODES, MISSING, Field
 from mocliplite.motion.grid import Batches, Grid
 from mocliplite.motion.scatter import BATCH_FRAMES, scatter
 from mocliplite.params import Motion, Reencode
+from mocliplite.sections import section
 from mocliplite.spans import WHOLE_FILE, Span, name_of
 from mocliplite.video.orientation import PLAIN, Orientation
 from mocliplite.video.spans import frame_range
@@ -122,7 +123,7 @@ def field_of(
 
 def settings_of(stored: Mapping[str, Any]) -> Motion:
     """Return the settings of extraction that a store has recorded."""
-    return params.section(Motion, "motion", {key: value for key, value in stored.items() if key != "version"})
+    return section(Motion, "motion", {key: value for key, value in stored.items() if key != "version"})
 
 
 def damaged_share(clip: ClipFrames) -> float:
@@ -169,14 +170,9 @@ def _finished(settings: Motion, orientation: Orientation, cells: np.ndarray) -> 
     return _upright(_coarser(cells, settings.cell_size), orientation)
 
 
-def _parts(array: np.ndarray) -> list[slice]:
-    """Return slices of a few frames, which bound the memory of intermediate results."""
-    return [slice(start, start + _PART) for start in range(0, max(1, len(array)), _PART)]
-
-
 def _finished_in_parts(settings: Motion, orientation: Orientation, grid: np.ndarray) -> np.ndarray:
     finished = np.empty((len(grid), *_finished(settings, orientation, grid[:1]).shape[1:]), dtype=np.int8)
-    for part in _parts(grid):
+    for part in slices(len(grid), _PART):
         finished[part] = _finished(settings, orientation, grid[part])
     return finished
 
@@ -222,7 +218,7 @@ def _interpolate(grid: np.ndarray, kinds: np.ndarray) -> None:
     after = np.searchsorted(has_vectors, gaps)
     before, after = has_vectors[np.maximum(after - 1, 0)], has_vectors[np.minimum(after, len(has_vectors) - 1)]
     weight = np.clip((gaps - before) / np.maximum(after - before, 1), 0, 1)[:, None, None, None]
-    for part in _parts(gaps):
+    for part in slices(len(gaps), _PART):
         first, last = grid[before[part]], grid[after[part]]
         line = np.rint(first * (1 - weight[part]) + last * weight[part])
         # If a cell is MISSING on one side, the value of the other side is used.

@@ -1,7 +1,8 @@
-"""The fields of many clips on the grid of the network, in a temporary file that is mapped into memory.
+"""The fields of many clips on the grid of the network, in a temporary file.
 
 Reading a clip from its store and resampling it takes longer than a training step, and gives the same fields in every
-epoch. The file has no name, so it is gone when the training ends, even if it is killed.
+epoch. The file has no name, so it is gone when the training ends, even if it is killed. It is read, not mapped into
+memory: the system keeps as much of it in memory as there is room for, and does not count it as memory of the process.
 """
 
 import math
@@ -9,7 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from io import BufferedRandom
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mocliplite.errors import UserError
-from mocliplite.motion_net.loader import ClipDataset, ClipSample, MotionClips
+from mocliplite.errors import writing
+from mocliplite.motion_net.loader import ClipDataset, ClipSample, MotionClips, loaded
 from mocliplite.motion_net.sampling import indices_at
 from mocliplite.runtime.progress import progress
 
@@ -29,9 +30,9 @@ _PART = 256  # fields resampled at a time; all those of a long clip would need m
 class CachedClips(ClipDataset):
     """Clips in the cache. A ClipSample gives what it gives of MotionClips."""
 
-    def __init__(self, fields: np.ndarray, lengths: Sequence[int]) -> None:
-        """fields: float16 [F, 3, rows, cols], those of all clips in order; lengths: how many are of each clip."""
-        self.fields, self.lengths = fields, lengths
+    def __init__(self, file: BufferedRandom, field_shape: Sequence[int], lengths: Sequence[int]) -> None:
+        """file: the fields float16 [F, 3, rows, cols] of all clips in order; lengths: how many are of each clip."""
+        self.file, self.field_shape, self.lengths = file, tuple(field_shape), lengths
         self.starts = np.cumsum([0, *lengths[:-1]])
 
     def __len__(self) -> int:
@@ -39,7 +40,11 @@ class CachedClips(ClipDataset):
 
     def __getitem__(self, sample: ClipSample) -> tuple[Tensor, int]:
         indices = self.starts[sample.row] + indices_at(self.lengths[sample.row], sample.positions)
-        return torch.from_numpy(self.fields[indices]), sample.row
+        fields = torch.empty(len(indices), *self.field_shape, dtype=torch.float16)
+        for field, index in zip(fields.numpy(), indices.tolist(), strict=True):
+            self.file.seek(index * field.nbytes)
+            self.file.readinto(field)
+        return fields, sample.row
 
 
 def cache_fields(clips: MotionClips, folder: Path, workers: int) -> MotionClips | CachedClips:
@@ -49,7 +54,8 @@ def cache_fields(clips: MotionClips, folder: Path, workers: int) -> MotionClips 
     they are, and a warning is printed. Raises UserError if the file cannot be written.
     """
     bytes_needed = sum(clips.store.lengths[clip_id] for clip_id in clips.ids) * math.prod(clips.field_shape) * 2
-    with _errors_name(folder):
+    what = f"the cache of the fields in {folder}"
+    with writing(what):
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
     if bytes_needed > _MAX_SHARE * free:
@@ -60,28 +66,13 @@ def cache_fields(clips: MotionClips, folder: Path, workers: int) -> MotionClips 
         )
         return clips
     lengths = [0] * len(clips)
-    with _errors_name(folder):
-        opened = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (closed below)
-    with opened as file:
+    with writing(what):
+        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (closed with the clips)
         for row, fields in _read_parts(clips, workers):
             lengths[row] += len(fields)
-            with _errors_name(folder):
-                file.write(fields.numpy().tobytes())
-        with _errors_name(folder):
-            file.flush()
-        return CachedClips(np.memmap(file, np.float16, "r", shape=(sum(lengths), *clips.field_shape)), lengths)
-
-
-@contextmanager
-def _errors_name(folder: Path) -> Iterator[None]:
-    """Context in which the system's errors are raised as a UserError that names the folder of the cache."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"the fields cannot be cached in {folder} ({error.strerror or error}); free disk space or fix the "
-            "permissions and run again."
-        ) from None
+            file.write(fields.numpy().tobytes())
+        file.flush()
+    return CachedClips(file, clips.field_shape, lengths)
 
 
 class _Parts(Dataset[tuple[int, Tensor]]):
@@ -103,7 +94,7 @@ def _read_parts(clips: MotionClips, workers: int) -> Iterator[tuple[int, Tensor]
     loader = DataLoader(_Parts(clips), sampler=parts, batch_size=None, num_workers=workers, generator=torch.Generator())
     with progress("motion fields", len(clips), "clip") as bar:
         done = 0
-        for row, fields in loader:
+        for row, fields in loaded(loader):
             yield row, fields
             bar.update(row - done)
             done = row

@@ -1,18 +1,20 @@
 """Load motion fields from a store in batches, as they are needed: the data set is never held in memory."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from mocliplite.errors import UserError
 from mocliplite.motion_net import sampling
 from mocliplite.params import MotionNet
 from mocliplite.store.stores import Store
 
 ClipDataset: TypeAlias = Dataset[tuple[Tensor, int]]
+Loaded = TypeVar("Loaded")
 
 
 class ClipSample(NamedTuple):
@@ -62,4 +64,13 @@ def load_batches(
     """
     workers = workers if isinstance(clips, MotionClips) else 0
     # A generator of its own; without one, each pass would advance the global generator of torch.
-    return iter(DataLoader(clips, batch_sampler=samples, num_workers=workers, generator=torch.Generator()))
+    return loaded(DataLoader(clips, batch_sampler=samples, num_workers=workers, generator=torch.Generator()))
+
+
+def loaded(loader: Iterable[Loaded]) -> Iterator[Loaded]:
+    """Yield what a DataLoader loads. A UserError of its worker processes has a traceback in front of the sentence."""
+    try:
+        yield from loader
+    except UserError as error:
+        kind = type(error)
+        raise kind(str(error).rpartition(f"{kind.__name__}: ")[2].strip()) from None

@@ -8,10 +8,11 @@ from mocliplite import checkpoint, hub, params
 from mocliplite.encoders import checkpoints
 from mocliplite.errors import UserError
 from mocliplite.evaluation.method_table import table
-from mocliplite.files import read_json, write_json, write_text
+from mocliplite.files import new_folder, read_json, write_json, write_text
+from mocliplite.fusion.pairs import check_fitted_on, read_split
 from mocliplite.predict.card import metadata
-from mocliplite.predict.metrics_file import read_metrics
-from mocliplite.predict.models import CLIP_FILE, ONNX, load_models
+from mocliplite.predict.metrics_file import check_test_clips, read_metrics
+from mocliplite.predict.models import CLIP_FILE, ONNX, Models, load_models
 from mocliplite.store import table_file
 
 LISTED = 8  # classes named in the card
@@ -68,11 +69,14 @@ def export(
     Also clip/, the checkpoint of the encoder, if with_clip or if it is a local folder; with onnx, instead of it onnx/,
     the networks as ONNX graphs, and with int8 the encoder in int8. Without a text encoder there is no prompts/.
 
-    Raises UserError for a folder that is not empty, and where models, features or metrics are missing.
+    Raises UserError for a folder that is not empty, where models, features or metrics are missing, and where the
+    metrics are of other test clips than those of the head.
     """
-    out = Path(folder)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} is not empty; give a new folder.")
+    with new_folder(Path(folder)):
+        _fill(Path(folder), with_clip, models, onnx, int8)
+
+
+def _fill(out: Path, with_clip: bool, models: str | Path, onnx: bool, int8: bool) -> None:
     if int8 and not onnx:
         raise UserError("--int8 is for ONNX graphs; add --format onnx.")
     if onnx and with_clip:
@@ -89,7 +93,7 @@ def export(
         config["features"]["keyframes"], settings.model, settings.revision, pickled=settings.pickled_weights
     )
     copies_clip = not onnx and (with_clip or Path(settings.model).is_dir())
-    metrics = read_metrics()
+    metrics = _metrics_of(Path(models, "head"), config)
     card = _card(metrics, config, trained.motion_config, prompts.arrays, settings, copies_clip, onnx)
     if onnx:
         from mocliplite.predict.onnx_card import graphs_section
@@ -98,13 +102,7 @@ def export(
         # First, because it may refuse the models.
         graphs = write_graphs(out / ONNX, trained, Path(models), clip_folder, int8)
         card += graphs_section(trained, graphs)
-    checkpoint.save(out / "head", trained.head, config)
-    checkpoint.save(out / "probes", trained.probes, trained.probes_config)
-    checkpoint.save(out / "motion", trained.motion, trained.motion_config)
-    if "embedding" in prompts.arrays:
-        arrays = {name: prompts.arrays[name] for name in ("embedding", "logit_scale")}
-        texts = {name: prompts.arrays[name].tolist() for name in ("classes", "templates")}
-        checkpoint.save(out / "prompts", arrays, texts)
+    _save_models(out, trained, prompts)
     if copies_clip:
         checkpoints.copy_checkpoint(clip_folder, out / "clip")
     elif not onnx:
@@ -112,6 +110,27 @@ def export(
     base_model = None if Path(settings.model).is_dir() else settings.model
     about = metadata(metrics, given.dataset.root, base_model)
     write_text(out / "README.md", hub.card(about, card))
+
+
+def _metrics_of(head: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """Return metrics/eval.json. Raises UserError unless it is of the test clips of the head, which has this config."""
+    metrics = read_metrics()
+    table = read_split("features/pairs.h5", "test", ("ids", "label"))
+    check_fitted_on(config, table, str(head))
+    ids, labels, classes = (table.arrays[name] for name in ("ids", "label", "classes"))
+    check_test_clips(metrics, ids.tolist(), labels, classes.tolist())
+    return metrics
+
+
+def _save_models(out: Path, trained: Models, prompts: table_file.Table) -> None:
+    """Write motion/, probes/, head/ and, with a text encoder, prompts/."""
+    checkpoint.save(out / "head", trained.head, trained.head_config)
+    checkpoint.save(out / "probes", trained.probes, trained.probes_config)
+    checkpoint.save(out / "motion", trained.motion, trained.motion_config)
+    if "embedding" in prompts.arrays:
+        arrays = {name: prompts.arrays[name] for name in ("embedding", "logit_scale")}
+        texts = {name: prompts.arrays[name].tolist() for name in ("classes", "templates")}
+        checkpoint.save(out / "prompts", arrays, texts)
 
 
 def _card(

@@ -1,7 +1,6 @@
 """The networks of a recogniser written as ONNX graphs, each with one named input and any number of rows."""
 
 import logging
-import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mocliplite import checkpoint, params
+from mocliplite import checkpoint, packages, params
 from mocliplite.encoders import preprocessing
 from mocliplite.encoders.linear import use_torch
 from mocliplite.encoders.loading import Encoder, image_features, load_encoder
@@ -78,25 +77,21 @@ def write_graphs(out: Path, models: Models, folder: Path, clip: Path, int8: bool
             raise UserError(f"{key} is bfloat16, but ONNX graphs compute in float32; export without --format onnx.")
     encoder = load_encoder(clip, _COMPUTE)
     read = preprocessing.settings_of(clip, encoder)
-    try:
-        _write_image(out / IMAGE, clip, encoder, read)
-        net, fields = load_motion(folder, models), torch.zeros(2, settings.frames, 3, settings.rows, settings.cols)
-        _write(out / MOTION, MotionGraph(net, settings), {"fields": fields}, ["motion_embedding", "motion_logits"])
-        answer = AnswerGraph(models.head, models.probes, models.head_config["calibration"])
-        _write(out / HEADS, answer, _features(models), ["probabilities"])
-        config = {
-            "encoder": features["keyframes"]["weights"],
-            "motion": checkpoint.digest(folder / "motion"),
-            "preprocessing": read,
-        }
-        if int8:
-            quantise(out / IMAGE)
-            config["int8"] = validation_figures(networks_of(out, config, _COMPUTE), models)
-        write_json(out / CONFIG, config)
-        return config
-    except BaseException:  # including KeyboardInterrupt
-        shutil.rmtree(out, ignore_errors=True)
-        raise
+    _write_image(out / IMAGE, clip, encoder, read)
+    net, fields = load_motion(folder, models), torch.zeros(2, settings.frames, 3, settings.rows, settings.cols)
+    _write(out / MOTION, MotionGraph(net, settings), {"fields": fields}, ["motion_embedding", "motion_logits"])
+    answer = AnswerGraph(models.head, models.probes, models.head_config["calibration"])
+    _write(out / HEADS, answer, _features(models), ["probabilities"])
+    config = {
+        "encoder": features["keyframes"]["weights"],
+        "motion": checkpoint.digest(folder / "motion"),
+        "preprocessing": read,
+    }
+    if int8:
+        quantise(out / IMAGE)
+        config["int8"] = validation_figures(networks_of(out, config, _COMPUTE), models)
+    write_json(out / CONFIG, config)
+    return config
 
 
 def _write_image(path: Path, clip: Path, encoder: Encoder, read: Mapping[str, Any]) -> None:
@@ -133,11 +128,8 @@ def _write(path: Path, graph: nn.Module, inputs: dict[str, Tensor], outputs: Seq
                 external_data=False,
                 verbose=False,
             )
-    except ImportError:
-        raise UserError(
-            "ONNX graphs are written by onnx and onnxscript, which are not installed; run "
-            "`pip install onnx onnxscript`."
-        ) from None
+    except ImportError:  # which names onnxscript even where onnx is missing, too
+        raise packages.not_installed("onnxscript", "--format onnx") from None
     # Where it cannot follow the code, the exporter fixes the number of rows without a word.
     if any(isinstance(value.shape[0], int) for value in program.model.graph.inputs):
         raise torch.onnx.OnnxExporterError(f"{path.name} would have a fixed number of rows")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mocliplite import checkpoint, params
+from mocliplite import checkpoint, packages, params
 from mocliplite.encoders.preprocessing import checked, pixels
 from mocliplite.errors import UserError
-from mocliplite.files import read_json
+from mocliplite.files import read_bytes, read_json
 from mocliplite.motion_net.sampling import mirrored
 from mocliplite.predict.models import ONNX, Models, Networks, other_version
 
@@ -61,10 +61,8 @@ def networks_of(graphs: Path, config: Mapping[str, Any], compute: params.Compute
 def _session(path: Path, compute: params.Compute) -> "InferenceSession":
     try:
         import onnxruntime
-    except ImportError:
-        raise UserError(
-            f"{path} is run by onnxruntime, which is not installed; run `pip install onnxruntime`."
-        ) from None
+    except ModuleNotFoundError as error:
+        raise packages.not_installed(str(error.name), str(path)) from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = compute.threads
     # By default, waiting threads use their cores.
@@ -72,7 +70,7 @@ def _session(path: Path, compute: params.Compute) -> "InferenceSession":
     options.log_severity_level = 3
     try:
         # Not by its path: a graph could then have its weights in other files.
-        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(read_bytes(path), options, providers=["CPUExecutionProvider"])
     except _errors() as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} cannot be loaded ({reason}); export the models again.") from None

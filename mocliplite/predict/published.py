@@ -25,6 +25,8 @@ def folder_of(model: str | Path, revision: str | None) -> Path:
     if not _is_on_hub(model):
         if revision is not None:
             raise UserError(f"{model} is a local folder, which has no revision; leave out --revision.")
+        if not Path(model).is_dir():
+            raise UserError(f"{model} is not a folder; check the path, or run `dvc repro` to train models.")
         return Path(model)
     name, at = str(model), f"revision {revision or 'main'}"
     hub.check_owner_and_name(name)

@@ -17,6 +17,7 @@ from mocliplite.fusion.pairs import keyframe_views
 from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
 from mocliplite.motion_net import sampling
+from mocliplite.motion_net.footage import footage_of, warning
 from mocliplite.motion_net.settings import settings_from_config
 from mocliplite.predict.decoding import DecodedClip, classify_decoded, decode
 from mocliplite.predict.models import ONNX, Networks, check_values, load_models, other_version
@@ -36,6 +37,7 @@ class Prediction:
     milliseconds: dict[str, float]  # by phase; the time of a batch is divided among its clips
     embeddings: dict[str, np.ndarray] = field(repr=False, compare=False)  # by stream, float32 [D], of the plain view
     threshold: float | None = None  # probability from which on a class is found; None where each clip has one class
+    warning: str | None = None  # a sentence if the clip is unlike the footage that the motion network was trained on
 
     def found(self, top: int) -> list[tuple[str, float]]:
         """Return the `top` most probable classes, or where a clip may have several, all that reach the threshold."""
@@ -72,6 +74,7 @@ class Recognizer:
     calibration: dict[str, Any]  # temperatures and mixing weights, fitted on validation clips
     provenance: dict[str, Any]  # settings of the features that the heads were fitted on
     compute: params.Compute
+    footage: dict[str, Any] | None = None  # that the motion network was trained on
 
     @classmethod
     def load(
@@ -112,7 +115,7 @@ class Recognizer:
 
             networks = torch_models.load_networks(folder, models, settings, compute)
         fitted = (models.head, models.probes, config["classes"], config["calibration"], provenance)
-        return cls(networks, settings, *fitted, compute)
+        return cls(networks, settings, *fitted, compute, models.motion_config.get("footage"))
 
     @property
     def is_multi_label(self) -> bool:
@@ -219,5 +222,6 @@ class Recognizer:
             clip_shares = {stream: float(values[row]) for stream, values in answers.shares.items()}
             embeddings = {stream: features[stream][row, 0] for stream in answers.shares}
             durations = clip.milliseconds | per_clip
-            predictions.append(Prediction(path, classes, clip_shares, durations, embeddings, threshold))
+            unlike = warning(footage_of(vars(clip.field)), self.footage)
+            predictions.append(Prediction(path, classes, clip_shares, durations, embeddings, threshold, unlike))
         return predictions

@@ -12,6 +12,7 @@ import numpy as np
 from mocliplite.errors import UserError
 from mocliplite.evaluation.metrics import softmax
 from mocliplite.motion import extraction
+from mocliplite.motion_net.footage import warning
 from mocliplite.predict.windows import Window, WindowSettings, different_positions, read_windows
 from mocliplite.runtime.crash_safe import iterate_crash_safe
 from mocliplite.video.streams import Limits
@@ -51,6 +52,7 @@ class Cost:
     windows: int = 0
     end: float = 0.0  # of the last window
     reasons: Counter[str] = field(default_factory=Counter)  # of windows that could not be classified
+    warning: str | None = None  # a sentence if a window is unlike the footage that the motion network was trained on
 
 
 def window_settings(recognizer: "Recognizer", length: float, stride: float, motion_only: bool) -> WindowSettings:
@@ -85,6 +87,8 @@ def classify_windows(
             cost.end = max(cost.end, window.end)
             if window.reason:
                 cost.reasons[window.reason] += 1
+            elif window.footage and not cost.warning:
+                cost.warning = warning(window.footage, recognizer.footage)
             yield Step(window.start, window.end, None if window.reason else next(rows), window.arrived)
 
 

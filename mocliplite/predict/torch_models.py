@@ -15,6 +15,7 @@ from mocliplite.motion_net import networks
 from mocliplite.motion_net.embedding import embed_motion
 from mocliplite.predict.models import CLIP_FILE, Models, Networks, other_version
 from mocliplite.runtime.device import device
+from mocliplite.runtime.gpu_memory import full_memory_means, in_batches
 
 
 def load_networks(folder: Path, models: Models, settings: params.MotionNet, compute: params.Compute) -> Networks:
@@ -27,7 +28,8 @@ def load_networks(folder: Path, models: Models, settings: params.MotionNet, comp
     model, revision, pickled = _clip_of(folder)
     checkpoint = locate_same(keyframes, model, revision, folder / "clip", pickled)
     encoder = load_encoder(checkpoint, compute, keyframes.get("dtype", "float32"))
-    net = load_motion(folder, models).to(device(compute, "--device"))
+    with full_memory_means("choose models of smaller networks"):
+        net = load_motion(folder, models).to(device(compute, "--device"))
     return networks_of(encoder, keyframes["batch"], net, settings)
 
 
@@ -47,8 +49,12 @@ def networks_of(encoder: Encoder, batch: int, net: networks.Network, settings: p
         return embed_images(encoder, pictures, batch)
 
     def motion(fields: np.ndarray, view: str) -> tuple[np.ndarray, np.ndarray]:
-        embedding, logits = embed_motion(net, torch.from_numpy(fields).to(where), settings, view)
-        return embedding.cpu().numpy(), logits.cpu().numpy()
+        def forward(start: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+            return embed_motion(net, torch.from_numpy(fields[start : start + size]).to(where), settings, view)
+
+        parts = in_batches(forward, len(fields), len(fields), "clips")
+        embedding, logits = (torch.cat(values).cpu().numpy() for values in zip(*parts, strict=True))
+        return embedding, logits
 
     return Networks(images, motion)
 

@@ -15,6 +15,7 @@ from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
 from mocliplite.motion.scatter import BATCH_FRAMES
 from mocliplite.motion_net import sampling
+from mocliplite.motion_net.footage import Footage, footage_of
 from mocliplite.video.decoding import UnusableVectorsError
 from mocliplite.video.frames import picture_of
 from mocliplite.video.keyframes import read_keyframes, segment_centres
@@ -50,6 +51,7 @@ class Window:
     reason: str = ""  # why it cannot be classified, a sentence
     seconds: float = 0.0  # processor time since the last window
     arrived: float = 0.0  # time.monotonic() when its last frame was decoded
+    footage: Footage | None = None  # None if it cannot be classified
 
 
 def different_positions(net: params.MotionNet) -> tuple[np.ndarray, np.ndarray]:
@@ -226,7 +228,8 @@ class _Cutter:
         self._sent |= {number for number, _ in images}
         numbers = tuple(entry.number for entry in keyframes)
         shown, samples = tuple(dict(images).items()), self._samples(entries, field)
-        yield Window(start, end, samples, numbers, shown, arrived=entries[-1].frame.arrived)
+        footage = footage_of(vars(field))
+        yield Window(start, end, samples, numbers, shown, arrived=entries[-1].frame.arrived, footage=footage)
 
     def _field(self, entries: list[_Entry]) -> Field:
         """Return the motion field of a window, as that of a file with these frames. Raises UserError without one."""

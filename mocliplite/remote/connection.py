@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import quote
 
+from mocliplite import packages
 from mocliplite.errors import UserError
 
 CONNECTIONS = 16  # files that are listed or read at the same time
@@ -25,7 +26,7 @@ def connect(root: str) -> tuple[Any, str]:
     protocol = protocol_of(root)
     library = _LIBRARIES.get(protocol)
     if library and find_spec(library) is None:
-        raise UserError(f"dataset.root is {root}, which needs the library {library}; run `pip install {library}`.")
+        raise packages.not_installed(library, f"dataset.root {root}")
     try:
         system, top = fsspec.url_to_fs(root, **_options(protocol))
     except (ImportError, ValueError) as error:

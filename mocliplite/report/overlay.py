@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mocliplite.errors import Failure, UserError
+from mocliplite.files import atomic_write
 from mocliplite.motion import extraction
 from mocliplite.motion.field import BASE_CELL_SIZE, KIND_CODES, MISSING, Field
 from mocliplite.params import Motion
@@ -56,10 +57,8 @@ def show(path: str, out: str | Path, limits: Limits = DEFAULT_LIMITS, span: Span
     wheel.set_axis_off()
     for axes in (left, middle, right):
         axes.set_axis_off()
-    try:
-        figure.savefig(out, dpi=100, metadata={"Software": None}, format="png")
-    except OSError as error:
-        raise UserError(f"{out} cannot be written ({error.strerror}); choose another --out.") from None
+    with atomic_write(Path(out)) as partial:
+        figure.savefig(partial, dpi=100, metadata={"Software": None}, format="png")
     description = (
         f"{field.codec}{', interlaced' if field.interlaced else ''}{', re-encoded' if field.reencoded else ''}"
     )

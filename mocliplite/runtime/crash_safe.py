@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from queue import LifoQueue
 
+from mocliplite import packages
 from mocliplite.errors import Failure, LimitError, MachineError, UserError
 from mocliplite.params import Compute
 from mocliplite.runtime.engines import Outcome
@@ -75,8 +76,9 @@ def call_crash_safe(function: Callable[..., Outcome], compute: Compute, path: st
 
 
 def _no_worker(error: Exception) -> UserError:
-    what = "install the missing library" if isinstance(error, ImportError) else "repair the installation"
-    return UserError(f"no clip can be read: {error}; {what}, then run again.")
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return packages.not_installed(error.name)
+    return UserError(f"no clip can be read: {error}; repair the installation, then run again.")
 
 
 def _failure(path: str, error: Exception, compute: Compute) -> Failure:

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from typing import TypeVar
 
-from mocliplite.errors import UserError
+from mocliplite import packages
 from mocliplite.params import Compute
 
 Spec = TypeVar("Spec")
@@ -24,7 +24,7 @@ def map_specs(
 
     The function must be importable by name, be idempotent and write its results to disk: an interrupted run continues,
     and an engine may call it twice for a spec, even at the same time. Outcomes are small.
-    Raises UserError if workers die or are lost.
+    Raises UserError if workers die or are lost, and where a package of the engine is not installed.
     """
     if compute.engine == "dask":
         yield from chain.from_iterable(_dask_outcomes(function, specs, compute))
@@ -42,10 +42,7 @@ def _dask_outcomes(
     try:
         from mocliplite.runtime import dask_engine
     except ModuleNotFoundError as error:
-        raise UserError(
-            f"compute.engine is dask, but the package {error.name} is not installed; run `pip install -r "
-            "requirements-dask.txt`, or set compute.engine to processes."
-        ) from None
+        raise packages.not_installed(str(error.name), "compute.engine dask") from None
     return dask_engine.outcomes(function, specs, compute)
 
 
@@ -62,7 +59,8 @@ def map_ahead(
 ) -> Iterator[Outcome]:
     """Yield function(spec) in the order of specs. Threads compute `ahead` results in advance, at least 2 * workers."""
     waiting: deque[Future[Outcome]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
+    pool = ThreadPoolExecutor(workers)
+    try:
         for spec in specs:
             waiting.append(pool.submit(function, spec))
             # Bounded, because the results are pictures, which need memory.
@@ -70,3 +68,5 @@ def map_ahead(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # after an interrupt, nobody needs what is not yet computed

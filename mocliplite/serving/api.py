@@ -112,9 +112,13 @@ async def _openapi(request: Request) -> Response:
     return JSONResponse(document(request.app.state.settings))
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+    sentence = error.detail
+    if error.status_code == 405:
+        allowed = " or ".join(sorted((error.headers or {})["Allow"].split(", ")))
+        sentence = f"{request.url.path} does not take {request.method}; send {allowed}."
+    return JSONResponse({"error": sentence}, error.status_code, error.headers)
 
 
 async def _unavailable(_: Request, error: Exception) -> Response:

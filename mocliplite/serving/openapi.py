@@ -27,6 +27,7 @@ _REFUSALS = {
     "400": "a parameter is wrong, or the body is empty",
     "401": "the token is missing or wrong",
     "403": "the path leads out of the folder of the server, or the server has none, or the host is not this machine",
+    "405": "the method is not POST",
     "408": "the upload took too long",
     "413": "the clip is too large",
     "415": "the body is a form",

@@ -38,7 +38,10 @@ def reckon(folder: str | Path, clips: Collection[str], stage: str) -> Mapping[st
 def recorded_failures(folder: str | Path) -> Mapping[str, Failure]:
     """Return the failures by clip id in those shards of a store that are there and can be read."""
     found: dict[str, Failure] = {}
-    for path in sorted(Path(folder).glob("*.h5")):
+    paths: list[Path] = []
+    with suppress(FileNotFoundError):  # on NFS, a folder seems to be there for a while after another machine removed it
+        paths += sorted(Path(folder).glob("*.h5"))
+    for path in paths:
         with suppress(UserError), hdf5.open_file(path) as file:
             _, failures, _ = read_index(file)
             found |= failures
@@ -58,9 +61,8 @@ def check_machine(found: Mapping[str, Failure], before: Mapping[str, Failure], t
         if failure.transient or (failure.retry and before.get(clip_id) != failure)
     }
     if stopping:
-        head = (
-            f"{stage}: {len(stopping)} of {total} clips were not read because the machine failed; all others are kept."
-        )
+        reason = "because the machine failed or the file has changed; all others are kept."
+        head = f"{stage}: {len(stopping)} of {total} clips were not read, {reason}"
         raise UserError("\n".join([f"{head} Run `dvc repro` again to try only these:", *_listed(stopping)]))
 
 

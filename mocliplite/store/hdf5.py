@@ -6,8 +6,10 @@ fletcher32, or Adler-32 of a zlib stream.
 
 import json
 import math
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,7 +19,8 @@ from deflate import DeflateError, zlib_compress, zlib_decompress
 
 from mocliplite import versions
 from mocliplite.errors import UserError
-from mocliplite.files import errors_mean_damage, new_array
+from mocliplite.files import errors_mean_damage
+from mocliplite.large_arrays import new_array
 from mocliplite.store import whole_file
 from mocliplite.store.attributes import read_attributes, read_schema, write_attributes
 
@@ -71,13 +74,22 @@ def open_unchecked(path: Path) -> h5py.File:
     """Return a file opened for reading, of which nothing is checked. Raises OSError if HDF5 cannot open it."""
     if not path.is_file():  # opening a pipe would wait for a writer
         raise OSError("not a regular file")
-    # A shared cache may be on a file system without locks, and its files may be read-only.
-    return h5py.File(path, "r", locking=False)
+    return whole_file.open_to_read(path)
 
 
-def read_errors_mean_damage(what: str | Path) -> AbstractContextManager[None]:
-    """Context in which any error while reading means that this file, or this part of one, is damaged."""
-    return errors_mean_damage(what, OSError, KeyError, ValueError, RuntimeError, DeflateError)
+@contextmanager
+def read_errors_mean_damage(what: str | Path) -> Iterator[None]:
+    """Context in which any error while reading means that this file, or this part of one, is damaged.
+
+    But for those of the disk, which HDF5 raises as errors of any type, with the number in the message.
+    """
+    with errors_mean_damage(what, OSError, KeyError, ValueError, RuntimeError, DeflateError):
+        try:
+            yield
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            if found := re.search(r"errno = (\d+)", str(error)):
+                raise OSError(int(found[1]), os.strerror(int(found[1]))) from None
+            raise
 
 
 @contextmanager
@@ -179,7 +191,7 @@ def read_masked(group: Group, name: str, mask: np.ndarray) -> np.ndarray:
     """Return the rows of an uncompressed array for which mask, bool [N], is True; text as numpy str.
 
     The array is read by parts, so that memory is needed for these rows only, and for many rows not even that; see
-    `files.new_array`.
+    `new_array`.
     """
     dataset = _checked_dataset(group, name, None, (len(mask),))
     out = new_array((int(np.count_nonzero(mask)), *dataset.shape[1:]), dataset.dtype)

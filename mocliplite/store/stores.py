@@ -5,9 +5,10 @@ Only one run at a time updates a store, or several at once a part of its shards 
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from glob import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,8 @@ def _without_parts(folder: Path) -> Iterator[None]:
             stack.enter_context(files.locked(lock.with_name(lock.stem[1:])))
         yield
         for lock in locks:
-            lock.unlink(missing_ok=True)
+            with suppress(PermissionError):  # Windows deletes no file that is open
+                lock.unlink(missing_ok=True)
 
 
 def _part_path(folder: Path, part: str) -> Path:
@@ -172,6 +174,13 @@ class Store:
             with hdf5.open_file(shard, self.kind) as file:
                 for position in positions:
                     yield ids[position], read_record(file, ids[position])
+
+    def attributes(self, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield the attributes of motion clips, such as `codec`, shard by shard. Their arrays are not read."""
+        for shard, positions in self._positions_by_shard(ids):
+            with hdf5.open_file(shard, self.kind) as file:
+                for position in positions:
+                    yield read_attributes(hdf5.read_group(file, ids[position]))
 
     def read_frames(self, clip_id: str, select_frames: FrameSelector) -> Record:
         """Return a motion clip where `vectors`, int8 [K, rows, cols, 2], contains only the selected frames, in order.

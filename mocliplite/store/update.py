@@ -13,13 +13,13 @@ from pathlib import Path
 from mocliplite.errors import Failure, UserError
 from mocliplite.store import hdf5, layout
 from mocliplite.store.hdf5 import NO_PROVENANCE, Settings
-from mocliplite.store.shards import Record, Shard, read_reusable, write_shard
+from mocliplite.store.shards import Record, Shard, SourceGoneError, read_reusable, write_shard
 
 ComputeRecords = Callable[[list[str]], Iterable[tuple[str, Record | Failure]]]  # (id, result) of each id, in any order
 _Results = dict[str, Record | Path | Failure]  # by id; a path is that of the file that has the record
 
 # Results are kept in memory up to this size, and up to this time, which is what a killed run loses.
-_MAX_BYTES, _MAX_SECONDS = 1 << 27, 30.0
+_MAX_BYTES, _MAX_SECONDS = 1 << 25, 30.0
 _PARTS = ".parts"  # folder of the parts in the folder of a store
 
 
@@ -56,7 +56,7 @@ def update_shard(
     if old is None or (old.fingerprints, old.failures, old.provenance) != (fingerprints, new.failures, provenance):
         try:
             write_shard(path, kind, settings, new)
-        except FileNotFoundError:  # another worker has written this shard and removed its parts
+        except SourceGoneError:  # another worker has written this shard and removed its parts
             written = _read_old(path, kind, settings)
             if written is None or written.fingerprints != fingerprints:
                 raise

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mocliplite.errors import UserError
+from mocliplite.files import read_bytes
 from mocliplite.store import hdf5, layout, schema, stores, whole_file
 from mocliplite.store.attributes import read_attributes, read_settings
 from mocliplite.store.shards import column_names, read_column, read_index, read_lengths_and_sizes, read_record
@@ -145,6 +146,6 @@ def _verify_sidecar_files(store: stores.Store) -> list[str]:
     damage = []
     for name, text in stores.sidecar_texts(store).items():
         path = store.path / name
-        if not path.is_file() or path.read_bytes() != text.encode():
+        if not path.is_file() or read_bytes(path) != text.encode():
             damage.append(f"{path} does not match the shards; restore it with `dvc checkout -f` or delete it.")
     return damage

@@ -75,7 +75,7 @@ def limit_error(path: str | Path, limits: Limits, frames: int) -> LimitError:
         problem = f"has more frames than compute.max_frames, {limits.frames}"
     else:
         problem = f"needs more memory than compute.max_memory, {limits.memory} MiB, after {frames} frames"
-    return LimitError(f"{path} {problem}; raise the limit, split the clip, or remove it.")
+    return LimitError(f"{path} {problem}; raise the limit, split the clip (for predict: --window), or remove it.")
 
 
 def _count_cut_frames(clip: OpenClip, packets: "list[Packet[VideoStream]]") -> int:

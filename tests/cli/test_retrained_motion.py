@@ -4,14 +4,12 @@ import torch
 
 from mocliplite import params
 from mocliplite.cli._retrained_motion import retrain
-from mocliplite.fusion.pairs import select_clips, select_split
-from mocliplite.store import table_file
+from mocliplite.fusion.pairs import read_split, select_clips
 
 
 @pytest.fixture
 def splits(small_project):
-    arrays = table_file.read_table("features/pairs.h5", "pairs").arrays
-    return tuple(select_split(arrays, split) for split in ("train", "val", "test"))
+    return tuple(read_split("features/pairs.h5", split).arrays for split in ("train", "val", "test"))
 
 
 def retrained(splits, ids):

@@ -133,4 +133,4 @@ def test_a_missing_library_is_a_sentence(folder, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("mocliplite.serving")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(builtins, "__import__", without_uvicorn)
-    assert sentence_of(main, ["serve"]) == 'serve needs uvicorn; run `pip install "mocliplite[serve]"`.'
+    assert sentence_of(main, ["serve"]) == 'serve needs uvicorn, which is not installed; run `pip install ".[serve]"`.'

@@ -250,7 +250,10 @@ def test_the_clips_file_is_sorted_by_id():
 
 
 def test_a_missing_clips_file_is_refused():
-    assert sentence_of(read_clips, "clips.csv") == "clips.csv does not exist; run `dvc repro`."
+    assert (
+        sentence_of(read_clips, "clips.csv")
+        == "clips.csv does not exist; run `dvc pull --allow-missing`, or else `dvc repro`."
+    )
 
 
 def test_a_clips_file_with_an_invalid_number_is_refused():

@@ -8,12 +8,12 @@ import pytest
 import torch
 from builders import CHECKOUT, sentence_of
 from test_heads import HEAD
-from toy import pairs_of
+from toy import pairs_of, split_of
 
 from benchmarks import defaults
 from mocliplite import params
 from mocliplite.fusion import methods
-from mocliplite.fusion.pairs import keyframe_views, select_split
+from mocliplite.fusion.pairs import keyframe_views
 
 torch.set_num_threads(1)
 RECORD = json.loads(defaults.RECORD.read_text(encoding="utf-8"))
@@ -103,7 +103,7 @@ def test_a_data_set_with_one_group_is_refused():
 
 
 def test_halves_have_whole_groups_and_clips_of_every_class():
-    arrays = select_split(pairs_of(groups=20), "val")
+    arrays = split_of(pairs_of(groups=20), "val")
     labels, groups = arrays["label"], arrays["group"]
     for seed in range(3):
         half = defaults.halve(labels, groups, seed)
@@ -134,7 +134,7 @@ def with_keyframes(arrays, count):
 
 
 def fold_of(arrays):
-    return defaults.Fold(select_split(arrays, "train"), select_split(arrays, "val"))
+    return defaults.Fold(split_of(arrays, "train"), split_of(arrays, "val"))
 
 
 def test_the_rule_on_small_pairs_prefers_the_methods_with_both_streams():

@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 import torch
 from builders import sentence_of
-from toy import pairs_of, put_pairs
+from toy import pairs_of, put_pairs, split_of
 
 from mocliplite import params
 from mocliplite.cli._main import main
 from mocliplite.fusion import ridge
 from mocliplite.fusion.few_shot import METHODS, few_shot, table
-from mocliplite.fusion.pairs import features, select_split
+from mocliplite.fusion.pairs import features
 
 pytestmark = pytest.mark.usefixtures("folder")
 torch.set_num_threads(1)
 
 
 def splits_of(arrays):
-    return tuple(select_split(arrays, split) for split in ("train", "val", "test"))
+    return tuple(split_of(arrays, split) for split in ("train", "val", "test"))
 
 
 def rows_of(arrays, shots=(2,), draws=2, **options):

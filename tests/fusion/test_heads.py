@@ -6,6 +6,7 @@ import torch
 from builders import weights
 from torch import nn
 from torch.nn.functional import cross_entropy
+from toy_heads import standardised
 
 from mocliplite import params
 from mocliplite.fusion import head_training
@@ -60,7 +61,7 @@ def losses_of(heads, val, labels):
     with torch.inference_mode():
         return [
             cross_entropy(logits, labels).item()
-            for logits in heads(heads.standardise(val[:, 0]).expand(len(heads.weight1), -1, -1))
+            for logits in heads(standardised(heads, val[:, 0]).expand(len(heads.weight1), -1, -1))
         ]
 
 
@@ -241,7 +242,7 @@ def test_stream_dropout_lowers_the_loss_without_a_stream():
     loss = {}
     for share in (0.0, 0.6):
         heads, _, _ = fit_toy(labels, val_labels, streams, val, stream_dropout=share, hidden=32, epochs=20)
-        x = heads.standardise(torch.cat([part[:, 0] for part in val], dim=1))
+        x = standardised(heads, torch.cat([part[:, 0] for part in val], dim=1))
         x[:, 6:] = 0
         with torch.inference_mode():
             logits = heads(x.expand(2, -1, -1)).flatten(0, 1)
@@ -315,7 +316,8 @@ def test_standardisation_is_part_of_the_model():
     assert heads.state_dict()["mean"].tolist() == [3.0, -1.0]
     with torch.inference_mode():
         # (7 - 3) / 2 = 2 and (0 + 1) / 0.5 = 2.
-        assert torch.equal(heads(heads.standardise(torch.tensor([[[7.0, 0.0]]]))), plain(torch.tensor([[[2.0, 2.0]]])))
+        x = standardised(heads, torch.tensor([[[7.0, 0.0]]]))
+        assert torch.equal(heads(x), plain(torch.tensor([[[2.0, 2.0]]])))
 
 
 def test_the_state_has_the_names_and_shapes_that_head_logits_reads():
@@ -343,7 +345,7 @@ def test_balanced_classes_raise_the_accuracy_of_a_rare_class():
     def rare_accuracy(class_weight):
         fitted, _, _ = fit_toy(labels, val_labels, **settings, class_weight=class_weight)
         with torch.inference_mode():
-            logits = fitted(fitted.standardise(settings["val"][:, 0]).expand(2, -1, -1))
+            logits = fitted(standardised(fitted, settings["val"][:, 0]).expand(2, -1, -1))
         return (logits.argmax(dim=2) == val_labels)[:, val_labels == 2].double().mean().item()
 
     assert rare_accuracy("balanced") > rare_accuracy(None) + 0.2

@@ -2,18 +2,18 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
-from toy import pairs_of
+from toy import pairs_of, split_of
 
 from mocliplite.fusion.draws import draw_clips
 from mocliplite.fusion.learning_curve import DRAWS, learning_curve
-from mocliplite.fusion.pairs import features, select_split
+from mocliplite.fusion.pairs import features
 from mocliplite.fusion.probes import PROBES
 
 ALPHAS = dict.fromkeys(PROBES, 10.0)
 
 
 def train_and_val(arrays):
-    return select_split(arrays, "train"), select_split(arrays, "val")
+    return split_of(arrays, "train"), split_of(arrays, "val")
 
 
 def test_accuracy_rises_with_the_number_of_clips_per_class_up_to_all():

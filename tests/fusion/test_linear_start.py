@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 import torch
 from test_heads import HEAD
-from toy import pairs_of
+from toy import pairs_of, split_of
+from toy_heads import standardised
 
-from mocliplite import files
+from mocliplite import large_arrays
 from mocliplite.evaluation.calibration import fit_temperature, log_loss
 from mocliplite.evaluation.metrics import softmax, within_top
 from mocliplite.fusion import methods, ridge
 from mocliplite.fusion.head_training import fit_head, fit_heads
 from mocliplite.fusion.heads import Heads
 from mocliplite.fusion.linear_start import PENALTY_FACTOR, LinearStart, motion_classifier, ridge_start, scores_start
-from mocliplite.fusion.pairs import features, select_split
+from mocliplite.fusion.pairs import features
 from mocliplite.fusion.probes import fit_probes
 from mocliplite.fusion.shares import logits_by_streams
 
@@ -24,7 +25,7 @@ SETTINGS = replace(HEAD, start="ridge", hidden=32, epochs=20, lr=0.01)
 
 def splits_of(groups=10, noise=0.6):
     arrays = pairs_of(groups=groups, noise=noise)
-    return select_split(arrays, "train"), select_split(arrays, "val")
+    return split_of(arrays, "train"), split_of(arrays, "val")
 
 
 def fit(train, val, **changes):
@@ -86,7 +87,7 @@ def test_a_head_starts_as_the_linear_classifier():
     heads = Heads(mean, std, hidden=4, classes=3, dropout=0.5, seeds=2, start=start)
     x = rng.normal(size=(7, 5)).astype(np.float32)
     with torch.inference_mode():
-        logits = heads(heads.standardise(torch.from_numpy(x)).expand(2, -1, -1)).numpy()
+        logits = heads(standardised(heads, torch.from_numpy(x)).expand(2, -1, -1)).numpy()
     assert logits == pytest.approx(np.stack([x @ start.weight + start.bias] * 2), abs=1e-5)
 
 
@@ -146,8 +147,8 @@ def test_steps_that_do_not_have_the_plain_view_compute_the_logits_of_the_linear_
 def test_a_fit_on_arrays_in_files_is_that_on_arrays_in_memory(monkeypatch, folder):
     train, val = splits_of()
     in_memory, curve, _ = fit(train, val, views="plain")
-    monkeypatch.setattr(files, "_MAPPED", 0)
-    mapped = {name: files.new_array(values.shape, values.dtype) for name, values in train.items()}
+    monkeypatch.setattr(large_arrays, "_MAPPED", 0)
+    mapped = {name: large_arrays.new_array(values.shape, values.dtype) for name, values in train.items()}
     for name, values in train.items():
         mapped[name][...] = values
     in_files, curve_of_files, _ = fit(mapped, val, views="plain")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import log_softmax, softmax
-from toy_heads import heads_of, toy_models
+from toy_heads import heads_of, standardised, toy_models
 
 from mocliplite.fusion import methods
 from mocliplite.fusion.probes import PROBES
@@ -26,7 +26,7 @@ def test_head_logits_equal_those_of_the_torch_module():
     heads, tensors = heads_of(seeds=3)
     features = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
     with torch.inference_mode():
-        expected = heads(heads.standardise(torch.from_numpy(features)).expand(3, -1, -1)).numpy()
+        expected = heads(standardised(heads, torch.from_numpy(features)).expand(3, -1, -1)).numpy()
     data = {"keyframe": features[:, None, :2], "motion": features[:, None, 2:]}
     logits = methods.head_logits(tensors, "fusion", data)
     assert logits.shape == (3, 7, 2)

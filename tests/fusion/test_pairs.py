@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from builders import sentence_of
 from sklearn.utils.class_weight import compute_class_weight
-from toy import CLASSES, pairs_of, put_pairs
+from toy import CLASSES, pairs_of, put_pairs, split_of
 
 from mocliplite.fusion.pairs import (
     check,
@@ -13,24 +13,17 @@ from mocliplite.fusion.pairs import (
     digest_of_clips,
     features,
     read_split,
-    select_split,
+    select_clips,
 )
 from mocliplite.store.table_file import Table
-
-NOT_PER_CLIP = {"prompts", "classes", "logit_scale"}
-
-
-def keep(arrays, rows):
-    """The arrays with only some of the clips."""
-    return {name: values if name in NOT_PER_CLIP else values[rows] for name, values in arrays.items()}
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_a_class_may_have_no_validation_or_test_clips_but_needs_a_train_clip(split):
     arrays = pairs_of()
     of_class = arrays["label"] == 2
-    check(keep(arrays, ~(of_class & (arrays["split"] == split))))
-    untrained = keep(arrays, ~(of_class & (arrays["split"] == "train")))
+    check(select_clips(arrays, ~(of_class & (arrays["split"] == split))))
+    untrained = select_clips(arrays, ~(of_class & (arrays["split"] == "train")))
     assert sentence_of(check, untrained) == (
         "class BoxFalling has no usable train clip (1 such classes); add clips of it."
     )
@@ -56,14 +49,14 @@ def test_prompts_that_are_not_finite_are_refused_with_the_class():
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_an_empty_split_is_refused(split):
     arrays = pairs_of()
-    assert sentence_of(check, keep(arrays, arrays["split"] != split)) == (
+    assert sentence_of(check, select_clips(arrays, arrays["split"] != split)) == (
         f"no usable clip is left for {split}; see failures.csv in features/keyframes and features/motion."
     )
 
 
 def test_a_data_set_with_one_class_is_refused():
     arrays = pairs_of()
-    one_class = keep(arrays, arrays["label"] == 0)
+    one_class = select_clips(arrays, arrays["label"] == 0)
     one_class |= {"classes": arrays["classes"][:1], "prompts": arrays["prompts"][:1]}
     assert sentence_of(check, one_class) == (
         "all clips belong to the class BallFalling; add clips of another class to dataset.root."
@@ -78,9 +71,9 @@ def test_a_group_in_two_splits_is_refused():
     )
 
 
-def test_select_split_keeps_the_clips_of_the_split_and_the_arrays_that_are_not_per_clip():
+def test_selected_clips_keep_the_arrays_that_are_not_per_clip():
     arrays = pairs_of()
-    val = select_split(arrays, "val")
+    val = split_of(arrays, "val")
     assert set(val["split"]) == {"val"}
     assert val["ids"].tolist() == [
         key for key, split in zip(arrays["ids"], arrays["split"], strict=True) if split == "val"
@@ -96,7 +89,7 @@ def test_a_split_that_is_read_is_that_which_is_selected(folder):
     put_pairs(arrays)
     val = read_split("features/pairs.h5", "val").arrays
     assert {name: values.tolist() for name, values in val.items()} == {
-        name: values.tolist() for name, values in select_split(arrays, "val").items()
+        name: values.tolist() for name, values in split_of(arrays, "val").items()
     }
 
 

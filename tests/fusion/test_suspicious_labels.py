@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
-from toy import pairs_of
+from toy import pairs_of, split_of
 
 from mocliplite.fusion import suspicious_labels as module
-from mocliplite.fusion.pairs import select_split
 from mocliplite.fusion.suspicious_labels import suspicious_labels
 
 
@@ -13,7 +12,7 @@ def test_wrong_labels_come_first():
     wrong = np.random.default_rng(0).choice(train, size=7, replace=False)
     arrays["label"][wrong] = (arrays["label"][wrong] + 3) % 6
     rows = suspicious_labels(
-        select_split(arrays, "train"), select_split(arrays, "val"), {"ridge": 10.0, "keyframe_probe": 10.0}
+        split_of(arrays, "train"), split_of(arrays, "val"), {"ridge": 10.0, "keyframe_probe": 10.0}
     )
     assert len(rows) == (arrays["split"] != "test").sum()
     assert {row["id"] for row in rows[:10]} >= set(arrays["ids"][wrong])
@@ -24,7 +23,7 @@ def test_wrong_labels_come_first():
 
 def test_parts_and_a_temperature_of_some_clips_keep_the_order(monkeypatch):
     arrays = pairs_of(clips=4)
-    splits = select_split(arrays, "train"), select_split(arrays, "val")
+    splits = split_of(arrays, "train"), split_of(arrays, "val")
     alphas = {"ridge": 10.0, "keyframe_probe": 10.0}
     whole = suspicious_labels(*splits, alphas)
     monkeypatch.setattr(module, "_PART", 7)

@@ -41,7 +41,7 @@ def test_cached_clips_equal_those_of_the_store(clips, tmp_path, monkeypatch, wor
     monkeypatch.setattr(field_cache, "_PART", part)
     cached = field_cache.cache_fields(clips, tmp_path, workers)
     assert isinstance(cached, field_cache.CachedClips)
-    assert cached.fields.shape == (sum(LENGTHS.values()), 3, NET.rows, NET.cols)
+    assert cached.lengths == list(LENGTHS.values())
     assert loaded(cached) == loaded(clips)
 
 
@@ -52,7 +52,7 @@ def test_a_clip_may_have_fewer_frames_with_vectors_than_its_length(tmp_path, mon
     settings = replace(NET, remove_global_motion=True)
     clips = MotionClips(stores.open_store(tmp_path / "motion"), ["clip"], settings)
     cached = field_cache.cache_fields(clips, tmp_path, workers=0)
-    assert len(cached.fields) == 4
+    assert cached.lengths == [4]
     sample = ClipSample(0, np.linspace(0, 1, 9))
     assert np.array_equal(cached[sample][0], clips[sample][0])
 
@@ -77,6 +77,6 @@ def test_without_enough_disk_the_store_is_read_in_every_epoch(clips, tmp_path, m
 def test_a_cache_that_cannot_be_written_is_an_error_that_names_the_folder(clips, tmp_path):
     (tmp_path / "models").write_text("a file in place of the folder")
     assert sentence_of(field_cache.cache_fields, clips, tmp_path / "models", 0) == (
-        f"the fields cannot be cached in {tmp_path}/models (File exists); free disk space or fix the permissions and "
-        "run again."
+        f"the cache of the fields in {tmp_path}/models cannot be written (File exists); check the path and run again: "
+        "finished work is kept."
     )

@@ -43,6 +43,14 @@ def test_a_folder_that_is_not_empty_is_refused_and_left_alone(small_project, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["notes"]
 
 
+def test_metrics_of_other_test_clips_do_not_enter_the_card(small_project, tmp_path, monkeypatch):
+    metrics = json.loads(Path("metrics/eval.json").read_text()) | {"test_set": "0a1b2c3d"}
+    monkeypatch.setattr(exporting, "read_metrics", lambda: metrics)
+    wanted = "metrics/eval.json was not made from this features/pairs.h5, but from another version; run `dvc repro`."
+    assert sentence_of(exporting.export, tmp_path / "recogniser", False) == wanted
+    assert not (tmp_path / "recogniser").exists()
+
+
 @pytest.mark.parametrize(
     ("classes", "listed"),
     [

@@ -123,7 +123,7 @@ def test_models_for_torch_are_refused_in_one_sentence_without_it(small_project, 
     done = run(without_torch, small_project, "predict", "clips/Rolling/7.avi")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
-        'error: this needs torch, which is not installed; run `pip install "mocliplite[train]"`.'
+        'error: predict needs torch, which is not installed; run `pip install ".[train]"`.'
     )
 
 
@@ -232,7 +232,7 @@ def test_what_a_graph_cannot_do_is_refused_before_anything_is_written(small_proj
 def test_without_onnxruntime_the_sentence_says_what_to_install(exported, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert sentence_of(Recognizer.load, exported, INLINE) == (
-        f"{exported}/onnx/image.onnx is run by onnxruntime, which is not installed; run `pip install onnxruntime`."
+        f'{exported}/onnx/image.onnx needs onnxruntime, which is not installed; run `pip install ".[predict]"`.'
     )
 
 

@@ -147,6 +147,12 @@ def test_what_the_hub_does_not_have_is_an_error(hub):
     )
 
 
+def test_a_local_folder_that_does_not_exist_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wanted = "nope is not a folder; check the path, or run `dvc repro` to train models."
+    assert sentence_of(published.folder_of, "nope", None) == wanted
+
+
 def test_a_local_folder_has_no_revision(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("ann/x").mkdir(parents=True)

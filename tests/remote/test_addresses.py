@@ -144,7 +144,7 @@ def test_what_an_address_needs_is_said_before_anything_is_read(monkeypatch):
     wanted = "dataset.root is https://a/b, whose server lists no files; set dataset.lists to a list of the clips."
     assert sentence_of(listing.list_files, "https://a/b", []) == wanted
     monkeypatch.setattr(connection, "find_spec", lambda _: None)
-    wanted = "dataset.root is s3://a/b, which needs the library s3fs; run `pip install s3fs`."
+    wanted = 'dataset.root s3://a/b needs s3fs, which is not installed; run `pip install ".[s3]"`.'
     assert sentence_of(listing.list_files, "s3://a/b", []) == wanted
     wanted = "dataset.root is nosuch://a/b, which cannot be opened: Protocol not known: nosuch."
     assert sentence_of(listing.list_files, "nosuch://a/b", []) == wanted

@@ -24,8 +24,7 @@ def test_without_the_package_the_sentence_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "mocliplite.runtime.dask_engine", raising=False)
     monkeypatch.delattr("mocliplite.runtime.dask_engine", raising=False)
     assert sentence_of(list, map_specs(list, [[1]], COMPUTE)) == (
-        "compute.engine is dask, but the package distributed is not installed; run `pip install -r "
-        "requirements-dask.txt`, or set compute.engine to processes."
+        'compute.engine dask needs distributed, which is not installed; run `pip install ".[dask]"`.'
     )
 
 

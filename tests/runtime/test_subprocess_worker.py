@@ -115,7 +115,7 @@ def test_a_user_error_is_a_failure_of_the_clip(call):
 
 
 def test_a_missing_library_stops_the_stage(call):
-    expected = "no clip can be read: No module named 'nowhere'; install the missing library, then run again."
+    expected = 'this needs nowhere, which is not installed; run `pip install ".[train]"`.'
     assert sentence_of(call, "a.avi", "import") == expected
 
 

@@ -131,6 +131,9 @@ def test_a_full_queue_refuses_and_takes_clips_again_later():
         assert (status, headers["Retry-After"]) == (503, "1")
         assert answer == {"error": "the server has 1 clips to classify; send the clip again later."}
         assert send("/health", method="GET")[:2] == (200, {"status": "ok"})
+        refused = send("/predict", method="GET")
+        assert refused[:2] == (405, {"error": "/predict does not take GET; send POST."})
+        assert send("/health")[1] == {"error": "/health does not take POST; send GET or HEAD."}
         recognizer.free.set()
         assert first.result()[0] == 200
         assert send("/predict", b"b")[0] == 200

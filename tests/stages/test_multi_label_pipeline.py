@@ -14,7 +14,7 @@ from mocliplite.cli import _findings, _init
 from mocliplite.cli._main import main
 from mocliplite.files import read_csv, read_json
 from mocliplite.fusion.few_shot import few_shot
-from mocliplite.fusion.pairs import select_split
+from mocliplite.fusion.pairs import read_split
 from mocliplite.store.table_file import read_table
 
 
@@ -78,8 +78,7 @@ def test_suspicious_labels_and_the_learning_curve_know_several_classes():
 
 @pytest.mark.usefixtures("project")
 def test_what_needs_one_class_per_clip_says_so(monkeypatch):
-    pairs = read_table("features/pairs.h5", "pairs").arrays
-    splits = tuple(select_split(pairs, split) for split in ("train", "val", "test"))
+    splits = tuple(read_split("features/pairs.h5", split).arrays for split in ("train", "val", "test"))
     wanted = "few-shot draws a number of clips of each class, but these clips have several (multi_label)."
     assert sentence_of(few_shot, splits, [1], 1, None, None) == wanted
 

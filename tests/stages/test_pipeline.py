@@ -110,6 +110,32 @@ def test_plots_are_drawn(project):
     assert [name for name in ("confusion", "classes", "motion_training", "head_training") if name not in page] == []
 
 
+def test_the_commands_of_the_vs_code_extension_answer_without_errors(project):
+    data = json.loads(sh(project, "dvc exp show --json"))[0]["data"]
+    for kind, files in (("params", 2), ("metrics", 7)):
+        assert len(data[kind]) == files
+        assert [name for name, found in data[kind].items() if "error" in found] == []
+    # These characters separate the parts of a column's name.
+    keys = set(keys_of(data["params"])) | set(keys_of(data["metrics"]))
+    assert [key for key in keys - data["params"].keys() - data["metrics"].keys() if "." in key or ":" in key] == []
+
+    plots = json.loads(sh(project, "dvc plots diff workspace HEAD --split --json"))
+    assert "errors" not in plots
+    assert len(plots["data"]) == 6
+    for name, (plot,) in plots["data"].items():
+        assert {row["rev"] for row in plot["anchor_definitions"]["<DVC_METRIC_DATA>"]} == {"workspace", "HEAD"}, name
+        # The extension fills in the size, so that a plot fits its place.
+        for anchor in ("<DVC_METRIC_PLOT_WIDTH>", "<DVC_METRIC_PLOT_HEIGHT>"):
+            assert anchor in json.dumps(plot["content"]), name
+    status = json.loads(sh(project, "dvc data status --granular --unchanged --json"))
+    assert len(status["unchanged"]) > 100
+    assert "not_in_cache" not in status
+
+
+def keys_of(tree):
+    return [key for name, value in tree.items() for key in (name, *(keys_of(value) if isinstance(value, dict) else ()))]
+
+
 def test_a_new_clip_is_computed_alone_and_a_removed_one_is_dropped(project):
     clips = project / "sample/data/clips/StarSpinning"
     sh(project, "dvc unprotect sample/data/clips")
@@ -212,12 +238,11 @@ def test_search_finds_clips_by_text_and_by_similarity(project):
     assert "nothing is not a clip of" in sh(project, "python -m mocliplite search --like nothing", status=2)
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [400, 900, 1400])
-def test_pages_fit_the_window_without_requests_or_console_errors(project, width, dark):
-    with browser.chromium(width, 900, dark) as driver:
-        for name in ("report.html", "found.html"):
+def test_pages_fit_the_window_without_requests_or_console_errors(project):
+    with browser.chromium() as driver:
+        for name, width, dark in itertools.product(("report.html", "found.html"), (400, 900, 1400), (False, True)):
             address = (project / name).as_uri()
+            browser.show_as(driver, width, dark)
             driver.get(address)
             # Pictures that fail to load have no width.
             assert driver.execute_script("return document.images.length") >= 5

@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -19,7 +20,7 @@ import pytest
 from imports import ROOT
 from project import copy_project, sh
 
-from benchmarks.kill import digests, finish, kill_remaining_workers, start_and_kill
+from benchmarks.kill import digests, finish, start, stop
 from mocliplite.store.stores import open_store
 
 STORES = ("features/motion", "features/keyframes")
@@ -172,9 +173,10 @@ def test_a_run_after_kill_9_completes_the_store_with_the_same_bytes(colleague, s
     folder = colleague / "features" / stage
     expected = digests(folder)
     shutil.rmtree(folder)
-    group_left = start_and_kill(stage, colleague, after, group)
+    process = start(stage, colleague)
+    time.sleep(after)
+    stop(process, signal.SIGKILL, group)  # with it, all that it has started ends
     finish(stage, colleague)
-    kill_remaining_workers(group_left)
     assert digests(folder) == expected
 
 

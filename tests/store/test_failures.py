@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import stores
 from builders import sentence_of
 
@@ -19,6 +21,14 @@ def test_failures_are_read_from_the_shards_that_are_there(tmp_path):
     stores.build(tmp_path / "s", "keyframes", failed=[first, second])
     path_of[second].unlink()
     assert failures.recorded_failures(tmp_path / "s") == {first: stores.failure_of(first)}
+
+
+def test_a_folder_that_another_machine_removed_has_no_failures(tmp_path, monkeypatch):
+    def vanished(*_):
+        raise FileNotFoundError(tmp_path)
+
+    monkeypatch.setattr(Path, "glob", vanished)
+    assert failures.recorded_failures(tmp_path) == {}
 
 
 def test_too_many_failures_are_listed_with_their_reasons():

@@ -57,6 +57,18 @@ def test_a_killed_run_does_not_block_on_a_file_system_without_locks(monkeypatch)
     build("s", "keyframes")
 
 
+def test_the_lock_of_a_killed_run_of_another_machine_names_it_and_the_file_to_delete(monkeypatch):
+    import filelock
+
+    monkeypatch.setattr(filelock, "FileLock", filelock.SoftFileLock)
+    Path(".s.lock").write_text("1234\nnode7\n")
+    assert sentence_of(build, "s", "keyframes") == (
+        "a run on node7 is writing s; wait for it or stop it, and run again. If it was killed, delete .s.lock."
+    )
+    Path(".s.lock").unlink()
+    build("s", "keyframes")
+
+
 def update_part(name):
     """Update a part of the store s, whose shards do not matter here."""
     with stores.updating("s", "keyframes", 0, name):
@@ -75,6 +87,20 @@ def test_parts_are_updated_at_the_same_time_and_the_whole_store_afterwards():
     first.stdout.close()
     build("s", "keyframes")
     assert sorted(path.name for path in Path().glob(".*")) == [".s.lock"]
+
+
+def test_a_system_that_deletes_no_open_file_keeps_the_locks_of_parts(monkeypatch):
+    update_part("1-of-2")
+    unlink = Path.unlink
+
+    def unlink_as_windows(path, missing_ok=False):
+        if path.name.endswith(".lock"):
+            raise PermissionError
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink_as_windows)
+    build("s", "keyframes")
+    assert sorted(path.name for path in Path().glob(".*")) == [".s.lock", ".s.part-1-of-2.lock"]
 
 
 def test_no_part_is_updated_during_a_run_of_the_whole_store(monkeypatch):
@@ -130,8 +156,7 @@ def test_a_full_disk_gives_one_sentence_and_the_store_remains_intact(kind, small
     sentence = sentence_of(build, folder, kind)
     assert sentence.startswith(f"{folder}/00")
     assert sentence.endswith(
-        "cannot be written (No space left on device); free disk space or fix the permissions and run again: "
-        "finished work is kept."
+        "cannot be written (No space left on device); free disk space and run again: finished work is kept."
     )
     assert verification.verify(folder) == []
     assert bytes_of(folder) == before
@@ -170,7 +195,7 @@ def test_a_folder_that_cannot_be_created_gives_one_sentence():
     Path("file").write_text("")
     sentence = sentence_of(build, "file/s", "keyframes")
     assert sentence.startswith("file/s cannot be written (")
-    assert sentence.endswith("); fix the permissions.")
+    assert sentence.endswith("); check the path and run again: finished work is kept.")
 
 
 def test_a_user_without_write_permission_gets_one_sentence_and_changes_nothing():
@@ -188,7 +213,9 @@ def test_a_user_without_write_permission_gets_one_sentence_and_changes_nothing()
         finally:
             os._exit(0)
     os.waitpid(child, 0)
-    assert os.read(reading, 1000).decode() == "s cannot be written (Permission denied); fix the permissions."
+    assert os.read(reading, 1000).decode() == (
+        "s cannot be written (Permission denied); fix the permissions and run again: finished work is kept."
+    )
     assert bytes_of("s") == before
 
 
