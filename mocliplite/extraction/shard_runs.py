@@ -46,8 +46,13 @@ class Updated:
 
 
 def shards_of_clips(folder: str, kind: str, clips: Mapping[str, Clip], part: Part) -> list[ShardOfClips]:
-    """Return the shards of a part of a store of this kind, with their clips in order of id."""
-    numbered = enumerate(layout.ids_by_path(folder, kind, clips).items())
+    """Return the shards of a part of a store of this kind, with their clips in order of id.
+
+    Shard i of n is followed by shard i + n / 2: where their number doubles, these two divide one shard, which is then
+    removed.
+    """
+    numbered = list(enumerate(layout.ids_by_path(folder, kind, clips).items()))
+    numbered.sort(key=lambda item: item[0] % (len(numbered) // 2))
     return [
         ShardOfClips(path, [clips[clip_id] for clip_id in ids]) for number, (path, ids) in numbered if part.has(number)
     ]
