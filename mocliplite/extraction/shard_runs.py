@@ -51,9 +51,9 @@ def shards_of_clips(folder: str, kind: str, clips: Mapping[str, Clip], part: Par
     Shard i of n is followed by shard i + n / 2: where their number doubles, these two divide one shard, which is then
     removed.
     """
-    by_path = layout.ids_by_path(folder, kind, clips)
-    half = max(1, len(by_path) // 2)
-    numbered = sorted(enumerate(by_path.items()), key=lambda item: item[0] % half)
+    numbered = list(enumerate(layout.ids_by_path(folder, kind, clips).items()))
+    half = max(1, len(numbered) // 2)  # not within the key: a list is empty while it is sorted
+    numbered.sort(key=lambda item: item[0] % half)
     return [
         ShardOfClips(path, [clips[clip_id] for clip_id in ids]) for number, (path, ids) in numbered if part.has(number)
     ]
