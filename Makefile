@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 REQUIREMENTS ?= requirements.txt
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: env run test test-long lint docs demo demo-test lock audit sbom clean
+.PHONY: env run test test-long test-oldest lint docs demo demo-test lock audit sbom clean
 
 env: .venv/ready
 
@@ -17,6 +17,9 @@ test: lint
 
 test-long: .venv/ready
 	pytest -n 2 --dist loadfile -m long
+
+test-oldest: .venv-oldest/ready
+	.venv-oldest/bin/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/ready
 	ruff format --check
@@ -61,5 +64,11 @@ sbom: .venv/ready .venv-audit/ready
 	.venv-audit/bin/pip install --quiet --disable-pip-version-check -r requirements-audit.txt
 	touch $@
 
+.venv-oldest/ready: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/pip install --quiet --disable-pip-version-check -c constraints-oldest.txt \
+		".[dask,dvc,onnx,predict,serve,sftp]" "dvc[ssh]" pytest pytest-xdist scikit-learn setuptools
+	touch $@
+
 clean:
-	rm -rf .venv .venv-demo .venv-audit
+	rm -rf .venv .venv-demo .venv-audit .venv-oldest

@@ -1,13 +1,15 @@
 """What an engine costs per shard: `processes` against Dask, and Dask with workers that wait instead of computing.
 
-python -m benchmarks.engines [--workers 1 4 16 64] [--seconds 0.5] prints, for each number of workers, the rate of calls
-that take so many seconds, relative to workers / seconds, the processor time of scheduler and driver per call, and the
-memory of both. The workers are threads of one process. Requires requirements-dask.txt.
+python -m benchmarks.engines [--workers 1 4 16 64] [--seconds 0.5] [--processes] prints, for each number of workers, the
+rate of calls that take so many seconds, relative to workers / seconds, the processor time of scheduler and driver per
+call, and the memory of both. The workers are threads of one process, or with --processes a process each, as in a real
+cluster: 64 of them take 8 GB of memory. Requires distributed and psutil, and nothing that stages need.
 """
 
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,7 +26,7 @@ from mocliplite.runtime import dask_engine, engines
 CALLS = 20  # per worker
 SPEC_BYTES = 50_000  # of a shard of 256 clips
 
-WORKERS = """
+THREADS = """
 import asyncio, sys
 from distributed import Worker
 async def work():
@@ -57,20 +59,28 @@ def processor_seconds(process: psutil.Process) -> float:
     return times.user + times.system
 
 
-def waiting(workers: int, seconds: float, folder: Path) -> dict[str, float]:
+def start_workers(file: Path, workers: int, processes: bool) -> list[str]:
+    """Return the command that starts workers of the scheduler of this file."""
+    if processes:
+        options = ["--no-dashboard", "--nthreads", "1", "--nworkers", str(workers)]
+        return [sys.executable, "-m", "dask", "worker", "--scheduler-file", str(file), *options]
+    return [sys.executable, "-c", THREADS, str(file), str(workers)]
+
+
+def waiting(workers: int, seconds: float, processes: bool, folder: Path) -> dict[str, float]:
     """Run CALLS calls per worker on a scheduler of its own; return rate, processor time and memory."""
     file = folder / f"{workers}.json"
     start = [sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
     os.environ["MOCLIPLITE_RUN"] = "benchmark"
     with (folder / "log").open("ab") as log:
-        outputs = {"stdout": log, "stderr": log}
+        outputs = {"stdout": log, "stderr": log, "start_new_session": True}
         scheduler = subprocess.Popen([*start, "--scheduler-file", str(file)], **outputs)
-        host = subprocess.Popen([sys.executable, "-c", WORKERS, str(file), str(workers)], **outputs)
+        host = subprocess.Popen(start_workers(file, workers, processes), **outputs)
     try:
         while not file.is_file():
             time.sleep(0.1)
         with dask_engine.Client(scheduler_file=str(file)) as client:
-            client.wait_for_workers(workers)
+            client.wait_for_workers(workers, timeout=300)
             specs = [(seconds, bytes(SPEC_BYTES))] * CALLS * workers
             both = psutil.Process(scheduler.pid), psutil.Process()
             before, begin = [processor_seconds(process) for process in both], time.perf_counter()
@@ -81,7 +91,7 @@ def waiting(workers: int, seconds: float, folder: Path) -> dict[str, float]:
             memory = [process.memory_info().rss >> 20 for process in both]
     finally:
         for process in (host, scheduler):
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # with the processes of the workers
             process.wait()
     return {
         "rate": round(len(specs) / took, 1),
@@ -98,6 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--seconds", type=float, default=0.5, help="that a call takes (0.5)")
+    parser.add_argument("--processes", action="store_true", help="each worker is a process of its own")
     given = parser.parse_args()
     results: dict[str, object] = {}
     for engine in ("processes", "dask"):
@@ -105,7 +116,7 @@ def main() -> None:
         print(engine, results[engine], flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for workers in given.workers:
-            results[str(workers)] = waiting(workers, given.seconds, Path(folder))
+            results[str(workers)] = waiting(workers, given.seconds, given.processes, Path(folder))
             print(workers, results[str(workers)], flush=True)
     print(json.dumps(results))
 

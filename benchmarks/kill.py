@@ -1,11 +1,14 @@
-"""Check that a run after `kill -9` at a random time gives the same bytes as an uninterrupted run.
+"""Check that a run after a signal at a random time gives the same bytes as an undisturbed run, and leaves nothing else.
 
-python -m benchmarks.kill [--kills 40] runs the stages motion and keyframes of the project in the working folder (after
-`dvc repro`), each time from an empty store, kills them, and runs them again. Every second time only the main process
-is killed, so that its workers continue for a while. At the end the stores are the same as before.
+python -m benchmarks.kill [--kills 100] [--stages motion keyframes ...] runs the stages of the project in the working
+folder (after `dvc repro`), each from no output or from half of its files, and sends each run SIGKILL, SIGTERM, SIGINT
+or SIGHUP: every second time to its process alone, otherwise to its children as well. A stopped run must end with one
+line and status 128 + signal, its children must end, and after the next run the outputs are the same bytes, and no
+temporary file is left. At the end, DVC's cache is the same as before.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -14,81 +17,166 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections import Counter
+from collections.abc import Iterable
+from itertools import chain, cycle, product
 from pathlib import Path
+from typing import Any
 
-LOG = "features/.kill.log"
+import psutil
+import yaml
+
+from mocliplite.errors import INTERRUPTED
+
+REPORT = "report"  # no stage, but as long as some
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+LONG = ("motion", "keyframes", "train_motion", "embed_motion", "train_probes", "train_head", "evaluate", REPORT)
+WAIT = 60  # seconds in which the children of a killed process must end
+FOLDERS = ("features", "models", "metrics", "plots")
+LEFT = ("*.partial", ".parts", "*.resume", "*.unfinished")
+LOG = Path("features/.kill.log")
 
 
-def digests(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file in a folder by name."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+def files_in(path: Path) -> list[Path]:
+    """Return the files in a folder, or the file, sorted."""
+    return sorted(filter(Path.is_file, path.rglob("*"))) if path.is_dir() else [path] if path.exists() else []
 
 
-def start(stage: str, project: Path) -> "subprocess.Popen[bytes]":
-    """Start a stage in its own process group."""
-    command = [sys.executable, "-m", f"stages.{stage}"]
-    log = (project / LOG).open("wb")
-    return subprocess.Popen(command, cwd=project, start_new_session=True, stdout=log, stderr=log)
+def digests(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file in a folder by its path there, or of one file."""
+    return {str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files_in(path)}
 
 
-def finish(stage: str, project: Path) -> float:
+def outputs_of(stage: str) -> list[Path]:
+    """Return the outputs of a stage."""
+    if stage == REPORT:
+        return [Path("report.html")]
+    found = yaml.safe_load(Path("dvc.yaml").read_text())["stages"][stage]
+    items = [item for kind in ("outs", "metrics", "plots") for item in found.get(kind, [])]
+    return [Path(item if isinstance(item, str) else next(iter(item))) for item in items]
+
+
+def start(stage: str, project: Path = Path(), temporary: str | None = None) -> "subprocess.Popen[bytes]":
+    """Start a stage in its own session. temporary: its folder for temporary files."""
+    module = ["mocliplite", "report"] if stage == REPORT else [f"stages.{stage}"]
+    with (project / LOG).open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", *module],
+            cwd=project,
+            start_new_session=True,
+            stdout=log,
+            stderr=log,
+            env=os.environ | ({"TMPDIR": temporary} if temporary else {}),
+            # Otherwise ignored where this runs in the background of a shell.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+
+
+def finish(stage: str, project: Path = Path(), temporary: str | None = None) -> float:
     """Run a stage to its end and return the seconds."""
-    start_time = time.perf_counter()
-    process = start(stage, project)
+    begin = time.perf_counter()
+    process = start(stage, project, temporary)
     if process.wait():
-        log = (project / LOG).read_text()[-500:]
-        sys.exit(f"{stage} failed with status {process.returncode}: {log}")
-    return time.perf_counter() - start_time
+        sys.exit(f"{stage} failed with status {process.returncode}: {(project / LOG).read_text()[-500:]}")
+    return time.perf_counter() - begin
 
 
-def start_and_kill(stage: str, project: Path, after: float, group: bool) -> int:
-    """Start a stage and kill its process group, or only its main process. Returns the id of the process group."""
-    process = start(stage, project)
-    time.sleep(after)
-    if process.poll() is None:
-        if group:
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
+def remove(outputs: Iterable[Path], step: int) -> None:
+    """Remove every output, or every file of them whose number in order is a multiple of `step`."""
+    for number, path in enumerate(chain.from_iterable(map(files_in, outputs))):
+        if number % step == 0:
+            path.unlink()
+
+
+def stop(process: "subprocess.Popen[bytes]", number: int, whole_group: bool) -> float:
+    """Send a signal to a process or its group; return the seconds until it and its children have ended."""
+    begin = time.perf_counter()
+    if whole_group:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     process.wait()
-    return process.pid
+    while children := members(process.pid):
+        if time.perf_counter() - begin > WAIT:
+            sys.exit(f"{process.args}: {children} go on after signal {number}")
+        time.sleep(0.1)
+    return time.perf_counter() - begin
 
 
-def loop(project: Path, stage: str, kills: int, seed: int) -> dict[str, float]:
-    """Kill a stage this many times and return counts. Exits with an error if the bytes of the store differ."""
-    folder = project / "features" / stage
-    shutil.rmtree(folder)
-    seconds = finish(stage, project)
-    expected, rng, shards_kept = digests(folder), random.Random(seed), 0
-    for number in range(kills):
-        shutil.rmtree(folder)
-        group = start_and_kill(stage, project, rng.uniform(0, seconds), number % 2 == 0)
-        shards = {path: path.stat().st_ino for path in folder.glob("*.h5")} if folder.is_dir() else {}
-        finish(stage, project)
-        shards_kept += sum(path.stat().st_ino == inode for path, inode in shards.items())
-        kill_remaining_workers(group)
-        if digests(folder) != expected:
-            sys.exit(f"{stage}: the bytes differ after kill {number} with seed {seed}")
-    return {"kills": kills, "seconds": round(seconds, 1), "shards_kept": shards_kept}
+def members(session: int) -> list[list[str]]:
+    """Return the command lines of the processes of a session that run."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.cmdline())
+    return found
 
 
-def kill_remaining_workers(group: int) -> None:
-    """Kill the workers of a killed main process."""
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+def leftovers(temporary: str) -> set[str]:
+    """Return the files that runs must not leave."""
+    partial = (path for name in FOLDERS for pattern in LEFT for path in Path(name).rglob(pattern))
+    return {str(path) for path in (*partial, *Path(temporary).iterdir())}
+
+
+def outcome(status: int, number: int) -> str:
+    """Return how a process ended, with an error if not as documented."""
+    text = LOG.read_text(errors="replace")
+    if status == 0:
+        return "was done"
+    if number == signal.SIGKILL and status == -number:
+        return "killed"
+    # At SIGHUP nobody reads what processes print, such as those that multiprocessing starts for itself.
+    one_line = text.rstrip().endswith(INTERRUPTED) and "Traceback" not in text
+    if status == 128 + number and (one_line or number == signal.SIGHUP):
+        return "stopped"
+    # While Python itself starts, signals do what they do to any Python.
+    if status == -number and "run_stage" not in text and "mocliplite" not in text.replace("mocliplite report", ""):
+        return "had not begun"
+    sys.exit(f"status {status} after signal {number}: {text[-3000:]}")
+
+
+def loop(stage: str, kills: int, rng: random.Random, temporary: str) -> dict[str, Any]:
+    """Stop a stage this many times and return counts. Exits with an error if anything is not as it should be."""
+    outputs = outputs_of(stage)
+    remove(outputs, 1)
+    seconds, slowest, ends = finish(stage, temporary=temporary), 0.0, Counter[str]()
+    expected, before = list(map(digests, outputs)), leftovers(temporary)  # torch has a folder of its own
+    numbers = cycle(product((True, False), SIGNALS))
+    while ends["killed"] + ends["stopped"] < kills:
+        whole_group, number = next(numbers)
+        remove(outputs, rng.choice((1, 2)))
+        process = start(stage, temporary=temporary)
+        time.sleep(rng.uniform(0, seconds))
+        slowest = max(slowest, stop(process, number, whole_group))
+        ends[outcome(process.returncode, number)] += 1
+        finish(stage, temporary=temporary)
+        if list(map(digests, outputs)) != expected:
+            sys.exit(f"{stage}: the bytes differ after signal {number}")
+        if left := sorted(leftovers(temporary) - before):
+            sys.exit(f"{stage}: {left} are left after signal {number}")
+    return {**ends, "seconds": round(seconds, 1), "slowest_end_s": round(slowest, 1)}
 
 
 def main() -> None:
-    """Parse the arguments and run both loops."""
+    """Parse the arguments and run all loops."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=40, help="total number of kills, half per stage (40)")
+    parser.add_argument("--kills", type=int, default=100, help="number of signals, over all stages (100)")
+    parser.add_argument("--stages", nargs="+", default=list(LONG))
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    results = {stage: loop(Path(), stage, given.kills // 2, given.seed) for stage in ("motion", "keyframes")}
-    print(json.dumps({**results, "identical": True}))
+    cache, rng, results = digests(Path(".dvc/cache")), random.Random(given.seed), {}
+    temporary = tempfile.mkdtemp(prefix="kill-")
+    for number, stage in enumerate(given.stages):
+        kills = given.kills // len(given.stages) + (number < given.kills % len(given.stages))
+        results[stage] = loop(stage, kills, rng, temporary)
+        print(stage, results[stage], flush=True)
+    if digests(Path(".dvc/cache")) != cache:
+        sys.exit("DVC's cache has changed")
+    shutil.rmtree(temporary)
+    print(json.dumps({**results, "identical": True, "cache_files": len(cache)}))
 
 
 if __name__ == "__main__":

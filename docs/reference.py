@@ -6,7 +6,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -52,7 +52,7 @@ def settings_page() -> str:
 
 def type_text(kind: Any) -> str:
     """Return a type in words."""
-    if get_origin(kind) is UnionType:
+    if get_origin(kind) in (UnionType, Union):  # one and the same from Python 3.14 on
         return " or ".join(type_text(part) for part in get_args(kind))
     if get_origin(kind) is Literal:
         return " or ".join(str(choice) for choice in get_args(kind))

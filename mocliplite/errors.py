@@ -4,18 +4,20 @@ import errno
 import io
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from types import FrameType
+from typing import NoReturn, TextIO
 
 # What could change the terminal, or the order in which letters are shown. Progress bars need "\r", on stderr only.
 _CONTROLS = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"
-# What to do about errors of the system that are neither mistakes in a path nor in this program, as far as it has them.
+# What to do about errors of the system that are neither mistakes in a path nor in this program. Windows lacks some.
 _ADVICE = {
-    getattr(errno, name, None): advice
+    getattr(errno, name): advice
     for names, advice in (
         ("EIO ENXIO ENODEV EREMOTEIO ESTALE ETIMEDOUT", "check its disk"),
         ("ENOSPC EDQUOT", "free disk space"),
@@ -24,7 +26,10 @@ _ADVICE = {
         ("EMFILE ENFILE", "raise the limit of open files"),
     )
     for name in names.split()
+    if hasattr(errno, name)
 }
+# Signals that end a run like Ctrl-C. Windows has no SIGHUP.
+_STOPPING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 INTERRUPTED = "interrupted; finished work is kept. Run the same command again to continue."
 
 
@@ -38,6 +43,19 @@ class MachineError(UserError):
 
 class LimitError(MachineError):
     """A file is larger than a setting allows on this machine."""
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGTERM or SIGHUP."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def signal_of(interrupt: KeyboardInterrupt) -> int:
+    """Return the number of the signal that an interrupt came from."""
+    return interrupt.number if isinstance(interrupt, Stopped) else signal.SIGINT
 
 
 @contextmanager
@@ -73,7 +91,9 @@ def run(main: Callable[[], None], status: int = 1) -> None:
 
     So are errors of the disk. Control characters in the output, such as those in a file name, are printed as escape
     sequences: `\\u001b`. So are letters that the encoding of the output lacks.
+    SIGINT (Ctrl-C), SIGTERM and SIGHUP also end main with one line, and exit with 128 and the number of the signal.
     """
+    stop_at_signals()
     for stream in (sys.stdout, sys.stderr):
         # A file's name may be no text. Under some locales even letters are none, as in a pipe on Windows.
         if isinstance(stream, io.TextIOWrapper):
@@ -97,11 +117,28 @@ def _run(main: Callable[[], None], status: int) -> None:
         # Reading and writing files have contexts that name them.
         path = error.filename or "the output or a temporary file"
         print(f"error: {path} cannot be used {_reason_and_advice(error)}.", file=sys.stderr)
-        _discard_output()
+        if error.filename is None:
+            _discard_output()
         sys.exit(status)
-    except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as interrupt:
+        report_interrupt(interrupt)
+
+
+def stop_at_signals() -> None:
+    """Raise Stopped in the main thread at SIGTERM and SIGHUP, unless another handler is set, such as that of nohup."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise Stopped(number)
+
+    for number in _STOPPING:
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, stop)
+
+
+def report_interrupt(interrupt: KeyboardInterrupt) -> NoReturn:
+    """Print one line, and exit with the status that a shell gives a process that a signal ended."""
+    print(INTERRUPTED, file=sys.stderr)
+    sys.exit(128 + signal_of(interrupt))
 
 
 def _discard_output() -> None:

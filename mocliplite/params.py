@@ -129,6 +129,7 @@ class Encoder:
     pick: Literal["middle", "key"]  # middle: the centre frame itself; key: the nearest I-frame
     batch: int  # images per forward pass; changes the last bits of the values
     dtype: Literal["float32", "bfloat16"]  # arithmetic of the image encoder
+    pickled_weights: bool = False  # whether weights that are pickled alone are read; see docs/security.md
 
     def __post_init__(self) -> None:
         require(self.model != "", "encoder.model", self.model, "a hub id or a local folder")

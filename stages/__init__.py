@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from mocliplite import files, params, versions, yaml_text
-from mocliplite.errors import INTERRUPTED, MachineError, UserError, reading, run
+from mocliplite.errors import MachineError, UserError, reading, report_interrupt, run, stop_at_signals
 
 
 def run_stage(name: str, main: Callable[[], None], graph: str = "dvc.yaml") -> None:
@@ -92,11 +92,11 @@ def _read_yaml(path: str, load: Callable[[str, str], object] = _load_graph) -> d
 
 def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print one line instead of a traceback for an interrupt while a stage imports its libraries."""
-    if issubclass(kind, KeyboardInterrupt):
-        print(INTERRUPTED, file=sys.stderr)
-    else:
-        sys.__excepthook__(kind, error, trace)
+    if isinstance(error, KeyboardInterrupt):
+        report_interrupt(error)
+    sys.__excepthook__(kind, error, trace)
 
 
 if sys.argv[0] == "-m":  # a stage is run, not imported
     sys.excepthook = _report
+    stop_at_signals()

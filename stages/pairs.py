@@ -32,8 +32,7 @@ def main() -> None:
     motion = stores.open_store("features/motion_embeddings")
     prompts = table_file.read_table("features/prompts.h5", "prompts")
     classes = class_names(list(clips.values()))
-    check_sources(clips, classes, keyframes, motion, prompts)
-    _check_fitted(clips, splits, motion)
+    _check_sources(clips, splits, classes, keyframes, motion, prompts)
 
     failed = keyframes.failures | motion.failures
     failures.check_failed(failed, len(clips), settings.dataset.max_failed, "pairs")
@@ -69,14 +68,33 @@ def main() -> None:
     files.write_json("metrics/data.json", metrics)
 
 
-def check_sources(
+def _check_sources(
     clips: Mapping[str, Clip],
+    splits: Mapping[str, Split],
     classes: Sequence[str],
     keyframes: stores.Store,
     motion: stores.Store,
     prompts: table_file.Table,
 ) -> None:
-    """Raise UserError unless all features are of these clips and classes, and by one encoder."""
+    """Raise UserError unless all features are of these clips, splits and classes, and by one encoder."""
+    _check_clips(clips, keyframes, motion)
+    if prompts.arrays["classes"].tolist() != classes:
+        raise UserError(
+            "features/prompts.h5 is out of date: its classes are not those of features/clips.csv; run `dvc repro`."
+        )
+    encoders = [_encoder_of(store.settings) for store in (keyframes, prompts)]
+    other = [name for name in encoders[0] | encoders[1] if encoders[0].get(name) != encoders[1].get(name)]
+    if other:
+        raise UserError(
+            f"features/prompts.h5 and features/keyframes are of different encoders ({other[0]} differs); "
+            "run `dvc repro`."
+        )
+    # The network was fitted and chosen on the clips of these splits.
+    fitted = digest_of_fitted(clips, splits, {clip_id: motion.fingerprints[clip_id] for clip_id in motion.ids})
+    checkpoint.check_source(motion.path, "features/splits.csv", motion.settings.get("data"), fitted)
+
+
+def _check_clips(clips: Mapping[str, Clip], keyframes: stores.Store, motion: stores.Store) -> None:
     # Every clip has a row or a recorded failure, made from the file in clips.csv.
     for store, cache_key in ((keyframes, keyframes.settings), (motion, motion.settings["motion"])):
         expected = {clip.id: shards.fingerprint(clip.content, cache_key) for clip in clips.values()}
@@ -86,24 +104,6 @@ def check_sources(
                 f"{store.path} is out of date: clip {outdated[0]} is missing or was made from another file "
                 f"({len(outdated)} such clips in all); run `dvc repro`."
             )
-    if prompts.arrays["classes"].tolist() != classes:
-        raise UserError(
-            "features/prompts.h5 is out of date: its classes are not those of features/clips.csv; run `dvc repro`."
-        )
-
-    encoders = [_encoder_of(store.settings) for store in (keyframes, prompts)]
-    other = [name for name in encoders[0] | encoders[1] if encoders[0].get(name) != encoders[1].get(name)]
-    if other:
-        raise UserError(
-            f"features/prompts.h5 and features/keyframes are of different encoders ({other[0]} differs); "
-            "run `dvc repro`."
-        )
-
-
-def _check_fitted(clips: Mapping[str, Clip], splits: Mapping[str, Split], motion: stores.Store) -> None:
-    """Raise UserError unless the motion network was fitted and chosen on the clips of these splits."""
-    fitted = digest_of_fitted(clips, splits, {clip_id: motion.fingerprints[clip_id] for clip_id in motion.ids})
-    checkpoint.check_source(motion.path, "features/splits.csv", motion.settings.get("data"), fitted)
 
 
 def _write_near_duplicates(arrays: Arrays, nearest: np.ndarray) -> int:

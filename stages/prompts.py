@@ -35,9 +35,9 @@ def main() -> None:
 
 def embed_prompts(settings: params.Params, classes: list[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return the arrays of prompts.h5 besides `classes`, none without a text encoder, and its settings."""
-    templates = read_templates(settings.encoder.prompts)
-    class_phrases = read_names(settings.encoder.names)
-    checkpoint = checkpoints.locate(settings.encoder.model, settings.encoder.revision)
+    chosen = settings.encoder
+    templates, class_phrases = read_templates(chosen.prompts), read_names(chosen.names)
+    checkpoint = checkpoints.locate(chosen.model, chosen.revision, chosen.pickled_weights)
     if not checkpoints.has_text_encoder(checkpoint):
         return {}, checkpoints.cache_key(checkpoint)
     encoder = loading.load_encoder(checkpoint, settings.compute)

@@ -11,7 +11,7 @@ import numpy as np
 from mocliplite import checkpoint, files, params
 from mocliplite.fusion import methods
 from mocliplite.fusion.head_training import Curve, fit_head
-from mocliplite.fusion.pairs import check_fitted_on, read_split
+from mocliplite.fusion.pairs import Arrays, check_fitted_on, parts, read_split
 from mocliplite.runtime.device import device
 
 from . import run_stage
@@ -37,16 +37,22 @@ def main() -> None:
         )
         tensors |= head
 
-    logits = methods.all_logits(tensors, probes, val)
-    calibration = methods.fit_calibration(logits, val["label"])
     lengths = {stream: train[stream].shape[2] for stream in methods.STREAMS["fusion"]}
-    config = {"head": asdict(settings.head), "classes": classes, "lengths": lengths, "calibration": calibration}
     fitted_on = {"features": pairs.settings, "pairs": pairs.digest, "probes": checkpoint.digest("models/probes")}
+    del pairs, train  # the calibration needs memory of its own
+    calibration = methods.fit_calibration(_logits(tensors, probes, val), val["label"])
+    config = {"head": asdict(settings.head), "classes": classes, "lengths": lengths, "calibration": calibration}
     checkpoint.save("models/head", tensors, config | fitted_on)
     files.write_csv("plots/head_training.csv", _rows(curves))
     files.write_json(
         "metrics/head.json", files.rounded({"seeds": settings.head.seeds, "val": val_figures, **calibration})
     )
+
+
+def _logits(tensors: Arrays, probes: Arrays, data: Arrays) -> dict[str, np.ndarray]:
+    """Return methods.all_logits, computed for a part of the clips at a time."""
+    of_parts = [methods.all_logits(tensors, probes, part) for part in parts(data)]
+    return {name: np.concatenate([part[name] for part in of_parts], axis=-2) for name in of_parts[0]}
 
 
 def _rows(curves: dict[str, Curve]) -> list[dict[str, object]]:

@@ -9,32 +9,37 @@ import pytest
 
 
 @contextmanager
-def chromium(width=900, height=1200, dark=False):
-    """Yield a selenium driver with a window of this size; skip the test if a browser is missing."""
+def chromium():
+    """Yield a selenium driver; skip the test if a browser is missing."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
     browser, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
     if not (browser and driver):
         pytest.skip("no chromium with its chromedriver on the path")
     options = webdriver.ChromeOptions()
     options.binary_location = browser
-    switches = ["headless=new", "disable-gpu", "no-first-run", f"window-size={width},{height}"]
+    switches = ["headless=new", "disable-gpu", "no-first-run"]
     # Every host but 127.0.0.1 is unknown, so that a request to it is an error in the console on any machine.
     switches += ["host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"]
     # Chromium cannot use its sandbox as root, for example in a container.
-    switches += ["no-sandbox"] * (os.geteuid() == 0) + ["blink-settings=preferredColorScheme=0"] * dark
+    switches += ["no-sandbox"] * (os.geteuid() == 0)
     for switch in switches:
         options.add_argument(f"--{switch}")
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     opened = webdriver.Chrome(options, webdriver.ChromeService(driver))
     try:
-        # A window is at least 500 pixels wide; the width that the page gets can be smaller.
-        opened.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
-        )
+        show_as(opened, 900)
         yield opened
     finally:
         opened.quit()
+
+
+def show_as(driver, width, dark=False):
+    """Show pages in this width, in light or dark colours."""
+    # A window is at least 500 pixels wide; the width that the page gets can be smaller.
+    size = {"width": width, "height": 1200, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
 
 
 def requests(driver):

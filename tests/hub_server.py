@@ -4,6 +4,7 @@ import base64
 import hashlib
 import http.server
 import json
+import math
 import re
 import threading
 from urllib.parse import unquote, urlsplit
@@ -21,6 +22,7 @@ class Hub:
         self.private = {}
         self.blobs = {}  # large files, by SHA-256
         self.requests = []
+        self.most = math.inf  # bytes after which a connection breaks off
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.address = f"http://127.0.0.1:{self._server.server_port}"
@@ -77,11 +79,18 @@ def _handler(hub):
                         break
             if not isinstance(content, bytes):
                 headers, content = {"Content-Type": "application/json", **headers}, json.dumps(content).encode()
+            if status == 200 and self.headers["Range"]:
+                first = int(re.fullmatch(r"bytes=(\d+)-", self.headers["Range"])[1])
+                hub.requests.append(("Range", first))
+                headers = {"Content-Range": f"bytes {first}-{len(content) - 1}/{len(content)}", **headers}
+                status, content = 206, content[first:]
             self.send_response(status)
             for name, value in {"Content-Length": len(content), **headers}.items():
                 self.send_header(name, str(value))
             self.end_headers()
-            self.wfile.write(b"" if self.command == "HEAD" else content)
+            sent = b"" if self.command == "HEAD" else content[: min(hub.most, len(content))]
+            self.wfile.write(sent)
+            self.close_connection |= len(sent) < len(content) and self.command == "GET"
 
         def _body(self):
             if self.headers["Transfer-Encoding"] != "chunked":

@@ -1,11 +1,14 @@
+import errno
+import io
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 from imports import ROOT
 
-from mocliplite.errors import UserError, run
+from mocliplite.errors import MachineError, UserError, reading, run, writing
 
 
 def raising(error):
@@ -25,6 +28,14 @@ def test_a_user_error_is_printed_as_one_line_with_the_given_exit_status(capsys, 
     assert capsys.readouterr() == ("", "error: clip.avi is empty; remove it.\n")
 
 
+def test_a_letter_that_the_output_cannot_hold_is_escaped(monkeypatch):
+    pipe_on_windows = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", pipe_on_windows)
+    run(lambda: print("caf\xe9 \u8dd1"))
+    pipe_on_windows.flush()
+    assert pipe_on_windows.buffer.getvalue() == b"caf\xe9 \\u8dd1\n"
+
+
 def test_the_default_exit_status_is_1():
     with pytest.raises(SystemExit) as exited:
         run(raising(UserError("no.")))
@@ -36,6 +47,48 @@ def test_other_exceptions_keep_their_traceback(error):
     with pytest.raises(type(error)) as raised:
         run(raising(error))
     assert raised.value is error
+
+
+def system_error(name, path=None):
+    number = getattr(errno, name)
+    return OSError(number, os.strerror(number), path)
+
+
+def test_an_error_of_the_disk_that_no_file_is_known_for_is_one_line(capsys):
+    with pytest.raises(SystemExit) as exited:
+        run(raising(system_error("EIO", "a/b.h5")))
+    assert exited.value.code == 1
+    wanted = "error: a/b.h5 cannot be used (Input/output error); check its disk and run again.\n"
+    assert capsys.readouterr() == ("", wanted)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")  # noqa: PTH110
+def test_output_that_does_not_fit_on_the_disk_is_one_line():
+    code = "from mocliplite.errors import run; run(lambda: print('x'))"
+    done = subprocess.run(["bash", "-c", f'"{sys.executable}" -c "{code}" > /dev/full'], cwd=ROOT, capture_output=True)
+    wanted = b"the output or a temporary file cannot be used (No space left on device); free disk space and run again."
+    assert (done.returncode, done.stderr) == (1, b"error: " + wanted + b"\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("EIO", "check its disk"), ("ENOSPC", "free disk space"), ("EACCES", "fix the permissions")],
+)
+def test_errors_of_the_disk_name_the_file_and_what_to_do(name, advice):
+    reason = f"({os.strerror(getattr(errno, name))}); {advice} and run again"
+    with pytest.raises(MachineError) as raised, reading("a.csv"):
+        raise system_error(name)
+    assert str(raised.value) == f"a.csv cannot be read {reason}."
+    with pytest.raises(MachineError) as raised, writing("a.csv"):
+        raise system_error(name)
+    assert str(raised.value) == f"a.csv cannot be written {reason}: finished work is kept."
+
+
+def test_a_file_that_is_missing_is_no_error_of_the_disk():
+    with pytest.raises(FileNotFoundError), reading("a.csv"):
+        raise system_error("ENOENT")
+    with pytest.raises(MachineError, match=r"\(No such file or directory\); check the path and"), writing("a.csv"):
+        raise system_error("ENOENT")
 
 
 def test_an_interrupt_prints_how_to_continue_and_exits_with_status_130(capsys):

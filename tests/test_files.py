@@ -170,6 +170,20 @@ def test_a_missing_csv_is_refused():
     )
 
 
+def test_a_folder_that_cannot_be_filled_is_as_before():
+    def fill(folder):
+        with files.new_folder(Path(folder)):
+            files.write_text(Path(folder, "inner/a.txt"), "a")
+            raise KeyboardInterrupt
+
+    Path("empty").mkdir()
+    for folder in ("empty", "new"):
+        with pytest.raises(KeyboardInterrupt):
+            fill(folder)
+    assert names() == ["empty"]
+    assert names("empty") == []
+
+
 # Other files in a folder
 
 

@@ -31,3 +31,7 @@ def test_a_large_array_that_the_disk_has_no_room_for_is_refused(folder, monkeypa
         f"a temporary file of 16.0 GiB in {Path.cwd()} cannot be written (No space left on device); "
         "free disk space and run again: finished work is kept."
     )
+
+
+def test_slices_divide_all_rows_in_order():
+    assert [list(range(7))[part] for part in large_arrays.slices(7, 3)] == [[0, 1, 2], [3, 4, 5], [6]]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -30,10 +31,25 @@ def test_the_package_requires_no_newer_versions_than_the_pinned_ones():
     pinned = dict(line.split("#")[0].split(";")[0].strip().split("==") for line in lines if "==" in line)
     extras = (EXTRAS[name] for name in ("predict", "train", "onnx", "dask"))
     declared = [*PROJECT["project"]["dependencies"], *(dependency for extra in extras for dependency in extra)]
-    minimum = dict(dependency.split(">=") for dependency in declared if ">=" in dependency)
+    minimum = dict(oldest(dependency).split("==") for dependency in declared if ">=" in dependency)
     assert len(minimum) > 5
     newer = [name for name in minimum if version_of(minimum[name]) > version_of(pinned[name])]
     assert newer == []
+
+
+def test_the_constraints_are_the_oldest_versions_that_the_package_allows():
+    lines = (CHECKOUT / "constraints-oldest.txt").read_text(encoding="utf-8").splitlines()
+    groups = (PROJECT["project"]["dependencies"], *EXTRAS.values())
+    declared = {oldest(dependency) for group in groups for dependency in group if ">=" in dependency}
+    assert lines[1:] == sorted(declared, key=str.lower)
+
+
+def test_the_versions_of_python_that_are_declared_are_those_of_the_table():
+    page = (CHECKOUT / "docs/reproducibility.md").read_text(encoding="utf-8")
+    tested = {line.split("|")[1].strip() for line in page.splitlines() if re.match(r"\| 3\.\d+ \|", line)}
+    names = [f"Programming Language :: Python :: {version}" for version in sorted(tested, key=version_of)]
+    assert names == PROJECT["project"]["classifiers"]
+    assert PROJECT["project"]["requires-python"] == f">={min(tested, key=version_of)}"
 
 
 def test_torch_and_numpy_run_the_code_that_every_processor_with_avx2_has():
@@ -57,16 +73,16 @@ def test_a_setting_in_the_environment_is_kept():
 @pytest.mark.parametrize("module", ["mocliplite", "mocliplite.predict", "stages", "stages.train_motion", "sample.clip"])
 def test_the_settings_are_made_before_any_numerical_library_is_imported(module):
     code = (
-        "import builtins, json, os, sys; real, early = builtins.__import__, []\n"
+        "import builtins, json, os; real = builtins.__import__\n"
+        "def stop():\n"
+        "    print(json.dumps('MKL_CBWR' in os.environ), flush=True); os._exit(0)\n"
         "def watch(name, *rest, **names):\n"
-        "    if name.partition('.')[0] in ('torch', 'numpy', 'scipy') and 'MKL_CBWR' not in os.environ:\n"
-        "        early.append(name)\n"
-        "    return real(name, *rest, **names)\n"
-        f"builtins.__import__ = watch; __import__({module!r}); print(json.dumps(early))"
+        "    return stop() if name.partition('.')[0] in ('torch', 'numpy', 'scipy') else real(name, *rest, **names)\n"
+        f"builtins.__import__ = watch; __import__({module!r}); stop()"
     )
     if not mocliplite._has_avx2():
         pytest.skip("this is not Linux on a processor with AVX2")
-    assert run_without_settings(code) == []
+    assert run_without_settings(code) is True
 
 
 def run_without_settings(code, **settings):
@@ -76,6 +92,11 @@ def run_without_settings(code, **settings):
     done = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def oldest(dependency):
+    """Return `name==version` for `name>=version,<other`."""
+    return dependency.partition(",")[0].replace(">=", "==")
 
 
 def version_of(text):

@@ -1,13 +1,15 @@
 """What other systems and other environments need: nothing that Windows lacks, and all packages declared."""
 
 import ast
+import mmap
 import re
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 import yaml
 from declared import EXTRAS, PROJECT, distributions, imported_modules
 from imports import ROOT
+from windows import refuse_open_files
 
 # By Python's documentation, these are absent on Windows.
 MODULES = {
@@ -86,7 +88,7 @@ def left_to_the_system(call):
 
 
 def is_text_mode(arguments):
-    """Return whether these are the arguments of Path.open for a text file; what else has a method open takes no mode."""
+    """Return whether these are arguments of Path.open for a text file; other methods called open take no mode first."""
     modes = [one.value if isinstance(one, ast.Constant) else None for one in arguments[:1]] or ["r"]
     return isinstance(modes[0], str) and set(modes[0]) <= set("rwax+t")
 
@@ -134,6 +136,24 @@ def test_nothing_is_used_that_windows_lacks():
 )
 def test_what_windows_lacks_is_found(code, name):
     assert what_windows_lacks(code) == {name}
+
+
+def test_an_open_file_is_neither_replaced_nor_deleted_as_on_windows(folder, monkeypatch):
+    if not Path("/proc/self/maps").is_file():
+        pytest.skip("only Linux tells which files are open")
+    refuse_open_files(monkeypatch)
+    Path("a").write_bytes(b"1")
+    Path("b").write_bytes(b"2")
+    with Path("b").open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        with pytest.raises(PermissionError):
+            Path("b").unlink()
+    with pytest.raises(PermissionError):
+        Path("a").replace("b")
+    mapped.close()
+    Path("a").replace("b")
+    Path("b").unlink()
+    assert list(Path().iterdir()) == []
 
 
 def test_names_of_files_are_allowed_on_windows():

@@ -1,6 +1,8 @@
 """README.md against the committed metrics and the Makefile."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,3 +40,14 @@ def test_make_run_and_make_test_run_what_the_readme_says():
     run, test = (sh(ROOT, f"make --no-print-directory -n {target}").splitlines() for target in ("run", "test"))
     assert run[-2:] == ["dvc repro", "python -m mocliplite results"]
     assert test[-1].startswith("pytest")
+
+
+def test_the_commands_without_make_are_those_of_make_run(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copy(ROOT / "requirements.txt", tmp_path)
+    made = sh(tmp_path, "make --no-print-directory -n run PYTHON=python").splitlines()
+    (commands,) = re.findall(r"```powershell\n(.*?)```", README, re.DOTALL)
+    shown = commands.splitlines()
+    assert shown.pop(1) == r".venv\Scripts\activate"  # in place of the path that the Makefile sets
+    plain = [re.sub(r" --(quiet|disable-pip-version-check)", "", line) for line in made if line != "touch .venv/ready"]
+    assert shown == plain

@@ -40,6 +40,21 @@ def hang_once(flag):
     yield flag
 
 
+def hang(folder):
+    """Create a file that is named after this process, and hang."""
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(600)
+
+
+def hang_in_decoder(folder):
+    """Create a file that is named after this process, and call hang in a process of its own."""
+    from mocliplite.runtime.subprocess_worker import SubprocessWorker
+
+    Path(folder, str(os.getpid())).touch()
+    SubprocessWorker(hang, 600)(folder)
+    yield
+
+
 def fail(spec):
     from mocliplite.errors import UserError
 

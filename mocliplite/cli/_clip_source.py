@@ -4,9 +4,11 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from mocliplite import yaml_text
 from mocliplite.encoders import checkpoints
 from mocliplite.errors import UserError
 from mocliplite.files import read_text
@@ -22,15 +24,17 @@ class Finding:
     sentence: str
 
 
-def find_clip(model: str, revision: str | None = None) -> Finding:
-    """Return whether an encoder is available and, if not, how to get it: dvc pull, dvc repro, or the hub."""
-    if checkpoints.is_available(model, revision):
-        return Finding("ok", f"encoder {model} is available")
-    if Path(model).is_dir():
+def find_clip(model: str, revision: str | None = None, pickled: bool = False) -> Finding:
+    """Return whether an encoder is available and, if not, how to get it: dvc pull, dvc repro, or the hub.
+
+    pickled: as encoder.pickled_weights.
+    """
+    if checkpoints.is_available(model, revision) or Path(model).is_dir():
         try:
-            checkpoints.locate(model, revision)
+            checkpoints.locate(model, revision, pickled)
         except UserError as error:
             return Finding("BAD", str(error))
+        return Finding("ok", f"encoder {model} is available")
     if Path(f"{model}.dvc").is_file():
         return Finding("note", f"encoder {model} is not available yet; get it with `dvc pull {model}.dvc`")
     if _is_stage_output(model):
@@ -63,8 +67,7 @@ def _is_stage_output(model: str) -> bool:
     target = os.path.relpath(model)
     for folder in Path(target).parents:
         file = folder / "dvc.yaml"
-        stages = (yaml.safe_load(read_text(file)) or {}).get("stages", {}) if file.is_file() else {}
-        for stage in stages.values():
+        for stage in read_stages(file) if file.is_file() else ():
             outs = (
                 os.path.normpath(folder / stage.get("wdir", ".") / output_path(out)) for out in stage.get("outs", [])
             )
@@ -73,6 +76,19 @@ def _is_stage_output(model: str) -> bool:
     return False
 
 
+def read_stages(file: Path) -> list[dict[str, Any]]:
+    """Return the stages of a dvc.yaml. Raises UserError for a file that is none."""
+    try:
+        stages = list(yaml.load(read_text(file), yaml_text.loader())["stages"].values())
+        for stage in stages:
+            list(map(output_path, [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]))
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{file} is not a graph of DVC ({reason}); restore it with `git restore {file}`.") from None
+    return stages
+
+
 def output_path(out: str | dict[str, object]) -> str:
     """Return the path of an output, metric or plot in dvc.yaml, which is declared as a path or a path with options."""
-    return out if isinstance(out, str) else next(iter(out))
+    (path,) = [out] if isinstance(out, str) else out
+    return str(path)

@@ -6,10 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-
 from mocliplite import files, params, versions
-from mocliplite.cli._clip_source import Finding, find_clip, output_path
+from mocliplite.cli._clip_source import Finding, find_clip, output_path, read_stages
 from mocliplite.cli._workspace import stdout, workspace_findings
 from mocliplite.data.clips import read_clips
 from mocliplite.data.folders import find_videos
@@ -39,7 +37,7 @@ def findings() -> Iterator[Finding]:
 
 def _check_encoder(settings: params.Encoder) -> Finding:
     if settings.features == params.NO_PATH:
-        return find_clip(settings.model, settings.revision)
+        return find_clip(settings.model, settings.revision, settings.pickled_weights)
     if not Path(settings.features).exists():
         return Finding("BAD", f"encoder.features is {settings.features}, which does not exist; correct the path.")
     return Finding("ok", f"keyframe embeddings are read from {settings.features}")
@@ -47,10 +45,9 @@ def _check_encoder(settings: params.Encoder) -> Finding:
 
 def _check_git_ignore() -> Iterator[Finding]:
     """Check that git tracks metrics and plots. Ignored ones are missing from DVC experiments and from every diff."""
-    stages = yaml.safe_load(files.read_text("dvc.yaml"))["stages"]
     tracked = [
         str(out)
-        for stage in stages.values()
+        for stage in read_stages(Path("dvc.yaml"))
         for kind in ("metrics", "plots")
         for out in map(output_path, stage.get(kind, []))
     ]

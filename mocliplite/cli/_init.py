@@ -5,7 +5,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -19,6 +19,7 @@ from mocliplite.cli._findings import TEMPLATE, Findings, names_a_side
 from mocliplite.data import index
 from mocliplite.data.groups import group_of
 from mocliplite.data.names import name_problem
+from mocliplite.encoders.checkpoints import has_pickles_alone
 from mocliplite.errors import UserError
 from mocliplite.files import write_text
 
@@ -29,10 +30,13 @@ def find_clip(model: str | None) -> _clip_source.Finding:
     found = (
         _clip_source.find_clip(defaults.model, defaults.revision)
         if model in (None, defaults.model)
-        else _clip_source.find_clip(model)
+        else _clip_source.find_clip(model, pickled=True)
     )
     if found.mark == "BAD":
         raise UserError(f"--clip: {found.sentence}")
+    if model is not None and Path(model).is_dir() and has_pickles_alone(Path(model)):
+        advice = "set encoder.pickled_weights to true if you trust who made it"
+        return replace(found, sentence=f"{found.sentence}, but its weights are pickled; {advice}")
     return found
 
 

@@ -32,7 +32,11 @@ def load(text: str, model: str | None, compute: params.Compute) -> "ZeroShotReco
     settings = params.load().encoder
     if model is None and settings.features != params.NO_PATH:
         raise UserError("--words needs a CLIP: give --clip; encoder.features are embeddings that were made elsewhere.")
-    folder = locate(settings.model, settings.revision) if model is None else locate(model, None)
+    folder = (
+        locate(settings.model, settings.revision, settings.pickled_weights)
+        if model is None
+        else locate(model, None, settings.pickled_weights)
+    )
     templates = read_templates(settings.prompts)
     return ZeroShotRecognizer.load(folder, words, templates, compute, settings.frames, settings.pick)
 

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,8 @@ from mocliplite.errors import UserError
 
 if TYPE_CHECKING:
     from mocliplite.data.clips import Clip
+    from mocliplite.fusion.search import Hit
+    from mocliplite.params import Params
 
 HELP = "find clips by text, or by similarity to a clip"
 EXAMPLE = 'example: python -m mocliplite search "somebody shakes hands" --top 5'
@@ -41,7 +43,9 @@ def run(given: argparse.Namespace) -> None:
     clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
     keyframes = stores.open_store("features/keyframes")
     if given.like is None:
-        title, hits = f"Clips for {given.text!r}", search.by_text(given.text, keyframes, given.top, settings.compute)
+        pickled = settings.encoder.pickled_weights
+        hits = search.by_text(given.text, keyframes, given.top, settings.compute, pickled)
+        title = f"Clips for {given.text!r}"
     else:
         query = _clip_id(given.like, settings.dataset.root, clips)
         motion = stores.open_store("features/motion_embeddings")
@@ -50,24 +54,29 @@ def run(given: argparse.Namespace) -> None:
     for hit, clip, path in found:
         print(f"{hit.score:6.3f}  {clip.label}  {hit.id}  {path}")
     if given.html:
-        from mocliplite.remote.copies import local_copy
-        from mocliplite.report import html
-        from mocliplite.runtime.crash_safe import call_crash_safe
-        from mocliplite.spans import Span
-        from mocliplite.video.keyframes import read_keyframes
-        from mocliplite.video.streams import Limits
-
-        def image(path: str, span: Span) -> str:
-            more = 1, settings.encoder.pick, Limits.of(settings.compute), span
-            with local_copy(settings.dataset.root, path) as file:
-                return html.picture(call_crash_safe(read_keyframes, settings.compute, str(file), *more)[0].image)
-
-        rows = [
-            {**asdict(hit), "label": clip.label, "path": path, "image": image(clip.path, clip.span)}
-            for hit, clip, path in found
-        ]
-        html.write(given.html, "search.html", title=title, hits=rows)
+        _write_page(given.html, title, found, settings)
         print(f"wrote {given.html}")
+
+
+def _write_page(out: str, title: str, found: Sequence[tuple["Hit", "Clip", str]], settings: "Params") -> None:
+    """Write a page with the clips that were found, their paths and their keyframes."""
+    from mocliplite.remote.copies import local_copy
+    from mocliplite.report import html
+    from mocliplite.runtime.crash_safe import call_crash_safe
+    from mocliplite.spans import Span
+    from mocliplite.video.keyframes import read_keyframes
+    from mocliplite.video.streams import Limits
+
+    def image(path: str, span: Span) -> str:
+        more = 1, settings.encoder.pick, Limits.of(settings.compute), span
+        with local_copy(settings.dataset.root, path) as file:
+            return html.picture(call_crash_safe(read_keyframes, settings.compute, str(file), *more)[0].image)
+
+    rows = [
+        {**asdict(hit), "label": clip.label, "path": path, "image": image(clip.path, clip.span)}
+        for hit, clip, path in found
+    ]
+    html.write(out, "search.html", title=title, hits=rows)
 
 
 def _clip_id(name: str, root: str, clips: Mapping[str, "Clip"]) -> str:

@@ -4,6 +4,7 @@ import os
 import sys
 import unicodedata
 from fnmatch import fnmatchcase
+from pathlib import PureWindowsPath
 
 ENDINGS = (
     *(".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".3gp", ".3g2", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
@@ -28,6 +29,10 @@ def normal(name: str) -> str:
 
 def is_below_root(path: str) -> bool:
     """Return whether a POSIX path relative to dataset.root stays below it."""
+    if os.name == "nt":
+        # There, a backslash and a drive lead elsewhere, too.
+        windows = PureWindowsPath(path)
+        return not windows.anchor and ".." not in windows.parts
     return not path.startswith("/") and ".." not in path.split("/")
 
 

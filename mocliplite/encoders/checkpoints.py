@@ -20,6 +20,9 @@ _WEIGHTS = (
     *("model.safetensors", "model.safetensors.index.json"),
     *("pytorch_model.bin", "pytorch_model.bin.index.json"),
 )
+# Checkpoints on the hub whose pickled weights are read without the setting: that of the paper has no others at the
+# revision of configs/.
+_PICKLED = ("openai/clip-vit-base-patch32",)
 # Next to weights that were converted from pickle: both digests, so that the checkpoint keeps its identity.
 _CONVERTED = "converted.json"
 _TOKENIZER = (
@@ -31,17 +34,18 @@ _VOCABULARY = ("tokenizer.json", "vocab.json", "vocab.txt", "sentencepiece.bpe.m
 TEXT_FAMILIES = ("clip", "siglip", "siglip2", "altclip", "metaclip_2", "chinese_clip", "align")
 
 
-def locate(model: str, revision: str | None) -> Path:
+def locate(model: str, revision: str | None, pickled: bool = False) -> Path:
     """Return the local folder of a checkpoint: `model` itself, or that of a hub id, downloaded if it is not cached.
 
-    Raises UserError that names the model, the revision and how to get it.
+    pickled: as encoder.pickled_weights. Raises UserError that names the model, the revision and how to get it, and for
+    a checkpoint whose weights may not be read.
     """
     folder = Path(model)
     if folder.is_dir():
         missing = _missing_files(folder)
         if missing:
             raise UserError(f"{folder} is not a checkpoint: {missing} is missing; save one there with save_pretrained.")
-        return folder
+        return _allowed(folder, pickled)
     found = _from_hub(model, revision)
     if found is None:
         at = f" --revision {revision}" if revision else ""
@@ -50,7 +54,22 @@ def locate(model: str, revision: str | None) -> Path:
             f"the hub cannot be reached; on a machine with network run `hf download {model}{at}`, copy the folder it "
             "prints, and set encoder.model and encoder.files to the copy."
         )
-    return found
+    return _allowed(found, pickled or model in _PICKLED)
+
+
+def _allowed(folder: Path, pickled: bool) -> Path:
+    """Return the folder. Raises UserError if its weights are pickled alone and those are not allowed."""
+    if not pickled and has_pickles_alone(folder):
+        raise UserError(
+            f"{folder} has pickled weights alone, in which errors of the reader can run programs; choose a checkpoint "
+            "with safetensors, or set encoder.pickled_weights to true if you trust who made it."
+        )
+    return folder
+
+
+def has_pickles_alone(folder: Path) -> bool:
+    """Return whether a checkpoint has no weights as safetensors."""
+    return weight_files(folder)[0].suffix != ".safetensors"
 
 
 def is_available(model: str, revision: str | None) -> bool:
@@ -87,11 +106,14 @@ def cache_key(folder: Path) -> dict[str, Any]:
     }
 
 
-def locate_same(key: dict[str, Any], model: str, revision: str | None, exported: Path | None = None) -> Path:
+def locate_same(
+    key: dict[str, Any], model: str, revision: str | None, exported: Path | None = None, pickled: bool = False
+) -> Path:
     """Return the folder of the checkpoint with this cache_key: `exported` if it exists, else the model's.
 
-    key: may hold further entries, as the settings of a store do. Raises UserError if the checkpoint is another one, or
-    if the features were not made by a checkpoint (own_features.py).
+    key: may hold further entries, as the settings of a store do. pickled: as in `locate`; what is exported has
+    safetensors. Raises UserError if the checkpoint is another one, or if the features were not made by a checkpoint
+    (own_features.py).
     """
     if "features" in key:
         raise UserError(
@@ -99,7 +121,10 @@ def locate_same(key: dict[str, Any], model: str, revision: str | None, exported:
             "clip nor a text can be embedded; for that, set encoder.features to configs/none and encoder.model to a "
             "checkpoint, and run `dvc repro`."
         )
-    folder = exported if exported is not None and exported.is_dir() else locate(model, revision)
+    if exported is not None and exported.is_dir():
+        folder = locate(str(exported), None)
+    else:
+        folder = locate(model, revision, pickled)
     different = [name for name, value in cache_key(folder).items() if key.get(name) != value]
     if different:
         raise UserError(
@@ -202,13 +227,15 @@ def _from_hub(model: str, revision: str | None) -> Path | None:
         return cached
     try:
         names = hub.file_names(model, revision)
-        folder = hub.download(model, revision, _patterns(names)) if names is not None else None
+        if names is None:
+            return None
+        folder = hub.download(model, revision, _patterns(names))
     except hub.NotOnHubError:
         raise UserError(
             f"params.yaml: the hub has no model {model!r} at this revision, or not for you; {hub.CHECK_LOGIN}."
         ) from None
     if folder is None:
-        return None
+        raise UserError(f"the download of {model!r} from the hub broke off; run the same command again to continue it.")
     missing = _missing_files(folder)
     if missing:
         raise UserError(f"{model!r} has no {missing} on the hub; choose a checkpoint in transformers' format.")

@@ -4,11 +4,14 @@ import math
 import re
 import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 
 from mocliplite.encoders.loading import Encoder, image_features
+from mocliplite.runtime.gpu_memory import full_memory_means, in_batches
 
 Pixels = Mapping[str, np.ndarray]  # the model's input for one image, by name of the argument
 
@@ -38,29 +41,26 @@ def embed_images(encoder: Encoder, images: Iterable[np.ndarray], batch: int) -> 
 def embed_pixels(encoder: Encoder, pixels: Iterable[Pixels], batch: int) -> Iterator[np.ndarray]:
     """Yield the embedding of each preprocessed image in order: float32 [D], not of unit length.
 
-    Every forward pass has the same size, the last one padded: the last bits of a result depend on it. Several images
-    are padded to a multiple of _ROWS.
+    Every forward pass has the same size, the last one padded: the last bits of a result depend on it. Only where the
+    memory of a GPU is full, it is smaller. Raises UserError if it is too small for one image.
     """
+    images = iter(pixels)
+    while held := list(islice(images, batch)):
+        parts = in_batches(partial(_forward, encoder, held), len(held), batch, "images")
+        yield from chain.from_iterable(parts)
+
+
+def _forward(encoder: Encoder, held: Sequence[Pixels], start: int, size: int) -> np.ndarray:
+    """Return the embeddings of `size` images from `start` on. Several images are padded to a multiple of _ROWS."""
     import torch
 
-    size = batch if batch == 1 else math.ceil(batch / _ROWS) * _ROWS
-    held: list[Pixels] = []
-
-    def forward() -> Iterator[np.ndarray]:
-        inputs = {name: torch.from_numpy(_padded(name, [one[name] for one in held], size)) for name in held[0]}
-        bfloat16 = torch.autocast(encoder.model.device.type, torch.bfloat16, enabled=encoder.dtype == "bfloat16")
-        with torch.inference_mode(), bfloat16:
-            on_device = {name: value.to(encoder.model.device) for name, value in inputs.items()}
-            out = image_features(encoder.model, encoder.family, on_device)
-        yield from out[: len(held)].float().cpu().numpy()
-
-    for image in pixels:
-        held.append(image)
-        if len(held) == batch:
-            yield from forward()
-            held = []
-    if held:
-        yield from forward()
+    images, padded = held[start : start + size], size if size == 1 else math.ceil(size / _ROWS) * _ROWS
+    inputs = {name: torch.from_numpy(_padded(name, [one[name] for one in images], padded)) for name in images[0]}
+    bfloat16 = torch.autocast(encoder.model.device.type, torch.bfloat16, enabled=encoder.dtype == "bfloat16")
+    with torch.inference_mode(), bfloat16:
+        on_device = {name: value.to(encoder.model.device) for name, value in inputs.items()}
+        out = image_features(encoder.model, encoder.family, on_device)
+    return np.asarray(out[: len(images)].float().cpu().numpy())
 
 
 def _padded(name: str, rows: list[np.ndarray], size: int) -> np.ndarray:
@@ -72,6 +72,7 @@ def _padded(name: str, rows: list[np.ndarray], size: int) -> np.ndarray:
     return full
 
 
+@full_memory_means("choose a smaller encoder.model")
 def embed_texts(encoder: Encoder, texts: Sequence[str]) -> np.ndarray:
     """Embeddings of texts: float32 [N, D], as projected, not of unit length."""
     import torch

@@ -52,6 +52,7 @@ def load_encoder(folder: Path, compute: params.Compute, dtype: str = "float32") 
 
     from mocliplite.encoders.linear import use_onednn
     from mocliplite.runtime.device import device
+    from mocliplite.runtime.gpu_memory import full_memory_means
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
@@ -85,7 +86,8 @@ def load_encoder(folder: Path, compute: params.Compute, dtype: str = "float32") 
     torch_device = device(compute)
     if torch_device.type == "cpu" and dtype == "float32":
         use_onednn(model)
-    model.to(torch_device)
+    with full_memory_means("choose a smaller encoder.model"):
+        model.to(torch_device)
     return encoder
 
 

@@ -14,8 +14,20 @@ from mocliplite.encoders.embedding import preprocess
 from mocliplite.encoders.loading import Encoder
 from mocliplite.errors import UserError
 
+_MAX_EDGE = 8192  # pixels
 # Sizes (height, width) of the images on which both ways are compared: wide, high, small, and with odd sides.
 _COMPARED = ((480, 640), (640, 480), (20, 30), (245, 333))
+
+
+def checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings. Raises ValueError for those that give no input, or inputs of different sizes."""
+    edges = [*settings["size"], *(settings["crop"] or ())]
+    if not all(type(edge) is int and 1 <= edge <= _MAX_EDGE for edge in edges):
+        raise ValueError(f"the size of the input is {settings['size']}, cropped to {settings['crop']}")
+    width, height = input_size(settings)
+    if min(settings["size"]) < max(width, height) and len(settings["size"]) == 1:
+        raise ValueError(f"{settings['size']} cannot be cropped to {settings['crop']}")
+    return settings
 
 
 def pixels(image: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:

@@ -44,7 +44,7 @@ class Spec:
 def specs_of(shards: Sequence[ShardOfClips], settings: params.Params, retry_failed: bool) -> list[Spec]:
     """Return the specs for these shards. Raises UserError if the checkpoint is not at hand."""
     chosen = settings.encoder
-    checkpoint = checkpoints.locate(chosen.model, chosen.revision)
+    checkpoint = checkpoints.locate(chosen.model, chosen.revision, chosen.pickled_weights)
     sampling = {"frames": chosen.frames, "pick": chosen.pick, "batch": chosen.batch}
     cache_key = {**checkpoints.cache_key(checkpoint), **sampling}
     if chosen.dtype != "float32":  # whose stores have no such key
@@ -90,7 +90,8 @@ def _next(results: Results, count: int, _: Sequence[str]) -> Results:
 @lru_cache(maxsize=1)
 def _loaded(cache_key: str, settings: params.Encoder, compute: params.Compute) -> loading.Encoder:
     """Return the encoder. A worker loads it once. Raises UserError if this machine has another checkpoint."""
-    folder = checkpoints.locate_same(json.loads(cache_key), settings.model, settings.revision)
+    pickled = settings.pickled_weights
+    folder = checkpoints.locate_same(json.loads(cache_key), settings.model, settings.revision, pickled=pickled)
     return loading.load_encoder(folder, compute, settings.dtype)
 
 

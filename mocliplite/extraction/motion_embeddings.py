@@ -14,11 +14,12 @@ from mocliplite.errors import Failure, UserError
 from mocliplite.extraction import machines
 from mocliplite.extraction.shard_runs import Updated
 from mocliplite.motion_net import loader, networks
-from mocliplite.motion_net.embedding import embed_clips
+from mocliplite.motion_net.embedding import embed_batches
 from mocliplite.motion_net.settings import settings_from_config
 from mocliplite.runtime.arguments import Part
 from mocliplite.runtime.device import device
 from mocliplite.runtime.engines import groups
+from mocliplite.runtime.gpu_memory import full_memory_means
 from mocliplite.store import layout, shards, stores, update
 
 _MODEL, _MOTION = "models/motion", "features/motion"
@@ -70,27 +71,31 @@ def _update_shard(shard: _Shard, spec: Spec) -> Updated:
 
     def embed(ids: list[str]) -> Iterator[tuple[str, shards.Record | Failure]]:
         yield from ((clip_id, motion.failures[clip_id]) for clip_id in ids if clip_id in motion.failures)
-        usable = [clip_id for clip_id in ids if clip_id not in motion.failures]
-        if not usable:
+        usable = [clip_id for clip_id in shard.ids if clip_id not in motion.failures]
+        new = set(ids)
+        wanted = {row for row, clip_id in enumerate(usable) if clip_id in new}
+        if not wanted:
             return
         torch_device = device(compute)
         machines.record(shard.path.parent, str(torch_device))
         net, net_settings = _load_network(spec.cache_key["model"], torch_device)
         clips = loader.MotionClips(motion, usable, net_settings)
-        embedding, logits = embed_clips(net, clips, net_settings, spec.settings.motion_net.views, workers)
-        for row, clip_id in enumerate(usable):
-            arrays = {
-                "embedding": embedding[row],
-                "logits": logits[row].mean(axis=0),
-                "frames": np.array(motion.lengths[clip_id]),
-            }
-            yield clip_id, shards.Record(arrays)
+        batches = embed_batches(net, clips, wanted, net_settings, spec.settings.motion_net.views, workers)
+        for rows, embeddings, logits in batches:
+            for row, embedding, of_views in zip(rows, embeddings, logits, strict=True):
+                if row in wanted:
+                    yield usable[row], _record(embedding, of_views, motion.lengths[usable[row]])
 
     fingerprints = {clip_id: motion.fingerprints[clip_id] for clip_id in shard.ids}
     computed, failed = update.update_shard(
         shard.path, "motion_embeddings", spec.cache_key, fingerprints, embed, provenance=spec.provenance
     )
     return Updated(shard.path, len(shard.ids), computed, failed)
+
+
+def _record(embedding: np.ndarray, logits: np.ndarray, frames: int) -> shards.Record:
+    """Return the record of a clip with embeddings [V, D] and logits [V, C]."""
+    return shards.Record({"embedding": embedding, "logits": logits.mean(axis=0), "frames": np.array(frames)})
 
 
 @lru_cache(maxsize=1)
@@ -105,4 +110,5 @@ def _load_network(digest: str, torch_device: torch.device) -> tuple[networks.Net
     """Load the motion network, once per process. Raises UserError if it does not have this digest."""
     checkpoint.check_source("this run", _MODEL, digest, checkpoint.digest(_MODEL))
     tensors, config = checkpoint.load(_MODEL)
-    return networks.load_network(tensors, config).to(torch_device), settings_from_config(config)
+    with full_memory_means("lower motion_net.width"):
+        return networks.load_network(tensors, config).to(torch_device), settings_from_config(config)

@@ -1,13 +1,13 @@
 """The input of each training step of the heads: a random view of each clip, in an order of each seed's own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from mocliplite import params
-from mocliplite.fusion.heads import attend
+from mocliplite.fusion.heads import Heads, attend
 
 
 class Buffers(NamedTuple):
@@ -45,24 +45,26 @@ def allocate(settings: params.Head, length: int, device: torch.device) -> Buffer
     return Buffers(*(torch.empty(settings.seeds, settings.batch, width, device=device) for width in widths))
 
 
-def batches(
-    views: list[Views],
-    labels: Tensor,
-    settings: params.Head,
-    generators: list[torch.Generator],
-    buffers: Buffers,
-    query: Tensor | None = None,
-    linear_logits: Tensor | None = None,
-) -> Iterator[Step]:
-    """Yield the steps of an epoch.
+def epochs(heads: Heads, streams: Sequence[Tensor], labels: Tensor, settings: params.Head) -> Iterator[Iterator[Step]]:
+    """Yield, without end, the steps of an epoch on the standardised streams [N, K, D].
 
-    Each seed shuffles the clips in its own order. The features may be overwritten by the next step. query: that of
-    heads with attention. linear_logits: those of Heads.linear_logits, where each step has the plain view.
+    Each seed shuffles the clips in its own order. The features of a step may be overwritten by the next step. Where
+    each step has the plain view, the logits of the linear classifier are computed once.
     """
-    orders = torch.stack([torch.randperm(len(labels), generator=one, device=labels.device) for one in generators])
-    for rows in orders.split(settings.batch, dim=1):
-        x, dropout_mask = step_input(views, rows, settings, generators, buffers, query)
-        yield Step(x, dropout_mask, labels[rows], None if linear_logits is None else linear_logits[0, rows])
+    views = [Views.of(stream, drawn=1 if settings.views == "plain" else stream.shape[1]) for stream in streams]
+    plain = all(stream.drawn == 1 for stream in views) and not settings.stream_dropout
+    linear_logits = heads.linear_logits(streams) if plain else None
+    generators = [torch.Generator(labels.device).manual_seed(seed) for seed in range(settings.seeds)]
+    buffers = allocate(settings, len(heads.mean), labels.device)
+
+    def steps() -> Iterator[Step]:
+        orders = torch.stack([torch.randperm(len(labels), generator=one, device=labels.device) for one in generators])
+        for rows in orders.split(settings.batch, dim=1):
+            x, dropout_mask = step_input(views, rows, settings, generators, buffers, heads.query)
+            yield Step(x, dropout_mask, labels[rows], None if linear_logits is None else linear_logits[0, rows])
+
+    while True:
+        yield steps()
 
 
 def step_input(

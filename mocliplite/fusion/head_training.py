@@ -8,19 +8,21 @@ from torch import Tensor, nn
 
 from mocliplite import params
 from mocliplite.fusion import methods
-from mocliplite.fusion.batches import Step, Views, allocate, batches
+from mocliplite.fusion.batches import Step, epochs
 from mocliplite.fusion.early_stopping import EarlyStopping
 from mocliplite.fusion.heads import Heads
 from mocliplite.fusion.linear_start import LinearStart, ridge_start, scores_start
 from mocliplite.fusion.one_cycle import OneCycleAdamW
 from mocliplite.fusion.pairs import Arrays, class_weights
 from mocliplite.large_arrays import new_array
+from mocliplite.runtime.gpu_memory import full_memory_means
 from mocliplite.runtime.progress import progress_range
 
 Curve = list[dict[str, float]]
 _PART = 1024  # clips; the logits of all seeds for all validation clips may need gigabytes
 
 
+@full_memory_means("lower head.batch or head.seeds, with which the heads are other ones")
 def fit_head(
     name: str, train: Arrays, val: Arrays, settings: params.Head, device: torch.device, alphas: Mapping[str, float]
 ) -> tuple[dict[str, np.ndarray], Curve, dict[str, float]]:
@@ -65,29 +67,20 @@ def fit_heads(
     validation figures of the heads that were kept; both are means over seeds.
     """
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import the compiler
-    streams = [stream[:, :1] if settings.views == "plain" else stream for stream in train[0]]
-    if attention := settings.pooling == "attention" and train[0][0].shape[1] > 1:
-        streams[0] = train[0][0]  # the frames are needed for any view
-    heads = _initial_heads(streams, classes, settings, start, attention)
-    streams = _standardised(heads, streams)
-    views = [Views.of(stream, drawn=1 if settings.views == "plain" else stream.shape[1]) for stream in streams]
-    plain = all(stream.drawn == 1 for stream in views) and not settings.stream_dropout
-    linear_logits = heads.linear_logits(streams) if plain else None
+    heads, streams = _initial_heads(train[0], classes, settings, start)
     val_streams = _standardised(heads, val[0])
-    labels, device = train[1], train[1].device
+    labels = train[1]
     weights = _loss_weights(labels, classes, settings)
     steps = settings.epochs * -(-len(labels) // settings.batch)
     optimizer = OneCycleAdamW(list(heads.parameters()), settings.lr, settings.weight_decay, steps)
-    generators = [torch.Generator(device).manual_seed(seed) for seed in range(settings.seeds)]
-    buffers = allocate(settings, len(heads.mean), device)
 
     early_stopping = EarlyStopping(heads, settings.patience)
     if start is not None:
         early_stopping.update(_validate(heads, val_streams, val[1], weights)[0])
     curve: Curve = []
+    new_epoch = epochs(heads, streams, labels, settings)
     for _ in progress_range(f"train_head {name}", settings.epochs, "epoch"):
-        steps_of_epoch = batches(views, labels, settings, generators, buffers, heads.query, linear_logits)
-        train_loss = _train_epoch(heads, optimizer, steps_of_epoch, weights, settings.label_smoothing)
+        train_loss = _train_epoch(heads, optimizer, next(new_epoch), weights, settings.label_smoothing)
         losses, figures = _validate(heads, val_streams, val[1], weights)
         curve.append({"train_loss": train_loss / len(labels), **figures})
         if early_stopping.update(losses):
@@ -104,11 +97,16 @@ def mean_and_std(stream: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _initial_heads(
-    streams: Sequence[Tensor], classes: int, settings: params.Head, start: LinearStart | None, attention: bool
-) -> Heads:
-    mean, std = (torch.cat(parts) for parts in zip(*map(mean_and_std, streams), strict=True))
+    streams: Sequence[Tensor], classes: int, settings: params.Head, start: LinearStart | None
+) -> tuple[Heads, list[Tensor]]:
+    """The heads before training, and the views that training needs, standardised."""
+    needed = [stream[:, :1] if settings.views == "plain" else stream for stream in streams]
+    if attention := settings.pooling == "attention" and streams[0].shape[1] > 1:
+        needed[0] = streams[0]  # the frames are needed for any view
+    mean, std = (torch.cat(parts) for parts in zip(*map(mean_and_std, needed), strict=True))
     length = streams[0].shape[2] if attention else None
-    return Heads(mean, std, settings.hidden, classes, settings.dropout, settings.seeds, start, length).to(mean.device)
+    heads = Heads(mean, std, settings.hidden, classes, settings.dropout, settings.seeds, start, length).to(mean.device)
+    return heads, _standardised(heads, needed)
 
 
 def _loss_weights(labels: Tensor, classes: int, settings: params.Head) -> Tensor | None:

@@ -3,7 +3,8 @@
 Needs only numpy: applying a head is two matrix products, and importing torch takes seconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ SINGLE_STREAM = ("keyframe", "keyframe_probe", "motion", "motion_probe")  # trai
 ANSWER = "score_fusion"  # the method with which `predict` answers; docs/defaults.md says why
 THRESHOLDS = (ANSWER, "motion")  # the methods that `predict --window` answers with
 MIXED = {"score_fusion": ("keyframe", "motion"), "blend": ("keyframe", "motion", "fusion")}
+_PART = 2048  # clips; what is computed on the way to the logits of all seeds for all clips would need gigabytes
 
 
 def head_logits(tensors: Arrays, name: str, data: Arrays) -> np.ndarray:
@@ -83,15 +85,22 @@ def fit_calibration(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dic
     best_threshold) in place of `threshold`.
     """
     multi_label = labels.ndim == 2
-    scales = {name: fit_scale(values, labels) for name, values in logits.items()}
-    calibrated = {name: scaled(values, *scales[name]) for name, values in logits.items()}
-    weights = {}
-    for name, parts in MIXED.items():
-        inputs = [calibrated[part] for part in parts]
-        weights[name] = fit_mixing_weights(inputs, labels)
-        mixed = mix(inputs, weights[name], multi_label)
-        scales[name] = fit_scale(mixed, labels)
-        calibrated[name] = scaled(mixed, *scales[name])
+    scales: dict[str, tuple[float, float]] = {}
+    weights: dict[str, list[float]] = {}
+    thresholds: dict[str, Any] = {}
+    for name in (*logits, *MIXED):
+        if name in MIXED:
+            inputs = [scaled(logits[part], *scales[part]) for part in MIXED[name]]
+            weights[name] = fit_mixing_weights(inputs, labels)
+            values = _by_parts(partial(mix, weights=weights[name], multi_label=multi_label), inputs)
+        else:
+            values = logits[name]
+        scales[name] = fit_scale(values, labels)
+        if multi_label:
+            thresholds[name] = best_threshold(sigmoid(scaled(values, *scales[name])), labels)
+        elif name in THRESHOLDS:
+            probabilities = _by_parts(partial(_mean_probabilities, scale=scales[name]), [values])
+            thresholds[name] = fit_threshold(probabilities, labels)
     figure = mean_average_precision if multi_label else _top1
     figures = {name: figure(logits[name], labels) for name in SINGLE_STREAM}
     calibration = {
@@ -101,11 +110,26 @@ def fit_calibration(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dic
         "answer": ANSWER,
     }
     if multi_label:
-        bias = {name: bias for name, (_, bias) in scales.items()}
-        f1_threshold = {name: best_threshold(sigmoid(values), labels) for name, values in calibrated.items()}
-        return calibration | {"bias": bias, "f1_threshold": f1_threshold}
-    threshold = {name: fit_threshold(mean_probabilities(calibrated[name]), labels) for name in THRESHOLDS}
-    return calibration | {"threshold": threshold}
+        return calibration | {"bias": {name: bias for name, (_, bias) in scales.items()}, "f1_threshold": thresholds}
+    return calibration | {"threshold": thresholds}
+
+
+def _mean_probabilities(parts: Sequence[np.ndarray], scale: tuple[float, float]) -> np.ndarray:
+    """Return mean_probabilities of the only one of these logits."""
+    return mean_probabilities(scaled(parts[0], *scale))
+
+
+def _by_parts(function: Callable[[list[np.ndarray]], np.ndarray], arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Return function(arrays) [..., N, C] for arrays [..., N, C], computed for a part of the clips at a time."""
+    clips = arrays[0].shape[-2]
+    out = np.empty(0)
+    for start in range(0, clips, _PART):
+        part = slice(start, start + _PART)
+        found = function([values[..., part, :] for values in arrays])
+        if not start:
+            out = np.empty((*found.shape[:-2], clips, found.shape[-1]), found.dtype)
+        out[..., part, :] = found
+    return out
 
 
 def is_multi_label(calibration: Mapping[str, Any]) -> bool:
@@ -151,7 +175,8 @@ def mix(parts: list[np.ndarray], weights: list[float], multi_label: bool = False
 
 def fit_mixing_weights(parts: list[np.ndarray], labels: np.ndarray) -> list[float]:
     """Return the weights for `mix` that minimise the log loss up to temperature and bias; they sum to 1."""
-    weights, _ = fit_weights(_terms(parts, labels.ndim == 2), labels)
+    terms = _by_parts(partial(_terms, multi_label=labels.ndim == 2), parts)
+    weights, _ = fit_weights(terms, labels)
     return (weights / weights.sum()).tolist() if weights.any() else [1 / len(parts)] * len(parts)
 
 

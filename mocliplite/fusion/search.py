@@ -19,12 +19,13 @@ class Hit:
     score: float  # cosine, -1 to 1
 
 
-def by_text(text: str, keyframes: Store, top: int, compute: params.Compute) -> list[Hit]:
+def by_text(text: str, keyframes: Store, top: int, compute: params.Compute, pickled: bool = False) -> list[Hit]:
     """Return the `top` clips nearest to the text, by the cosine of their best keyframe in the common embedding space.
 
-    Raises UserError where the encoder of the keyframe store is not available, or embeds no texts.
+    pickled: as encoder.pickled_weights. Raises UserError where the encoder of the keyframe store is not available, or
+    embeds no texts.
     """
-    checkpoint = _checkpoint(keyframes)
+    checkpoint = _checkpoint(keyframes, pickled)
     if not checkpoints.has_text_encoder(checkpoint):
         raise UserError(
             f"{checkpoint} embeds no texts; search by --like with a clip, or set encoder.model to a checkpoint with a "
@@ -36,9 +37,9 @@ def by_text(text: str, keyframes: Store, top: int, compute: params.Compute) -> l
     return _best(keyframes.ids, (frames @ query).max(axis=1), top)
 
 
-def _checkpoint(keyframes: Store) -> Path:
+def _checkpoint(keyframes: Store, pickled: bool) -> Path:
     model, revision = keyframes.provenance["model"], keyframes.provenance["revision"]
-    return checkpoints.locate_same(keyframes.settings, model, revision)
+    return checkpoints.locate_same(keyframes.settings, model, revision, pickled=pickled)
 
 
 def by_similarity(clip_id: str, keyframes: Store, motion: Store, top: int) -> list[Hit]:

@@ -1,7 +1,8 @@
-"""The fields of many clips on the grid of the network, in a temporary file that is mapped into memory.
+"""The fields of many clips on the grid of the network, in a temporary file.
 
 Reading a clip from its store and resampling it takes longer than a training step, and gives the same fields in every
-epoch. The file has no name, so it is gone when the training ends, even if it is killed.
+epoch. The file has no name, so it is gone when the training ends, even if it is killed. It is read, not mapped into
+memory: the system keeps as much of it in memory as there is room for, and does not count it as memory of the process.
 """
 
 import math
@@ -9,6 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from io import BufferedRandom
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +30,9 @@ _PART = 256  # fields resampled at a time; all those of a long clip would need m
 class CachedClips(ClipDataset):
     """Clips in the cache. A ClipSample gives what it gives of MotionClips."""
 
-    def __init__(self, fields: np.ndarray, lengths: Sequence[int]) -> None:
-        """fields: float16 [F, 3, rows, cols], those of all clips in order; lengths: how many are of each clip."""
-        self.fields, self.lengths = fields, lengths
+    def __init__(self, file: BufferedRandom, field_shape: Sequence[int], lengths: Sequence[int]) -> None:
+        """file: the fields float16 [F, 3, rows, cols] of all clips in order; lengths: how many are of each clip."""
+        self.file, self.field_shape, self.lengths = file, tuple(field_shape), lengths
         self.starts = np.cumsum([0, *lengths[:-1]])
 
     def __len__(self) -> int:
@@ -38,7 +40,11 @@ class CachedClips(ClipDataset):
 
     def __getitem__(self, sample: ClipSample) -> tuple[Tensor, int]:
         indices = self.starts[sample.row] + indices_at(self.lengths[sample.row], sample.positions)
-        return torch.from_numpy(self.fields[indices]), sample.row
+        fields = torch.empty(len(indices), *self.field_shape, dtype=torch.float16)
+        for field, index in zip(fields.numpy(), indices.tolist(), strict=True):
+            self.file.seek(index * field.nbytes)
+            self.file.readinto(field)
+        return fields, sample.row
 
 
 def cache_fields(clips: MotionClips, folder: Path, workers: int) -> MotionClips | CachedClips:
@@ -60,29 +66,30 @@ def cache_fields(clips: MotionClips, folder: Path, workers: int) -> MotionClips 
         )
         return clips
     lengths = [0] * len(clips)
-    with writing(what), tempfile.TemporaryFile(dir=folder) as file:
+    with writing(what):
+        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (closed with the clips)
         for row, fields in _read_parts(clips, workers):
             lengths[row] += len(fields)
             file.write(fields.numpy().tobytes())
         file.flush()
-        return CachedClips(np.memmap(file, np.float16, "r", shape=(sum(lengths), *clips.field_shape)), lengths)
+    return CachedClips(file, clips.field_shape, lengths)
 
 
 class _Parts(Dataset[tuple[int, Tensor]]):
-    """Parts of clips: (row, first field) gives (row, up to _PART fields float16 [K, 3, rows, cols])."""
+    """Parts of clips: (row, first field, last field + 1) gives (row, these fields, float16 [K, 3, rows, cols])."""
 
     def __init__(self, clips: MotionClips) -> None:
         self.clips = clips
 
-    def __getitem__(self, part: tuple[int, int]) -> tuple[int, Tensor]:
-        row, start = part
-        return row, torch.from_numpy(self.clips.load(row, lambda frames: frames[start : start + _PART]))
+    def __getitem__(self, part: tuple[int, int, int]) -> tuple[int, Tensor]:
+        row, start, stop = part
+        return row, torch.from_numpy(self.clips.load(row, lambda frames: frames[start:stop]))
 
 
 def _read_parts(clips: MotionClips, workers: int) -> Iterator[tuple[int, Tensor]]:
     """Yield the parts of all clips in order, read ahead by worker processes."""
     counts = [max(1, -(-clips.store.lengths[clip_id] // _PART)) for clip_id in clips.ids]
-    parts = [(row, part * _PART) for row, count in enumerate(counts) for part in range(count)]
+    parts = [(row, part * _PART, (part + 1) * _PART) for row, count in enumerate(counts) for part in range(count)]
     # A generator of its own; without one, each pass would advance the global generator of torch.
     loader = DataLoader(_Parts(clips), sampler=parts, batch_size=None, num_workers=workers, generator=torch.Generator())
     with progress("motion fields", len(clips), "clip") as bar:

@@ -15,6 +15,7 @@ from mocliplite.motion_net.loader import ClipDataset, ClipSample, load_batches
 from mocliplite.motion_net.optimiser import build_optimiser, set_learning_rate
 from mocliplite.motion_net.training_state import Curve, TrainingState
 from mocliplite.params import MotionNet
+from mocliplite.runtime.gpu_memory import full_memory_means
 from mocliplite.runtime.progress import progress
 
 
@@ -29,6 +30,7 @@ class TrainingData:
     classes: int
 
 
+@full_memory_means("lower motion_net.batch, with which the training is another one")
 def fit_motion(
     data: TrainingData,
     settings: MotionNet,

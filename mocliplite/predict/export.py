@@ -12,7 +12,7 @@ from mocliplite.files import new_folder, read_json, write_json, write_text
 from mocliplite.fusion.pairs import check_fitted_on, read_split
 from mocliplite.predict.card import metadata
 from mocliplite.predict.metrics_file import check_test_clips, read_metrics
-from mocliplite.predict.models import CLIP_FILE, ONNX, load_models
+from mocliplite.predict.models import CLIP_FILE, ONNX, Models, load_models
 from mocliplite.store import table_file
 
 LISTED = 8  # classes named in the card
@@ -89,7 +89,9 @@ def _fill(out: Path, with_clip: bool, models: str | Path, onnx: bool, int8: bool
     )
     given = params.load()
     settings = given.encoder
-    clip_folder = checkpoints.locate_same(config["features"]["keyframes"], settings.model, settings.revision)
+    clip_folder = checkpoints.locate_same(
+        config["features"]["keyframes"], settings.model, settings.revision, pickled=settings.pickled_weights
+    )
     copies_clip = not onnx and (with_clip or Path(settings.model).is_dir())
     metrics = _metrics_of(Path(models, "head"), config)
     card = _card(metrics, config, trained.motion_config, prompts.arrays, settings, copies_clip, onnx)
@@ -100,13 +102,7 @@ def _fill(out: Path, with_clip: bool, models: str | Path, onnx: bool, int8: bool
         # First, because it may refuse the models.
         graphs = write_graphs(out / ONNX, trained, Path(models), clip_folder, int8)
         card += graphs_section(trained, graphs)
-    checkpoint.save(out / "head", trained.head, config)
-    checkpoint.save(out / "probes", trained.probes, trained.probes_config)
-    checkpoint.save(out / "motion", trained.motion, trained.motion_config)
-    if "embedding" in prompts.arrays:
-        arrays = {name: prompts.arrays[name] for name in ("embedding", "logit_scale")}
-        texts = {name: prompts.arrays[name].tolist() for name in ("classes", "templates")}
-        checkpoint.save(out / "prompts", arrays, texts)
+    _save_models(out, trained, prompts)
     if copies_clip:
         checkpoints.copy_checkpoint(clip_folder, out / "clip")
     elif not onnx:
@@ -124,6 +120,17 @@ def _metrics_of(head: Path, config: dict[str, Any]) -> dict[str, Any]:
     ids, labels, classes = (table.arrays[name] for name in ("ids", "label", "classes"))
     check_test_clips(metrics, ids.tolist(), labels, classes.tolist())
     return metrics
+
+
+def _save_models(out: Path, trained: Models, prompts: table_file.Table) -> None:
+    """Write motion/, probes/, head/ and, with a text encoder, prompts/."""
+    checkpoint.save(out / "head", trained.head, trained.head_config)
+    checkpoint.save(out / "probes", trained.probes, trained.probes_config)
+    checkpoint.save(out / "motion", trained.motion, trained.motion_config)
+    if "embedding" in prompts.arrays:
+        arrays = {name: prompts.arrays[name] for name in ("embedding", "logit_scale")}
+        texts = {name: prompts.arrays[name].tolist() for name in ("classes", "templates")}
+        checkpoint.save(out / "prompts", arrays, texts)
 
 
 def _card(

@@ -13,6 +13,7 @@ from mocliplite.evaluation.rows import METHODS
 from mocliplite.fusion.methods import MIXED
 
 CLIP_FILE = "clip.json"  # of an exported folder without a copy of the encoder: hub id and revision
+_OF_THRESHOLD = ("threshold", "coverage", "clips", "precision")
 ONNX = "onnx"  # subfolder of an exported folder with the networks as ONNX graphs
 
 
@@ -72,6 +73,18 @@ def check_version(head: str | Path, config: dict[str, Any]) -> None:
     mixed = all(len(weights.get(name, ())) == len(parts) for name, parts in MIXED.items())
     if not (complete and mixed and calibration.get("answer") in METHODS):
         raise other_version(head)
+
+
+def check_values(config: dict[str, Any]) -> None:
+    """Raise ValueError unless the values of a head's config that are used only later are of their types."""
+    classes, keyframes = config["classes"], config["features"]["keyframes"]
+    thresholds = config["calibration"].get("threshold", {}).values()
+    if not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
+        raise ValueError("classes are names")
+    if keyframes["pick"] not in ("middle", "key") or type(keyframes["frames"]) is not int:
+        raise ValueError("keyframes are counted and picked")
+    if not all(isinstance(found[name], int | float) for found in thresholds for name in _OF_THRESHOLD):
+        raise ValueError("a threshold and its figures are numbers")
 
 
 def other_version(model: str | Path) -> UserError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mocliplite import checkpoint, packages, params
-from mocliplite.encoders.preprocessing import pixels
+from mocliplite.encoders.preprocessing import checked, pixels
 from mocliplite.errors import UserError
 from mocliplite.files import read_bytes, read_json
 from mocliplite.motion_net.sampling import mirrored
@@ -43,11 +43,12 @@ def load_networks(folder: Path, models: Models, compute: params.Compute) -> Netw
 def networks_of(graphs: Path, config: Mapping[str, Any], compute: params.Compute) -> Networks:
     """Return the networks whose graphs are in a folder. config: the content of config.json."""
     image, net = (_session(graphs / name, compute) for name in (IMAGE, MOTION))
+    settings = checked(config["preprocessing"])
 
     # One image and one clip at a time: the last bits of a result may depend on the size of the batch.
     def embed_images(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         for one in images:
-            yield _run(image, pixels(one, config["preprocessing"])[None])[0][0]
+            yield _run(image, pixels(one, settings)[None])[0][0]
 
     def embed_motion(fields: np.ndarray, view: str) -> tuple[np.ndarray, np.ndarray]:
         inputs = (mirrored(fields) if view == "flip" else fields).astype(np.float32)
@@ -62,12 +63,6 @@ def _session(path: Path, compute: params.Compute) -> "InferenceSession":
         import onnxruntime
     except ModuleNotFoundError as error:
         raise packages.not_installed(str(error.name), str(path)) from None
-    from onnxruntime.capi import onnxruntime_pybind11_state as errors
-
-    refused = (
-        *(OSError, errors.InvalidProtobuf, errors.InvalidGraph),
-        *(errors.InvalidArgument, errors.NotImplemented, errors.Fail),
-    )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = compute.threads
     # By default, waiting threads use their cores.
@@ -76,7 +71,7 @@ def _session(path: Path, compute: params.Compute) -> "InferenceSession":
     try:
         # Not by its path: a graph could then have its weights in other files.
         return onnxruntime.InferenceSession(read_bytes(path), options, providers=["CPUExecutionProvider"])
-    except refused as error:
+    except _errors() as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} cannot be loaded ({reason}); export the models again.") from None
 
@@ -84,5 +79,17 @@ def _session(path: Path, compute: params.Compute) -> "InferenceSession":
 def _run(session: "InferenceSession", values: np.ndarray) -> list[np.ndarray]:
     """Return the outputs of a graph with one input."""
     (one,) = session.get_inputs()
-    outputs: list[np.ndarray] = session.run(None, {one.name: values})
+    try:
+        outputs: list[np.ndarray] = session.run(None, {one.name: values})
+    except _errors() as error:
+        raise ValueError(" ".join(str(error).split())[:200]) from None
     return outputs
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """Return what onnxruntime raises for a graph. Its own exceptions have no class in common."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+    own = (errors.InvalidProtobuf, errors.InvalidGraph, errors.InvalidArgument, errors.NotImplemented, errors.Fail)
+    # A name that is not UTF-8, or a size that is no size, is an error of Python.
+    return (*own, errors.RuntimeException, OSError, UnicodeDecodeError, RuntimeError, TypeError, ValueError)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from mocliplite.motion_net import sampling
 from mocliplite.motion_net.footage import footage_of, warning
 from mocliplite.motion_net.settings import settings_from_config
 from mocliplite.predict.decoding import DecodedClip, classify_decoded, decode
-from mocliplite.predict.models import ONNX, Networks, load_models, other_version
+from mocliplite.predict.models import ONNX, Networks, check_values, load_models, other_version
 from mocliplite.predict.published import folder_of
 from mocliplite.video.streams import Limits
 
@@ -51,6 +52,16 @@ def ranked(classes: Sequence[str], probabilities: np.ndarray) -> list[tuple[str,
     return [(classes[index], float(probabilities[index])) for index in order]
 
 
+@contextmanager
+def _wrong_values(folder: Path) -> Iterator[None]:
+    """Context in which an error means that the models of a folder have other values than this version gives them."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UserError(f"the models in {folder} do not answer ({reason}); train or export them again.") from None
+
+
 @dataclass(frozen=True)
 class Recognizer:
     """The trained models, loaded once for many clips: `Recognizer.load("models")("clip.mp4")`."""
@@ -75,12 +86,20 @@ class Recognizer:
 
         folder: may also be owner/name of an exported recogniser on the Hugging Face hub, at this revision.
 
-        Raises UserError where a model is missing, damaged or from another version of the code, or was not fitted on
-        the outputs of the others.
+        Raises UserError where a model is missing, damaged or from another version of the code, was not fitted on the
+        outputs of the others, or gives no probabilities.
         """
         folder = folder_of(folder, revision)
+        with _wrong_values(folder):
+            recognizer = cls._load(folder, compute)
+            recognizer._answer_once()
+        return recognizer
+
+    @classmethod
+    def _load(cls, folder: Path, compute: params.Compute) -> "Recognizer":
         models = load_models(folder)
         config = models.head_config
+        check_values(config)
         provenance = config["features"]
         try:
             settings = settings_from_config(models.motion_config, provenance["motion_embeddings"]["views"])
@@ -161,6 +180,29 @@ class Recognizer:
         logits = methods.calibrate(methods.trained_logits(self.heads, self.probes, features), self.calibration)
         return answer(self.calibration, logits, self.heads, features)
 
+    def _answer_once(self) -> None:
+        """Answer to a black picture without motion. Raises ValueError for what are no probabilities of the classes.
+
+        Others may have made the models: a value of another type or an array of another shape is found here, not at a
+        clip. Torch and onnxruntime also prepare their first pass, which takes longer than others.
+        """
+        net, keyframes = self.net_settings, self.provenance["keyframes"]
+        row = np.stack(list(self.networks.embed_images([np.zeros((48, 64, 3), np.uint8)])))
+        extraction.settings_of(self.provenance["motion_embeddings"]["motion"])
+        still = np.zeros((1, net.frames, 3, net.rows, net.cols), np.float32)
+        features = self.keyframe_features(np.repeat(row[None], keyframes["frames"], axis=1))
+        features |= self.motion_features([still] * len(net.views))
+        with np.errstate(all="ignore"):
+            probabilities = self.answers(features).probabilities
+        in_range = ((probabilities >= 0) & (probabilities <= 1)).all()
+        self._threshold()
+        if probabilities.shape != (1, len(self.classes)) or not in_range:
+            raise ValueError("no probabilities of the classes")
+
+    def _threshold(self) -> float | None:
+        """Return the probability from which on a clip has a class; None where each clip has one class."""
+        return float(self.calibration["f1_threshold"][self.calibration["answer"]]) if self.is_multi_label else None
+
     def _sample(self, field: Field, view: str) -> np.ndarray:
         net = self.net_settings
         vectors = field.vectors[sampling.frames_at(field.kind, sampling.view_positions(net, view))]
@@ -173,7 +215,7 @@ class Recognizer:
         answers = self.answers(features)
         milliseconds["head"] = 1000 * (time.perf_counter() - start)
         per_clip = {phase: total / len(clips) for phase, total in milliseconds.items()}
-        threshold = self.calibration["f1_threshold"][self.calibration["answer"]] if self.is_multi_label else None
+        threshold = self._threshold()
         predictions = []
         for row, (path, clip) in enumerate(clips):
             classes = ranked(self.classes, answers.probabilities[row])

@@ -15,6 +15,7 @@ from mocliplite.motion_net import networks
 from mocliplite.motion_net.embedding import embed_motion
 from mocliplite.predict.models import CLIP_FILE, Models, Networks, other_version
 from mocliplite.runtime.device import device
+from mocliplite.runtime.gpu_memory import full_memory_means, in_batches
 
 
 def load_networks(folder: Path, models: Models, settings: params.MotionNet, compute: params.Compute) -> Networks:
@@ -24,10 +25,11 @@ def load_networks(folder: Path, models: Models, settings: params.MotionNet, comp
     code.
     """
     keyframes = models.head_config["features"]["keyframes"]
-    model, revision = _clip_of(folder)
-    checkpoint = locate_same(keyframes, model, revision, folder / "clip")
+    model, revision, pickled = _clip_of(folder)
+    checkpoint = locate_same(keyframes, model, revision, folder / "clip", pickled)
     encoder = load_encoder(checkpoint, compute, keyframes.get("dtype", "float32"))
-    net = load_motion(folder, models).to(device(compute, "--device"))
+    with full_memory_means("choose models of smaller networks"):
+        net = load_motion(folder, models).to(device(compute, "--device"))
     return networks_of(encoder, keyframes["batch"], net, settings)
 
 
@@ -47,20 +49,27 @@ def networks_of(encoder: Encoder, batch: int, net: networks.Network, settings: p
         return embed_images(encoder, pictures, batch)
 
     def motion(fields: np.ndarray, view: str) -> tuple[np.ndarray, np.ndarray]:
-        embedding, logits = embed_motion(net, torch.from_numpy(fields).to(where), settings, view)
-        return embedding.cpu().numpy(), logits.cpu().numpy()
+        def forward(start: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+            return embed_motion(net, torch.from_numpy(fields[start : start + size]).to(where), settings, view)
+
+        parts = in_batches(forward, len(fields), len(fields), "clips")
+        embedding, logits = (torch.cat(values).cpu().numpy() for values in zip(*parts, strict=True))
+        return embedding, logits
 
     return Networks(images, motion)
 
 
-def _clip_of(folder: Path) -> tuple[str, str | None]:
-    """Return hub id or folder, and revision, of the encoder, from an exported folder or else from the settings."""
+def _clip_of(folder: Path) -> tuple[str, str | None, bool]:
+    """Return hub id or folder, revision, and whether pickled weights are allowed, of the encoder.
+
+    They are from an exported folder, which allows nothing, or else from the settings.
+    """
     if (folder / CLIP_FILE).is_file():
         recorded = read_json(folder / CLIP_FILE)
         if not {"model", "revision"} <= recorded.keys():
             raise other_version(folder)
-        return recorded["model"], recorded["revision"]
+        return recorded["model"], recorded["revision"], False
     if (folder / "clip").is_dir():
-        return str(folder / "clip"), None
+        return str(folder / "clip"), None, False
     settings = params.load().encoder
-    return settings.model, settings.revision
+    return settings.model, settings.revision, settings.pickled_weights

@@ -77,6 +77,9 @@ def read_windows(path: str, settings: WindowSettings, limits: Limits) -> Iterato
         with open_clip(path, limits) as clip:
             for window in islice(cut_windows(clip, settings, AUTO), count, None):
                 yield _with_own_keyframes(path, window, settings, limits)
+                count += 1
+    if not count:
+        raise UserError(f"{path} is shorter than any window, because of its times; correct its frame rate.")
 
 
 def _with_own_keyframes(path: str, window: Window, settings: WindowSettings, limits: Limits) -> Window:

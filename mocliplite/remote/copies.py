@@ -1,7 +1,11 @@
-"""Local copies of files below an address, which exist while they are used."""
+"""The files below dataset.root: they must be those that were indexed. Of those at an address there are local copies.
+
+A copy exists while it is used.
+"""
 
 import hashlib
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +20,7 @@ from mocliplite.remote.connection import ADVICE, answers, connect, forget, is_mi
 Outcome = TypeVar("Outcome")
 
 _PAUSES = (1, 5, None)  # seconds after the attempts to copy a file, None after the last
+_REPRO = "run `dvc repro` (with a manifest in dataset.files, `python -m mocliplite manifest` first)."
 _MANIFEST = "run `python -m mocliplite manifest`, then `dvc repro`."
 
 
@@ -24,15 +29,15 @@ def call_with_copy(
 ) -> Outcome | Failure:
     """Return function(local path, *arguments) for a file below dataset.root, where function is from crash_safe.
 
-    If a file at an address cannot be copied, or its hash is not sha256, the result is a Failure that the next run tries
-    again. In the Failures that function returns, alone or in a list, the address replaces the path of the copy.
-    sha256 is empty for a file that was missing. Raises MachineError if the server does not answer any more.
+    If a file has another hash than sha256, or one at an address cannot be copied, the result is a Failure that the next
+    run tries again. In the Failures that function returns, alone or in a list, the address replaces the path of the
+    copy. sha256 is empty for a file that was missing. Raises MachineError if the server does not answer any more.
     """
     address = f"{root}/{path}"
-    if not is_address(root):
-        return function(address, *arguments)
     if not sha256:
         return Failure(f"{address} is not a file; check the path.")
+    if not is_address(root):
+        return _call_if_unchanged(function, address, sha256, *arguments)
     is_read = False
     try:
         with local_copy(root, path) as copy:
@@ -48,6 +53,34 @@ def call_with_copy(
         if isinstance(error, MachineError) and not answers(root):
             raise MachineError(f"{error} Finished shards are kept.") from None
         return Failure(str(error), retry=True, transient=True)
+
+
+def _call_if_unchanged(
+    function: Callable[..., Outcome | Failure], path: str, sha256: str, *arguments: object
+) -> Outcome | Failure:
+    """Return function(path, *arguments), or a Failure if the file was another one, before or during the call.
+
+    The hash is computed after the call, when the file is still in the cache of the system: 1 ms per MB.
+    """
+    changed = Failure(f"{path} has changed since it was indexed; {_REPRO}", retry=True, transient=True)
+    try:
+        before = _state_of(path)
+        found = function(path, *arguments) if before else changed
+        if isinstance(found, Failure) and found.transient:
+            return found
+        with Path(path).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return found if (digest, _state_of(path)) == (sha256, before) else changed
+    except (FileNotFoundError, NotADirectoryError):
+        return changed
+    except OSError as error:
+        return Failure(f"{path} was not read ({error.strerror}); check its disk.", retry=True, transient=True)
+
+
+def _state_of(path: str) -> tuple[int, int, int] | None:
+    """Return what changes with the content of a file, None for a folder or a pipe. Raises OSError."""
+    status = Path(path).stat()
+    return (status.st_ino, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
 @contextmanager

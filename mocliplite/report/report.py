@@ -44,35 +44,56 @@ def write(out: str | Path) -> list[str]:
     check_test_clips(metrics["eval"], predictions.ids, predictions.labels, predictions.classes)
     settings = params.load()
     parts, missing = gallery(predictions, clips, settings.dataset.root, settings.compute)
-    multi_label = predictions.thresholds is not None
-    figure = "average precision" if multi_label else "top-1"
     failures = _failures()
     html.write(
         out,
         "report.html",
         metrics=metrics,
-        multi_label=multi_label,
         methods=_method_rows(metrics["eval"]),
         gains=_gains(metrics["eval"]),
         classes=predictions.classes,
-        confusion=None if multi_label else charts.heatmap(confusion_matrix(predictions), predictions.classes),
-        errors=[] if multi_label else frequent_errors(predictions, ROWS),
-        class_chart=charts.bars(_by_class(metrics["eval"]["answer"]), figure) if multi_label else None,
-        gain_chart=charts.bars(_by_class("gain"), f"{figure} of fusion minus {figure} of keyframe"),
+        bars=BARS,
         by_class=read_csv("plots/classes.csv"),
-        learning=_learning_curve(),
         reliability=_reliability_chart(predictions),
+        learning=_learning_curve(),
         motion_curve=_motion_curve(),
         head_curve=_head_curve(),
         failures=failures[:ROWS],
         failed=len(failures),
-        bars=BARS,
         suspicious=read_csv("features/suspicious_labels.csv")[:ROWS],
         near_duplicates=read_csv("features/near_duplicates.csv")[:ROWS],
-        frame_size=None if multi_label else frame_size_accuracy(predictions, clips),
         gallery=parts,
+        **_one_class(predictions, clips) if predictions.thresholds is None else _several_classes(metrics["eval"]),
     )
     return missing
+
+
+def _one_class(predictions: Predictions, clips: Mapping[str, Clip]) -> dict[str, Any]:
+    """Return the parts of the page that are of clips with one class each."""
+    return {
+        "multi_label": False,
+        "confusion": charts.heatmap(confusion_matrix(predictions), predictions.classes),
+        "errors": frequent_errors(predictions, ROWS),
+        "class_chart": None,
+        "gain_chart": _gain_chart("top-1"),
+        "frame_size": frame_size_accuracy(predictions, clips),
+    }
+
+
+def _several_classes(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the same parts for clips that may have several classes."""
+    return {
+        "multi_label": True,
+        "confusion": None,
+        "errors": [],
+        "class_chart": charts.bars(_by_class(metrics["answer"]), "average precision"),
+        "gain_chart": _gain_chart("average precision"),
+        "frame_size": None,
+    }
+
+
+def _gain_chart(figure: str) -> str:
+    return charts.bars(_by_class("gain"), f"{figure} of fusion minus {figure} of keyframe")
 
 
 def gallery(

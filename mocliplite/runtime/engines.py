@@ -59,7 +59,8 @@ def map_ahead(
 ) -> Iterator[Outcome]:
     """Yield function(spec) in the order of specs. Threads compute `ahead` results in advance, at least 2 * workers."""
     waiting: deque[Future[Outcome]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
+    pool = ThreadPoolExecutor(workers)
+    try:
         for spec in specs:
             waiting.append(pool.submit(function, spec))
             # Bounded, because the results are pictures, which need memory.
@@ -67,3 +68,5 @@ def map_ahead(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # after an interrupt, nobody needs what is not yet computed

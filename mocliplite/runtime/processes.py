@@ -1,11 +1,14 @@
-"""The engine `processes`: calls in processes of this machine."""
+"""The engine `processes`: calls in processes of this machine, which end with this process, even if it is killed."""
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from typing import TypeVar
 
 from mocliplite.errors import UserError
@@ -23,10 +26,8 @@ def outcomes(
     """
     # Spawned, not forked, because a fork copies threads and locks of decoders and HDF5 in any state.
     context = multiprocessing.get_context("spawn")
-    # An interrupt kills the processes at once: otherwise idle ones print tracebacks, and the pool may wait for one of
-    # them forever.
-    killed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with ProcessPoolExecutor(min(workers, len(specs)), mp_context=context, initializer=killed) as pool:
+    ends, lives = context.Pipe(duplex=False)
+    with ends, lives, ProcessPoolExecutor(min(workers, len(specs)), context, _start, (ends,)) as pool:
         try:
             futures = [pool.submit(_call, function, spec) for spec in specs]
             for future in as_completed(futures):
@@ -36,8 +37,27 @@ def outcomes(
                 "a worker process was killed, probably because memory was full; finished shards are kept: "
                 "lower compute.workers and run the stage again."
             ) from None
+        except KeyboardInterrupt:
+            lives.close()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _start(ends: Connection) -> None:
+    """Let this worker end at an interrupt, and when the other end of the pipe is closed, as at the end of the pool.
+
+    Otherwise idle workers print tracebacks at an interrupt, and the pool may wait for one of them forever; and those
+    of a killed process would remain.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_exit_at_end, args=(ends,), daemon=True).start()
+
+
+def _exit_at_end(pipe: Connection) -> None:
+    with suppress(EOFError, OSError):
+        pipe.recv()  # nothing is ever sent
+    os._exit(1)
 
 
 def _call(function: Callable[[Spec], Iterable[Outcome]], spec: Spec) -> list[Outcome]:

@@ -173,8 +173,10 @@ def serve() -> None:
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    with contextlib.suppress(EOFError, OSError):  # the caller has exited
-        name, memory = pickle.load(requests)
+    received = SimpleQueue[Any]()
+    threading.Thread(target=_collect_requests, args=(requests, received), daemon=True).start()
+    with contextlib.suppress(OSError):  # the caller has exited
+        name, memory = received.get()
         try:
             function = pkgutil.resolve_name(name)
             _limit_memory(memory)
@@ -184,7 +186,7 @@ def serve() -> None:
         _reply(replies, (True, ""))
         items: Iterator[Any] = iter(())
         while True:
-            request = pickle.load(requests)
+            request = received.get()
             try:
                 if request == _NEXT:
                     reply = True, next(items, _END)
@@ -198,6 +200,14 @@ def serve() -> None:
             except Exception as error:  # noqa: BLE001  raised by the caller
                 reply = False, error
             _reply(replies, reply)
+
+
+def _collect_requests(pipe: IO[bytes], received: "SimpleQueue[Any]") -> None:
+    """Put each request into the queue. After the last one the caller has exited, and so does this process, at once."""
+    with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
+        while True:
+            received.put(pickle.load(pipe))
+    os._exit(0)
 
 
 def _reply(pipe: IO[bytes], reply: object) -> None:

@@ -7,7 +7,7 @@ import sys
 
 import uvicorn
 
-from mocliplite.errors import UserError
+from mocliplite.errors import UserError, signal_of
 from mocliplite.serving.api import application
 from mocliplite.serving.batches import Batches, Predict
 from mocliplite.serving.clips import Settings
@@ -33,11 +33,12 @@ def serve(predict: Predict, settings: Settings, listener: socket.socket) -> None
     """Answer requests with predict, the method of a recogniser, until SIGINT or SIGTERM."""
     try:
         new_server(predict, settings).run([listener])
-    except KeyboardInterrupt:  # uvicorn raises the signal again after the end
+    except KeyboardInterrupt as interrupt:  # uvicorn raises the signal again after the end
         # A normal exit would wait for the threads of a batch that takes longer than GRACE.
         sys.stdout.flush()
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGINT)
+        number = signal_of(interrupt)
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
 
 
 def new_server(predict: Predict, settings: Settings) -> uvicorn.Server:

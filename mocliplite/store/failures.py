@@ -61,9 +61,8 @@ def check_machine(found: Mapping[str, Failure], before: Mapping[str, Failure], t
         if failure.transient or (failure.retry and before.get(clip_id) != failure)
     }
     if stopping:
-        head = (
-            f"{stage}: {len(stopping)} of {total} clips were not read because the machine failed; all others are kept."
-        )
+        reason = "because the machine failed or the file has changed; all others are kept."
+        head = f"{stage}: {len(stopping)} of {total} clips were not read, {reason}"
         raise UserError("\n".join([f"{head} Run `dvc repro` again to try only these:", *_listed(stopping)]))
 
 

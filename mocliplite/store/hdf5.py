@@ -74,8 +74,7 @@ def open_unchecked(path: Path) -> h5py.File:
     """Return a file opened for reading, of which nothing is checked. Raises OSError if HDF5 cannot open it."""
     if not path.is_file():  # opening a pipe would wait for a writer
         raise OSError("not a regular file")
-    # A shared cache may be on a file system without locks, and its files may be read-only.
-    return h5py.File(path, "r", locking=False)
+    return whole_file.open_to_read(path)
 
 
 @contextmanager

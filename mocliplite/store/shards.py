@@ -5,8 +5,9 @@ Equal content gives equal bytes. A file is written clip by clip, from memory or 
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,10 @@ class Shard:
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
+class SourceGoneError(Exception):
+    """The file of a record does not exist any more. No OSError, which would mean that the shard cannot be written."""
+
+
 def fingerprint(content: str, settings: Settings) -> str:
     """Return a hex digest of the content hash of a clip and the settings that decide its features."""
     return hashlib.sha256(hdf5.canonical_json([content, settings]).encode()).hexdigest()[:32]
@@ -47,29 +52,25 @@ def write_shard(path: Path, kind: str, settings: Settings, shard: Shard) -> None
     """Write one shard: for motion one group per clip, otherwise one array per name where row i is clip ids[i].
 
     Raises ValueError unless every clip in shard.fingerprints has a record or a failure, UserError if the file cannot be
-    written, and FileNotFoundError if the file of a record does not exist.
+    written, and SourceGoneError if the file of a record does not exist.
     """
     if shard.records.keys() | shard.failures.keys() != shard.fingerprints.keys():
         raise ValueError(f"{path}: records, failures and fingerprints disagree")
-    with _open_sources(shard) as sources, hdf5.create_file(path, kind, settings, shard.provenance) as file:
+    with hdf5.create_file(path, kind, settings, shard.provenance) as file:
         _write_index(file, shard)
         if kind == "motion":
-            _write_motion(file, shard.records, sources)
+            _write_motion(file, shard.records)
         elif shard.records:
-            _write_columns(file, kind, shard.records, sources)
+            _write_columns(file, kind, shard.records)
 
 
 @contextmanager
-def _open_sources(shard: Shard) -> Iterator[dict[Path, hdf5.Group]]:
-    """Open the files that have records of a shard, by path."""
-    with ExitStack() as stack:
-        sources = {}
-        for path in sorted({record for record in shard.records.values() if isinstance(record, Path)}):
-            if not path.is_file():
-                raise FileNotFoundError(path)
-            with hdf5.read_errors_mean_damage(path):
-                sources[path] = stack.enter_context(hdf5.open_unchecked(path))
-        yield sources
+def _open_source(path: Path) -> Iterator[hdf5.Group]:
+    """Yield a file that has records of a shard. Raises SourceGoneError if it does not exist."""
+    if not path.is_file():
+        raise SourceGoneError(path)
+    with hdf5.read_errors_mean_damage(path), hdf5.open_unchecked(path) as file:
+        yield file
 
 
 def _write_index(file: hdf5.Group, shard: Shard) -> None:
@@ -83,10 +84,10 @@ def _write_index(file: hdf5.Group, shard: Shard) -> None:
     hdf5.write_array(group, "fingerprint", [shard.fingerprints[clip_id] for clip_id in failed])
 
 
-def _write_motion(file: hdf5.Group, records: Mapping[str, Record | Path], sources: Mapping[Path, hdf5.Group]) -> None:
+def _write_motion(file: hdf5.Group, records: Mapping[str, Record | Path]) -> None:
     described: dict[Path, dict[str, tuple[int, tuple[int, int]]]] = {}
-    for path, source in sources.items():
-        with hdf5.read_errors_mean_damage(path):
+    for path in _sources(records):
+        with _open_source(path) as source:
             ids = read_index(source)[0]
             described[path] = dict(zip(ids, zip(*read_lengths_and_sizes(source, len(ids)), strict=True), strict=True))
     lengths, sizes = [], []
@@ -96,13 +97,23 @@ def _write_motion(file: hdf5.Group, records: Mapping[str, Record | Path], source
         sizes.append(size)
     hdf5.write_array(file, "frames", np.array(lengths, dtype=np.int64))
     hdf5.write_array(file, "size", np.array(sizes, dtype=np.int64).reshape(-1, 2))
-    for clip_id, record in sorted(records.items()):
-        if isinstance(record, Path):
-            with hdf5.read_errors_mean_damage(record):
-                record = read_record(sources[record], clip_id)
+    for clip_id, record in _read_motion(records):
         group = file.create_group(clip_id)
         write_attributes(group, record.attributes)
         hdf5.write_arrays(group, record.arrays)
+
+
+def _sources(records: Mapping[str, Record | Path]) -> list[Path]:
+    """Return the files that have some of these records."""
+    return sorted({record for record in records.values() if isinstance(record, Path)})
+
+
+def _read_motion(records: Mapping[str, Record | Path]) -> Iterator[tuple[str, Record]]:
+    """Yield the motion clips in order of id. One file is open at a time: an open one needs megabytes."""
+    for source, group in groupby(sorted(records.items()), lambda item: item[1] if isinstance(item[1], Path) else None):
+        with nullcontext() if source is None else _open_source(source) as file:
+            for clip_id, record in group:
+                yield clip_id, record if isinstance(record, Record) else read_record(file, clip_id)
 
 
 def _length_and_size(record: Record) -> tuple[int, tuple[int, int]]:
@@ -110,12 +121,10 @@ def _length_and_size(record: Record) -> tuple[int, tuple[int, int]]:
     return len(record.arrays["kind"]), (record.attributes["height"], record.attributes["width"])
 
 
-def _write_columns(
-    file: hdf5.Group, kind: str, records: Mapping[str, Record | Path], sources: Mapping[Path, hdf5.Group]
-) -> None:
+def _write_columns(file: hdf5.Group, kind: str, records: Mapping[str, Record | Path]) -> None:
     in_files: dict[Path, dict[str, Record]] = {}
-    for path, source in sources.items():
-        with hdf5.read_errors_mean_damage(path):
+    for path in _sources(records):
+        with _open_source(path) as source:
             in_files[path] = _read_rows(source, kind)
     rows = [found if isinstance(found, Record) else in_files[found][key] for key, found in sorted(records.items())]
     hdf5.write_arrays(file, {name: np.stack([row.arrays[name] for row in rows]) for name in rows[0].arrays})

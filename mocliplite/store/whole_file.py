@@ -14,6 +14,10 @@ from mocliplite.errors import reading
 from mocliplite.files import atomic_write
 
 _USERBLOCK = 512  # bytes at the beginning that HDF5 does not use
+# Bytes of an open file's own structures that HDF5 keeps in memory. By default up to 32 MiB, 17 kB for each clip
+# of a motion shard. When they leave the memory decides where they are in the file: less than this for writing would
+# change the bytes of shards of 256 clips.
+_WRITING, _READING = 1 << 20, 1 << 18
 Result = TypeVar("Result")
 
 
@@ -64,6 +68,7 @@ def create(path: Path) -> Iterator[h5py.File]:
         output = _Output(out)
         try:
             with h5py.File(output, "w", libver=("v110", "v110"), userblock_size=_USERBLOCK) as file:
+                _limit_cache(file, _WRITING)
                 yield file
         finally:
             if output.error:
@@ -71,6 +76,23 @@ def create(path: Path) -> Iterator[h5py.File]:
         block = _digest_block(out)
         out.seek(0)
         out.write(block)
+
+
+def open_to_read(path: Path) -> h5py.File:
+    """Return a file opened for reading. Raises OSError if HDF5 cannot open it."""
+    # A shared cache may be on a file system without locks, and its files may be read-only.
+    file = h5py.File(path, "r", locking=False)
+    _limit_cache(file, _READING)
+    return file
+
+
+def _limit_cache(file: h5py.File, size: int) -> None:
+    """Limit the memory for the structures of an open file, which would grow with the number of clips."""
+    config = file.id.get_mdc_config()
+    config.set_initial_size = True
+    config.initial_size = config.min_size = config.max_size = size
+    config.incr_mode = config.flash_incr_mode = config.decr_mode = 0  # never another size
+    file.id.set_mdc_config(config)
 
 
 def digest_matches(path: Path) -> bool:

@@ -6,7 +6,7 @@ as it is read. So memory does not grow with the length of the video, and the vid
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, islice
@@ -23,6 +23,9 @@ from mocliplite.video.frames import frame_type
 from mocliplite.video.reencode import SourceFrames, reencode_clip
 from mocliplite.video.streams import Info, OpenStream
 from mocliplite.video.vectors import FrameStream
+
+Packets = Iterator["Packet[VideoStream]"]
+Records = list[list[Any]]  # with an item per frame
 
 _DELAY = 64  # packets, more than any decoder holds back
 _DEFAULT_RATE = 25.0  # frames per second, where neither the container nor timestamps say it
@@ -63,7 +66,7 @@ def start_pass(clip: OpenStream, reencode: Reencode | None, pictures: bool) -> P
     interlaced.
     """
     clock, seen, passed = _Clock(clip), deque[PassedFrame](), deque[PassedFrame]()
-    lost, records = 0, list[list[Any]]()
+    lost = 0
 
     def see(frame: av.VideoFrame, lost_so_far: int) -> None:
         nonlocal lost
@@ -73,18 +76,10 @@ def start_pass(clip: OpenStream, reencode: Reencode | None, pictures: bool) -> P
         seen.append(PassedFrame(seconds, intra, frame.is_corrupt, new, picture, time.monotonic()))
 
     if reencode is None:
-        decoding = Decoding(clip, clip.info, clip.info.codec, clip.decoder, clock.packets(), on_frame=see)
-        decoding.has_unusable_vectors = lambda: clip.info.codec in _UNUSABLE_INTERLACED
-        decoding.pixels = pictures
+        decoding, records = _decoded(clip, clock.packets(), see, pictures)
     else:
-        source = SourceFrames(on_frame=see)
-        records = [source.packet_numbers]
-        new = reencode_clip(clip, clock.packets(), reencode, source)
-        info = replace(clip.info, width=new.decoder.width, height=new.decoder.height, pixel_aspect=new.pixel_aspect)
-        decoding = Decoding(clip, info, reencode.codec, new.decoder, new.packets, damaged_before=source.damaged)
-    frames = _passed(
-        decoding, seen, passed, [decoding.frame_types, decoding.packet_numbers, decoding.damaged, *records]
-    )
+        decoding, records = _decoded_again(clip, clock.packets(), see, reencode)
+    frames = _passed(decoding, seen, passed, records)
     # The orientation is that of the first frame.
     first = list(islice(frames, 1))
     if not first:
@@ -102,10 +97,31 @@ def start_pass(clip: OpenStream, reencode: Reencode | None, pictures: bool) -> P
     return Pass(stream, passed, decoding.info, reencode is not None, clock.interval)
 
 
+def _decoded(
+    clip: OpenStream, packets: Packets, see: Callable[[av.VideoFrame, int], None], pictures: bool
+) -> tuple[Decoding, Records]:
+    """Return the decoding of a video, whose frames are given to `see`, and its lists with an item per frame."""
+    decoding = Decoding(clip, clip.info, clip.info.codec, clip.decoder, packets, on_frame=see)
+    decoding.has_unusable_vectors = lambda: clip.info.codec in _UNUSABLE_INTERLACED
+    decoding.pixels = pictures
+    return decoding, [decoding.frame_types, decoding.packet_numbers, decoding.damaged]
+
+
+def _decoded_again(
+    clip: OpenStream, packets: Packets, see: Callable[[av.VideoFrame, int], None], reencode: Reencode
+) -> tuple[Decoding, Records]:
+    """Return the same for a video that is decoded, encoded and decoded again."""
+    source = SourceFrames(on_frame=see)
+    new = reencode_clip(clip, packets, reencode, source)
+    info = replace(clip.info, width=new.decoder.width, height=new.decoder.height, pixel_aspect=new.pixel_aspect)
+    decoding = Decoding(clip, info, reencode.codec, new.decoder, new.packets, damaged_before=source.damaged)
+    return decoding, [decoding.frame_types, decoding.packet_numbers, decoding.damaged, source.packet_numbers]
+
+
 def _passed(
-    decoding: Decoding, seen: deque[PassedFrame], passed: deque[PassedFrame], records: list[list[Any]]
+    decoding: Decoding, seen: deque[PassedFrame], passed: deque[PassedFrame], records: Records
 ) -> Iterator[Frame]:
-    """Yield the frames. records: lists with an item per frame, which are emptied, since nobody needs them here."""
+    """Yield the frames. The records are emptied, since nobody needs them here."""
     for frame in decode_frames(decoding):
         for record in records:
             record.clear()
@@ -131,7 +147,7 @@ class _Clock:
         self._first: int | None = None  # timestamp at `_shift` seconds
         self._shift, self._last = 0.0, -self.interval
 
-    def packets(self) -> "Iterator[Packet[VideoStream]]":
+    def packets(self) -> Packets:
         """Yield the packets of the video, up to a part that cannot be read."""
         number = 0
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from builders import CHECKOUT, put, run_python, sentence_of
+from builders import CHECKOUT, put, run_command, run_python, sentence_of
 from footage import UT_INTERACTION, encode, moving, real
 
 from mocliplite import params
@@ -146,7 +146,7 @@ def test_a_name_without_the_guessed_group_is_a_stop_and_the_others_keep_theirs(f
 
 def test_the_params_file_is_complete_and_has_the_warnings_as_comments(clips_folder):
     put("my_clip", dict.fromkeys(CLIP_FILES, ""))
-    output = run_python("-m", "mocliplite", "init", "clips", "--clip", "my_clip")
+    output = run_command("init", "clips", "--clip", "my_clip")
     assert output.returncode == 0
     assert output.stdout.splitlines()[-2:] == [
         "encoder my_clip is available",
@@ -166,11 +166,11 @@ def test_the_params_file_is_complete_and_has_the_warnings_as_comments(clips_fold
 
 def test_an_existing_file_is_replaced_only_with_force(clips_folder):
     put(".", {"params.yaml": "mine"})
-    output = run_python("-m", "mocliplite", "init", "clips")
+    output = run_command("init", "clips")
     assert output.returncode == 2
     assert output.stderr == "error: params.yaml exists; give --force to replace it, or --out another file.\n"
     assert Path("params.yaml").read_text() == "mine"
-    output = run_python("-m", "mocliplite", "init", "clips", "--force")
+    output = run_command("init", "clips/", "--force")
     assert (output.returncode, "not kept" in output.stdout) == (0, False)
     assert params.load("params.yaml").dataset.root == "clips"
 
@@ -189,7 +189,7 @@ def test_force_names_the_settings_that_are_not_kept_other_than_those_found(clips
 
 @pytest.mark.parametrize("arguments", [["s3://bucket/clips"], ["list.csv", "--root", "s3://bucket/clips"]])
 def test_an_address_is_refused(clips_folder, arguments):
-    output = run_python("-m", "mocliplite", "init", *arguments)
+    output = run_command("init", *arguments)
     wanted = (
         "s3://bucket/clips is an address, but init looks at clips on this machine; copy configs/folder.yaml to"
         " params.yaml and set dataset.root, see docs/own-clips.md."
@@ -209,7 +209,7 @@ def test_an_address_is_refused(clips_folder, arguments):
     ],
 )
 def test_a_clip_checkpoint_that_cannot_be_found_is_refused_first(clips_folder, model, message):
-    output = run_python("-m", "mocliplite", "init", "clips", "--clip", model)
+    output = run_command("init", "clips", "--clip", model)
     assert (output.returncode, output.stdout) == (2, "")
     assert output.stderr.startswith(f"error: --clip: {message}")
     assert not Path("params.yaml").exists()
@@ -218,7 +218,7 @@ def test_a_clip_checkpoint_that_cannot_be_found_is_refused_first(clips_folder, m
 def test_a_clip_checkpoint_on_the_hub_will_be_downloaded(clips_folder, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", "hub")
     shutil.copy("clips/wave left/0.mp4", "clips/wave left/text.mp4")
-    output = run_python("-m", "mocliplite", "init", "clips", "--clip", "ann/vit")
+    output = run_command("init", "clips", "--clip", "ann/vit")
     assert output.stdout.splitlines()[-2:] == [
         "encoder ann/vit is not available yet; it is downloaded when needed, as by `hf download ann/vit`",
         "wrote params.yaml; run `dvc repro`, which also downloads or creates the encoder.",
@@ -230,7 +230,7 @@ def test_a_clip_checkpoint_on_the_hub_will_be_downloaded(clips_folder, monkeypat
 def test_the_next_step_for_another_output_file_is_to_copy_it(clips_folder):
     shutil.copy("clips/wave left/0.mp4", "clips/wave left/text.mp4")
     put("my_clip", dict.fromkeys(CLIP_FILES, ""))
-    output = run_python("-m", "mocliplite", "init", "clips", "--clip", "my_clip", "--out", "mine.yaml")
+    output = run_command("init", "clips", "--clip", "my_clip", "--out", "mine.yaml")
     expected = "wrote mine.yaml; copy it to params.yaml, which DVC reads, then run `dvc repro`."
     assert output.stdout.splitlines()[-1] == expected
 
@@ -296,7 +296,7 @@ def test_a_broken_link_and_a_pipe_are_stops(large_folder, name):
         os.mkfifo(path)
     else:
         path.symlink_to("nowhere.mp4")
-    output = run_python("-m", "mocliplite", "init", "clips")
+    output = run_command("init", "clips")
     assert output.returncode == 0
     (stop,) = [line for line in output.stdout.splitlines() if line.startswith("stops: ")]
     assert stop.startswith(f"stops: clips/hop/{name} is ")
@@ -328,7 +328,7 @@ def test_hidden_files_are_ignored_and_links_and_unsupported_files_are_warnings(l
 def test_the_params_file_loads_for_unusual_names(large_folder, character):
     Path("clips").rename(f"cl{character}ips")
     put(f"cl{character}ips/hop", {f"bad{character}: [x].mp4": "text"})
-    output = run_python("-m", "mocliplite", "init", f"cl{character}ips")
+    output = run_command("init", f"cl{character}ips")
     assert output.returncode == 0, output.stderr
     assert params.load("params.yaml").dataset.root == f"cl{character}ips"
 
@@ -363,7 +363,7 @@ def test_init_takes_labels_and_paths_from_a_list_and_dvc_watches_a_manifest_belo
     rows = [f"clips/{label}/{n}.mp4,{label} {n % 2}" for label in ("hop", "run") for n in range(30)]
     put(".", {"mine.csv": "path,label\n" + "\n".join(rows)})
 
-    output = run_python("-m", "mocliplite", "init", "mine.csv")
+    output = run_command("init", "mine.csv")
 
     assert output.returncode == 0, output.stderr
     lines = output.stdout.splitlines()
@@ -395,7 +395,7 @@ def test_the_paths_of_a_list_may_begin_elsewhere_and_dvc_watches_that_folder(lar
 def test_a_folder_with_root_is_a_folder_of_lists(large_folder):
     put("lists", {f"{label}_test_split1.txt": lines_of_hmdb51() for label in ("hop", "run")})
 
-    output = run_python("-m", "mocliplite", "init", "lists", "--root", "clips")
+    output = run_command("init", "lists", "--root", "clips")
 
     assert output.returncode == 0, output.stderr
     settings = params.load("params.yaml").dataset
@@ -408,6 +408,6 @@ def lines_of_hmdb51():
 
 
 def test_a_folder_with_root_that_has_no_lists_is_refused(large_folder):
-    output = run_python("-m", "mocliplite", "init", "clips", "--root", "clips")
+    output = run_command("init", "clips", "--root", "clips")
     assert output.returncode == 2
     assert output.stderr.startswith("error: dataset.lists is clips, which contains neither classInd.txt (UCF101), ")

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import pytest
-from builders import run_python
+from builders import run_command
 from stores import build, flip, shard_of
 
 pytestmark = pytest.mark.usefixtures("folder")
 
 
 def command(*arguments):
-    done = run_python("-m", "mocliplite", *arguments)
+    done = run_command(*arguments)
     assert "Traceback" not in done.stderr
     return done
 

@@ -5,7 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from builders import put_clips, put_params, run_python, sentence_of, settings_of
+from builders import put_clips, put_params, run_command, sentence_of, settings_of
 
 from mocliplite.data import contents, index
 from mocliplite.files import read_csv
@@ -99,9 +99,9 @@ def test_a_manifest_that_cannot_be_read_is_refused(text, wanted):
 
 def test_the_command_writes_the_manifest_and_says_how_many_files_it_read():
     put_params(files="m.csv")
-    output = run_python("-m", "mocliplite", "manifest")
+    output = run_command("manifest")
     assert (output.returncode, output.stdout) == (0, "m.csv: 3 files, of which 3 were new or changed\n")
     put_params()
-    output = run_python("-m", "mocliplite", "manifest")
+    output = run_command("manifest")
     wanted = "params.yaml: dataset.files is root, the folder dataset.root; set it to the file to write, such as"
     assert (output.returncode, output.stderr) == (2, f"error: {wanted} clips_manifest.csv.\n")

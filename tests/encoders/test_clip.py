@@ -619,7 +619,7 @@ def in_parts(folder, ending):
 @pytest.mark.parametrize("ending", ["safetensors", "bin"])
 def test_weights_in_several_files_are_those_of_one(copy, loaded, ending):
     in_parts(copy, ending)
-    assert checkpoints.locate("copy", None) == copy
+    assert checkpoints.locate("copy", None, pickled=ending == "bin") == copy
     ours = loading.load_encoder(copy, COMPUTE).model.state_dict()
     assert all(torch.equal(value, ours[name]) for name, value in loaded.model.state_dict().items())
     whole = checkpoints.cache_key(copy)["weights"]
@@ -651,6 +651,28 @@ def test_what_is_copied_is_safetensors_and_known_for_the_same(copy, loaded, endi
     assert checkpoints.locate_same(key, str(out), None) == out
     ours = loading.load_encoder(out, COMPUTE).model.state_dict()
     assert all(torch.equal(value, ours[name]) for name, value in loaded.model.state_dict().items())
+
+
+def test_weights_that_are_pickled_alone_are_read_only_where_the_settings_or_their_name_allow_it(copy, monkeypatch):
+    in_parts(copy, "bin")
+    wanted = (
+        "copy has pickled weights alone, in which errors of the reader can run programs; choose a checkpoint with "
+        "safetensors, or set encoder.pickled_weights to true if you trust who made it."
+    )
+    key = checkpoints.cache_key(copy)
+    assert sentence_of(checkpoints.locate, "copy", None) == wanted
+    assert sentence_of(checkpoints.locate_same, key, "copy", None) == wanted
+    # What an export brings along, its own settings cannot allow.
+    assert sentence_of(checkpoints.locate_same, key, MODEL, REVISION, copy, True) == wanted
+    assert checkpoints.locate_same(key, "copy", None, pickled=True) == copy
+    monkeypatch.setattr(checkpoints, "_from_hub", lambda model, revision: copy)
+    assert checkpoints.locate(MODEL, REVISION) == copy
+    assert sentence_of(checkpoints.locate, "someone/clip", REVISION) == wanted
+
+
+def test_pickled_weights_beside_safetensors_need_no_leave(copy):
+    (copy / "pytorch_model.bin").write_bytes(b"not read")
+    assert checkpoints.locate("copy", None) == copy
 
 
 class Program:

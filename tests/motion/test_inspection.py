@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import CHECKOUT, run_python
+from builders import CHECKOUT, run_command, run_python
 from footage import encode, moving
 from PIL import Image
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 
 def test_probe_prints_a_line_per_clip():
     encode("a.avi", moving(frames=13), b_frames=2)
-    result = run_python("-m", "mocliplite", "probe", "a.avi")
+    result = run_command("probe", "a.avi")
     head, line = result.stdout.splitlines()
     assert head.split() == ["codec", "size", "fps", "frames", "I", "P", "B", "vectors/frame", "damaged", "clip"]
     assert line.split()[:7] == ["mpeg4", "176x144", "25.00", "13", "15%", "23%", "62%"]
@@ -36,7 +36,7 @@ def test_probe_of_a_folder_prints_a_table_and_a_summary():
     encode("a.avi", moving(frames=13))
     encode("b.mkv", moving(frames=3), "libx265")
     open("c.mp4", "wb").close()  # noqa: PTH123
-    result = run_python("-m", "mocliplite", "probe", ".")
+    result = run_command("probe", ".")
     assert result.stdout.splitlines()[3:] == [
         "2 clips, 16 frames, 0.0 minutes: mpeg4 1, hevc 1",
         "with motion vectors: 1",
@@ -51,7 +51,7 @@ def test_probe_of_a_folder_prints_a_table_and_a_summary():
 @pytest.mark.parametrize("codec", ["mpeg4", "libx265"])
 def test_show_writes_a_picture_of_the_motion(codec):
     encode("a.mkv", moving(right=4, down=0, frames=13), codec)
-    result = run_python("-m", "mocliplite", "show", "a.mkv", "--out", "a.png")
+    result = run_command("show", "a.mkv", "--out", "a.png")
     assert (result.returncode, result.stderr.count("Traceback")) == (0, 0)
     pixels = np.asarray(Image.open("a.png").convert("RGB"))
     assert pixels.shape[1] == 1500
@@ -68,13 +68,13 @@ def test_colours_distinguish_rest_motion_and_no_vector():
 
 
 def test_show_of_a_missing_file_is_an_error():
-    result = run_python("-m", "mocliplite", "show", "none.mp4")
+    result = run_command("show", "none.mp4")
     assert (result.returncode, result.stderr) == (2, "error: none.mp4 is not a file; check the path.\n")
 
 
 def test_probe_reports_a_missing_path_and_continues():
     encode("a.avi", moving(frames=3))
-    result = run_python("-m", "mocliplite", "probe", "nope", "a.avi")
+    result = run_command("probe", "nope", "a.avi")
     assert result.stderr.startswith("error: nope is neither a clip nor a folder of clips; check the path.\n")
     assert "a.avi" in result.stdout
     assert result.returncode == 2
@@ -82,14 +82,14 @@ def test_probe_reports_a_missing_path_and_continues():
 
 def test_show_refuses_an_output_file_that_is_not_a_png():
     encode("a.avi", moving(frames=3))
-    result = run_python("-m", "mocliplite", "show", "a.avi", "--out", "a.txt")
+    result = run_command("show", "a.avi", "--out", "a.txt")
     wanted = "error: a.txt is not the name of a PNG file; choose a name for --out that ends in .png.\n"
     assert (result.returncode, result.stderr) == (2, wanted)
 
 
 def test_show_into_a_missing_folder_is_an_error():
     encode("a.avi", moving(frames=3))
-    result = run_python("-m", "mocliplite", "show", "a.avi", "--out", "no/a.png")
+    result = run_command("show", "a.avi", "--out", "no/a.png")
     wanted = "error: --out is no/a.png, but the folder no does not exist; create it or correct the path.\n"
     assert (result.returncode, result.stderr) == (2, wanted)
 
@@ -100,7 +100,7 @@ def test_probe_searches_a_folder_like_a_data_set():
         encode("x.avi", moving(frames=3))
         shutil.copy("x.avi", path)
     Path("a/link").symlink_to(Path("far").resolve())
-    result = run_python("-m", "mocliplite", "probe", "a")
+    result = run_command("probe", "a")
     assert [line.split()[9] for line in result.stdout.splitlines()[1:3]] == ["a/1.avi", "a/link/3.m4v"]
     assert result.stdout.splitlines()[3].startswith("2 clips, ")
 

@@ -8,7 +8,7 @@ from builders import NET, weights
 from motion_training import IDS, MeanNet
 
 from mocliplite.motion_net import augmentation, loader, sampling
-from mocliplite.motion_net.embedding import embed_clips, embed_motion
+from mocliplite.motion_net.embedding import embed_batches, embed_clips, embed_motion
 
 
 def test_embedding_does_not_change_the_network(train, motion):
@@ -25,6 +25,17 @@ def test_embedding_uses_no_dropout_and_hardly_depends_on_the_batch_size(train, m
     other_embedding, other_logits = embed_clips(net.train(), clips, replace(NET, batch=5), ["plain"], 2)
     assert np.allclose(embedding, other_embedding, atol=1e-6)
     assert np.allclose(logits, other_logits, atol=1e-6)
+
+
+def test_the_batches_of_some_clips_are_those_of_all_to_the_bit(train, motion):
+    net, clips, settings = train(epochs=1)[0], loader.MotionClips(motion, IDS[:17], NET), replace(NET, batch=5)
+    of_all = list(embed_batches(net, clips, range(17), settings, ["plain"], 0))
+    of_some = list(embed_batches(net, clips, {7, 9, 16}, settings, ["plain"], 0))
+    assert [rows for rows, _, _ in of_all] == [[*range(5)], [*range(5, 10)], [*range(10, 15)], [15, 16]]
+    assert [rows for rows, _, _ in of_some] == [[*range(5, 10)], [15, 16]]
+    for (_, embedding, logits), (_, all_embedding, all_logits) in zip(of_some, of_all[1::2], strict=True):
+        assert np.array_equal(embedding, all_embedding)
+        assert np.array_equal(logits, all_logits)
 
 
 def test_views_are_the_plain_clip_its_mirror_image_and_its_later_part(train, motion):

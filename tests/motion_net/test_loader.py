@@ -1,11 +1,14 @@
 """Batches of fields from a store: content and order do not depend on the number of workers."""
 
+import multiprocessing
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from builders import NET, write_motion
 
+from mocliplite.errors import UserError
 from mocliplite.motion_net.loader import ClipSample, MotionClips, load_batches
 from mocliplite.motion_net.sampling import sample_fields
 from mocliplite.store import stores
@@ -45,6 +48,28 @@ def test_the_number_of_workers_changes_no_byte(tmp_path):
     clips = motion_clips(tmp_path)
     none, two, three = ([x.numpy().tobytes() for x, _ in load_batches(clips, batches(), n)] for n in (0, 2, 3))
     assert none == two == three
+
+
+def test_workers_that_are_started_anew_load_the_same(tmp_path):
+    # By default on macOS and Windows, and from Python 3.14 on.
+    clips, usual = motion_clips(tmp_path), multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        started = [x.numpy().tobytes() for x, _ in load_batches(clips, batches(), workers=1)]
+    finally:
+        multiprocessing.set_start_method(usual, force=True)
+    assert started == [x.numpy().tobytes() for x, _ in load_batches(clips, batches(), workers=0)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_shard_is_one_sentence_with_worker_processes_too(tmp_path, workers):
+    clips = motion_clips(tmp_path)
+    damaged = clips.store._shard[IDS[3]]
+    damaged.write_bytes(bytes(99))
+    with pytest.raises(UserError) as raised:
+        list(load_batches(clips, batches(), workers))
+    assert str(raised.value).startswith(f"{damaged} is damaged (")
+    assert "\n" not in str(raised.value)
 
 
 def test_loading_does_not_change_the_global_random_state_of_torch(tmp_path):

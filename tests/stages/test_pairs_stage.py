@@ -15,7 +15,7 @@ from mocliplite.fusion.pairs import digest_of_clips
 from mocliplite.store import layout, shards, stores, table_file, update
 from stages import pairs
 
-pytestmark = pytest.mark.usefixtures("folder")
+pytestmark = pytest.mark.usefixtures("folder", "few_shards")
 
 SPLIT_OF_GROUP = {"g1": "train", "g2": "train", "g3": "val", "g4": "test"}
 

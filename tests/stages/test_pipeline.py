@@ -17,7 +17,7 @@ from imports import ROOT
 from pages import Page
 from project import copy_project, sh
 
-from benchmarks import bad_files
+from benchmarks.fuzz import bad_files
 from mocliplite.checkpoint import digest
 from mocliplite.files import read_csv
 
@@ -238,12 +238,11 @@ def test_search_finds_clips_by_text_and_by_similarity(project):
     assert "nothing is not a clip of" in sh(project, "python -m mocliplite search --like nothing", status=2)
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [400, 900, 1400])
-def test_pages_fit_the_window_without_requests_or_console_errors(project, width, dark):
-    with browser.chromium(width, 900, dark) as driver:
-        for name in ("report.html", "found.html"):
+def test_pages_fit_the_window_without_requests_or_console_errors(project):
+    with browser.chromium() as driver:
+        for name, width, dark in itertools.product(("report.html", "found.html"), (400, 900, 1400), (False, True)):
             address = (project / name).as_uri()
+            browser.show_as(driver, width, dark)
             driver.get(address)
             # Pictures that fail to load have no width.
             assert driver.execute_script("return document.images.length") >= 5

@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -19,7 +20,7 @@ import pytest
 from imports import ROOT
 from project import copy_project, sh
 
-from benchmarks.kill import digests, finish, kill_remaining_workers, start_and_kill
+from benchmarks.kill import digests, finish, start, stop
 from mocliplite.store.stores import open_store
 
 STORES = ("features/motion", "features/keyframes")
@@ -166,15 +167,21 @@ def test_an_extended_store_has_the_bytes_of_one_computed_at_once_by_any_number_o
 
 
 @pytest.mark.parametrize(
-    ("stage", "after", "group"), [("motion", 1.2, True), ("motion", 1.6, False), ("keyframes", 4, True)]
+    ("stage", "after", "number", "group"),
+    [
+        ("motion", 1.2, signal.SIGKILL, True),
+        ("motion", 1.6, signal.SIGTERM, False),
+        ("keyframes", 4, signal.SIGKILL, False),
+    ],
 )
-def test_a_run_after_kill_9_completes_the_store_with_the_same_bytes(colleague, stage, after, group):
+def test_a_run_after_a_stopped_one_completes_the_store_with_the_same_bytes(colleague, stage, after, number, group):
     folder = colleague / "features" / stage
     expected = digests(folder)
     shutil.rmtree(folder)
-    group_left = start_and_kill(stage, colleague, after, group)
+    process = start(stage, colleague)
+    time.sleep(after)
+    stop(process, number, group)  # with it, all that it has started ends
     finish(stage, colleague)
-    kill_remaining_workers(group_left)
     assert digests(folder) == expected
 
 

@@ -1,5 +1,6 @@
 """The three stores of a small project: the same bytes by every engine, in parts, and after faults."""
 
+import itertools
 import shutil
 import sys
 import threading
@@ -12,6 +13,8 @@ import worker_calls
 from builders import sentence_of, set_params
 from cluster import Cluster
 
+from mocliplite.extraction import motion_embeddings
+from mocliplite.store import schema, stores, update
 from stages import embed_motion, keyframes, motion
 
 STAGES = {"motion": motion, "keyframes": keyframes, "embed_motion": embed_motion}
@@ -61,6 +64,32 @@ def test_a_lost_scheduler_and_workers_that_are_killed_change_no_byte(wanted, tmp
     keyframes.main()
     assert all(path.stat().st_ino == inode for path, inode in kept.items())
     assert bytes_of_stores() == wanted
+
+
+def test_embed_motion_that_was_killed_within_a_shard_keeps_what_it_has_computed(small_copy, monkeypatch, capsys):
+    monkeypatch.setitem(schema.SHARDS, "motion_embeddings", 1)
+    shard = Path(embed_motion.FOLDER, "0000.h5")
+    shutil.rmtree(shard.parent)
+    embed_motion.main()
+    wanted = shard.read_bytes()
+    shutil.rmtree(shard.parent)
+    record, calls = motion_embeddings._record, itertools.count()
+
+    def killed(*arguments):
+        if next(calls) == 10:
+            raise KeyboardInterrupt
+        return record(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(motion_embeddings, "_record", killed)
+        patch.setattr(update, "_MAX_SECONDS", 0)
+        with pytest.raises(KeyboardInterrupt):
+            embed_motion.main()
+    assert not shard.exists()
+    capsys.readouterr()
+    embed_motion.main()
+    assert f"computed={len(stores.open_store('features/motion').ids) - 10}," in capsys.readouterr().err
+    assert shard.read_bytes() == wanted
 
 
 @contextmanager

@@ -57,6 +57,18 @@ def test_a_killed_run_does_not_block_on_a_file_system_without_locks(monkeypatch)
     build("s", "keyframes")
 
 
+def test_the_lock_of_a_killed_run_of_another_machine_names_it_and_the_file_to_delete(monkeypatch):
+    import filelock
+
+    monkeypatch.setattr(filelock, "FileLock", filelock.SoftFileLock)
+    Path(".s.lock").write_text("1234\nnode7\n")
+    assert sentence_of(build, "s", "keyframes") == (
+        "a run on node7 is writing s; wait for it or stop it, and run again. If it was killed, delete .s.lock."
+    )
+    Path(".s.lock").unlink()
+    build("s", "keyframes")
+
+
 def update_part(name):
     """Update a part of the store s, whose shards do not matter here."""
     with stores.updating("s", "keyframes", 0, name):
@@ -75,6 +87,20 @@ def test_parts_are_updated_at_the_same_time_and_the_whole_store_afterwards():
     first.stdout.close()
     build("s", "keyframes")
     assert sorted(path.name for path in Path().glob(".*")) == [".s.lock"]
+
+
+def test_a_system_that_deletes_no_open_file_keeps_the_locks_of_parts(monkeypatch):
+    update_part("1-of-2")
+    unlink = Path.unlink
+
+    def unlink_as_windows(path, missing_ok=False):
+        if path.name.endswith(".lock"):
+            raise PermissionError
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink_as_windows)
+    build("s", "keyframes")
+    assert sorted(path.name for path in Path().glob(".*")) == [".s.lock", ".s.part-1-of-2.lock"]
 
 
 def test_no_part_is_updated_during_a_run_of_the_whole_store(monkeypatch):

@@ -1,0 +1,56 @@
+"""A signal to the process of a stage ends it with one line, and with it all processes that it has started."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from builders import CHECKOUT
+
+from mocliplite.errors import INTERRUPTED
+
+CODE = """
+import sys
+sys.path[:0] = sys.argv[1:3]
+from worker_calls import hang_in_decoder
+from mocliplite.errors import run
+from mocliplite.runtime import processes
+run(lambda: list(processes.outcomes(hang_in_decoder, [sys.argv[3]] * 2, 2)))
+"""
+LIMIT = 120  # seconds until the test fails
+
+
+def wait_until(holds):
+    end = time.monotonic() + LIMIT
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "printed"),
+    [
+        (signal.SIGTERM, 143, f"{INTERRUPTED}\n"),
+        (signal.SIGKILL, -9, ""),
+        pytest.param(signal.SIGINT, 130, f"{INTERRUPTED}\n", marks=pytest.mark.long),
+        pytest.param(signal.SIGHUP, 129, f"{INTERRUPTED}\n", marks=pytest.mark.long),
+    ],
+)
+def test_workers_and_their_decoders_end_with_the_process(tmp_path, number, status, printed):
+    process = subprocess.Popen(
+        [sys.executable, "-c", CODE, CHECKOUT, CHECKOUT / "tests", tmp_path],
+        stderr=subprocess.PIPE,
+        text=True,
+        # Otherwise ignored where the tests run in the background of a shell.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 4)
+    children = [psutil.Process(int(path.name)) for path in tmp_path.iterdir()]
+    process.send_signal(number)
+    errors = process.communicate(timeout=LIMIT)[1]
+    assert process.returncode == status
+    # The tracker of multiprocessing complains of what killed processes leave.
+    assert errors == printed or number == signal.SIGKILL
+    wait_until(lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children))
