@@ -1,11 +1,12 @@
 #!/bin/bash
-# Two machines and a project on NFS: `benchmarks/nfs.sh PROJECT`, where PROJECT has clips and a finished features/motion.
+# Two machines and a project on NFS: `benchmarks/nfs.sh PROJECT`; PROJECT has clips and a finished features/motion.
 #
-# Runs as root, and requires user-mode-linux, nfs-kernel-server, kmod and iproute2 (Debian). A Linux kernel is started as a process, with the
-# files of this machine; in it are an NFS server and two machines, a and b: each has its own network, host name and mount.
-# Both compute a part of the store at once; b is killed after 20 shards, and runs again. Then a computes the store for
-# another setting while readers on both have all files open, and once more as before. Each time, the bytes must be those of
-# PROJECT. At the end, a loses the network while it holds a lock. Nothing but the share, in memory, is written to.
+# Runs as root, and requires user-mode-linux, nfs-kernel-server, kmod and iproute2 (Debian). A Linux kernel is started
+# as a process, with the files of this machine. In it are an NFS server and two machines, a and b: each has its own
+# network, host name and mount. Both compute a part of the store at once; b is killed after 20 shards, and runs again. Then a
+# computes the store for another setting while readers on both have all files open, and once more as before. Each time,
+# the bytes must be those of PROJECT. At the end, a loses the network while it holds a lock. The share is in memory;
+# no other file is written to.
 set -u
 if [ $$ != 1 ]; then
     exec linux.uml mem=2G root=/dev/root rootfstype=hostfs rw quiet con=null con0=null,fd:1 init="$(realpath "$0")" \
@@ -38,8 +39,8 @@ for name in a b; do
     ip link set to-$name up
     ip -n $name addr add 10.9.$number.2/24 dev eth0
     ip -n $name link set eth0 up
-    ip netns exec $name unshare --mount --uts bash -c "hostname $name; mount -t nfs -o vers=4.2 10.9.$number.1:/ /mnt/share \
-        && echo \$\$ > /run/$name; exec sleep infinity" &
+    ip netns exec $name unshare --mount --uts bash -c "hostname $name
+        mount -t nfs -o vers=4.2 10.9.$number.1:/ /mnt/share && echo \$\$ > /run/$name; exec sleep infinity" &
     until [ -s /run/$name ]; do sleep 0.2; done
 done
 
@@ -47,7 +48,7 @@ on() {  # a machine, and a command that takes its place
     nsenter --target "$(cat /run/$1)" --net --mount --uts bash -c "cd /mnt/share/project; exec $2"
 }
 compare() {
-    diff -r /mnt/export/project/features/motion "$PROJECT/features/motion" && echo "$1: the same bytes"
+    diff -r -x '.nfs*' /mnt/export/project/features/motion "$PROJECT/features/motion" && echo "$1: the same bytes"
 }
 shards() { ls /mnt/export/project/features/motion/*.h5 2> /dev/null | wc -l; }
 
@@ -70,9 +71,14 @@ mv /mnt/export/project/params.yaml.old /mnt/export/project/params.yaml
 on a "$PYTHON -m stages.motion"
 compare "readers"
 
-hold='import sys, time; from pathlib import Path; from mocliplite import files
-with files.locked(Path("thing"), wait=300): print(sys.argv[1], "has the lock"); sys.stdout.flush(); time.sleep(int(sys.argv[2]))'
-echo "$hold" > /mnt/export/project/hold.py
+cat > /mnt/export/project/hold.py << 'END'
+import sys, time
+from pathlib import Path
+from mocliplite import files
+with files.locked(Path("thing"), wait=300):
+    print(sys.argv[1], "has the lock", flush=True)
+    time.sleep(int(sys.argv[2]))
+END
 on a "$PYTHON hold.py a 1000" > /run/log &
 until [ -s /run/log ]; do sleep 0.2; done
 ip link set to-a down
