@@ -3,10 +3,10 @@
 #
 # Runs as root, and requires user-mode-linux, nfs-kernel-server, kmod and iproute2 (Debian). A Linux kernel is started
 # as a process, with the files of this machine. In it are an NFS server and two machines, a and b: each has its own
-# network, host name and mount. Both compute a part of the store at once; b is killed after 20 shards, and runs again. Then a
-# computes the store for another setting while readers on both have all files open, and once more as before. Each time,
-# the bytes must be those of PROJECT. At the end, a loses the network while it holds a lock. The share is in memory;
-# no other file is written to.
+# network, host name and mount. Both compute a part of the store at once; b is killed after 20 shards, and runs again.
+# Then a computes the store for another setting while readers on both have all files open, and once more as before.
+# Each time, the bytes must be those of PROJECT. At the end, a loses the network while it holds a lock. The share is
+# in memory; no other file is written to.
 set -u
 if [ $$ != 1 ]; then
     exec linux.uml mem=2G root=/dev/root rootfstype=hostfs rw quiet con=null con0=null,fd:1 init="$(realpath "$0")" \
