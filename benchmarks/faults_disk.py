@@ -147,7 +147,8 @@ def outcome(step: Step, project: Project, kind: Kind, at: int, expected: Mapping
     refuse_links(step, found)
     stopped = found.status != 0
     if stopped:
-        named = "the output" if faults and faults[0].endswith(PRINTED) else r"[\s\S]*[\w-][./]\w"
+        paths = "|".join([r"[\w-][./]\w", *map(re.escape, step.outputs)])
+        named = "the output" if faults and faults[0].endswith(PRINTED) else rf"[\s\S]*({paths})"
         has_sentence = re.search(f"^error: {named}", found.error, re.MULTILINE) and "Traceback" not in found.error
         require(bool(has_sentence) and found.status in (1, 2), f"{what} did not stop with a sentence", found)
         require(os.strerror(kind.error) in found.error, f"{what} does not give the reason", found)
