@@ -15,7 +15,7 @@ def distributions(requirements):
     """Return the normalised names of the packages of requirements, those of the package's own extras included."""
     found = set()
     for requirement in requirements:
-        name, extra = re.fullmatch(r"([\w.-]+)(?:\[(\w+)\])?(?:>=[\w.]+)?", requirement).groups()
+        name, extra = re.fullmatch(r"([\w.-]+)(?:\[(\w+)\])?(?:>=[\w.]+(?:,<[\w.]+)?)?", requirement).groups()
         found |= distributions(EXTRAS[extra]) if name == PROJECT["name"] else {normal(name)}
     return found
 

@@ -76,20 +76,20 @@ def cache_fields(clips: MotionClips, folder: Path, workers: int) -> MotionClips 
 
 
 class _Parts(Dataset[tuple[int, Tensor]]):
-    """Parts of clips: (row, first field) gives (row, up to _PART fields float16 [K, 3, rows, cols])."""
+    """Parts of clips: (row, first field, last field + 1) gives (row, these fields, float16 [K, 3, rows, cols])."""
 
     def __init__(self, clips: MotionClips) -> None:
         self.clips = clips
 
-    def __getitem__(self, part: tuple[int, int]) -> tuple[int, Tensor]:
-        row, start = part
-        return row, torch.from_numpy(self.clips.load(row, lambda frames: frames[start : start + _PART]))
+    def __getitem__(self, part: tuple[int, int, int]) -> tuple[int, Tensor]:
+        row, start, stop = part
+        return row, torch.from_numpy(self.clips.load(row, lambda frames: frames[start:stop]))
 
 
 def _read_parts(clips: MotionClips, workers: int) -> Iterator[tuple[int, Tensor]]:
     """Yield the parts of all clips in order, read ahead by worker processes."""
     counts = [max(1, -(-clips.store.lengths[clip_id] // _PART)) for clip_id in clips.ids]
-    parts = [(row, part * _PART) for row, count in enumerate(counts) for part in range(count)]
+    parts = [(row, part * _PART, (part + 1) * _PART) for row, count in enumerate(counts) for part in range(count)]
     # A generator of its own; without one, each pass would advance the global generator of torch.
     loader = DataLoader(_Parts(clips), sampler=parts, batch_size=None, num_workers=workers, generator=torch.Generator())
     with progress("motion fields", len(clips), "clip") as bar:

@@ -1,5 +1,6 @@
 """Batches of fields from a store: content and order do not depend on the number of workers."""
 
+import multiprocessing
 from dataclasses import replace
 
 import numpy as np
@@ -47,6 +48,17 @@ def test_the_number_of_workers_changes_no_byte(tmp_path):
     clips = motion_clips(tmp_path)
     none, two, three = ([x.numpy().tobytes() for x, _ in load_batches(clips, batches(), n)] for n in (0, 2, 3))
     assert none == two == three
+
+
+def test_workers_that_are_started_anew_load_the_same(tmp_path):
+    # By default on macOS and Windows, and from Python 3.14 on.
+    clips, usual = motion_clips(tmp_path), multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        started = [x.numpy().tobytes() for x, _ in load_batches(clips, batches(), workers=1)]
+    finally:
+        multiprocessing.set_start_method(usual, force=True)
+    assert started == [x.numpy().tobytes() for x, _ in load_batches(clips, batches(), workers=0)]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
