@@ -216,7 +216,9 @@ def main() -> None:
                 ).returncode
             )
 
-    steps = [step for step in steps_of_project() if step.name in (given.steps or step.name)]
+    steps = [step for step in steps_of_project() if given.steps is None or step.name in given.steps]
+    if len(steps) < len(given.steps or []):
+        parser.error(f"the steps are {', '.join(step.name for step in steps_of_project())}")
     for name in GRAPH:
         import_module(f"stages.{name}")
     with tempfile.TemporaryDirectory() as folder:
