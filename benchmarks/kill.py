@@ -33,7 +33,7 @@ from mocliplite.errors import INTERRUPTED
 REPORT = "report"  # no stage, but as long as some
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 LONG = ("motion", "keyframes", "train_motion", "embed_motion", "train_probes", "train_head", "evaluate", REPORT)
-WAIT = 20  # seconds in which the children of a killed process must end
+WAIT = 60  # seconds in which the children of a killed process must end
 FOLDERS = ("features", "models", "metrics", "plots")
 LEFT = ("*.partial", ".parts", "*.resume", "*.unfinished")
 LOG = Path("features/.kill.log")

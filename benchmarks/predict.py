@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import bad_files
+from benchmarks.fuzz import bad_files
 from mocliplite.data.names import ENDINGS
 from mocliplite.predict.recognizer import Prediction, Recognizer
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from benchmarks import bad_files
+from benchmarks.fuzz import bad_files
 from mocliplite.data.names import ENDINGS
 from mocliplite.errors import UserError
 from mocliplite.predict.recognizer import Prediction, Recognizer

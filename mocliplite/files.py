@@ -114,18 +114,15 @@ def locked(path: Path, wait: float = 0) -> Iterator[None]:
     import filelock
 
     file = path.with_name(f".{path.name}.lock")
-    try:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(file, timeout=wait)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(file, timeout=wait)
+        try:
             lock.acquire()
-    except filelock.Timeout:
-        if host := _other_host(file):
-            raise UserError(
-                f"a run on {host} is writing {path}; wait for it or stop it, and run again. If it was killed, delete "
-                f"{file}."
-            ) from None
-        raise UserError(f"another run is writing {path}; wait for it or stop it, and run again.") from None
+        except filelock.Timeout:  # a subclass of OSError
+            host = _other_host(file)
+            by, rest = (f"a run on {host}", f" If it was killed, delete {file}.") if host else ("another run", "")
+            raise UserError(f"{by} is writing {path}; wait for it or stop it, and run again.{rest}") from None
     try:
         yield
     finally:

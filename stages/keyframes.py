@@ -13,7 +13,7 @@ from mocliplite.encoders import own_features
 from mocliplite.extraction import keyframes, shard_runs
 from mocliplite.runtime import arguments
 from mocliplite.store import shards, stores, update
-from mocliplite.store.failures import check_failed, check_machine, reckon, recorded_failures
+from mocliplite.store.failures import reckon
 
 from . import run_stage
 
@@ -55,14 +55,7 @@ def embed_keyframes(settings: params.Params, clips: Mapping[str, Clip], given: a
     """Decode the keyframes of new and changed clips, and embed them."""
     shards_of_part = shard_runs.shards_of_clips(FOLDER, "keyframes", clips, given.part)
     specs = keyframes.specs_of(shards_of_part, settings, given.retry_failed)
-
-    before = recorded_failures(FOLDER)
-    machine_failures = shard_runs.update_store(
-        FOLDER, "keyframes", keyframes.update_shards, specs, settings.compute, given.part
-    )
-    check_machine(machine_failures, before, len(clips), "keyframes")
-    if given.part == arguments.WHOLE:
-        check_failed(reckon(FOLDER, clips, "keyframes"), len(clips), settings.dataset.max_failed, "keyframes")
+    shard_runs.update_store_of_clips(FOLDER, "keyframes", keyframes.update_shards, specs, clips, settings, given.part)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from mocliplite import params
 from mocliplite.data.clips import read_clips
 from mocliplite.extraction import motion, shard_runs
 from mocliplite.runtime import arguments
-from mocliplite.store.failures import check_failed, check_machine, reckon, recorded_failures
 
 from . import run_stage
 
@@ -21,14 +20,7 @@ def main() -> None:
     clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
     shards = shard_runs.shards_of_clips(FOLDER, "motion", clips, given.part)
     specs = [motion.Spec([shard], settings, given.retry_failed) for shard in shards]
-
-    before = recorded_failures(FOLDER)
-    machine_failures = shard_runs.update_store(
-        FOLDER, "motion", motion.update_shards, specs, settings.compute, given.part
-    )
-    check_machine(machine_failures, before, len(clips), "motion")
-    if given.part == arguments.WHOLE:
-        check_failed(reckon(FOLDER, clips, "motion"), len(clips), settings.dataset.max_failed, "motion")
+    shard_runs.update_store_of_clips(FOLDER, "motion", motion.update_shards, specs, clips, settings, given.part)
 
 
 if __name__ == "__main__":

@@ -165,6 +165,11 @@ def weights(module):
     return {name: value.numpy().tobytes() for name, value in module.state_dict().items()}
 
 
+def look_for_few_shards(monkeypatch):
+    """Look for shards of few other numbers. Up to 16,384, as the stores do, it takes a second per run of a stage."""
+    monkeypatch.setattr(layout, "MOST_SHARDS", 64)
+
+
 def write_motion(folder, clips, kind=None):
     """Write a motion store; clips maps an id to int8 [T, rows, cols, 2], kind to frame types, by default P-frames."""
     for path, ids in layout.ids_by_path(folder, "motion", clips).items():

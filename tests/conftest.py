@@ -4,7 +4,7 @@ import shutil
 import sys
 
 import pytest
-from builders import UCF101_LISTS, put, settings_of
+from builders import UCF101_LISTS, look_for_few_shards, put, settings_of
 from project import copy_project, sh
 from windows import refuse_open_files
 
@@ -22,6 +22,7 @@ def folder(tmp_path, monkeypatch):
 def few_shards(monkeypatch):
     """Use fewer files per store, which makes tests faster."""
     monkeypatch.setattr(schema, "SHARDS", {"motion": 5, "keyframes": 4, "motion_embeddings": 3})
+    look_for_few_shards(monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +35,7 @@ def small_models(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         refuse_open_files(patch)
+        look_for_few_shards(patch)
         return build(tmp_path_factory.mktemp("small"), patch)
 
 
@@ -43,6 +45,7 @@ def other_models(tmp_path_factory):
     from small_project import build
 
     with pytest.MonkeyPatch.context() as patch:
+        look_for_few_shards(patch)
         return build(tmp_path_factory.mktemp("other"), patch, seed=1)
 
 
@@ -50,6 +53,7 @@ def other_models(tmp_path_factory):
 def small_copy(small_models, tmp_path, monkeypatch):
     """A copy of the folder of small_models as the working directory, for tests that change its files."""
     shutil.copytree(small_models, tmp_path / "copy")
+    look_for_few_shards(monkeypatch)
     monkeypatch.chdir(tmp_path / "copy")
     monkeypatch.setattr(sys, "argv", ["stage"])
     return tmp_path / "copy"

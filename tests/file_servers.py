@@ -1,7 +1,11 @@
-"""Servers on this machine whose files are those of a folder: S3 (moto), SFTP (asyncssh) and HTTP."""
+"""Servers on this machine whose files are those of a folder: S3, Google Cloud Storage, SFTP, HTTP, HTTPS."""
 
 import asyncio
+import datetime
 import http.server
+import ipaddress
+import socket
+import ssl
 import threading
 from contextlib import contextmanager
 from functools import partial
@@ -11,18 +15,42 @@ import pytest
 
 
 @contextmanager
-def serve_http(folder, monkeypatch):
-    """Yield the address of the folder, and a function that stops the server."""
+def serve_http(folder, monkeypatch, certificate=None):
+    """Yield the address of the folder, and a function that stops the server. With a certificate it is of https."""
     handler = partial(_QuietHandler, directory=str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop():
         server.shutdown()
         server.server_close()
 
-    yield f"http://127.0.0.1:{server.server_port}", stop
+    yield f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}", stop
     stop()
+
+
+def write_certificate(path):
+    """Write a new key and a certificate of this machine, which is its own authority, to one file."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=True)
+    certificate = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    path.write_bytes(
+        certificate.sign(key, hashes.SHA256()).public_bytes(encoding)
+        + key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)
+    )
 
 
 class _QuietHandler(http.server.SimpleHTTPRequestHandler):
@@ -53,6 +81,34 @@ def serve_s3(folder, monkeypatch):
     s3fs.S3FileSystem.clear_instance_cache()  # which has the port of an earlier server
     yield f"s3://{bucket}/my clips", server.stop
     server.stop()
+
+
+@contextmanager
+def serve_gs(folder, monkeypatch):
+    """Yield the address of a copy of the folder in a bucket, and a function that stops the server."""
+    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # an interface that the server does not have
+    gcsfs = pytest.importorskip("gcsfs", reason="gcsfs is not installed")
+    emulator = pytest.importorskip("gcp_storage_emulator.server", reason="gcp-storage-emulator is not installed")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    server = emulator.create_server("127.0.0.1", port, in_memory=True, default_bucket="archive")
+    server.start()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+    gcsfs.GCSFileSystem.clear_instance_cache()  # which has the port of an earlier server
+    system = gcsfs.GCSFileSystem()
+    for path in Path(folder).rglob("*"):
+        if path.is_file():
+            system.pipe_file(f"archive/my clips/{path.relative_to(folder)}", path.read_bytes())
+    running = [server]
+
+    def stop():
+        for one in running:
+            one.stop()
+        running.clear()
+
+    yield "gs://archive/my clips", stop
+    stop()
 
 
 @contextmanager

@@ -191,3 +191,11 @@ def test_every_file_of_the_table_of_changes_exists_and_has_the_names_beside_it()
 
 def has_name(text, name):
     return all(re.search(rf"\b{part}\b", text) for part in name.split("."))
+
+
+def test_nothing_reads_the_time_of_day():
+    """So a clock that jumps changes nothing, and no file has a time in it."""
+    files = [path for folder in ("mocliplite", "stages", "sample") for path in (ROOT / folder).rglob("*.py")]
+    assert len(files) > 100
+    clock = re.compile(r"\btime\.(time|time_ns|localtime|gmtime|ctime|strftime)\b|\bdatetime\b|CLOCK_REALTIME")
+    assert [str(path) for path in files if clock.search(path.read_text(encoding="utf-8"))] == []

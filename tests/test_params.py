@@ -51,7 +51,7 @@ def test_a_complete_file_has_the_declared_settings_in_their_order(file):
 
 
 def test_keys_lists_the_settings_of_all_sections():
-    assert len(params.keys()) == 13 + 5 + 10 + 27 + 14 + 9
+    assert len(params.keys()) == 13 + 5 + 11 + 27 + 14 + 9
 
 
 @complete

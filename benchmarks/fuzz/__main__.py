@@ -2,7 +2,8 @@
 
 python -m benchmarks.fuzz [--inputs 10000] [--project .] needs a project in which `dvc repro` ran. Prints a table by
 entry point and outcome, and each error; the last line is JSON. Exits with status 1 if there was an error: a traceback,
-a hang, a clip that is neither used nor reported, or something else that is no sentence.
+a hang, a clip that is neither used nor reported, or something else that is no sentence. An interrupted run goes on with
+--start.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import json
 import resource
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.fuzz import outcomes, runs
@@ -47,7 +49,7 @@ def main() -> None:
     numbers = range(given.start, given.start + given.inputs)
     counts: Counter[tuple[str, str]] = Counter()
     # Everything that is written is in one folder, which is also removed if a process was killed.
-    with runs.temporary_files(), progress("fuzz", given.inputs, "input") as bar:
+    with suppress(KeyboardInterrupt), runs.temporary_files(), progress("fuzz", given.inputs, "input") as bar:
         for tried in runs.outcomes_of(run, numbers, given.workers, given.keep):
             counts[tried.entry, tried.outcome.kind] += 1
             if tried.outcome.kind in outcomes.ERRORS:
@@ -58,7 +60,7 @@ def main() -> None:
     errors = sum(count for (_, kind), count in counts.items() if kind in outcomes.ERRORS)
     seconds = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     used = sum(one.ru_utime + one.ru_stime for one in seconds)
-    print(json.dumps({"inputs": given.inputs, "errors": errors, "processor_seconds": round(used)}))
+    print(json.dumps({"inputs": counts.total(), "errors": errors, "processor_seconds": round(used)}))
     sys.exit(1 if errors else 0)
 
 

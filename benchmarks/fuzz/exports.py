@@ -25,14 +25,13 @@ COMPUTE = params.Compute(workers=1, threads=1, device="cpu", engine="processes",
 
 
 @cache
-def exported(project: Path) -> Path:
-    """Return a folder with the models of a project, exported in both formats; made once per process."""
-    folder = Path(tempfile.mkdtemp(prefix="exported-"))
+def exported(project: Path, name: str = "torch") -> Path:
+    """Return a folder with the models of a project, exported for torch or onnx; made once per process."""
+    folder = Path(tempfile.mkdtemp(prefix="exported-")) / name
     here = Path.cwd()
     try:
         os.chdir(project)
-        for name in ("torch", "onnx"):
-            export(folder / name, with_clip=name == "torch", onnx=name == "onnx")
+        export(folder, with_clip=name == "torch", onnx=name == "onnx")
     finally:
         os.chdir(here)
     return folder
@@ -41,7 +40,7 @@ def exported(project: Path) -> Path:
 def make(rng: np.random.Generator, project: Path, clips: list[Clip]) -> str:
     """Write an export of which one file is edited, and mostly the digests that depend on it are corrected."""
     name = "onnx" if rng.random() < 0.4 else "torch"
-    shutil.copytree(exported(project) / name, INPUT)
+    shutil.copytree(exported(project, name), INPUT)
     files = [path for path in sorted(INPUT.rglob("*.*")) if path.is_file() and path.suffix != ".md"]
     path = Path(str(pick(rng, files)))
     if path.suffix == ".onnx":

@@ -40,7 +40,7 @@ def recognizer(project: Path) -> Recognizer:
     """Return the recogniser that was exported to a project (exports.py)."""
     from benchmarks.fuzz.exports import exported
 
-    return Recognizer.load(exported(project) / "torch", COMPUTE)
+    return Recognizer.load(exported(project), COMPUTE)
 
 
 def make_data_set(rng: np.random.Generator, project: Path, clips: list[Clip]) -> str:

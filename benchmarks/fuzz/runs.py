@@ -129,12 +129,15 @@ def outcomes_of(run: Run, numbers: Sequence[int], workers: int, errors: Path | N
 
     # In a process of its own, because the folder in which an input is made is the working folder.
     keeper = SubprocessWorker(keep, TIME_LIMIT)
-    with ThreadPoolExecutor(workers) as pool:
+    pool = ThreadPoolExecutor(workers)
+    try:
         for tried in pool.map(call, numbers):
             if errors is not None and tried.outcome.kind in outcomes.ERRORS:
                 record = {"edit": tried.edit, "outcome": tried.outcome.kind, "text": tried.outcome.text}
                 keeper(run, tried.number, record, errors.absolute() / f"{tried.entry}-{tried.number}")
             yield tried
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def keep(run: Run, number: int, record: dict[str, str], folder: Path) -> None:

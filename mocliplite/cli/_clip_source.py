@@ -82,7 +82,7 @@ def read_stages(file: Path) -> list[dict[str, Any]]:
         stages = list(yaml.load(read_text(file), yaml_text.loader())["stages"].values())
         for stage in stages:
             list(map(output_path, [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]))
-    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{file} is not a graph of DVC ({reason}); restore it with `git restore {file}`.") from None
     return stages
@@ -90,4 +90,5 @@ def read_stages(file: Path) -> list[dict[str, Any]]:
 
 def output_path(out: str | dict[str, object]) -> str:
     """Return the path of an output, metric or plot in dvc.yaml, which is declared as a path or a path with options."""
-    return out if isinstance(out, str) else next(iter(out))
+    (path,) = [out] if isinstance(out, str) else out
+    return str(path)

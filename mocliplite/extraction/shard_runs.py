@@ -1,6 +1,6 @@
 """Runs of a function that updates shards, by an engine, on a locked store."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
@@ -13,6 +13,7 @@ from mocliplite.runtime import engines
 from mocliplite.runtime.arguments import WHOLE, Part
 from mocliplite.runtime.progress import progress
 from mocliplite.store import layout, stores
+from mocliplite.store.failures import check_failed, check_machine, reckon, recorded_failures
 
 
 class Spec(Protocol):
@@ -45,11 +46,37 @@ class Updated:
 
 
 def shards_of_clips(folder: str, kind: str, clips: Mapping[str, Clip], part: Part) -> list[ShardOfClips]:
-    """Return the shards of a part of a store of this kind, with their clips in order of id."""
-    numbered = enumerate(layout.ids_by_path(folder, kind, clips).items())
+    """Return the shards of a part of a store of this kind, with their clips in order of id.
+
+    Shard i of n is followed by shard i + n / 2: where their number doubles, these two divide one shard, which is then
+    removed.
+    """
+    numbered = list(enumerate(layout.ids_by_path(folder, kind, clips).items()))
+    numbered.sort(key=lambda item: item[0] % (len(numbered) // 2))
     return [
         ShardOfClips(path, [clips[clip_id] for clip_id in ids]) for number, (path, ids) in numbered if part.has(number)
     ]
+
+
+def update_store_of_clips(
+    folder: str,
+    kind: str,
+    update_shards: Callable[[AnySpec], Iterable[Updated]],
+    specs: Sequence[AnySpec],
+    clips: Collection[str],
+    settings: params.Params,
+    part: Part,
+) -> None:
+    """Update a part of the store of these clips, given by id, as update_store does.
+
+    If the part is the whole store, print what became of the clips. Raises UserError where the machine failed, or more
+    clips failed than dataset.max_failed allows.
+    """
+    before = recorded_failures(folder)
+    machine_failures = update_store(folder, kind, update_shards, specs, settings.compute, part)
+    check_machine(machine_failures, before, len(clips), kind)
+    if part == WHOLE:
+        check_failed(reckon(folder, clips, kind), len(clips), settings.dataset.max_failed, kind)
 
 
 def update_store(

@@ -79,17 +79,28 @@ def found_numbers(folder: str | Path, kind: str) -> list[int]:
 
 def shards_in_common(path: Path, kind: str) -> list[Path]:
     """Return the shards that may have clips of the shard with this path: it, and those of other numbers of shards."""
+    # Their names are computed: listing the folder for each of many shards would be quadratic.
+    found, count = list[Path](), schema.SHARDS[kind]
+    while count <= MOST_SHARDS:
+        found += [other for other in shards_of_clips(path, kind, count) if other.is_file()]
+        count *= 2
+    return sorted(found)
+
+
+def shards_of_clips(path: Path, kind: str, count: int) -> list[Path]:
+    """Return the paths that the clips of the shard with this path have in a store of `count` shards."""
     own = _number_and_shards(path.name, kind)
     if own is None:
         return []
-    # Their names are computed: listing the folder for each of many shards would be quadratic.
     number, shards = own
-    found, count = list[Path](), schema.SHARDS[kind]
-    while count <= MOST_SHARDS:
-        step = min(count, shards)
-        found += [shard_path(path.parent, kind, other, count) for other in range(number % step, count, step)]
-        count *= 2
-    return sorted(other for other in found if other.is_file())
+    step = min(count, shards)
+    return [shard_path(path.parent, kind, other, count) for other in range(number % step, count, step)]
+
+
+def same_number(path: Path, other: Path, kind: str) -> list[Path]:
+    """Return the paths that the clips of the shard `other` have in a store of as many shards as that of `path`."""
+    own = _number_and_shards(path.name, kind)
+    return shards_of_clips(other, kind, own[1]) if own else []
 
 
 def parts_in_common(folder: Path, kind: str, name: str) -> list[Path]:

@@ -8,6 +8,7 @@ Files are replaced, never modified.
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 
 from mocliplite.errors import Failure, UserError
@@ -61,9 +62,27 @@ def update_shard(
             if written is None or written.fingerprints != fingerprints:
                 raise
             return len(to_compute), len(written.failures)
+        _remove_divided(path, kind, settings)
     for part in (path.parent / _PARTS).glob(f"{path.stem}.*.h5"):
         part.unlink(missing_ok=True)
     return len(to_compute), len(new.failures)
+
+
+def _remove_divided(path: Path, kind: str, settings: Settings) -> None:
+    """Remove the shards of another number of shards that are not needed any more once this shard is written.
+
+    So a store that changes its number is on disk once, and not twice until the end. All clips of a removed shard are in
+    the new ones, whichever process writes these.
+    """
+    for old in layout.shards_in_common(path, kind):
+        new = layout.same_number(path, old, kind)
+        if old in new:
+            continue
+        written = [shard for shard in (_read_old(shard, kind, settings) for shard in new) if shard]
+        found = dict(chain.from_iterable(shard.fingerprints.items() for shard in written))
+        divided = _read_unless_gone(old, kind, settings)
+        if divided and divided.fingerprints.items() <= found.items():
+            old.unlink(missing_ok=True)
 
 
 def _read_old(path: Path, kind: str, settings: Settings) -> Shard | None:
@@ -75,9 +94,9 @@ def _known_results(
 ) -> _Results:
     """Return the results with these fingerprints. Parts come before shards, and records before failures."""
     parts = layout.parts_in_common(path.parent / _PARTS, kind, path.name)
-    shards = [_read_part(part, kind, settings) for part in parts]
+    shards = [_read_unless_gone(part, kind, settings) for part in parts]
     others = layout.shards_in_common(path, kind)
-    shards += [old, *(read_reusable(other, kind, settings) for other in others if other != path)]
+    shards += [old, *(_read_unless_gone(other, kind, settings) for other in others if other != path)]
     known: _Results = {}
     for shard in filter(None, shards):
         for clip_id in shard.fingerprints.keys() & fingerprints.keys():
@@ -87,13 +106,13 @@ def _known_results(
     return known
 
 
-def _read_part(part: Path, kind: str, settings: Settings) -> Shard | None:
+def _read_unless_gone(path: Path, kind: str, settings: Settings) -> Shard | None:
     try:
-        return read_reusable(part, kind, settings)
+        return read_reusable(path, kind, settings)
     except UserError:
-        if part.exists():
+        if path.exists():
             raise
-        return None  # another worker has written the shard and removed its parts
+        return None  # another worker has written what its clips belong to, and removed it
 
 
 def _to_compute(known: _Results, fingerprints: Mapping[str, str], retry_failed: bool) -> list[str]:

@@ -2,9 +2,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from builders import CHECKOUT
+from builders import CHECKOUT, put, sentence_of
 
-from mocliplite.cli import _clip_source
+from mocliplite.cli import _clip_source, _init
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -33,3 +33,23 @@ def test_find_clip_tells_how_to_get_the_model(monkeypatch):
         "check the path.",
         "save one there with save_pretrained.",
     ]
+
+
+def test_a_folder_with_pickled_weights_alone_is_named_by_init_and_doctor(folder):
+    put("pickled", {"config.json": "{}", "preprocessor_config.json": "{}", "tokenizer.json": "{}"})
+    put("pickled", {"pytorch_model.bin": "weights"})
+    assert _clip_source.find_clip("pickled").mark == "BAD"
+    assert "set encoder.pickled_weights to true" in _clip_source.find_clip("pickled").sentence
+    assert _clip_source.find_clip("pickled", pickled=True).mark == "ok"
+    Path("configs").symlink_to(CHECKOUT / "configs")
+    assert _init.find_clip("pickled").sentence == (
+        "encoder pickled is available, but its weights are pickled; set encoder.pickled_weights to true if you trust "
+        "who made it"
+    )
+
+
+@pytest.mark.parametrize("text", ["stages: 5", "[]", "a: b: c", "stages: {a: {outs: [{}]}}", "\xff", ""])
+def test_a_graph_that_is_none_is_one_sentence(folder, text):
+    Path("dvc.yaml").write_bytes(text.encode("latin-1"))
+    sentence = sentence_of(_clip_source.read_stages, Path("dvc.yaml"))
+    assert sentence.startswith("dvc.yaml is not a graph of DVC (")

@@ -11,7 +11,7 @@ from builders import clip_of, put, put_clips, put_params, run_python, sentence_o
 
 from mocliplite.data.clips import Clip, read_clips, write_clips
 from mocliplite.data.index import find_clips
-from mocliplite.data.names import included
+from mocliplite.data.names import included, is_below_root
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -300,3 +300,15 @@ def test_a_recorded_path_outside_of_the_root_is_refused(path):
     assert sentence_of(read_clips, "clips.csv") == (
         f"clips.csv: {path!r} is outside dataset.root; run `dvc repro` to create it again."
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "elsewhere"),
+    [("a/b.mp4", False), ("a\\b.mp4", False), ("C:/b.mp4", True), ("C:b.mp4", True), ("..\\b.mp4", True)],
+)
+def test_under_windows_a_path_with_a_drive_or_a_backslash_may_be_outside_of_the_root(monkeypatch, path, elsewhere):
+    assert is_below_root(path)  # here, both are characters of names
+    with monkeypatch.context() as windows:
+        windows.setattr("os.name", "nt")
+        found = is_below_root(path)
+    assert found is not elsewhere

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from builders import put, sentence_of, set_params, settings_of
-from file_servers import serve_http, serve_s3, serve_sftp
+from builders import put, run_python, sentence_of, set_params, settings_of
+from file_servers import serve_gs, serve_http, serve_s3, serve_sftp, write_certificate
 from sshfs import SSHFileSystem
 
 from mocliplite import files, params
@@ -21,7 +21,7 @@ from mocliplite.remote import connection, copies, listing
 from stages import index as stages_index
 from stages import keyframes, motion
 
-SERVERS = {"s3": serve_s3, "sftp": serve_sftp, "http": serve_http}
+SERVERS = {"s3": serve_s3, "gs": serve_gs, "sftp": serve_sftp, "http": serve_http}
 NAMES = ["Run/plain.avi", "Run/a b/c#d \u00fc.avi", "Hop/100%/x?y.avi", "Hop/%41&+.avi"]
 LIST = "path,label\n" + "".join(f"{name},{name[:3]}\n" for name in NAMES)
 CHANGED = "run `python -m mocliplite manifest`, then `dvc repro`."
@@ -108,6 +108,30 @@ def test_the_key_of_an_unknown_ssh_server_is_refused(folder, tmp_path, monkeypat
         assert "Host key is not trusted" in sentence_of(listing.list_files, root, [])
 
 
+COPY = """
+import sys
+from mocliplite.remote import copies, listing
+root, *names = sys.argv[1:]
+print(sorted(listing.list_files(root, names)) == sorted(names))
+for name in names:
+    with copies.local_copy(root, name) as copy:
+        print(copy.read_text() == name)
+"""
+
+
+def test_the_certificate_of_an_https_server_is_checked(folder, tmp_path, monkeypatch):
+    put("root", {name: name for name in NAMES})
+    write_certificate(tmp_path / "certificate.pem")
+    with serve_http(tmp_path / "root", monkeypatch, tmp_path / "certificate.pem") as (root, _):
+        refused = run_python("-c", COPY, root, *NAMES)
+        # A process of its own, because aiohttp reads the authorities when it is imported.
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+        trusted = run_python("-c", COPY, root, *NAMES)
+    assert f"{root} was not listed (" in refused.stderr
+    assert "certificate verify failed: self-signed certificate" in refused.stderr
+    assert trusted.stdout.split() == ["True"] * 5
+
+
 def test_an_address_without_files_and_a_copy_without_space_are_refused(folder, tmp_path, monkeypatch):
     put("root", {"Run/a.avi": "a" * 1000})
     with serve_sftp(tmp_path / "root", monkeypatch) as (root, _):
@@ -162,7 +186,7 @@ def test_copies_of_killed_processes_are_removed_and_those_of_running_ones_are_no
         assert (left.exists(), used.exists()) == (False, True)
 
 
-@pytest.mark.parametrize("name", ["s3", "sftp"])
+@pytest.mark.parametrize("name", ["s3", "gs", "sftp"])
 def test_stages_give_the_same_bytes_and_continue_after_the_server_was_killed(name, small_copy, monkeypatch):
     before = {path: path.read_bytes() for path in small_copy.glob("features/[mk]*/*.h5")}
     with SERVERS[name](small_copy / "clips", monkeypatch) as (root, stop):

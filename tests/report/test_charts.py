@@ -52,3 +52,12 @@ def test_a_class_name_with_dollar_signs_is_text_and_not_mathematics():
     for chart in (heatmap(np.eye(3), names), bars(dict.fromkeys(names, 0.5), "share")):
         assert "win_$5_or_$10" in chart
         assert "lose_$_{x" in chart
+
+
+@pytest.mark.parametrize("chart", [bars, heatmap])
+def test_a_name_with_markup_is_text(chart):
+    name = "</text><script>alert('x')</script>&amp;"
+    svg = bars({name: 0.5, "b": 1}, name) if chart is bars else heatmap(np.eye(2), [name, "b"])
+    assert "<script" not in svg
+    assert "&lt;script&gt;" in svg
+    assert "&amp;amp;" in svg

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from builders import CHECKOUT, sentence_of
+from builders import CHECKOUT, look_for_few_shards, sentence_of
 from footage import encode, moving
 from small_project import build_multi_label
 
@@ -21,6 +21,7 @@ from mocliplite.store.table_file import read_table
 @pytest.fixture(scope="module")
 def multi_label_models(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
+        look_for_few_shards(patch)
         return build_multi_label(tmp_path_factory.mktemp("multi"), patch)
 
 

@@ -17,7 +17,7 @@ from imports import ROOT
 from pages import Page
 from project import copy_project, sh
 
-from benchmarks import bad_files
+from benchmarks.fuzz import bad_files
 from mocliplite.checkpoint import digest
 from mocliplite.files import read_csv
 

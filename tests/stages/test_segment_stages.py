@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import put, sentence_of, set_params
+from builders import look_for_few_shards, put, sentence_of, set_params
 from footage import encode, moving
 from small_project import CLASSES, STAGES, save_clip, write_params
 
@@ -27,6 +27,7 @@ STARTS = (0, 0.48, 0.96)  # one action after the other, 12 frames each
 @pytest.fixture(autouse=True)
 def recordings(folder, monkeypatch):
     """Write params.yaml, recordings of three actions each and the list of their segments; record the calls by file."""
+    look_for_few_shards(monkeypatch)
     monkeypatch.setattr(sys, "argv", ["stage"])
     Path("clips").mkdir()
     lines = ["path,label,start,end"]

@@ -167,15 +167,20 @@ def test_an_extended_store_has_the_bytes_of_one_computed_at_once_by_any_number_o
 
 
 @pytest.mark.parametrize(
-    ("stage", "after", "group"), [("motion", 1.2, True), ("motion", 1.6, False), ("keyframes", 4, True)]
+    ("stage", "after", "number", "group"),
+    [
+        ("motion", 1.2, signal.SIGKILL, True),
+        ("motion", 1.6, signal.SIGTERM, False),
+        ("keyframes", 4, signal.SIGKILL, False),
+    ],
 )
-def test_a_run_after_kill_9_completes_the_store_with_the_same_bytes(colleague, stage, after, group):
+def test_a_run_after_a_stopped_one_completes_the_store_with_the_same_bytes(colleague, stage, after, number, group):
     folder = colleague / "features" / stage
     expected = digests(folder)
     shutil.rmtree(folder)
     process = start(stage, colleague)
     time.sleep(after)
-    stop(process, signal.SIGKILL, group)  # with it, all that it has started ends
+    stop(process, number, group)  # with it, all that it has started ends
     finish(stage, colleague)
     assert digests(folder) == expected
 
