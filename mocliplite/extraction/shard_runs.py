@@ -52,7 +52,7 @@ def shards_of_clips(folder: str, kind: str, clips: Mapping[str, Clip], part: Par
     removed.
     """
     numbered = list(enumerate(layout.ids_by_path(folder, kind, clips).items()))
-    half = max(1, len(numbered) // 2)  # not within the key: a list that is being sorted is empty
+    half = max(1, len(numbered) // 2)  # not within the key: a list is empty while it is sorted
     numbered.sort(key=lambda item: item[0] % half)
     return [
         ShardOfClips(path, [clips[clip_id] for clip_id in ids]) for number, (path, ids) in numbered if part.has(number)
