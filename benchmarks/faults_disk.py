@@ -147,7 +147,8 @@ def outcome(step: Step, project: Project, kind: Kind, at: int, expected: Mapping
     refuse_links(step, found)
     stopped = found.status != 0
     if stopped:
-        named = "the output" if faults and faults[0].endswith(PRINTED) else r"[\s\S]*[\w-][./]\w"
+        paths = "|".join([r"[\w-][./]\w", *map(re.escape, step.outputs)])
+        named = "the output" if faults and faults[0].endswith(PRINTED) else rf"[\s\S]*({paths})"
         has_sentence = re.search(f"^error: {named}", found.error, re.MULTILINE) and "Traceback" not in found.error
         require(bool(has_sentence) and found.status in (1, 2), f"{what} did not stop with a sentence", found)
         require(os.strerror(kind.error) in found.error, f"{what} does not give the reason", found)
@@ -167,6 +168,8 @@ def outcome(step: Step, project: Project, kind: Kind, at: int, expected: Mapping
     require(not wrong, f"{what} changed {wrong}", found)
     require(stopped or after == complete, f"{what} went on and wrote other bytes", found)
 
+    if after == complete or kind.calls == "change":  # `export` does not write into a folder that it has filled
+        restore(step, project)
     again = run(step, project, {}, again=True)
     require(again.status == 0, f"{what}: the next run failed", again)
     now = digests(project.folder)
@@ -213,7 +216,9 @@ def main() -> None:
                 ).returncode
             )
 
-    steps = [step for step in steps_of_project() if step.name in (given.steps or step.name)]
+    steps = [step for step in steps_of_project() if given.steps is None or step.name in given.steps]
+    if len(steps) < len(given.steps or []):
+        parser.error(f"the steps are {', '.join(step.name for step in steps_of_project())}")
     for name in GRAPH:
         import_module(f"stages.{name}")
     with tempfile.TemporaryDirectory() as folder:

@@ -24,11 +24,15 @@ _RENAMED = {
 }
 _RENAMED_VALUES = {("motion_net.arch", "grid"): "motion_histogram"}
 
+_SHOWN = 200  # characters of a wrong value
+
 
 def require(condition: bool, key: str, value: object, expected: str) -> None:
     """Raise UserError that names the key, its value and what is expected, unless the condition holds."""
     if not condition:
-        raise UserError(f"{FILE}: {key} is {value!r}; it must be {expected}.")
+        shown = repr(value)
+        shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+        raise UserError(f"{FILE}: {key} is {shown}; it must be {expected}.")
 
 
 def require_at_least(section: object, name: str, **limits: int) -> None:

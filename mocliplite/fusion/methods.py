@@ -14,6 +14,7 @@ from mocliplite.evaluation.metrics import softmax, within_top
 from mocliplite.evaluation.multi_label import best_threshold, mean_average_precision, sigmoid
 from mocliplite.fusion.pairs import Arrays, features
 from mocliplite.fusion.probes import probe_logits, tensors_of
+from mocliplite.large_arrays import slices
 
 STREAMS = {"fusion": ("keyframe", "motion"), "keyframe": ("keyframe",)}  # input streams of each MLP head
 SINGLE_STREAM = ("keyframe", "keyframe_probe", "motion", "motion_probe")  # trained methods with one input stream
@@ -123,10 +124,9 @@ def _by_parts(function: Callable[[list[np.ndarray]], np.ndarray], arrays: Sequen
     """Return function(arrays) [..., N, C] for arrays [..., N, C], computed for a part of the clips at a time."""
     clips = arrays[0].shape[-2]
     out = np.empty(0)
-    for start in range(0, clips, _PART):
-        part = slice(start, start + _PART)
+    for part in slices(clips, _PART):
         found = function([values[..., part, :] for values in arrays])
-        if not start:
+        if not part.start:
             out = np.empty((*found.shape[:-2], clips, found.shape[-1]), found.dtype)
         out[..., part, :] = found
     return out

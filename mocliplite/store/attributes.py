@@ -50,7 +50,10 @@ def write_attributes(group: h5py.Group, attributes: Mapping[str, Any]) -> None:
 def read_attributes(group: h5py.Group) -> dict[str, Any]:
     """Return the attributes that write_attributes wrote, as Python values. Raises ValueError for any others."""
     attributes: dict[str, Any] = {}
-    for name in group.attrs:
+    found: list[bytes] = []
+    # As in hdf5.names, in the order of the file.
+    h5py.h5a.iterate(group.id, found.append, index_type=h5py.h5.INDEX_NAME, order=h5py.h5.ITER_NATIVE)
+    for name in sorted(raw.decode() for raw in found):
         attribute = group.attrs.get_id(name)
         text = h5py.check_string_dtype(attribute.dtype)
         known = attribute.dtype.kind in "iufb" or (text and text.length)

@@ -156,6 +156,18 @@ def _write_compressed(group: Group, name: str, array: np.ndarray, chunks: tuple[
     dataset.id.close()
 
 
+def names(group: Group) -> list[str]:
+    """Return the names of the members of a group, sorted.
+
+    In the order of the file: in any other order, HDF5 2.0 makes a table of as many names as a header says, and a header
+    that says another number than there are makes it write beyond the table.
+    """
+    found: list[bytes] = []
+    # The function would end at a result other than None.
+    group.id.links.iterate(found.append, idx_type=h5py.h5.INDEX_NAME, order=h5py.h5.ITER_NATIVE)
+    return sorted(name.decode() for name in found)
+
+
 def read_group(group: Group, name: str) -> Group:
     """Return a subgroup. Raises KeyError if it is missing and ValueError if it is not a group."""
     return _member(group, name, h5py.Group)

@@ -174,7 +174,7 @@ def read_lengths_and_sizes(file: hdf5.Group, clips: int) -> tuple[list[int], lis
 
 def column_names(file: hdf5.Group) -> list[str]:
     """Return the names of the clip arrays of a shard that is not of motion."""
-    return sorted(set(file) - schema.INDEX)
+    return sorted(set(hdf5.names(file)) - schema.INDEX)
 
 
 def read_column(file: hdf5.Group, kind: str, name: str, clips: int) -> np.ndarray:
@@ -185,7 +185,7 @@ def read_column(file: hdf5.Group, kind: str, name: str, clips: int) -> np.ndarra
 def read_record(file: hdf5.Group, clip_id: str) -> Record:
     """Return one motion clip."""
     group = hdf5.read_group(file, clip_id)
-    return Record({name: _read_array(group, "motion", name) for name in group}, read_attributes(group))
+    return Record({name: _read_array(group, "motion", name) for name in hdf5.names(group)}, read_attributes(group))
 
 
 def read_frame_types(file: hdf5.Group, clip_id: str) -> np.ndarray:
@@ -196,7 +196,7 @@ def read_frame_types(file: hdf5.Group, clip_id: str) -> np.ndarray:
 def read_record_frames(file: hdf5.Group, clip_id: str, frames: Sequence[int] | np.ndarray) -> Record:
     """Return one motion clip with the vectors of these frames only."""
     group = hdf5.read_group(file, clip_id)
-    arrays = {name: _read_array(group, "motion", name) for name in group if name != "vectors"}
+    arrays = {name: _read_array(group, "motion", name) for name in hdf5.names(group) if name != "vectors"}
     return Record({**arrays, "vectors": hdf5.read_rows(group, "vectors", frames)}, read_attributes(group))
 
 

@@ -33,7 +33,7 @@ def write_table(
 def read_table(path: str | Path, kind: str | None = None) -> Table:
     """Return the table written by write_table. Raises UserError if it is missing or of another kind or schema."""
     with _open(path, kind) as file:
-        return _table(Path(path), file, {name: hdf5.read_array(file, name) for name in file})
+        return _table(Path(path), file, {name: hdf5.read_array(file, name) for name in hdf5.names(file)})
 
 
 def read_rows(
@@ -45,9 +45,10 @@ def read_rows(
     Those in `whole` are read completely. Arrays that the table does not have are left out.
     """
     with _open(path, kind) as file:
+        there = set(hdf5.names(file))
         mask = hdf5.read_array(file, where[0]) == where[1]
-        arrays = {name: hdf5.read_masked(file, name, mask) for name in sorted(set(file) & set(names))}
-        arrays |= {name: hdf5.read_array(file, name) for name in sorted(set(file) & set(whole))}
+        arrays = {name: hdf5.read_masked(file, name, mask) for name in sorted(there & set(names))}
+        arrays |= {name: hdf5.read_array(file, name) for name in sorted(there & set(whole))}
         return _table(Path(path), file, arrays)
 
 

@@ -103,8 +103,8 @@ def _find_damage(path: Path, file: hdf5.Group, kind: str) -> Iterator[str]:
     if any(names != sorted(set(names)) for names in (ids, list(failures))) or set(ids) & failures.keys():
         raise ValueError("its clips are out of order or duplicated")
     expected = schema.INDEX | (schema.MOTION_LISTS | set(ids) if kind == "motion" else set(column_names(file)))
-    if set(file) != expected:
-        raise ValueError(f"{sorted(set(file) ^ expected)[0]} is missing or does not belong to any clip")
+    if different := expected.symmetric_difference(hdf5.names(file)):
+        raise ValueError(f"{min(different)} is missing or does not belong to any clip")
     yield from _find_damaged_motion(path, file, ids) if kind == "motion" else _find_damaged_rows(path, file, kind, ids)
 
 

@@ -6,7 +6,7 @@ import pytest
 from builders import run_command
 from stores import build, flip, shard_of
 
-pytestmark = pytest.mark.usefixtures("folder")
+pytestmark = pytest.mark.usefixtures("folder", "few_shards")
 
 
 def command(*arguments):

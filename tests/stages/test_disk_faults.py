@@ -102,6 +102,8 @@ def test_a_fault_of_each_kind_stops_a_stage_with_a_sentence_and_the_next_run_giv
 
 
 @pytest.mark.long
-def test_so_do_faults_in_all_stages_and_commands(small_models):
-    found = outcomes(small_models, "--faults", "20", "--seed", "1")
+def test_so_do_faults_in_all_stages_and_commands(small_models, tmp_path):
+    folder = shutil.copytree(small_models, tmp_path / "project")
+    shutil.copytree(CHECKOUT / "configs", folder / "configs")  # for init
+    found = outcomes(folder, "--faults", "20", "--seed", "1")
     assert all(counts["stopped"] + counts["went on"] == 20 for counts in found.values())

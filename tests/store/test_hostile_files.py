@@ -6,10 +6,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from builders import sentence_of
+from builders import run_python, sentence_of
 from stores import KINDS, build, shard_of
 
-from mocliplite.store import hdf5, stores, verification
+from benchmarks.fuzz.hdf5 import lookup3
+from mocliplite.store import hdf5, stores, table_file, verification
 
 pytestmark = pytest.mark.usefixtures("folder", "few_shards")
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -132,3 +133,17 @@ def test_a_pipe_or_a_device_in_place_of_a_shard_is_refused_without_opening_it(ki
         put(shard)
         assert sentence_of(stores.open_store, "s").startswith("s/0000.h5 is ")
         assert f"{shard} is missing; run `dvc pull s` or `dvc repro`." in verification.verify("s")
+
+
+@pytest.mark.parametrize("count", [0, 2, 10, 12, 100, 1 << 18])
+def test_a_wrong_number_of_members_does_not_reach_the_memory_of_the_process(count):
+    arrays = {name: np.arange(3) for name in "abcdefghijk"}
+    table_file.write_table("a.h5", "pairs", arrays, {})
+    content = bytearray(Path("a.h5").read_bytes())
+    # The header of the tree of members, of which bytes 26 to 34 are their number, and the last four its checksum.
+    start = content.index(b"BTHD")
+    content[start + 26 : start + 34] = count.to_bytes(8, "little")
+    content[start + 34 : start + 38] = lookup3(bytes(content[start : start + 34])).to_bytes(4, "little")
+    Path("a.h5").write_bytes(content)
+    code = "import sys; from mocliplite.store import table_file; print(sorted(table_file.read_table('a.h5').arrays))"
+    assert run_python("-c", code).stdout == f"{sorted(arrays)}\n"
