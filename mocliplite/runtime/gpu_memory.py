@@ -21,7 +21,8 @@ def in_batches(forward: Callable[[int, int], Outcome], rows: int, batch: int, wh
     and is printed once. what: plural of the rows, such as "images". Raises UserError if a single row does not fit.
     """
     outcomes: list[Outcome] = []
-    start, size = 0, min(batch, _fitting.get(what, batch))
+    size = fitting = min(batch, _fitting.get(what, batch))
+    start = 0
     while start < rows:
         try:
             outcomes.append(forward(start, size))
@@ -32,8 +33,8 @@ def in_batches(forward: Callable[[int, int], Outcome], rows: int, batch: int, wh
                 raise UserError(f"the memory of the GPU is too small for {what} one by one; {OTHERWISE}.") from None
         else:
             start += size
-            if size < _fitting.get(what, batch):
-                _fitting[what] = size
+            if size < fitting:  # halved in this call, and not a batch of few rows
+                _fitting[what] = fitting = size
                 _print_note(what, size, batch)
             continue
         # Not in the handler, where the error still holds the tensors of the forward pass.

@@ -62,6 +62,15 @@ def test_batches_are_halved_until_they_fit_and_remain_so_and_this_is_said_once(e
     )
 
 
+def test_a_small_batch_does_not_lower_those_after_it(capsys):
+    forward, sizes = on_a_gpu_for(4, list)
+    rows = list(range(8))
+    for count in (8, 1, 8):
+        in_batches(lambda start, size: forward(rows[start : start + size]), count, count, "clips")
+    assert sizes == [8, 4, 4, 1, 4, 4]
+    assert capsys.readouterr().err.count("note: ") == 1
+
+
 def test_a_gpu_without_room_for_one_row_is_an_error():
     with pytest.raises(UserError) as caught:
         in_batches(lambda start, size: fail(FULL), 4, 4, "clips")
