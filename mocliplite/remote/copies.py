@@ -9,6 +9,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from mocliplite.params import is_address
 from mocliplite.remote.connection import ADVICE, answers, connect, forget, is_missing, path_below, reason_of
 
 Outcome = TypeVar("Outcome")
+_State = tuple[int, int, int]
 
 _PAUSES = (1, 5, None)  # seconds after the attempts to copy a file, None after the last
 _REPRO = "run `dvc repro` (with a manifest in dataset.files, `python -m mocliplite manifest` first)."
@@ -60,7 +62,8 @@ def _call_if_unchanged(
 ) -> Outcome | Failure:
     """Return function(path, *arguments), or a Failure if the file was another one, before or during the call.
 
-    The hash is computed after the call, when the file is still in the cache of the system: 1 ms per MB.
+    The hash is computed after the call, when the file is still in the cache of the system: 1 ms per MB. It is kept,
+    because a long file is read in many calls.
     """
     changed = Failure(f"{path} has changed since it was indexed; {_REPRO}", retry=True, transient=True)
     try:
@@ -68,16 +71,25 @@ def _call_if_unchanged(
         found = function(path, *arguments) if before else changed
         if isinstance(found, Failure) and found.transient:
             return found
-        with Path(path).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return found if (digest, _state_of(path)) == (sha256, before) else changed
+        is_same = before and _state_of(path) == before and _digest_of(path, before) == sha256
+        return found if is_same else changed
     except (FileNotFoundError, NotADirectoryError):
         return changed
     except OSError as error:
         return Failure(f"{path} was not read ({error.strerror}); check its disk.", retry=True, transient=True)
 
 
-def _state_of(path: str) -> tuple[int, int, int] | None:
+@lru_cache(maxsize=256)  # more than there are threads, each of which reads a file
+def _digest_of(path: str, state: _State) -> str:
+    """Return the SHA-256 of a file in this state. Raises FileNotFoundError if it is in another one afterwards."""
+    with Path(path).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if _state_of(path) != state:
+        raise FileNotFoundError(path)
+    return digest
+
+
+def _state_of(path: str) -> _State | None:
     """Return what changes with the content of a file, None for a folder or a pipe. Raises OSError."""
     status = Path(path).stat()
     return (status.st_ino, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None

@@ -1,5 +1,6 @@
 """A file of dataset.root that is not, or no longer, the one that was indexed gives no values."""
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -71,6 +72,23 @@ def test_a_file_that_changes_while_it_is_read_is_a_failure_of_this_run(digest, n
 def test_a_file_that_is_put_back_after_it_was_read_was_another_one(digest):
     CLIP.write_text("OTHER")
     assert call(lambda _: CLIP.write_text("clip."), digest) == (CHANGED, True)
+
+
+def test_a_file_is_hashed_once_for_all_calls_until_it_is_another_one(digest, monkeypatch):
+    hashed, file_digest = [], hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda *named: hashed.append(named) or file_digest(*named))
+    for _ in range(3):
+        assert call(lambda _: "values", digest) == ("values", False)
+    assert len(hashed) == 1
+    replace()
+    assert call(lambda _: "values", digest) == (CHANGED, True)
+    assert len(hashed) == 2
+
+
+def test_a_file_that_changes_while_it_is_hashed_is_a_failure_of_this_run(digest, monkeypatch):
+    file_digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda *named: (file_digest(*named), replace())[0])
+    assert call(lambda _: "values", digest) == (CHANGED, True)
 
 
 def test_a_file_that_was_missing_when_it_was_indexed_is_not_read(digest):
