@@ -69,7 +69,12 @@ def reading(path: str | Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _ADVICE:
             raise
-        raise MachineError(f"{path} cannot be read {_reason_and_advice(error)}.") from None
+        raise not_readable(path, error) from None
+
+
+def not_readable(path: str | Path, error: OSError) -> MachineError:
+    """Return the exception for an error of the system while path was read."""
+    return MachineError(f"{path} cannot be read {_reason_and_advice(error)}.")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mocliplite.errors import Failure, MachineError, UserError
+from mocliplite.errors import Failure, MachineError, UserError, not_readable
 from mocliplite.files import temporary_folder
 from mocliplite.params import is_address
 from mocliplite.remote.connection import ADVICE, answers, connect, forget, is_missing, path_below, reason_of
@@ -76,7 +76,7 @@ def _call_if_unchanged(
     except (FileNotFoundError, NotADirectoryError):
         return changed
     except OSError as error:
-        return Failure(f"{path} was not read ({error.strerror}); check its disk.", retry=True, transient=True)
+        return Failure(str(not_readable(path, error)), retry=True, transient=True)
 
 
 @lru_cache(maxsize=256)  # more than there are threads, each of which reads a file

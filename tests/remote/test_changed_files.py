@@ -1,5 +1,6 @@
 """A file of dataset.root that is not, or no longer, the one that was indexed gives no values."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -89,6 +90,14 @@ def test_a_file_that_changes_while_it_is_hashed_is_a_failure_of_this_run(digest,
     file_digest = hashlib.file_digest
     monkeypatch.setattr(hashlib, "file_digest", lambda *named: (file_digest(*named), replace())[0])
     assert call(lambda _: "values", digest) == (CHANGED, True)
+
+
+def test_a_file_that_may_not_be_read_is_a_failure_of_this_run(digest):
+    def fail(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    reason = f"{CLIP} cannot be read (Permission denied); fix the permissions and run again."
+    assert call(fail, digest) == (Failure(reason, retry=True, transient=True), True)
 
 
 def test_a_file_that_was_missing_when_it_was_indexed_is_not_read(digest):
