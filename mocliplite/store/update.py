@@ -8,6 +8,7 @@ Files are replaced, never modified.
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
@@ -57,32 +58,40 @@ def update_shard(
     if old is None or (old.fingerprints, old.failures, old.provenance) != (fingerprints, new.failures, provenance):
         try:
             write_shard(path, kind, settings, new)
-        except SourceGoneError:  # another worker has written this shard and removed its parts
+        except SourceGoneError as gone:  # another worker has written this shard and removed its parts
             written = _read_old(path, kind, settings)
             if written is None or written.fingerprints != fingerprints:
-                raise
+                raise UserError(f"{gone} was removed while it was read; run `dvc repro` again.") from None
             return len(to_compute), len(written.failures)
         _remove_divided(path, kind, settings)
     for part in (path.parent / _PARTS).glob(f"{path.stem}.*.h5"):
-        part.unlink(missing_ok=True)
+        _remove(part)
     return len(to_compute), len(new.failures)
 
 
 def _remove_divided(path: Path, kind: str, settings: Settings) -> None:
     """Remove the shards of another number of shards that are not needed any more once this shard is written.
 
-    So a store that changes its number is on disk once, and not twice until the end. All clips of a removed shard are in
-    the new ones, whichever process writes these.
+    So a store whose number doubles is on disk once, and not twice until the end. Where it changes by a factor of four
+    or more, an old shard is removed once all of the new ones are written. All clips of a removed shard are in the new
+    ones, whichever process writes these.
     """
     for old in layout.shards_in_common(path, kind):
         new = layout.same_number(path, old, kind)
-        if old in new:
+        # Shards are read once all are there: otherwise each would be read again for each of the others.
+        if old in new or not all(shard.is_file() for shard in new):
             continue
         written = [shard for shard in (_read_old(shard, kind, settings) for shard in new) if shard]
         found = dict(chain.from_iterable(shard.fingerprints.items() for shard in written))
         divided = _read_unless_gone(old, kind, settings)
         if divided and divided.fingerprints.items() <= found.items():
-            old.unlink(missing_ok=True)
+            _remove(old)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file that is not needed. Windows keeps one that another worker reads: the end of the run removes it."""
+    with suppress(PermissionError):
+        path.unlink(missing_ok=True)
 
 
 def _read_old(path: Path, kind: str, settings: Settings) -> Shard | None:

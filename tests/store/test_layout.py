@@ -7,6 +7,7 @@ import pytest
 import stores as built
 from builders import sentence_of
 from stores import IDS, KINDS, SETTINGS, build, bytes_of, failure_of, record, values
+from windows import refuse_open_files
 
 from mocliplite.errors import Failure
 from mocliplite.store import export, info, layout, shards, stores, update, verification
@@ -98,17 +99,36 @@ def test_a_run_that_was_killed_while_it_divides_the_shards_is_completed(kind, mo
     assert bytes_of("s") == bytes_of("fresh")
 
 
-@every_kind
-@pytest.mark.usefixtures("small_grain")
-def test_a_shard_is_removed_once_all_of_its_clips_are_in_the_shards_that_divide_it(kind):
-    build("s", kind, IDS[:6])
-    old = {path: set(ids) for path, ids in layout.ids_by_path("s", kind, IDS[:6]).items() if ids}
-    left = set(IDS[:6])
-    for path, ids in layout.ids_by_path("s", kind, IDS).items():
+def divide(folder, kind):
+    """Update the shards of IDS in order; yield the number of each that is written."""
+    for number, (path, ids) in enumerate(layout.ids_by_path(folder, kind, IDS).items()):
         fingerprints = dict.fromkeys(ids, shards.fingerprint("v1", {}))
         update.update_shard(path, kind, SETTINGS, fingerprints, lambda new: [(key, record(kind, key)) for key in new])
-        left -= set(ids)
-        assert {shard for shard in old if shard.exists()} == {shard for shard in old if old[shard] & left}
+        yield number
+
+
+@every_kind
+@pytest.mark.usefixtures("small_grain")
+def test_a_shard_is_removed_once_all_shards_that_divide_it_are_written(kind):
+    build("s", kind, IDS[:6])
+    old = list(layout.ids_by_path("s", kind, IDS[:6]))
+    many = layout.number_of_shards(kind, 30)
+    for written in divide("s", kind):
+        to_write = {number % len(old) for number in range(written + 1, many)}
+        assert [shard.exists() for shard in old] == [number in to_write for number in range(len(old))]
+
+
+@pytest.mark.usefixtures("small_grain")
+def test_a_system_that_removes_no_open_file_keeps_a_divided_shard_to_the_end_of_the_run(monkeypatch):
+    kind = "keyframes"
+    build("s", kind, IDS[:6])
+    first = next(iter(layout.ids_by_path("s", kind, IDS[:6])))
+    refuse_open_files(monkeypatch)
+    with first.open("rb"):  # as another worker does
+        assert len(list(divide("s", kind))) == layout.number_of_shards(kind, 30)
+    assert first.exists()
+    assert build("s", kind, IDS) == []
+    assert not first.exists()
 
 
 @every_kind
@@ -153,6 +173,22 @@ def test_of_two_workers_with_the_same_shard_the_second_uses_the_results_of_the_f
     update.update_shard(path, kind, {}, wanted, second)
     shards.write_shard(Path("expected.h5"), kind, {}, shards.Shard(results, {}, wanted))
     assert path.read_bytes() == Path("expected.h5").read_bytes()
+
+
+@pytest.mark.usefixtures("few_shards")
+def test_a_part_that_somebody_removes_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(update, "_MAX_BYTES", 0)
+
+    def remove_parts(ids):
+        yield "a", record("keyframes", "a")
+        for part in Path("s/.parts").iterdir():
+            part.unlink()
+        yield "b", failure_of("b")
+
+    wanted = dict.fromkeys("ab", "1")
+    sentence = sentence_of(update.update_shard, Path("s/0000.h5"), "keyframes", {}, wanted, remove_parts)
+    assert sentence.startswith("s/.parts/0000.")
+    assert sentence.endswith(".h5 was removed while it was read; run `dvc repro` again.")
 
 
 @every_kind
