@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -203,11 +204,20 @@ def serve() -> None:
 
 
 def _collect_requests(pipe: IO[bytes], received: "SimpleQueue[Any]") -> None:
-    """Put each request into the queue. After the last one the caller has exited, and so does this process, at once."""
-    with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
+    """Put each request into the queue. After the last one the caller has exited, and so does this process, at once.
+
+    It also exits, with a traceback, after a request that cannot be read, such as one that is larger than the memory.
+    """
+    status = 1
+    try:
         while True:
             received.put(pickle.load(pipe))
-    os._exit(0)
+    except (EOFError, OSError, pickle.UnpicklingError):  # the last one is incomplete if the caller was killed
+        status = 0
+    except Exception:  # noqa: BLE001
+        traceback.print_exc()
+    finally:
+        os._exit(status)
 
 
 def _reply(pipe: IO[bytes], reply: object) -> None:

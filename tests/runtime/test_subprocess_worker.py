@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
@@ -167,6 +168,20 @@ def test_a_crash_raises_an_error_with_the_name_of_the_signal():
     worker = SubprocessWorker(behave, 60)
     with pytest.raises(WorkerDiedError, match="SIGSEGV"):
         worker("a.avi", "crash")
+    worker.close()
+
+
+class Unreadable:
+    def __reduce__(self):
+        return pkgutil.resolve_name, ("os:gone",)
+
+
+def test_a_request_that_cannot_be_read_ends_its_call_at_once(capfd):
+    worker = SubprocessWorker(behave, 60)
+    with pytest.raises(WorkerDiedError, match=r"^exit status 1$"):
+        worker(Unreadable())
+    assert "AttributeError: module 'os' has no attribute 'gone'" in capfd.readouterr().err
+    assert worker("a.avi")[0] == "a.avi"
     worker.close()
 
 
