@@ -69,6 +69,14 @@ def wait_for(path):
     yield path
 
 
+def touch_late(spec):
+    """Create a file after some seconds."""
+    path, seconds = spec
+    time.sleep(seconds)
+    Path(path).touch()
+    yield path
+
+
 SHARDS_BEFORE_GATE = 3
 
 

@@ -37,7 +37,7 @@ def outcomes(
                 "a worker process was killed, probably because memory was full; finished shards are kept: "
                 "lower compute.workers and run the stage again."
             ) from None
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, GeneratorExit):  # the latter if the caller is interrupted
             lives.close()
             raise
         finally:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from builders import CHECKOUT, sentence_of
+from worker_calls import touch_late
 
 from mocliplite import params
 from mocliplite.errors import UserError
-from mocliplite.runtime import arguments
+from mocliplite.runtime import arguments, processes
 from mocliplite.runtime.engines import groups, map_ahead, map_specs
 
 PROCESSES = replace(params.load(CHECKOUT / "params.yaml").compute, workers=2, engine="processes")
@@ -86,6 +87,14 @@ def test_after_an_exception_waiting_shards_are_cancelled(tmp_path):
     with pytest.raises(TypeError):
         list(map_specs(touch_slowly, specs, PROCESSES))
     assert len(list(tmp_path.iterdir())) < 60
+
+
+def test_nobody_waits_for_workers_whose_results_are_not_taken(tmp_path):
+    soon, late = tmp_path / "soon", tmp_path / "late"
+    results = processes.outcomes(touch_late, [(soon, 0), (late, 20)], 2)
+    assert next(results) == [soon]
+    results.close()
+    assert not late.exists()
 
 
 def test_no_specs_give_no_results():
