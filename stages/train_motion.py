@@ -42,6 +42,8 @@ def main() -> None:
     train, val = ([row for row, clip_id in enumerate(ids) if splits[clip_id] == part] for part in ("train", "val"))
     if len(train) < 2 or not val:
         raise UserError("fewer than 2 train clips or no validation clip is left; see features/motion/failures.csv.")
+    attributes = motion.attributes([ids[row] for row in train], footage.ATTRIBUTES)
+    seen = footage.summary(map(footage.footage_of, attributes))
     workers = 0 if settings.compute.engine == "inline" else settings.compute.workers
     fields = field_cache.cache_fields(loader.MotionClips(motion, ids, net_settings), RESUME.parent, workers)
     multi_label = settings.dataset.multi_label
@@ -64,7 +66,6 @@ def main() -> None:
     cost = networks.cost(net, inputs[0])
     cost["macs"] *= len(inputs)
     tensors = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
-    seen = footage.summary(map(footage.footage_of, motion.attributes([ids[row] for row in train])))
     checkpoint.save("models/motion", tensors, made_with | {"cost": cost, "footage": seen})
     metrics = {"epoch": epoch, "train": len(train), "val": {"clips": len(val), **curve[epoch]}}
     files.write_json("metrics/motion.json", files.rounded(metrics))

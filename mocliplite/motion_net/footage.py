@@ -7,6 +7,7 @@ network may fail on such clips although nothing is wrong with them.
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+ATTRIBUTES = ("codec", "height", "reencoded", "width")  # of a clip in a motion store, for footage_of
 _REENCODED = "re-encoded"  # the codec is then one of motion.reencode, whatever that of the file is
 _FACTOR = 1.5  # by which a picture may be smaller or larger than those in training
 

@@ -1,7 +1,7 @@
 """Attributes of HDF5 files and groups: single numbers, and texts of fixed length. Any others are refused."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import h5py
@@ -47,13 +47,18 @@ def write_attributes(group: h5py.Group, attributes: Mapping[str, Any]) -> None:
             group.attrs[name] = value
 
 
-def read_attributes(group: h5py.Group) -> dict[str, Any]:
-    """Return the attributes that write_attributes wrote, as Python values. Raises ValueError for any others."""
+def read_attributes(group: h5py.Group, names: Collection[str] | None = None) -> dict[str, Any]:
+    """Return the attributes that write_attributes wrote, as Python values, or those of them with these names.
+
+    Raises ValueError for any others.
+    """
     attributes: dict[str, Any] = {}
     found: list[bytes] = []
     # As in hdf5.names, in the order of the file.
     h5py.h5a.iterate(group.id, found.append, index_type=h5py.h5.INDEX_NAME, order=h5py.h5.ITER_NATIVE)
     for name in sorted(raw.decode() for raw in found):
+        if names is not None and name not in names:
+            continue
         attribute = group.attrs.get_id(name)
         text = h5py.check_string_dtype(attribute.dtype)
         known = attribute.dtype.kind in "iufb" or (text and text.length)

@@ -4,7 +4,7 @@ Only one run at a time updates a store, or several at once a part of its shards 
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -175,12 +175,12 @@ class Store:
                 for position in positions:
                     yield ids[position], read_record(file, ids[position])
 
-    def attributes(self, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield the attributes of motion clips, such as `codec`, shard by shard. Their arrays are not read."""
+    def attributes(self, ids: Sequence[str], names: Collection[str]) -> Iterator[dict[str, Any]]:
+        """Yield the attributes of these names, such as `codec`, of motion clips, shard by shard. No array is read."""
         for shard, positions in self._positions_by_shard(ids):
             with hdf5.open_file(shard, self.kind) as file:
                 for position in positions:
-                    yield read_attributes(hdf5.read_group(file, ids[position]))
+                    yield read_attributes(hdf5.read_group(file, ids[position]), names)
 
     def read_frames(self, clip_id: str, select_frames: FrameSelector) -> Record:
         """Return a motion clip where `vectors`, int8 [K, rows, cols, 2], contains only the selected frames, in order.
