@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mocliplite.errors import writing
+from mocliplite.errors import MachineError, reading, writing
 from mocliplite.motion_net.loader import ClipDataset, ClipSample, MotionClips, loaded
 from mocliplite.motion_net.sampling import indices_at
 from mocliplite.runtime.progress import progress
 
+_WHAT = "the cache of the fields"
 _MAX_SHARE = 0.8  # of the free disk
 _PART = 256  # fields resampled at a time; all those of a long clip would need much memory
 
@@ -41,9 +42,11 @@ class CachedClips(ClipDataset):
     def __getitem__(self, sample: ClipSample) -> tuple[Tensor, int]:
         indices = self.starts[sample.row] + indices_at(self.lengths[sample.row], sample.positions)
         fields = torch.empty(len(indices), *self.field_shape, dtype=torch.float16)
-        for field, index in zip(fields.numpy(), indices.tolist(), strict=True):
-            self.file.seek(index * field.nbytes)
-            self.file.readinto(field)
+        with reading(_WHAT):
+            for field, index in zip(fields.numpy(), indices.tolist(), strict=True):
+                self.file.seek(index * field.nbytes)
+                if self.file.readinto(field) != field.nbytes:
+                    raise MachineError(f"{_WHAT} ends too early; check the disk of models/, and run again.")
         return fields, sample.row
 
 
@@ -54,7 +57,7 @@ def cache_fields(clips: MotionClips, folder: Path, workers: int) -> MotionClips 
     they are, and a warning is printed. Raises UserError if the file cannot be written.
     """
     bytes_needed = sum(clips.store.lengths[clip_id] for clip_id in clips.ids) * math.prod(clips.field_shape) * 2
-    what = f"the cache of the fields in {folder}"
+    what = f"{_WHAT} in {folder}"
     with writing(what):
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
@@ -68,9 +71,11 @@ def cache_fields(clips: MotionClips, folder: Path, workers: int) -> MotionClips 
     lengths = [0] * len(clips)
     with writing(what):
         file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (closed with the clips)
-        for row, fields in _read_parts(clips, workers):
-            lengths[row] += len(fields)
+    for row, fields in _read_parts(clips, workers):
+        lengths[row] += len(fields)
+        with writing(what):
             file.write(fields.numpy().tobytes())
+    with writing(what):
         file.flush()
     return CachedClips(file, clips.field_shape, lengths)
 

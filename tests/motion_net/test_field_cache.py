@@ -1,5 +1,7 @@
 """The cache of fields: it gives what the store gives, and leaves nothing behind."""
 
+import errno
+import os
 import shutil
 from dataclasses import replace
 
@@ -72,6 +74,34 @@ def test_without_enough_disk_the_store_is_read_in_every_epoch(clips, tmp_path, m
     assert "the store is read in every epoch instead, which is slower" in capsys.readouterr().err
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=2 * needed))
     assert field_cache.cache_fields(clips, tmp_path, workers=0) is not clips
+
+
+def test_a_cache_that_is_incomplete_or_cannot_be_read_is_an_error(clips, tmp_path, monkeypatch):
+    cached = field_cache.cache_fields(clips, tmp_path, workers=0)
+    sample = ClipSample(3, np.ones(1))
+    cached.file.truncate(cached.file.seek(0, os.SEEK_END) - 1)
+    assert sentence_of(cached.__getitem__, sample) == (
+        "the cache of the fields ends too early; check the disk of models/, and run again."
+    )
+
+    class BadDisk:
+        def seek(self, position):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(cached, "file", BadDisk())
+    assert sentence_of(cached.__getitem__, sample) == (
+        "the cache of the fields cannot be read (Input/output error); check its disk and run again."
+    )
+
+
+def test_an_error_of_the_loader_is_not_one_of_the_cache(clips, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        yield
+
+    monkeypatch.setattr(field_cache, "_read_parts", fail)
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        field_cache.cache_fields(clips, tmp_path, 0)
 
 
 def test_a_cache_that_cannot_be_written_is_an_error_that_names_the_folder(clips, tmp_path):
