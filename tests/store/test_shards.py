@@ -7,7 +7,7 @@ import pytest
 from stores import KINDS, SETTINGS, SIZE, bytes_of, failure_of, record, shard_of
 
 from mocliplite.errors import Failure
-from mocliplite.store import shards, update
+from mocliplite.store import shards, update, whole_file
 
 pytestmark = pytest.mark.usefixtures("folder", "few_shards")
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -152,6 +152,17 @@ def test_motion_is_the_same_bytes_on_every_machine():
     assert hashlib.sha256(Path("0000.h5").read_bytes()).hexdigest() == (
         "0724ee88c4d7d805996add3c701a49d4eeb620acafcfedf13dbdc97183599608"
     )
+
+
+def test_the_limited_memory_for_writing_changes_no_bytes(monkeypatch):
+    attributes = {f"number{count}": count for count in range(6)} | SIZE | {"codec": "mpeg4", "source": "0" * 64}
+    arrays = {"vectors": np.zeros((1, 3, 4, 2), np.int8), "kind": np.ones(1, np.uint8), "time": np.zeros(1)}
+    records = {f"class__clip{number:03d}": shards.Record(arrays, attributes) for number in range(350)}
+    shard = shards.Shard(records, {}, dict.fromkeys(records, "1"))
+    shards.write_shard(Path("limited.h5"), "motion", SETTINGS, shard)
+    monkeypatch.setattr(whole_file, "_WRITING", 32 << 20)  # the most that HDF5 takes by default
+    shards.write_shard(Path("default.h5"), "motion", SETTINGS, shard)
+    assert Path("limited.h5").read_bytes() == Path("default.h5").read_bytes()
 
 
 def test_a_fingerprint_depends_on_content_and_settings_but_not_on_their_order():
