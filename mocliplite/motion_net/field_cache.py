@@ -46,7 +46,7 @@ class CachedClips(ClipDataset):
             for field, index in zip(fields.numpy(), indices.tolist(), strict=True):
                 self.file.seek(index * field.nbytes)
                 if self.file.readinto(field) != field.nbytes:
-                    raise MachineError(f"{_WHAT} ends too early; check the disk of models/, and run again.")
+                    raise MachineError(f"{_WHAT} ends too early; check its disk and run again.")
         return fields, sample.row
 
 

@@ -81,7 +81,7 @@ def test_a_cache_that_is_incomplete_or_cannot_be_read_is_an_error(clips, tmp_pat
     sample = ClipSample(3, np.ones(1))
     cached.file.truncate(cached.file.seek(0, os.SEEK_END) - 1)
     assert sentence_of(cached.__getitem__, sample) == (
-        "the cache of the fields ends too early; check the disk of models/, and run again."
+        "the cache of the fields ends too early; check its disk and run again."
     )
 
     class BadDisk:
