@@ -388,9 +388,16 @@ def test_neither_cache_nor_network(revision, shown, option):
         f"'openai/clip-vit-base-patch32' (revision {shown}) is neither a local folder nor in the local hub cache, "
         "and the hub cannot be reached; on a machine with network run "
         f"`hf download openai/clip-vit-base-patch32{option}`, copy the folder it prints, and set encoder.model and "
-        "encoder.files to the copy."
+        "encoder.files to the copy, and encoder.pickled_weights to true."
     )
     assert seconds < 5
+
+
+def test_advice_without_network_names_a_setting_only_where_the_copy_needs_it(monkeypatch):
+    monkeypatch.setattr(checkpoints.hub, "cached", lambda model, revision: None)
+    monkeypatch.setattr(checkpoints.hub, "file_names", lambda model, revision: None)
+    for model, pickled in (("someone/clip", False), (MODEL, True)):
+        assert sentence_of(checkpoints.locate, model, None, pickled).endswith("encoder.files to the copy.")
 
 
 @pytest.mark.usefixtures("no_network")
@@ -665,9 +672,21 @@ def test_weights_that_are_pickled_alone_are_read_only_where_the_settings_or_thei
     # What an export brings along, its own settings cannot allow.
     assert sentence_of(checkpoints.locate_same, key, MODEL, REVISION, copy, True) == wanted
     assert checkpoints.locate_same(key, "copy", None, pickled=True) == copy
-    monkeypatch.setattr(checkpoints, "_from_hub", lambda model, revision: copy)
+    monkeypatch.setattr(checkpoints.hub, "cached", lambda model, revision: copy)
     assert checkpoints.locate(MODEL, REVISION) == copy
     assert sentence_of(checkpoints.locate, "someone/clip", REVISION) == wanted
+
+
+def test_pickled_weights_that_are_not_allowed_are_not_downloaded(monkeypatch):
+    asked = []
+    monkeypatch.setattr(checkpoints.hub, "cached", lambda model, revision: None)
+    monkeypatch.setattr(checkpoints.hub, "file_names", lambda model, revision: {"config.json", "pytorch_model.bin"})
+    monkeypatch.setattr(checkpoints.hub, "download", lambda model, *_: asked.append(model))
+    assert sentence_of(checkpoints.locate, "someone/clip", None).startswith("someone/clip has pickled weights alone")
+    assert asked == []
+    sentence_of(checkpoints.locate, "someone/clip", None, True)
+    sentence_of(checkpoints.locate, MODEL, None)
+    assert asked == ["someone/clip", MODEL]
 
 
 def test_pickled_weights_beside_safetensors_need_no_leave(copy):
