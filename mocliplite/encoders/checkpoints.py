@@ -5,14 +5,13 @@ A checkpoint is a folder in the format of Hugging Face transformers, from a loca
 
 import hashlib
 import json
-import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mocliplite import hub, versions
-from mocliplite.errors import UserError, reading, writing
-from mocliplite.files import read_text, write_bytes, write_text
+from mocliplite.errors import UserError, reading
+from mocliplite.files import atomic_write, read_text, write_bytes, write_text
 
 NEEDED = ("config.json", "preprocessor_config.json")
 # In order of preference. An index names the files among which the weights are divided.
@@ -29,6 +28,7 @@ _TOKENIZER = (
     *("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json"),
     *("vocab.txt", "sentencepiece.bpe.model"),
 )
+_BLOCK = 1 << 20  # bytes that are copied at a time
 _VOCABULARY = ("tokenizer.json", "vocab.json", "vocab.txt", "sentencepiece.bpe.model")  # any of these is enough
 # Families with a text encoder, by `model_type` in config.json. Texts are embedded as each was trained (embedding.py).
 TEXT_FAMILIES = ("clip", "siglip", "siglip2", "altclip", "metaclip_2", "chinese_clip", "align")
@@ -153,8 +153,7 @@ def copy_checkpoint(folder: Path, out: Path) -> None:
     texts = [path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".txt", ".model")]
     for path in [*texts, *(weights if not pickled else [])]:
         if not (pickled and path.name.endswith(".index.json")):
-            with writing(out / path.name):
-                shutil.copyfile(path, out / path.name)
+            _copy(path, out / path.name)
     if pickled:
         from pickle import UnpicklingError
 
@@ -164,12 +163,28 @@ def copy_checkpoint(folder: Path, out: Path) -> None:
         tensors: dict[str, torch.Tensor] = {}
         for path in pickled:
             try:
-                tensors |= torch.load(path, map_location="cpu", weights_only=True)
+                with reading(path):
+                    tensors |= torch.load(path, map_location="cpu", weights_only=True)
             except (UnpicklingError, EOFError, RuntimeError, TypeError):
                 raise UserError(f"{path} does not contain tensors alone; download it again.") from None
-        contiguous = {name: value.clone().contiguous() for name, value in tensors.items()}
-        write_bytes(out / _WEIGHTS[0], serialise(contiguous, metadata={"format": "pt"}))
+        # Copies, as safetensors takes no tensors that share memory; one by one, as there may be gigabytes.
+        separate = {name: tensors.pop(name).clone().contiguous() for name in list(tensors)}
+        # As bytes: see checkpoint.py.
+        write_bytes(out / _WEIGHTS[0], serialise(separate, metadata={"format": "pt"}))
         write_text(out / _CONVERTED, json.dumps({"from": _digest(weights), "to": _digest([out / _WEIGHTS[0]])}))
+
+
+def _copy(path: Path, out: Path) -> None:
+    """Copy a file. Raises MachineError that names the one of the two whose disk fails."""
+    with atomic_write(out) as partial, partial.open("wb") as file:
+        for block in _blocks(path):
+            file.write(block)
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with reading(path), path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            yield block
 
 
 def weight_files(folder: Path) -> list[Path]:
