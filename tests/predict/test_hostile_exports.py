@@ -11,19 +11,7 @@ from builders import sentence_of
 from mocliplite import checkpoint
 from mocliplite.errors import MachineError
 from mocliplite.predict import recognizer
-from mocliplite.predict.export import export
 from mocliplite.predict.recognizer import Recognizer
-
-
-@pytest.fixture(scope="module")
-def exports(small_models, tmp_path_factory):
-    """The models of small_models, exported for torch and onnx."""
-    folder = tmp_path_factory.mktemp("exports")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(small_models)
-        export(folder / "torch", with_clip=True)
-        export(folder / "onnx", with_clip=False, onnx=True)
-    return folder
 
 
 @pytest.fixture
