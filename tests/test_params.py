@@ -296,6 +296,11 @@ def test_a_missing_file_is_refused():
     assert sentence_of(params.load) == "params.yaml does not exist; run this in the project folder."
 
 
+def test_a_folder_is_refused():
+    Path("params.yaml").mkdir()
+    assert sentence_of(params.load) == "params.yaml is a folder; give a file."
+
+
 def test_a_stage_stops_at_an_unknown_key_before_any_work():
     with_line("hidden: 512", "hiden: 3")
     result = run_python("-m", "stages.train_head")

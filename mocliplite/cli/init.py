@@ -27,6 +27,8 @@ def run(given: argparse.Namespace) -> None:
 
     out = Path(given.out)
     refuse_missing_folder(given.out)
+    if out.is_dir():
+        raise UserError(f"--out is {out}, which is a folder; give a file.")
     if out.exists() and not given.force:
         raise UserError(f"{out} exists; give --force to replace it, or --out another file.")
     for place in filter(params.is_address, (given.source, given.root or "")):

@@ -13,6 +13,7 @@ from footage import UT_INTERACTION, encode, moving, real
 from mocliplite import params
 from mocliplite.cli import _findings, _init
 from mocliplite.cli._group_guess import guess_group
+from mocliplite.cli._main import main
 from mocliplite.data.index import find_clips
 
 UCF101 = [
@@ -173,6 +174,11 @@ def test_an_existing_file_is_replaced_only_with_force(clips_folder):
     output = run_command("init", "clips/", "--force")
     assert (output.returncode, "not kept" in output.stdout) == (0, False)
     assert params.load("params.yaml").dataset.root == "clips"
+
+
+def test_a_folder_as_output_is_refused_before_the_clips_are_inspected(folder):
+    sentence = sentence_of(main, ["init", "missing", "--out", ".", "--force"])
+    assert sentence == "--out is ., which is a folder; give a file."
 
 
 def test_force_names_the_settings_that_are_not_kept_other_than_those_found(clips_folder):
