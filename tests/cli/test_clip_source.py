@@ -61,7 +61,7 @@ def test_a_graph_that_is_missing_is_one_sentence(folder, make):
     assert sentence == "dvc.yaml is missing or is a folder; restore it with `git restore dvc.yaml`."
 
 
-NESTED = f"stages: {{a: {{outs: {'[' * 2000 + ']' * 2000}}}}}"
+NESTED = f"stages: {{a: {{outs: {'[' * 600 + ']' * 600}}}}}"
 
 
 @pytest.mark.parametrize("text", ["stages: 5", "[1]", "a: b: c", "stages: {a: {outs: [{}]}}", "\xff", NESTED])
