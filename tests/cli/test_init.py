@@ -206,12 +206,11 @@ def test_force_names_the_settings_that_are_not_kept(clips_folder):
         '  encoder.revision: "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268", now null',
         '  encoder.files: "configs/none", now "clip"',
         '  motion_net.histogram: "boundaries", now "directions"',
-        "  motion_net.flip: true, now false",
         "  motion_net.patience: 7, now null",
+        "  motion_net.flip: true, now false",
         "  head.hidden: 64, now 512",
     ]
     assert _init.write(Path("params.yaml"), found, "clip") == []
-    assert _init.write(Path("params.yaml"), found, None) == []
 
 
 @pytest.mark.parametrize("arguments", [["s3://bucket/clips"], ["list.csv", "--root", "s3://bucket/clips"]])
