@@ -220,6 +220,16 @@ def test_a_key_that_resembles_no_setting_is_refused():
     assert error_of("hidden: 512", "7: 3").startswith("params.yaml: head.7 is not a setting; the nearest is head.")
 
 
+def test_long_keys_and_values_are_shortened():
+    put_params()
+    given = yaml.safe_load(Path("params.yaml").read_text())
+    wanted = f"head.{'x' * 200}... is not a setting; the nearest is head."
+    Path("params.yaml").write_text(yaml.safe_dump({**given, "head": {"x" * 10_000: 1}}))
+    assert sentence_of(params.load).startswith(f"params.yaml: {wanted}")
+    Path("params.yaml").write_text(yaml.safe_dump({**given, "head": "x" * 10_000}))
+    assert sentence_of(params.load).startswith(f"params.yaml: head is '{'x' * 199}...; it must have the keys hidden, ")
+
+
 @pytest.mark.parametrize("group", ["'_g01'", r"'_(g\d+)_(c\d+)'", "'_(g'", "''"])
 def test_a_group_pattern_must_have_one_capture_group(group):
     sentence = error_of(r"""'_(g\d+)_c\d+'""", group)
