@@ -54,7 +54,8 @@ and `plots`; `dvc push` copies `features/` and `models/` to a remote of DVC. `dv
 commit only: run `git add .` and `git commit` before.
 
 `dvc.yaml`, `versions.yaml`, `configs/`, `.dvc/plots/` and the pages in `docs/` whose first line says so belong to this
-version of the package: `upgrade` replaces them, so keep your settings in `params.yaml`. After an update of the package, run
+version of the package: `upgrade` replaces them, so keep your settings in `params.yaml`. After an update of the
+package, run
 
     mocliplite upgrade
     dvc repro
