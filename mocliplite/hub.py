@@ -3,15 +3,18 @@
 The only module that imports huggingface_hub, which takes half a second, so inside of functions.
 """
 
+import errno
 from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from mocliplite.errors import UserError
+from mocliplite.errors import UserError, writing
 
 Kind = Literal["model", "dataset"]
 CHECK_LOGIN = "check the name, or log in with `hf auth login`"
+# What the system says of a cache that is full or not writable; other errors are those of the network.
+_NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token that may write"
 
 
@@ -70,10 +73,10 @@ def file_names(name: str, revision: str | None) -> set[str] | None:
 def download(name: str, revision: str | None, patterns: Sequence[str]) -> Path | None:
     """Return the folder in the local cache with the files of a model that match; None if it cannot be downloaded.
 
-    Raises NotOnHubError.
+    Raises NotOnHubError, and MachineError if the local cache cannot be written.
     """
     from httpx2 import HTTPError
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     try:
@@ -81,8 +84,11 @@ def download(name: str, revision: str | None, patterns: Sequence[str]) -> Path |
     except (RepositoryNotFoundError, RevisionNotFoundError):
         raise NotOnHubError from None
     # ValueError: what answered is no hub, such as a hotel's log-in page, or it names a file outside of the cache.
-    except (HTTPError, OSError, ValueError):
-        return None
+    except (HTTPError, OSError, ValueError) as error:
+        if getattr(error, "errno", None) not in _NOT_WRITABLE:
+            return None
+        with writing(constants.HF_HUB_CACHE):
+            raise
 
 
 def card(metadata: Mapping[str, object], text: str) -> str:

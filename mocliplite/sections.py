@@ -24,15 +24,13 @@ _RENAMED = {
 }
 _RENAMED_VALUES = {("motion_net.arch", "grid"): "motion_histogram"}
 
-_SHOWN = 200  # characters of a wrong value
+_SHOWN = 200  # characters of a wrong key or value
 
 
 def require(condition: bool, key: str, value: object, expected: str) -> None:
     """Raise UserError that names the key, its value and what is expected, unless the condition holds."""
     if not condition:
-        shown = repr(value)
-        shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
-        raise UserError(f"{FILE}: {key} is {shown}; it must be {expected}.")
+        raise UserError(f"{FILE}: {key} is {_shortened(repr(value))}; it must be {expected}.")
 
 
 def require_at_least(section: object, name: str, **limits: int) -> None:
@@ -54,7 +52,7 @@ def section(kind: type[Section], name: str, given: object) -> Section:
     """
     types = get_type_hints(kind)
     if not isinstance(given, dict):
-        raise UserError(f"{FILE}: {name} is {given!r}; it must have the keys {', '.join(types)}.")
+        raise UserError(f"{FILE}: {name} is {_shortened(repr(given))}; it must have the keys {', '.join(types)}.")
     optional = {field.name for field in fields(kind) if field.default is not MISSING}  # type: ignore[arg-type]
     prefix = f"{name}." if name else ""
     _check_keys(given, list(types), prefix, optional)
@@ -67,11 +65,16 @@ def _check_keys(given: dict[str, Any], known: list[str], prefix: str, optional: 
         if f"{prefix}{key}" in _RENAMED:
             raise UserError(f"{FILE}: {prefix}{key} is now called {_RENAMED[f'{prefix}{key}']}; rename it.")
         if key not in known:
-            nearest = get_close_matches(str(key), known, n=1, cutoff=0)[0]
-            raise UserError(f"{FILE}: {prefix}{key} is not a setting; the nearest is {prefix}{nearest}.")
+            shown = _shortened(str(key))
+            nearest = get_close_matches(shown, known, n=1, cutoff=0)[0]
+            raise UserError(f"{FILE}: {prefix}{shown} is not a setting; the nearest is {prefix}{nearest}.")
     for key in known:
         if key not in given and key not in optional:
             raise UserError(f"{FILE}: {prefix}{key} is missing; add it, as in the files in configs/.")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _convert(kind: Any, key: str, value: Any) -> Any:

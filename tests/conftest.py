@@ -40,6 +40,19 @@ def small_models(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def exports(small_models, tmp_path_factory):
+    """A folder with the models of small_models, exported to its subfolders torch and onnx, for tests that read them."""
+    from mocliplite.predict.export import export
+
+    folder = tmp_path_factory.mktemp("exports")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(small_models)
+        export(folder / "torch", with_clip=True)
+        export(folder / "onnx", with_clip=False, onnx=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def other_models(tmp_path_factory):
     """As small_models, of the same clips, but with another split, another CLIP and other seeds."""
     from small_project import build

@@ -220,6 +220,16 @@ def test_a_key_that_resembles_no_setting_is_refused():
     assert error_of("hidden: 512", "7: 3").startswith("params.yaml: head.7 is not a setting; the nearest is head.")
 
 
+def test_long_keys_and_values_are_shortened():
+    put_params()
+    given = yaml.safe_load(Path("params.yaml").read_text())
+    wanted = f"head.{'x' * 200}... is not a setting; the nearest is head."
+    Path("params.yaml").write_text(yaml.safe_dump({**given, "head": {"x" * 10_000: 1}}))
+    assert sentence_of(params.load).startswith(f"params.yaml: {wanted}")
+    Path("params.yaml").write_text(yaml.safe_dump({**given, "head": "x" * 10_000}))
+    assert sentence_of(params.load).startswith(f"params.yaml: head is '{'x' * 199}...; it must have the keys hidden, ")
+
+
 @pytest.mark.parametrize("group", ["'_g01'", r"'_(g\d+)_(c\d+)'", "'_(g'", "''"])
 def test_a_group_pattern_must_have_one_capture_group(group):
     sentence = error_of(r"""'_(g\d+)_c\d+'""", group)
@@ -294,6 +304,11 @@ def test_a_file_that_is_not_yaml_is_refused_with_one_line(text):
 
 def test_a_missing_file_is_refused():
     assert sentence_of(params.load) == "params.yaml does not exist; run this in the project folder."
+
+
+def test_a_folder_is_refused():
+    Path("params.yaml").mkdir()
+    assert sentence_of(params.load) == "params.yaml is a folder; give a file."
 
 
 def test_a_stage_stops_at_an_unknown_key_before_any_work():

@@ -16,6 +16,7 @@ from project import copy_project, sh
 from small_project import CLASSES, render, save_clip
 
 from mocliplite import versions
+from mocliplite.cli import _project
 
 
 @pytest.fixture(scope="session")
@@ -119,6 +120,21 @@ def test_the_pages_that_settings_and_errors_name_are_in_a_new_project(installed)
     named = {page for text in texts for page in re.findall(r"docs/[\w-]+\.md", text)}
     assert len(named) > 5
     assert [page for page in sorted(named) if not (installed / "p" / page).is_file()] == []
+
+
+def test_upgrade_keeps_pages_of_the_project_and_writes_those_of_the_package(installed):
+    sh(installed, "python -m mocliplite new p")
+    page = installed / "p/docs/lists.md"
+    text = page.read_text()
+    assert text == f"{_project._PAGE_MARK}{(ROOT / 'docs/lists.md').read_text()}"
+    page.write_text(f"{_project._PAGE_MARK}An earlier version.")
+    (installed / "p/docs/results.md").write_text("My results.")
+    assert sh(installed / "p", "python -m mocliplite upgrade") == (
+        "kept docs/results.md, which are not pages of mocliplite; rename them and run this again to get those\n"
+        "wrote docs/lists.md; `git diff` shows the changes, `dvc repro` applies them\n"
+    )
+    assert page.read_text() == text
+    assert (installed / "p/docs/results.md").read_text() == "My results."
 
 
 def test_every_stage_of_the_wheel_can_be_imported(installed):

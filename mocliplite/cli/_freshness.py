@@ -35,7 +35,7 @@ def out_of_date_warning() -> str | None:
         read = [(dep["path"], dep.get("md5")) for stage in stages for dep in stage.get("deps", [])]
         if any(path in written and written[path] != md5 for path, md5 in read):
             return f"the last `dvc repro` was interrupted; {_ADVICE}"
-    except (yaml.YAMLError, UserError, KeyError, TypeError, AttributeError):
+    except (yaml.YAMLError, UserError, KeyError, TypeError, AttributeError, ValueError, RecursionError):
         return f"{LOCK} and {params.FILE} cannot be compared; run `dvc repro`."
     return None
 

@@ -4,7 +4,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from mocliplite.data.names import name_problem
 from mocliplite.encoders.checkpoints import has_pickles_alone
 from mocliplite.errors import UserError
 from mocliplite.files import write_text
+
+_PLACE = ("dataset.root", "dataset.files", "dataset.lists")  # what the arguments of `init` say
 
 
 def find_clip(model: str | None) -> _clip_source.Finding:
@@ -69,37 +71,39 @@ def settings_for(found: Findings, model: str | None) -> dict[str, object]:
 def write(path: Path, found: Findings, model: str | None) -> list[str]:
     """Write a complete params file for the findings, with the warnings as comments at the top.
 
-    Returns a line for each setting of the file before that is replaced, other than those that follow from the findings.
+    Returns lines that say which settings of the file before are not kept.
     """
     root = found.dataset.root
     head = f"Settings for the clips in {_source(found)}, from `python -m mocliplite init`. Comments explain them."
     comments = [head, *(f"Warning: {warning}" for warning in [*found.stops, *found.warnings])]
     template = Path(TEMPLATE).read_text(encoding="utf-8")
     body = template[template.index("dataset:\n") :]
-    values = settings_for(found, model)
-    text = "\n".join([*map(_comment, comments), "", fill(body, values)])
+    text = "\n".join([*map(_comment, comments), "", fill(body, settings_for(found, model))])
     if problem := name_problem(root):
         raise UserError(f"{root!a} {problem}")
     settings = params.parse(text, path)
     if settings.dataset.root != root:
         raise UserError(f"{root!a} cannot be written as YAML; rename the folder.")
-    lines = _replaced(path, settings, values)
+    lines = _not_kept(path, settings)
     write_text(path, text)
     return lines
 
 
-def _replaced(path: Path, settings: params.Params, found: Collection[str]) -> list[str]:
-    """Return a line for each setting of a file that is replaced by another value; none if it is no params file."""
+def _not_kept(path: Path, settings: params.Params) -> list[str]:
+    """Return lines with the settings of a file that get another value, other than the place of the clips."""
+    if not path.exists():
+        return []
     try:
         before = asdict(params.load(path))
-    except UserError:
-        return []
-    return [
+    except UserError as error:
+        return [f"the old file could not be read ({str(error).rstrip('.')}); its settings are not kept"]
+    lines = [
         f"  {section}.{key}: {json.dumps(before[section][key])}, now {json.dumps(value)}"
         for section, values in asdict(settings).items()
         for key, value in values.items()
-        if value != before[section][key] and f"{section}.{key}" not in found
+        if value != before[section][key] and f"{section}.{key}" not in _PLACE
     ]
+    return [f"settings of the old {path} that are not kept:", *lines] if lines else []
 
 
 def write_manifest(settings: params.Dataset) -> str:
@@ -164,8 +168,8 @@ def describe(found: Findings) -> str:
         lines += [f"groups: {len(groups)}, given by the list or the files of segments"]
     elif found.dataset.group is None:
         lines += [
-            "groups: no pattern fits nine of ten names, so every clip is a group; set dataset.group if some clips "
-            "belong together"
+            "groups: no part of the names looks like a group, so every clip is a group; set dataset.group if some "
+            "clips belong together"
         ]
     else:
         fitting = [clip for clip in found.clips if re.search(found.dataset.group, clip.path)]

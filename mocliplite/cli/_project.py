@@ -25,6 +25,8 @@ _PACKAGED = Path(mocliplite.__file__).parent / "project"
 _DEFAULTS = "configs/folder.yaml"
 # Those of the package. Settings, prompts and ignored files belong to the project.
 _OF_PACKAGE = ("configs/*", "docs/*.md", ".dvc/plots/*")
+# In the first line of the pages, by which `upgrade` tells them from pages of the project's own in docs/.
+_PAGE_MARK = "<!-- A page of the installed mocliplite, which `mocliplite upgrade` writes again. -->\n"
 _OF_PROJECT = (".dvc/.gitignore", ".dvc/config", ".dvcignore", "prompts/*")
 _CODE = ("mocliplite/", "stages/")
 
@@ -51,8 +53,9 @@ and `docs/` explains all of it. `dvc repro` computes only what has changed. Comm
 and `plots`; `dvc push` copies `features/` and `models/` to a remote of DVC. `dvc exp run` works in a repository with a
 commit only: run `git add .` and `git commit` before.
 
-`dvc.yaml`, `versions.yaml`, `configs/`, `docs/` and `.dvc/plots/` belong to this version of the package: `upgrade`
-replaces them, so keep your settings in `params.yaml`. After an update of the package, run
+`dvc.yaml`, `versions.yaml`, `configs/`, `.dvc/plots/` and the pages in `docs/` whose first line says so belong to this
+version of the package: `upgrade` replaces them, so keep your settings in `params.yaml`. After an update of the
+package, run
 
     mocliplite upgrade
     dvc repro
@@ -83,18 +86,20 @@ def create(folder: Path) -> None:
         write_text(folder / "README.md", README.format(version=mocliplite.__version__))
 
 
-def upgrade(folder: Path) -> list[str]:
-    """Write the files that belong to the installed version, and return the names of those that were others.
+def upgrade(folder: Path) -> tuple[list[str], list[str]]:
+    """Write the files that belong to the installed version, except over pages of the project's own.
 
-    Raises UserError if the folder is no project.
+    Returns the names of the files that were others, and of those pages. Raises UserError if the folder is no project.
     """
     _refuse_checkout()
     if not (folder / versions.FILE).is_file():
         raise UserError(f"{versions.FILE} is missing; run this in a folder that `mocliplite new` has made.")
     changed = {name: text for name, text in _files_of_package().items() if _text_of(folder / name) != text}
-    for name, text in changed.items():
-        write_text(folder / name, text)
-    return sorted(changed)
+    own = {name for name, text in changed.items() if text.startswith(_PAGE_MARK) and _is_own_page(folder / name)}
+    written = sorted(changed.keys() - own)
+    for name in written:
+        write_text(folder / name, changed[name])
+    return written, sorted(own)
 
 
 def git_root(folder: Path) -> Path | None:
@@ -151,7 +156,15 @@ def _files_of_package() -> dict[str, str]:
 
 def _packaged(patterns: Sequence[str]) -> dict[str, str]:
     paths = (path for pattern in patterns for path in _PACKAGED.glob(pattern))
-    return {path.relative_to(_PACKAGED).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+    return {path.relative_to(_PACKAGED).as_posix(): _project_text(path) for path in paths}
+
+
+def _project_text(path: Path) -> str:
+    return _PAGE_MARK * (path.suffix == ".md") + path.read_text(encoding="utf-8")
+
+
+def _is_own_page(path: Path) -> bool:
+    return path.exists() and not (_text_of(path) or "").startswith(_PAGE_MARK)
 
 
 def _text_of(path: Path) -> str | None:

@@ -21,14 +21,21 @@ def load(text: str, model: str | None, compute: params.Compute) -> "ZeroShotReco
     words = split(text)
     if model is not None and not Path(model).is_dir() and not is_hub_id(model):
         raise UserError(f"--clip is {model}, which is neither a folder nor a hub id such as {HUB_ID}; check it.")
-    from mocliplite.encoders.checkpoints import locate
+    from mocliplite.encoders.checkpoints import has_pickles_alone, locate
     from mocliplite.encoders.prompts import TEMPLATES, read_templates
     from mocliplite.predict.zero_shot import ZeroShotRecognizer
 
     if not Path(params.FILE).is_file():
         if model is None:
             raise UserError("--words needs a CLIP: give --clip with a folder or hub id; there is no params.yaml here.")
-        return ZeroShotRecognizer.load(locate(model, None), words, TEMPLATES, compute)
+        is_local = Path(model).is_dir()
+        folder = locate(model, None, pickled=is_local)
+        if is_local and has_pickles_alone(folder):
+            raise UserError(
+                f"{folder} has pickled weights alone, which can run programs when they are read; if you trust who made "
+                "it, convert it with save_pretrained, or run in a project with encoder.pickled_weights: true."
+            )
+        return ZeroShotRecognizer.load(folder, words, TEMPLATES, compute)
     settings = params.load().encoder
     if model is None and settings.features != params.NO_PATH:
         raise UserError("--words needs a CLIP: give --clip; encoder.features are embeddings that were made elsewhere.")

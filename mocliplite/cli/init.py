@@ -27,6 +27,8 @@ def run(given: argparse.Namespace) -> None:
 
     out = Path(given.out)
     refuse_missing_folder(given.out)
+    if out.is_dir():
+        raise UserError(f"--out is {out}, which is a folder; give a file.")
     if out.exists() and not given.force:
         raise UserError(f"{out} exists; give --force to replace it, or --out another file.")
     for place in filter(params.is_address, (given.source, given.root or "")):
@@ -41,9 +43,8 @@ def run(given: argparse.Namespace) -> None:
         found = _findings.inspect_folder(source.as_posix())
     print(_init.describe(found))
     print(clip.sentence)
-    replaced = _init.write(out, found, given.clip)
-    if replaced:
-        print("\n".join([f"settings of the old {out} that are not kept:", *replaced]))
+    for line in _init.write(out, found, given.clip):
+        print(line)
     if found.dataset.has_manifest:
         print(_init.write_manifest(found.dataset))
     print(f"wrote {out}; {_init.next_step(out, found, clip)}")

@@ -11,8 +11,10 @@ def run(_: argparse.Namespace) -> None:
     from mocliplite import __version__
     from mocliplite.cli import _project
 
-    changed = _project.upgrade(Path())
-    if changed:
-        print(f"wrote {', '.join(changed)}; `git diff` shows the changes, `dvc repro` applies them")
+    written, own = _project.upgrade(Path())
+    if own:
+        print(f"kept {', '.join(own)}, which are not pages of mocliplite; rename them and run this again to get those")
+    if written:
+        print(f"wrote {', '.join(written)}; `git diff` shows the changes, `dvc repro` applies them")
     else:
         print(f"this project is for mocliplite {__version__} already; nothing is changed")

@@ -5,14 +5,13 @@ A checkpoint is a folder in the format of Hugging Face transformers, from a loca
 
 import hashlib
 import json
-import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mocliplite import hub, versions
-from mocliplite.errors import UserError, reading, writing
-from mocliplite.files import read_text, write_bytes, write_text
+from mocliplite.errors import UserError, reading
+from mocliplite.files import atomic_write, read_text, write_bytes, write_text
 
 NEEDED = ("config.json", "preprocessor_config.json")
 # In order of preference. An index names the files among which the weights are divided.
@@ -29,6 +28,7 @@ _TOKENIZER = (
     *("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json"),
     *("vocab.txt", "sentencepiece.bpe.model"),
 )
+_BLOCK = 1 << 20  # bytes that are copied at a time
 _VOCABULARY = ("tokenizer.json", "vocab.json", "vocab.txt", "sentencepiece.bpe.model")  # any of these is enough
 # Families with a text encoder, by `model_type` in config.json. Texts are embedded as each was trained (embedding.py).
 TEXT_FAMILIES = ("clip", "siglip", "siglip2", "altclip", "metaclip_2", "chinese_clip", "align")
@@ -46,30 +46,41 @@ def locate(model: str, revision: str | None, pickled: bool = False) -> Path:
         if missing:
             raise UserError(f"{folder} is not a checkpoint: {missing} is missing; save one there with save_pretrained.")
         return _allowed(folder, pickled)
-    found = _from_hub(model, revision)
+    found = _from_hub(model, revision, pickled or model in _PICKLED)
     if found is None:
         at = f" --revision {revision}" if revision else ""
+        # A copy has no name that allows its weights.
+        allow = ", and encoder.pickled_weights to true" if model in _PICKLED and not pickled else ""
         raise UserError(
             f"{model!r} (revision {revision or 'main'}) is neither a local folder nor in the local hub cache, and "
             f"the hub cannot be reached; on a machine with network run `hf download {model}{at}`, copy the folder it "
-            "prints, and set encoder.model and encoder.files to the copy."
+            f"prints, and set encoder.model and encoder.files to the copy{allow}."
         )
-    return _allowed(found, pickled or model in _PICKLED)
+    return found
 
 
 def _allowed(folder: Path, pickled: bool) -> Path:
     """Return the folder. Raises UserError if its weights are pickled alone and those are not allowed."""
     if not pickled and has_pickles_alone(folder):
-        raise UserError(
-            f"{folder} has pickled weights alone, in which errors of the reader can run programs; choose a checkpoint "
-            "with safetensors, or set encoder.pickled_weights to true if you trust who made it."
-        )
+        raise _pickled_alone(folder)
     return folder
+
+
+def _pickled_alone(checkpoint: str | Path) -> UserError:
+    return UserError(
+        f"{checkpoint} has pickled weights alone, in which errors of the reader can run programs; choose a checkpoint "
+        "with safetensors, or set encoder.pickled_weights to true if you trust who made it."
+    )
 
 
 def has_pickles_alone(folder: Path) -> bool:
     """Return whether a checkpoint has no weights as safetensors."""
     return weight_files(folder)[0].suffix != ".safetensors"
+
+
+def needs_leave(model: str, folder: Path) -> bool:
+    """Return whether the checkpoint of a hub id, which is in folder, loads only with encoder.pickled_weights."""
+    return has_pickles_alone(folder) and model not in _PICKLED
 
 
 def is_available(model: str, revision: str | None) -> bool:
@@ -142,8 +153,7 @@ def copy_checkpoint(folder: Path, out: Path) -> None:
     texts = [path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".txt", ".model")]
     for path in [*texts, *(weights if not pickled else [])]:
         if not (pickled and path.name.endswith(".index.json")):
-            with writing(out / path.name):
-                shutil.copyfile(path, out / path.name)
+            _copy(path, out / path.name)
     if pickled:
         from pickle import UnpicklingError
 
@@ -153,12 +163,28 @@ def copy_checkpoint(folder: Path, out: Path) -> None:
         tensors: dict[str, torch.Tensor] = {}
         for path in pickled:
             try:
-                tensors |= torch.load(path, map_location="cpu", weights_only=True)
+                with reading(path):
+                    tensors |= torch.load(path, map_location="cpu", weights_only=True)
             except (UnpicklingError, EOFError, RuntimeError, TypeError):
                 raise UserError(f"{path} does not contain tensors alone; download it again.") from None
-        contiguous = {name: value.clone().contiguous() for name, value in tensors.items()}
-        write_bytes(out / _WEIGHTS[0], serialise(contiguous, metadata={"format": "pt"}))
+        # Copies, as safetensors takes no tensors that share memory; one by one, as there may be gigabytes.
+        separate = {name: tensors.pop(name).clone().contiguous() for name in list(tensors)}
+        # As bytes: see checkpoint.py.
+        write_bytes(out / _WEIGHTS[0], serialise(separate, metadata={"format": "pt"}))
         write_text(out / _CONVERTED, json.dumps({"from": _digest(weights), "to": _digest([out / _WEIGHTS[0]])}))
+
+
+def _copy(path: Path, out: Path) -> None:
+    """Copy a file. Raises MachineError that names the one of the two whose disk fails."""
+    with atomic_write(out) as partial, partial.open("wb") as file:
+        for block in _blocks(path):
+            file.write(block)
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with reading(path), path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            yield block
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -215,8 +241,11 @@ def _needs_vocabulary(folder: Path) -> bool:
         return True
 
 
-def _from_hub(model: str, revision: str | None) -> Path | None:
-    """The snapshot's folder: from the local cache, else from the network, else None."""
+def _from_hub(model: str, revision: str | None, pickled: bool) -> Path | None:
+    """The snapshot's folder: from the local cache, else from the network, else None.
+
+    Pickled weights that are not allowed are not downloaded.
+    """
     if not hub.is_name(model):
         raise UserError(
             f"params.yaml: encoder.model is {model!r}, which is neither a local folder nor a hub id such as "
@@ -224,12 +253,15 @@ def _from_hub(model: str, revision: str | None) -> Path | None:
         )
     cached = hub.cached(model, revision)
     if cached and not _missing_files(cached):
-        return cached
+        return _allowed(cached, pickled)
     try:
         names = hub.file_names(model, revision)
         if names is None:
             return None
-        folder = hub.download(model, revision, _patterns(names))
+        weights = next((name for name in _WEIGHTS if name in names), _WEIGHTS[0])
+        if not pickled and ".safetensors" not in weights:
+            raise _pickled_alone(model)
+        folder = hub.download(model, revision, _patterns(weights))
     except hub.NotOnHubError:
         raise UserError(
             f"params.yaml: the hub has no model {model!r} at this revision, or not for you; {hub.CHECK_LOGIN}."
@@ -242,9 +274,8 @@ def _from_hub(model: str, revision: str | None) -> Path | None:
     return folder
 
 
-def _patterns(names: Collection[str]) -> tuple[str, ...]:
-    """Return patterns of the files that loading needs, from the names of all files of a model."""
-    weights = next((name for name in _WEIGHTS if name in names), _WEIGHTS[0])
+def _patterns(weights: str) -> tuple[str, ...]:
+    """Return patterns of the files that loading needs, from the name of the weights or of their index."""
     # Those that an index names are called model-00001-of-00002.safetensors and so on.
     weights = weights.replace(".safetensors.index.json", "-*.safetensors").replace(".bin.index.json", "-*.bin")
     return "*.json", "*.txt", "*.model", weights

@@ -24,8 +24,10 @@ def checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     edges = [*settings["size"], *(settings["crop"] or ())]
     if not all(type(edge) is int and 1 <= edge <= _MAX_EDGE for edge in edges):
         raise ValueError(f"the size of the input is {settings['size']}, cropped to {settings['crop']}")
-    width, height = input_size(settings)
-    if min(settings["size"]) < max(width, height) and len(settings["size"]) == 1:
+    # With one number, an image may become a square of it. ValueError for other counts than two.
+    width, height = settings["size"] * 2 if len(settings["size"]) == 1 else settings["size"]
+    cropped_width, cropped_height = input_size(settings)
+    if cropped_width > width or cropped_height > height:
         raise ValueError(f"{settings['size']} cannot be cropped to {settings['crop']}")
     return settings
 

@@ -31,6 +31,16 @@ def summary(clips: Iterable[Footage]) -> dict[str, Any]:
     return {"codecs": sorted(set(codecs)), "side": [min(sides), max(sides)]}
 
 
+def checked(recorded: Any) -> dict[str, Any] | None:
+    """Return the footage that the config of a network records, or None. Raises an error for what is no `summary`."""
+    if recorded is None:
+        return None
+    sides, codecs = recorded["side"], recorded["codecs"]
+    if [type(side) for side in sides] != [int, int] or not all(isinstance(codec, str) for codec in codecs):
+        raise ValueError("the footage has two sides and names of codecs")
+    return {"side": sides, "codecs": codecs}
+
+
 def warning(clip: Footage, trained_on: Mapping[str, Any] | None) -> str | None:
     """Return a sentence if a clip is unlike the footage of a network's config, None if it is like it.
 

@@ -66,8 +66,9 @@ def export(
 ) -> None:
     """Write motion/, probes/, head/, prompts/ and README.md to folder.
 
-    Also clip/, the checkpoint of the encoder, if with_clip or if it is a local folder; with onnx, instead of it onnx/,
-    the networks as ONNX graphs, and with int8 the encoder in int8. Without a text encoder there is no prompts/.
+    Also clip/, the checkpoint of the encoder, if with_clip, if it is a local folder, or if its weights load only with
+    encoder.pickled_weights; with onnx, instead of it onnx/, the networks as ONNX graphs, and with int8 the encoder in
+    int8. Without a text encoder there is no prompts/.
 
     Raises UserError for a folder that is not empty, where models, features or metrics are missing, and where the
     metrics are of other test clips than those of the head.
@@ -92,7 +93,9 @@ def _fill(out: Path, with_clip: bool, models: str | Path, onnx: bool, int8: bool
     clip_folder = checkpoints.locate_same(
         config["features"]["keyframes"], settings.model, settings.revision, pickled=settings.pickled_weights
     )
-    copies_clip = not onnx and (with_clip or Path(settings.model).is_dir())
+    is_folder = Path(settings.model).is_dir()
+    # An exported folder allows no pickled weights, and its copy of the encoder has none.
+    copies_clip = not onnx and (with_clip or is_folder or checkpoints.needs_leave(settings.model, clip_folder))
     metrics = _metrics_of(Path(models, "head"), config)
     card = _card(metrics, config, trained.motion_config, prompts.arrays, settings, copies_clip, onnx)
     if onnx:
@@ -107,7 +110,7 @@ def _fill(out: Path, with_clip: bool, models: str | Path, onnx: bool, int8: bool
         checkpoints.copy_checkpoint(clip_folder, out / "clip")
     elif not onnx:
         write_json(out / CLIP_FILE, {"model": settings.model, "revision": settings.revision})
-    base_model = None if Path(settings.model).is_dir() else settings.model
+    base_model = None if is_folder else settings.model
     about = metadata(metrics, given.dataset.root, base_model)
     write_text(out / "README.md", hub.card(about, card))
 

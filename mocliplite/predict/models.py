@@ -47,6 +47,8 @@ class Networks:
     embed_images: Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
     # Fields [N, frames, 3, rows, cols] and the name of their view to embeddings float32 [N, D] and logits [N, C].
     embed_motion: Callable[[np.ndarray, str], tuple[np.ndarray, np.ndarray]]
+    # One image to its embedding, float32 [D], in a pass of its own: the last bits may be others.
+    embed_one: Callable[[np.ndarray], np.ndarray]
 
 
 def load_models(folder: str | Path) -> Models:
@@ -81,7 +83,8 @@ def check_values(config: dict[str, Any]) -> None:
     thresholds = config["calibration"].get("threshold", {}).values()
     if not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
         raise ValueError("classes are names")
-    if keyframes["pick"] not in ("middle", "key") or type(keyframes["frames"]) is not int:
+    counts = keyframes["frames"], keyframes["batch"]
+    if keyframes["pick"] not in ("middle", "key") or not all(type(count) is int and count > 0 for count in counts):
         raise ValueError("keyframes are counted and picked")
     if not all(isinstance(found[name], int | float) for found in thresholds for name in _OF_THRESHOLD):
         raise ValueError("a threshold and its figures are numbers")

@@ -47,15 +47,18 @@ def networks_of(graphs: Path, config: Mapping[str, Any], compute: params.Compute
 
     # One image and one clip at a time: the last bits of a result may depend on the size of the batch.
     def embed_images(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        for one in images:
-            yield _run(image, pixels(one, settings)[None])[0][0]
+        yield from map(embed_one, images)
+
+    def embed_one(one: np.ndarray) -> np.ndarray:
+        row: np.ndarray = _run(image, pixels(one, settings)[None])[0][0]
+        return row
 
     def embed_motion(fields: np.ndarray, view: str) -> tuple[np.ndarray, np.ndarray]:
         inputs = (mirrored(fields) if view == "flip" else fields).astype(np.float32)
         rows = [_run(net, inputs[row : row + 1]) for row in range(len(inputs))]
         return np.concatenate([embedding for embedding, _ in rows]), np.concatenate([logits for _, logits in rows])
 
-    return Networks(embed_images, embed_motion)
+    return Networks(embed_images, embed_motion, embed_one)
 
 
 def _session(path: Path, compute: params.Compute) -> "InferenceSession":
@@ -82,7 +85,7 @@ def _run(session: "InferenceSession", values: np.ndarray) -> list[np.ndarray]:
     try:
         outputs: list[np.ndarray] = session.run(None, {one.name: values})
     except _errors() as error:
-        raise ValueError(" ".join(str(error).split())[:200]) from None
+        raise RuntimeError(" ".join(str(error).split())[:200]) from None
     return outputs
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from mocliplite import params
-from mocliplite.errors import UserError
+from mocliplite.errors import MachineError, UserError
 from mocliplite.fusion import methods
 from mocliplite.fusion.answers import Answers, answer
 from mocliplite.fusion.pairs import keyframe_views
 from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
 from mocliplite.motion_net import sampling
-from mocliplite.motion_net.footage import footage_of, warning
+from mocliplite.motion_net.footage import checked, footage_of, warning
 from mocliplite.motion_net.settings import settings_from_config
 from mocliplite.predict.decoding import DecodedClip, classify_decoded, decode
 from mocliplite.predict.models import ONNX, Networks, check_values, load_models, other_version
@@ -25,6 +25,9 @@ from mocliplite.predict.published import folder_of
 from mocliplite.video.streams import Limits
 
 COMPUTE = params.DEFAULT_COMPUTE
+_OWN = Path("models")  # of the project, whose stages wrote them
+# What torch and onnxruntime say where memory cannot be allocated.
+_FULL = ("out of memory", "not enough memory", "allocate memory", "bad_alloc", "ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,21 @@ def _wrong_values(folder: Path) -> Iterator[None]:
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise UserError(f"the models in {folder} do not answer ({reason}); train or export them again.") from None
+        raise _load_error(folder, error) from None
+
+
+def _load_error(folder: Path, error: Exception) -> UserError:
+    """Return the sentence for an error while the models of a folder are loaded: of the machine, or of the models."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    if isinstance(error, MemoryError | RuntimeError):
+        if isinstance(error, MemoryError) or any(words in reason for words in _FULL):
+            return MachineError(
+                f"the memory is too small for the models in {folder} ({reason}); end other programs, and run again."
+            )
+        if "CUDA" in reason:
+            advice = "set compute.device to cpu (--device cpu)"
+            return MachineError(f"the GPU cannot run the models in {folder} ({reason}); {advice}.")
+    return UserError(f"the models in {folder} do not answer ({reason}); train or export them again.")
 
 
 @dataclass(frozen=True)
@@ -87,12 +103,13 @@ class Recognizer:
         folder: may also be owner/name of an exported recogniser on the Hugging Face hub, at this revision.
 
         Raises UserError where a model is missing, damaged or from another version of the code, was not fitted on the
-        outputs of the others, or gives no probabilities.
+        outputs of the others, or gives no probabilities, and MachineError where memory or the GPU do not suffice.
         """
         folder = folder_of(folder, revision)
         with _wrong_values(folder):
             recognizer = cls._load(folder, compute)
-            recognizer._answer_once()
+            if folder != _OWN:
+                recognizer._answer_once()
         return recognizer
 
     @classmethod
@@ -115,7 +132,7 @@ class Recognizer:
 
             networks = torch_models.load_networks(folder, models, settings, compute)
         fitted = (models.head, models.probes, config["classes"], config["calibration"], provenance)
-        return cls(networks, settings, *fitted, compute, models.motion_config.get("footage"))
+        return cls(networks, settings, *fitted, compute, checked(models.motion_config.get("footage")))
 
     @property
     def is_multi_label(self) -> bool:
@@ -184,13 +201,13 @@ class Recognizer:
         """Answer to a black picture without motion. Raises ValueError for what are no probabilities of the classes.
 
         Others may have made the models: a value of another type or an array of another shape is found here, not at a
-        clip. Torch and onnxruntime also prepare their first pass, which takes longer than others.
+        clip.
         """
         net, keyframes = self.net_settings, self.provenance["keyframes"]
-        row = np.stack(list(self.networks.embed_images([np.zeros((48, 64, 3), np.uint8)])))
+        row = self.networks.embed_one(np.zeros((48, 64, 3), np.uint8))
         extraction.settings_of(self.provenance["motion_embeddings"]["motion"])
         still = np.zeros((1, net.frames, 3, net.rows, net.cols), np.float32)
-        features = self.keyframe_features(np.repeat(row[None], keyframes["frames"], axis=1))
+        features = self.keyframe_features(np.repeat(row[None, None], keyframes["frames"], axis=1))
         features |= self.motion_features([still] * len(net.views))
         with np.errstate(all="ignore"):
             probabilities = self.answers(features).probabilities

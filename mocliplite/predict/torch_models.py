@@ -48,6 +48,9 @@ def networks_of(encoder: Encoder, batch: int, net: networks.Network, settings: p
     def images(pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         return embed_images(encoder, pictures, batch)
 
+    def image(picture: np.ndarray) -> np.ndarray:
+        return next(embed_images(encoder, [picture], 1))
+
     def motion(fields: np.ndarray, view: str) -> tuple[np.ndarray, np.ndarray]:
         def forward(start: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
             return embed_motion(net, torch.from_numpy(fields[start : start + size]).to(where), settings, view)
@@ -56,7 +59,7 @@ def networks_of(encoder: Encoder, batch: int, net: networks.Network, settings: p
         embedding, logits = (torch.cat(values).cpu().numpy() for values in zip(*parts, strict=True))
         return embedding, logits
 
-    return Networks(images, motion)
+    return Networks(images, motion, image)
 
 
 def _clip_of(folder: Path) -> tuple[str, str | None, bool]:

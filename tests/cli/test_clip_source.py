@@ -48,7 +48,23 @@ def test_a_folder_with_pickled_weights_alone_is_named_by_init_and_doctor(folder)
     )
 
 
-@pytest.mark.parametrize("text", ["stages: 5", "[]", "a: b: c", "stages: {a: {outs: [{}]}}", "\xff", ""])
+@pytest.mark.parametrize("text", ["", "plots: [loss.csv]", "stages: {}", "stages:"])
+def test_a_graph_without_stages_has_none(folder, text):
+    put(".", {"dvc.yaml": text})
+    assert _clip_source.read_stages(Path("dvc.yaml")) == []
+
+
+@pytest.mark.parametrize("make", [lambda path: None, Path.mkdir])
+def test_a_graph_that_is_missing_is_one_sentence(folder, make):
+    make(Path("dvc.yaml"))
+    sentence = sentence_of(_clip_source.read_stages, Path("dvc.yaml"))
+    assert sentence == "dvc.yaml is missing or is a folder; restore it with `git restore dvc.yaml`."
+
+
+NESTED = f"stages: {{a: {{outs: {'[' * 600 + ']' * 600}}}}}"
+
+
+@pytest.mark.parametrize("text", ["stages: 5", "[1]", "a: b: c", "stages: {a: {outs: [{}]}}", "\xff", NESTED])
 def test_a_graph_that_is_none_is_one_sentence(folder, text):
     Path("dvc.yaml").write_bytes(text.encode("latin-1"))
     sentence = sentence_of(_clip_source.read_stages, Path("dvc.yaml"))

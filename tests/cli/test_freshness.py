@@ -79,8 +79,10 @@ def test_an_interrupted_run_gives_a_warning():
     assert _freshness.out_of_date_warning() == wanted
 
 
-def test_files_that_cannot_be_compared_give_a_warning():
-    put(".", {"params.yaml": LAST_RUN, "dvc.lock": "stages: {index: 3}"})
+@pytest.mark.parametrize("lock", [b"stages: {index: 3}", b"\xff", b"stages: " + b"[" * 600 + b"]" * 600])
+def test_files_that_cannot_be_compared_give_a_warning(lock):
+    put(".", {"params.yaml": LAST_RUN})
+    Path("dvc.lock").write_bytes(lock)
     assert _freshness.out_of_date_warning() == "dvc.lock and params.yaml cannot be compared; run `dvc repro`."
 
 

@@ -13,6 +13,7 @@ from footage import UT_INTERACTION, encode, moving, real
 from mocliplite import params
 from mocliplite.cli import _findings, _init
 from mocliplite.cli._group_guess import guess_group
+from mocliplite.cli._main import main
 from mocliplite.data.index import find_clips
 
 UCF101 = [
@@ -132,6 +133,17 @@ def test_a_guessed_group_is_printed_with_examples(folder):
     )
 
 
+@pytest.mark.parametrize("names", [("x1", "x2"), ("IMG", "holiday_3")])
+def test_names_without_a_group_are_said_to_have_none(folder, names):
+    put(".", {"configs/folder.yaml": (CHECKOUT / "configs/folder.yaml").read_text(), "configs/none": ""})
+    put("clips", {f"{label}/{name}.mp4": "text" for label in "ab" for name in names})
+    lines = _init.describe(_findings.inspect_folder("clips")).splitlines()
+    assert (
+        "groups: no part of the names looks like a group, so every clip is a group; set dataset.group if some clips "
+        "belong together"
+    ) in lines
+
+
 def test_a_name_without_the_guessed_group_is_a_stop_and_the_others_keep_theirs(folder):
     put(".", {"configs/folder.yaml": (CHECKOUT / "configs/folder.yaml").read_text(), "configs/none": ""})
     put("clips", dict.fromkeys([*UCF101, "Run/holiday.avi"], "text"))
@@ -171,20 +183,34 @@ def test_an_existing_file_is_replaced_only_with_force(clips_folder):
     assert output.stderr == "error: params.yaml exists; give --force to replace it, or --out another file.\n"
     assert Path("params.yaml").read_text() == "mine"
     output = run_command("init", "clips/", "--force")
-    assert (output.returncode, "not kept" in output.stdout) == (0, False)
+    wanted = "the old file could not be read (params.yaml contains no settings; copy a file from configs/)"
+    assert output.returncode == 0
+    assert f"{wanted}; its settings are not kept\n" in output.stdout
     assert params.load("params.yaml").dataset.root == "clips"
 
 
-def test_force_names_the_settings_that_are_not_kept_other_than_those_found(clips_folder):
-    template = Path("configs/folder.yaml").read_text()
-    own = template.replace("  hidden: 512", "  hidden: 64").replace("  patience: null", "  patience: 7")
-    put(".", {"params.yaml": own})
+def test_a_folder_as_output_is_refused_before_the_clips_are_inspected(folder):
+    sentence = sentence_of(main, ["init", "missing", "--out", ".", "--force"])
+    assert sentence == "--out is ., which is a folder; give a file."
+
+
+def test_force_names_the_settings_that_are_not_kept(clips_folder):
+    own = {"dataset.group": "(.)[^/]*$", "motion_net.patience": 7, "motion_net.views": ["plain"], "head.hidden": 64}
+    put(".", {"params.yaml": _init.fill(Path("configs/folder.yaml").read_text(), own)})
     found = _findings.inspect_folder("clips")
-    assert _init.write(Path("params.yaml"), found, None) == [
+    assert _init.write(Path("params.yaml"), found, "clip") == [
+        "settings of the old params.yaml that are not kept:",
+        '  dataset.group: "(.)[^/]*$", now null',
+        '  motion.reencode: null, now "auto"',
+        '  encoder.model: "openai/clip-vit-base-patch32", now "clip"',
+        '  encoder.revision: "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268", now null',
+        '  encoder.files: "configs/none", now "clip"',
+        '  motion_net.histogram: "boundaries", now "directions"',
         "  motion_net.patience: 7, now null",
+        "  motion_net.flip: true, now false",
         "  head.hidden: 64, now 512",
     ]
-    assert _init.write(Path("params.yaml"), found, None) == []
+    assert _init.write(Path("params.yaml"), found, "clip") == []
 
 
 @pytest.mark.parametrize("arguments", [["s3://bucket/clips"], ["list.csv", "--root", "s3://bucket/clips"]])

@@ -1,7 +1,9 @@
 """CLIP: preprocessing, embeddings, and a sentence for every checkpoint that cannot be used."""
 
+import errno
 import hashlib
 import http.server
+import io
 import json
 import os
 import shutil
@@ -9,6 +11,7 @@ import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -388,9 +391,16 @@ def test_neither_cache_nor_network(revision, shown, option):
         f"'openai/clip-vit-base-patch32' (revision {shown}) is neither a local folder nor in the local hub cache, "
         "and the hub cannot be reached; on a machine with network run "
         f"`hf download openai/clip-vit-base-patch32{option}`, copy the folder it prints, and set encoder.model and "
-        "encoder.files to the copy."
+        "encoder.files to the copy, and encoder.pickled_weights to true."
     )
     assert seconds < 5
+
+
+def test_advice_without_network_names_a_setting_only_where_the_copy_needs_it(monkeypatch):
+    monkeypatch.setattr(checkpoints.hub, "cached", lambda model, revision: None)
+    monkeypatch.setattr(checkpoints.hub, "file_names", lambda model, revision: None)
+    for model, pickled in (("someone/clip", False), (MODEL, True)):
+        assert sentence_of(checkpoints.locate, model, None, pickled).endswith("encoder.files to the copy.")
 
 
 @pytest.mark.usefixtures("no_network")
@@ -437,6 +447,22 @@ def test_what_answers_is_no_hub(hub, status, content):
     hub(lambda _: (status, {}, content))
     answer, _ = locate(MODEL, REVISION)
     assert answer.startswith(f"{MODEL!r} (revision {REVISION}) is neither a local folder nor in the local hub cache")
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"), [("ENOSPC", "free disk space"), ("EACCES", "fix the permissions"), ("ECONNRESET", None)]
+)
+def test_a_cache_of_the_hub_that_cannot_be_written_is_not_a_broken_connection(monkeypatch, code, advice):
+    def fail(*_, **__):
+        raise OSError(getattr(errno, code), code)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", "hf/hub")
+    if advice is None:
+        assert checkpoints.hub.download(MODEL, None, "*") is None
+        return
+    wanted = f"hf/hub cannot be written ({code}); {advice} and run again: finished work is kept."
+    assert sentence_of(checkpoints.hub.download, MODEL, None, "*") == wanted
 
 
 # Checkpoints that do not load
@@ -653,6 +679,31 @@ def test_what_is_copied_is_safetensors_and_known_for_the_same(copy, loaded, endi
     assert all(torch.equal(value, ours[name]) for name, value in loaded.model.state_dict().items())
 
 
+@pytest.mark.parametrize(
+    ("mode", "wanted"),
+    [
+        ("rb", "copy/config.json cannot be read (Input/output error); check its disk and run again."),
+        (
+            "wb",
+            "out/config.json cannot be written (Input/output error); check its disk and run again: finished work is",
+        ),
+    ],
+)
+def test_a_copy_that_fails_names_the_file_whose_disk_fails(copy, monkeypatch, mode, wanted):
+    class Failing(io.FileIO):
+        def read(self, *_):
+            raise OSError(errno.EIO, "Input/output error")
+
+        write = read
+
+    opened = Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda path, how="r", **rest: (Failing if how == mode else opened)(path, how, **rest)
+    )
+    assert sentence_of(checkpoints.copy_checkpoint, copy, Path("out")).startswith(wanted)
+    assert list(Path("out").iterdir()) == []
+
+
 def test_weights_that_are_pickled_alone_are_read_only_where_the_settings_or_their_name_allow_it(copy, monkeypatch):
     in_parts(copy, "bin")
     wanted = (
@@ -665,9 +716,28 @@ def test_weights_that_are_pickled_alone_are_read_only_where_the_settings_or_thei
     # What an export brings along, its own settings cannot allow.
     assert sentence_of(checkpoints.locate_same, key, MODEL, REVISION, copy, True) == wanted
     assert checkpoints.locate_same(key, "copy", None, pickled=True) == copy
-    monkeypatch.setattr(checkpoints, "_from_hub", lambda model, revision: copy)
+    monkeypatch.setattr(checkpoints.hub, "cached", lambda model, revision: copy)
     assert checkpoints.locate(MODEL, REVISION) == copy
     assert sentence_of(checkpoints.locate, "someone/clip", REVISION) == wanted
+
+
+def test_pickled_weights_that_are_not_allowed_are_not_downloaded(monkeypatch):
+    asked = []
+    monkeypatch.setattr(checkpoints.hub, "cached", lambda model, revision: None)
+    monkeypatch.setattr(checkpoints.hub, "file_names", lambda model, revision: {"config.json", "pytorch_model.bin"})
+    monkeypatch.setattr(checkpoints.hub, "download", lambda model, *_: asked.append(model))
+    assert sentence_of(checkpoints.locate, "someone/clip", None).startswith("someone/clip has pickled weights alone")
+    assert asked == []
+    sentence_of(checkpoints.locate, "someone/clip", None, True)
+    sentence_of(checkpoints.locate, MODEL, None)
+    assert asked == ["someone/clip", MODEL]
+
+
+def test_a_hub_encoder_needs_leave_if_its_weights_are_pickled_and_it_is_not_that_of_the_paper(copy):
+    assert not checkpoints.needs_leave("someone/clip", copy)
+    in_parts(copy, "bin")
+    assert checkpoints.needs_leave("someone/clip", copy)
+    assert not checkpoints.needs_leave(MODEL, copy)
 
 
 def test_pickled_weights_beside_safetensors_need_no_leave(copy):

@@ -28,6 +28,28 @@ def test_pixels_are_those_of_the_processor_to_the_byte(tmp_path, family):
         assert found.tobytes() == embedding.preprocess(encoder, image)["pixel_values"].tobytes()
 
 
+@pytest.mark.parametrize(
+    ("size", "crop", "fits"),
+    [
+        ([32], [32, 32], True),
+        ([32], [33, 32], False),
+        ([32], None, False),
+        ([40, 32], [40, 32], True),
+        ([40, 32], [41, 32], False),
+        ([40, 32], [40, 33], False),
+        ([40, 32], None, True),
+        ([40, 32, 8], [8, 8], False),
+    ],
+)
+def test_a_crop_larger_than_the_resized_image_is_refused(size, crop, fits):
+    settings = {"size": size, "crop": crop}
+    if fits:
+        assert preprocessing.checked(settings) == settings
+        return
+    with pytest.raises(ValueError):  # noqa: PT011, the message is for exports
+        preprocessing.checked(settings)
+
+
 @pytest.mark.parametrize("family", OTHER_KIND)
 def test_another_kind_of_preprocessing_is_refused(tmp_path, family):
     assert sentence_of(preprocessing.settings_of, tmp_path, encoder_of(tmp_path, family)) == (

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from builders import sentence_of
 
+from mocliplite import hub, params
+from mocliplite.encoders import checkpoints
 from mocliplite.evaluation.method_table import table
 from mocliplite.predict import export as exporting
 from mocliplite.predict.recognizer import COMPUTE, Recognizer
@@ -49,6 +51,18 @@ def test_metrics_of_other_test_clips_do_not_enter_the_card(small_project, tmp_pa
     wanted = "metrics/eval.json was not made from this features/pairs.h5, but from another version; run `dvc repro`."
     assert sentence_of(exporting.export, tmp_path / "recogniser", False) == wanted
     assert not (tmp_path / "recogniser").exists()
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_an_encoder_of_the_hub_is_copied_if_it_loads_only_with_a_setting(small_project, tmp_path, monkeypatch, needed):
+    given = params.load()
+    given = replace(given, encoder=replace(given.encoder, model="someone/clip", pickled_weights=True))
+    monkeypatch.setattr(exporting.params, "load", lambda: given)
+    monkeypatch.setattr(hub, "cached", lambda model, revision: Path("clip"))
+    monkeypatch.setattr(checkpoints, "needs_leave", lambda model, folder: needed)
+    exporting.export(tmp_path / "recogniser", with_clip=False)
+    assert (tmp_path / "recogniser/clip").is_dir() == needed
+    assert (tmp_path / "recogniser/clip.json").is_file() != needed
 
 
 @pytest.mark.parametrize(

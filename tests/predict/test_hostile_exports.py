@@ -2,25 +2,16 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from builders import sentence_of
 
 from mocliplite import checkpoint
-from mocliplite.predict.export import export
+from mocliplite.errors import MachineError
+from mocliplite.predict import recognizer
 from mocliplite.predict.recognizer import Recognizer
-
-
-@pytest.fixture(scope="module")
-def exports(small_models, tmp_path_factory):
-    """The models of small_models, exported for torch and onnx."""
-    folder = tmp_path_factory.mktemp("exports")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(small_models)
-        export(folder / "torch", with_clip=True)
-        export(folder / "onnx", with_clip=False, onnx=True)
-    return folder
 
 
 @pytest.fixture
@@ -66,6 +57,43 @@ def test_a_wrong_value_of_the_head_is_one_sentence(copy, name):
     change(folder / "head/config.json", keys, HEAD[name])
     sentence = sentence_of(Recognizer.load, folder)
     assert str(folder) in sentence or sentence.startswith("params.yaml: motion")
+
+
+FOOTAGE = (5, {}, {"side": 5}, {"side": [240, 240]}, {"side": [240], "codecs": []}, {"side": "ab", "codecs": ["h264"]})
+
+
+@pytest.mark.parametrize("footage", [*FOOTAGE, {"side": [240, 240], "codecs": [264]}])
+def test_footage_of_another_type_is_refused(copy, footage):
+    folder = copy("torch")
+    change(folder / "motion/config.json", ["footage"], footage)
+    change(
+        folder / "head/config.json", ["features", "motion_embeddings", "model"], checkpoint.digest(folder / "motion")
+    )
+    assert sentence_of(Recognizer.load, folder).startswith(f"the models in {folder} do not answer (")
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (MemoryError("Unable to allocate 8 GiB"), "the memory is too small for the models in copy ("),
+        (RuntimeError("DefaultCPUAllocator: not enough memory"), "the memory is too small for the models in copy ("),
+        (RuntimeError("CUDA error: no kernel image"), "the GPU cannot run the models in copy ("),
+        (KeyError("CUDA"), "the models in copy do not answer ("),
+    ],
+)
+def test_an_error_of_the_machine_is_none_of_the_models(error, sentence):
+    found = recognizer._load_error(Path("copy"), error)
+    assert str(found).startswith(sentence)
+    assert isinstance(found, MachineError) == ("answer" not in sentence)
+
+
+def test_the_models_of_the_project_are_not_run_before_the_first_clip(small_project, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Recognizer, "_answer_once", lambda self: asked.append(self))
+    Recognizer.load()
+    assert asked == []
+    Recognizer.load(Path("models").absolute())
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("values", [np.nan, np.inf])

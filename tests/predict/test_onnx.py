@@ -39,13 +39,9 @@ ABSENT = [
 ]
 
 
-@pytest.fixture(scope="module")
-def exported(small_models, tmp_path_factory):
-    out = tmp_path_factory.mktemp("onnx") / "recogniser"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(small_models)
-        export(out, with_clip=False, onnx=True)
-    return out
+@pytest.fixture
+def exported(exports):
+    return exports / "onnx"
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from builders import CHECKOUT, sentence_of
+from builders import CHECKOUT, put, sentence_of
 from footage import encode, moving
 from random_checkpoints import save_checkpoint
 from small_project import CLASSES, save_clip
@@ -94,6 +94,16 @@ def test_a_missing_clip_model_is_an_error():
     assert sentence_of(main, ["predict", "new.avi", "--words", WORDS, "--clip", "no/such/folder"]) == (
         "--clip is no/such/folder, which is neither a folder nor a hub id such as openai/clip-vit-base-patch32; "
         "check it."
+    )
+
+
+@pytest.mark.usefixtures("folder")
+def test_without_a_project_pickled_weights_alone_are_refused_with_what_to_do_there():
+    put("pickled", {"config.json": "{}", "preprocessor_config.json": "{}", "tokenizer.json": "{}"})
+    put("pickled", {"pytorch_model.bin": "weights"})
+    assert sentence_of(main, ["predict", "new.avi", "--words", WORDS, "--clip", "pickled"]) == (
+        "pickled has pickled weights alone, which can run programs when they are read; if you trust who made it, "
+        "convert it with save_pretrained, or run in a project with encoder.pickled_weights: true."
     )
 
 
