@@ -11,6 +11,10 @@ UNORDERED = ("dvc metrics diff",)
 NOT_RUN = {
     "make run": "the fixture of these tests does the same",
     "make test": "this test is part of it",
+    "make env REQUIREMENTS=requirements.lock": "downloads 3 GB; test_lock.py compares the lock with requirements.txt",
+    "make lock": "tests use no network; test_lock.py",
+    "make audit": "tests use no network",
+    "make sbom": "tests use no network",
     "source .venv/bin/activate": "the tests run in the environment",
     "cp configs/ucf101.yaml params.yaml": "UCF101 is not available; test_params.py reads the settings",
     "dvc repro": "the fixture of these tests runs it",

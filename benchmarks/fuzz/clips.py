@@ -62,7 +62,8 @@ def edited_clip(clips: list[Clip], rng: np.random.Generator) -> tuple[str, Clip]
         return f"header: {edit}", (ending, content)
     if name == "splice":
         _, other = pick(rng, clips)  # type: ignore[misc]
-        return "splice", (ending, content[: int(rng.integers(len(content)))] + other[int(rng.integers(len(other))) :])
+        begin, end = int(rng.integers(len(content) + 1)), int(rng.integers(len(other) + 1))
+        return "splice", (ending, content[:begin] + other[end:])
     if name == "file":
         return _other_file(ending, content, rng)
     edit, content = edited(content, rng, spared=4096)

@@ -228,8 +228,9 @@ def _field(siblings: list[Node], position: int, root: list[Node], rng: np.random
 
 def _bytes(siblings: list[Node], position: int, root: list[Node], rng: np.random.Generator) -> None:
     leaves = [(others, other) for others, other in _walk(root) if isinstance(others[other].content, bytes)]
-    others, other = pick(rng, leaves)  # type: ignore[misc]
-    others[other] = replace(others[other], content=edited(others[other].content, rng)[1])
+    if leaves:
+        others, other = pick(rng, leaves)  # type: ignore[misc]
+        others[other] = replace(others[other], content=edited(others[other].content, rng)[1])
 
 
 EDITS = {edit.__name__[1:]: edit for edit in (_drop, _repeat, _swap, _rename, _nest, _graft, _size, _bytes)}
@@ -239,9 +240,12 @@ def edited_tree(content: bytes, kind: str, rng: np.random.Generator) -> tuple[st
     """Return the name of an edit of a part and the edited file. All sizes are right, except of the edit `size`."""
     parse, build = FORMATS[kind]
     root = parse(content)
+    places = list(_walk(root))
+    if not places:  # an edit before this one has removed all parts
+        return edited(content, rng)
     # Most errors are those of a single value.
     name = "field" if rng.random() < 0.4 else str(pick(rng, list(EDITS)))
-    siblings, position = pick(rng, list(_walk(root)))  # type: ignore[misc]
+    siblings, position = pick(rng, places)  # type: ignore[misc]
     {**EDITS, "field": _field}[name](siblings, position, root, rng)
     return name, build(root)
 
