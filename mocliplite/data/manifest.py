@@ -4,6 +4,7 @@ DVC then watches this one file instead of the folder of the clips, and nobody re
 an address the manifest has all videos, those that are no clips without a hash, and versions instead of times.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -55,7 +56,9 @@ def contents_of(file: Path, root: str, paths: Sequence[str]) -> dict[str, tuple[
         stale = [path for path in paths if not known[path][1]]
     else:
         stale = [path for path in paths if path not in known or known[path][0] != _state_of(Path(root, path))]
-        stale += [path for path in sorted(known.keys() - set(paths)) if not Path(root, path).exists()]
+        others = sorted(known.keys() - set(paths))
+        # Unlike Path.exists, False for a name that is too long.
+        stale += [path for path in others if not os.path.exists(Path(root, path))]  # noqa: PTH110
     if stale:
         problem = f"{root.rstrip('/')}/{stale[0]} is new, changed or gone ({len(stale)} such files)"
         raise UserError(f"{file} is out of date: {problem}; {_ADVICE}.")

@@ -65,7 +65,8 @@ def units(packet: bytes, extradata: bytes | None) -> Iterator[bytes]:
         at = packet.find(_START_CODE)
         while 0 <= at < len(packet) - 3:
             after = packet.find(_START_CODE, at + 3)
-            yield packet[at + 3 : after if after >= 0 else len(packet)]
+            if after != at + 3:  # in damaged streams, a start code may follow another
+                yield packet[at + 3 : after if after >= 0 else len(packet)]
             at = after
 
 

@@ -313,6 +313,11 @@ CSV = "path,label,split,start,end,id\n"
             '{"database": ' + "[" * 100_000,
             "a.json is nested too deeply to be a list; replace it with the original.",
         ),
+        (
+            "a.json",
+            '{"database": ' + "1" * 10_000 + "}",
+            "a.json has a number of thousands of digits; replace it with the original.",
+        ),
         ("a.json", '{"data": {}}', "a.json: there is no key 'database' with an object; correct it."),
         (
             "a.json",

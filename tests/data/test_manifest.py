@@ -75,6 +75,15 @@ def test_a_manifest_that_is_out_of_date_is_refused(change):
     assert sentence_of(index.find_clips, SETTINGS) == wanted
 
 
+def test_a_manifest_with_a_name_that_is_too_long_for_a_file_is_out_of_date():
+    index.update_manifest(SETTINGS)
+    with Path("m.csv").open("a") as file:
+        file.write(f"a/{'x' * 5000}.avi,1,1,{'0' * 64}\n")
+    assert sentence_of(index.find_clips, SETTINGS).endswith(
+        ".avi is new, changed or gone (1 such files); run `python -m mocliplite manifest`."
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [

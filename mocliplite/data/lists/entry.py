@@ -115,6 +115,8 @@ def read_json(file: Path) -> Any:
         raise UserError(f"{where}: this is not JSON ({error.msg}); correct it.") from None
     except RecursionError:
         raise UserError(f"{file} is nested too deeply to be a list; replace it with the original.") from None
+    except ValueError:  # of Python, for numbers
+        raise UserError(f"{file} has a number of thousands of digits; replace it with the original.") from None
 
 
 def value_of(record: object, key: str, kind: type, location: str) -> Any:
