@@ -17,13 +17,13 @@ def loader() -> Any:
 
 def read(path: str | Path) -> str:
     """Return the text of a settings file. Raises UserError if it is missing, a folder, or not UTF-8."""
+    if Path(path).is_dir():
+        raise UserError(f"{path} is a folder; give a file.")
     try:
         with reading(path):
             return Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run this in the project folder.") from None
-    except IsADirectoryError:
-        raise UserError(f"{path} is a folder; give a file.") from None
     except UnicodeDecodeError as error:
         raise refusal(path, error) from None
 

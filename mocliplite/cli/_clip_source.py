@@ -77,14 +77,14 @@ def _is_stage_output(model: str) -> bool:
 
 def read_stages(file: Path) -> list[dict[str, Any]]:
     """Return the stages of a dvc.yaml, which may have none. Raises UserError if it is missing or no graph of DVC."""
+    if not file.is_file():
+        raise UserError(f"{file} is missing or is a folder; restore it with `git restore {file}`.")
     try:
         # Not with yaml_text.loader(): libyaml crashes at deep nesting.
         graph = yaml.safe_load(read_text(file)) or {}
         stages = list((graph.get("stages") or {}).values())
         for stage in stages:
             list(map(output_path, [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]))
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"{file} is missing or is a folder; restore it with `git restore {file}`.") from None
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{file} is not a graph of DVC ({reason}); restore it with `git restore {file}`.") from None

@@ -116,7 +116,6 @@ class Recognizer:
     def _load(cls, folder: Path, compute: params.Compute) -> "Recognizer":
         models = load_models(folder)
         config = models.head_config
-        check_values(config)
         provenance = config["features"]
         try:
             settings = settings_from_config(models.motion_config, provenance["motion_embeddings"]["views"])
@@ -131,6 +130,7 @@ class Recognizer:
             from mocliplite.predict import torch_models
 
             networks = torch_models.load_networks(folder, models, settings, compute)
+        check_values(config)  # not before: without an encoder, there are no settings of keyframes
         fitted = (models.head, models.probes, config["classes"], config["calibration"], provenance)
         return cls(networks, settings, *fitted, compute, checked(models.motion_config.get("footage")))
 
