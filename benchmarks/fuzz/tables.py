@@ -218,12 +218,17 @@ def make_own_clips(rng: np.random.Generator, project: Path, clips: list[Clip]) -
     return "class folders"
 
 
+def _encoder(project: Path) -> str:
+    """Return the folder of the encoder of a project."""
+    return str(project / yaml.safe_load((project / params.FILE).read_text())["encoder"]["model"])
+
+
 def init(project: Path) -> Outcome:
     """Write settings for the clips, which must then be valid."""
     Path("configs").symlink_to(CHECKOUT / "configs")
     lists = sorted(_LIST.iterdir()) if _LIST.is_dir() else []
     source = [str(_LIST if len(lists) > 1 else lists[0]), "--root", str(_ROOT)] if lists else [str(_ROOT)]
-    outcome, _ = outcomes.command(["init", *source, "--out", "written.yaml", "--clip", str(project / "clip")])
+    outcome, _ = outcomes.command(["init", *source, "--out", "written.yaml", "--clip", _encoder(project)])
     if outcome.kind == outcomes.ACCEPTED:
         params.load("written.yaml")
     return outcome
@@ -236,7 +241,7 @@ def make_project(rng: np.random.Generator, project: Path, clips: list[Clip]) -> 
     (INPUT / "features").mkdir()
     shutil.copy(project / "features/clips.csv", INPUT / "features")
     settings = yaml.safe_load((project / params.FILE).read_text())
-    settings["encoder"] |= {"model": str(project / "clip"), "files": str(project / "clip")}
+    settings["encoder"] |= {"model": _encoder(project), "files": _encoder(project)}
     name = str(pick(rng, ("params.yaml", "features/clips.csv", "dvc.yaml")))
     if name == "params.yaml":
         settings = edited_value(settings, rng)
