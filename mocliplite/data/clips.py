@@ -86,12 +86,15 @@ def read_clips(path: str | Path) -> list[Clip]:
         complete = len(numbers) in (1, len(label.split(CLASS_SEPARATOR)) if label else 0)
         if not (complete and all(map(str.isdecimal, (*numbers, size)))):
             raise UserError(
-                f"{path}: clip {id_} has index {index!r:.100} and bytes {size!r:.100}; run `dvc repro` to create it again."
+                f"{path}: clip {id_} has index {index!r:.100} and bytes {size!r:.100}; run `dvc repro` to create it"
+                " again."
             )
         try:
             start, end = (float(seconds) if seconds else None for seconds in span)
         except ValueError:
-            raise UserError(f"{path}: clip {id_} has the span {span!s:.100}; run `dvc repro` to create it again.") from None
+            raise UserError(
+                f"{path}: clip {id_} has the span {span!s:.100}; run `dvc repro` to create it again."
+            ) from None
         if not is_below_root(clip_path):
             raise UserError(f"{path}: {clip_path!r} is outside dataset.root; run `dvc repro` to create it again.")
         clips.append(Clip(id_, clip_path, label, tuple(map(int, numbers)), group, int(size), digest, start, end))
