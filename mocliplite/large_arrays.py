@@ -37,8 +37,8 @@ def _allocate(file: IO[bytes], size: int) -> None:
         os.posix_fallocate(file.fileno(), 0, size)
         return
     # On macOS and Windows, zeros are written.
-    for start in range(0, size, _PART):
-        file.write(bytes(min(_PART, size - start)))
+    for part in slices(size, _PART):
+        file.write(bytes(part.stop - part.start))
     file.flush()
 
 
