@@ -1,4 +1,4 @@
-"""Processor time and peak memory of the stages that decode clips or read their fields, by number of clips.
+"""Processor time and peak memory of each stage of the graph, by number of clips.
 
 `python -m benchmarks.extraction --clips 1000 10000 50000`, after `dvc repro`: each file of the sample is copied under
 as many names as are needed, each copy in groups of its own, and each stage runs in a process of its own; the motion
@@ -19,7 +19,7 @@ from benchmarks import scale
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "sample/data"
-STAGES = ("index", "split", "motion", "keyframes", "prompts", "train_motion", "embed_motion")
+STAGES = ("index", "split", "motion", "keyframes", "prompts", "train_motion", "embed_motion", *scale.STAGES[2:])
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
         for count in given.clips:
             folder = Path(given.work or temporary, str(count))
             _write_project(folder, count)
-            costs[count] = {stage: scale.run(f"stages.{stage}", (), folder, ROOT) for stage in STAGES}
+            costs[count] = {stage: scale.run(*scale.command(stage), folder, ROOT) for stage in STAGES}
     print("\n".join(scale.table(costs)))
     print(json.dumps(costs))
 

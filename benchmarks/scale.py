@@ -34,12 +34,12 @@ def main() -> None:
             folder = Path(given.work or temporary, str(count))
             if not (folder / "features/prompts.h5").is_file():  # the last file that is written
                 run("benchmarks.made_up", [str(folder), "--clips", str(count)], Path(), ROOT)
-            costs[count] = {stage: run(*_command(stage), folder, given.code) for stage in given.stages}
+            costs[count] = {stage: run(*command(stage), folder, given.code) for stage in given.stages}
     print("\n".join(table(costs)))
     print(json.dumps(costs))
 
 
-def _command(stage: str) -> tuple[str, list[str]]:
+def command(stage: str) -> tuple[str, list[str]]:
     """Return module and arguments of a stage, or of the command report."""
     return ("mocliplite", ["report"]) if stage == "report" else (f"stages.{stage}", [])
 
@@ -51,7 +51,9 @@ def run(module: str, arguments: Sequence[str], folder: Path, code: Path) -> Cost
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"{module} failed in {folder}")
-    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    cost = Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    print(f"{folder.name} clips, {module}: {cost.seconds:.1f} s, {cost.mebibytes:,.0f} MiB", flush=True)
+    return cost
 
 
 def table(costs: Mapping[int, Mapping[str, Cost]]) -> list[str]:
