@@ -12,7 +12,7 @@ from benchmarks.fuzz.odd import TEXTS, edited, number_bytes, pick
 _BLOCK = 512  # bytes before the content: the digest of the store
 _SUPERBLOCK = b"\x89HDF\r\n\x1a\n"
 # Structures with a checksum at their end, by their signature: bytes in them.
-_LENGTHS = {_SUPERBLOCK: 48, b"FAHD": 28, b"BTHD": 38, b"EAHD": 72}
+_LENGTHS = {_SUPERBLOCK: 48, b"FAHD": 28, b"BTHD": 38, b"EAHD": 72, b"FRHP": 146}
 _SIGNATURES = (*_LENGTHS, b"OHDR")
 
 

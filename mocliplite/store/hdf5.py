@@ -21,7 +21,7 @@ from mocliplite import versions
 from mocliplite.errors import UserError
 from mocliplite.files import errors_mean_damage
 from mocliplite.large_arrays import new_array
-from mocliplite.store import whole_file
+from mocliplite.store import structures, whole_file
 from mocliplite.store.attributes import read_attributes, read_schema, write_attributes
 
 SCHEMA = versions.SCHEMA
@@ -71,10 +71,19 @@ def open_any_file(path: Path) -> Iterator[Group]:
 
 
 def open_unchecked(path: Path) -> h5py.File:
-    """Return a file opened for reading, of which nothing is checked. Raises OSError if HDF5 cannot open it."""
+    """Return a file opened for reading, whose attributes are not checked. Raises OSError if HDF5 cannot open it.
+
+    Raises ValueError if its root is not as in stores.
+    """
     if not path.is_file():  # opening a pipe would wait for a writer
         raise OSError("not a regular file")
-    return whole_file.open_to_read(path)
+    file = whole_file.open_to_read(path)
+    try:
+        structures.check_root(file)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 @contextmanager
@@ -276,11 +285,12 @@ def _checked_dataset(group: Group, name: str, dtype: str | None, shape: tuple[in
 def _member(group: Group, name: str, kind: type) -> Any:
     if "/" in name:  # a path, whose first parts may be links to other files
         raise ValueError(f"{name} is a path and not a name")
-    link = group.get(name, getlink=True)
-    if link is None:
-        raise KeyError(f"no {name}")
+    link = group.id.links.get_info(name.encode())  # KeyError if there is none
     # Soft and external links can point outside the group, even to other files.
-    member = group[name] if isinstance(link, h5py.HardLink) else None
+    if link.type != h5py.h5l.TYPE_HARD:
+        raise ValueError(f"{name} is a link")
+    structures.check_object(group, link.u)
+    member = group[name]
     if not isinstance(member, kind):
-        raise ValueError(f"{name} is a link or not a {kind.__name__.lower()}")
+        raise ValueError(f"{name} is not a {kind.__name__.lower()}")
     return member

@@ -13,7 +13,7 @@ import h5py
 from mocliplite.errors import reading
 from mocliplite.files import atomic_write
 
-_USERBLOCK = 512  # bytes at the beginning that HDF5 does not use
+USERBLOCK = 512  # bytes at the beginning that HDF5 does not use
 # Bytes of an open file's own structures that HDF5 keeps in memory. By default up to 32 MiB, 17 kB for each clip
 # of a motion shard. When they leave the memory decides where they are in the file: with this much for writing, shards
 # of up to 600 clips have the same bytes as by default. With a quarter of it, shards of 330 would have other bytes.
@@ -67,7 +67,7 @@ def create(path: Path) -> Iterator[h5py.File]:
     with atomic_write(path) as partial, partial.open("w+b") as out:
         output = _Output(out)
         try:
-            with h5py.File(output, "w", libver=("v110", "v110"), userblock_size=_USERBLOCK) as file:
+            with h5py.File(output, "w", libver=("v110", "v110"), userblock_size=USERBLOCK) as file:
                 _limit_cache(file, _WRITING)
                 yield file
         finally:
@@ -98,7 +98,7 @@ def _limit_cache(file: h5py.File, size: int) -> None:
 def digest_matches(path: Path) -> bool:
     """Return whether a file is byte for byte what was written, including bytes that carry no value."""
     with reading(path), path.open("rb") as file:
-        return file.read(_USERBLOCK) == _digest_block(file)
+        return file.read(USERBLOCK) == _digest_block(file)
 
 
 def read_digest(path: Path) -> str:
@@ -107,7 +107,7 @@ def read_digest(path: Path) -> str:
     Raises ValueError for a file that does not begin with one.
     """
     with reading(path), path.open("rb") as file:
-        block = file.read(_USERBLOCK).decode("ascii", errors="replace")
+        block = file.read(USERBLOCK).decode("ascii", errors="replace")
     found = re.fullmatch(r"sha256 of all bytes from \d+ on: ([0-9a-f]{64})\n\0*", block)
     if found is None:
         raise ValueError("no digest at its beginning")
@@ -116,6 +116,6 @@ def read_digest(path: Path) -> str:
 
 def _digest_block(file: io.BufferedRandom | io.BufferedReader) -> bytes:
     """Return the user block of a file: the bytes before the content, which HDF5 does not use."""
-    file.seek(_USERBLOCK)
-    text = f"sha256 of all bytes from {_USERBLOCK} on: {hashlib.file_digest(file, 'sha256').hexdigest()}\n"
-    return text.encode().ljust(_USERBLOCK, b"\0")
+    file.seek(USERBLOCK)
+    text = f"sha256 of all bytes from {USERBLOCK} on: {hashlib.file_digest(file, 'sha256').hexdigest()}\n"
+    return text.encode().ljust(USERBLOCK, b"\0")

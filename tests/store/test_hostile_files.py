@@ -22,8 +22,13 @@ def is_refused(path, call, *arguments):
     return sentence.startswith((f"{path} is damaged (", f"{path} has schema None, "))
 
 
+def editing(path):
+    """Return a file opened for changes in the format of stores."""
+    return h5py.File(path, "r+", libver=("v110", "v110"))
+
+
 def replace_attribute(path, name, value):
-    with h5py.File(path, "r+") as file:
+    with editing(path) as file:
         del file.attrs[name]
         file.attrs[name] = value
 
@@ -50,7 +55,7 @@ def test_an_attribute_of_another_type_is_refused(kind, name):
 
 def test_a_reference_to_an_object_is_refused():
     build("s", "keyframes")
-    with h5py.File("s/0000.h5", "r+") as file:
+    with editing("s/0000.h5") as file:
         del file.attrs["kind"]
         file.attrs.create("kind", file.ref, dtype=h5py.ref_dtype)
     assert is_refused("s/0000.h5", stores.open_store, "s")
@@ -60,7 +65,7 @@ def test_an_id_that_is_a_path_does_not_lead_to_another_file():
     build("s", "motion")
     build("other", "motion")
     path = shard_of("clip07", "motion")
-    with h5py.File(path, "r+") as file:
+    with editing(path) as file:
         ids = [b"elsewhere/clip07" if clip_id == b"clip07" else clip_id for clip_id in file["ids"][:]]
         del file["ids"], file["clip07"]
         hdf5.write_array(file, "ids", [clip_id.decode() for clip_id in ids])
@@ -73,7 +78,7 @@ def test_an_id_that_is_a_path_does_not_lead_to_another_file():
 @every_kind
 def test_a_cycle_of_groups_ends_in_a_refusal(kind):
     build("s", kind)
-    with h5py.File("s/0000.h5", "r+") as file:
+    with editing("s/0000.h5") as file:
         file["loop"] = file["/"]
         file["failures/loop"] = file["/"]
         del file["failures"]
@@ -86,6 +91,7 @@ def with_filter(file, rows, number):
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_chunk((1, 2, 4))
     properties.set_filter(number, h5py.h5z.FLAG_OPTIONAL, (1,))
+    properties.set_obj_track_times(False)
     space = h5py.h5s.create_simple((rows, 2, 4))
     dataset = h5py.Dataset(h5py.h5d.create(file.id, b"embedding", h5py.h5t.NATIVE_FLOAT, space, properties))
     for row in range(rows):
@@ -105,7 +111,7 @@ def compressed(file, rows):
 def test_a_filter_that_stores_do_not_use_is_not_applied(create):
     build("s", "keyframes")
     path = shard_of("clip07", "keyframes")
-    with h5py.File(path, "r+") as file:
+    with editing(path) as file:
         rows = len(file["ids"])
         del file["embedding"]
         create(file, rows)
@@ -147,3 +153,52 @@ def test_a_wrong_number_of_members_does_not_reach_the_memory_of_the_process(coun
     Path("a.h5").write_bytes(content)
     code = "import sys; from mocliplite.store import table_file; print(sorted(table_file.read_table('a.h5').arrays))"
     assert run_python("-c", code).stdout == f"{sorted(arrays)}\n"
+
+
+def with_header(path, signature, start, number, width):
+    """Write a number into the first structure with a signature, with the right checksum of the structure."""
+    content = bytearray(path.read_bytes())
+    at = content.index(signature)
+    content[at + start : at + start + width] = number.to_bytes(width, "little")
+    end = next(
+        end
+        for end in range(at + start + width, len(content))
+        if lookup3(bytes(path.read_bytes()[at:end])) == int.from_bytes(content[end : end + 4], "little")
+    )
+    content[end : end + 4] = lookup3(bytes(content[at:end])).to_bytes(4, "little")
+    path.write_bytes(content)
+
+
+HEADERS = {
+    "a tree with records of no bytes": (b"BTHD", 10, 0, 2),
+    "a tree with nodes of 3 bytes": (b"BTHD", 6, 3, 4),
+    "a tree of another type": (b"BTHD", 5, 1, 1),
+    "a tree with too many records in its root": (b"BTHD", 24, 65535, 2),
+    "a tree with too many records in a leaf": (b"BTIN", 6 + 3 * 11 + 8, 200, 1),
+    "a tree of trees": (b"BTHD", 12, 65535, 2),
+    "a tree beyond the end": (b"BTHD", 16, 1 << 62, 8),
+    "a heap without a width": (b"FRHP", 110, 0, 2),
+    "a heap with blocks of no bytes": (b"FRHP", 112, 0, 8),
+    "a heap with too many rows": (b"FRHP", 140, 65535, 2),
+    "a heap with IDs of no bytes": (b"FRHP", 5, 0, 2),
+    "a header that continues beyond the end": (b"OHDR", 6, 255, 1),
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_header_that_would_end_the_process_is_refused(name):
+    arrays = {f"array{number:03d}": np.arange(3) for number in range(150)}
+    path = Path("a.h5")
+    table_file.write_table(path, "pairs", arrays, {})
+    with_header(path, *HEADERS[name])
+    assert is_refused(path, table_file.read_table, path)
+
+
+def test_a_file_of_another_format_of_hdf5_is_refused():
+    for version in ("earliest", "v110"):
+        with h5py.File(
+            "a.h5", "w", libver=(version, "v110"), userblock_size=512, track_order=version == "v110"
+        ) as file:
+            hdf5.write_attributes(file, hdf5.file_attributes("pairs", {}, {}))
+            hdf5.write_array(file, "a", np.arange(3))
+        assert is_refused("a.h5", table_file.read_table, "a.h5")
