@@ -73,8 +73,13 @@ def neighbour_of(clip_id, kind):
     return next(key for key in map("new{}".format, numbers) if shard_of(key, kind) == shard_of(clip_id, kind))
 
 
+def editing(path):
+    """Return a file opened for changes in the format of stores."""
+    return h5py.File(path, "r+", libver=("v110", "v110"))
+
+
 def alter(path, **attributes):
-    with h5py.File(path, "r+") as file:
+    with editing(path) as file:
         write_attributes(file, attributes)
 
 

@@ -270,8 +270,8 @@ def _checked_dataset(group: Group, name: str, dtype: str | None, shape: tuple[in
     filters = {properties.get_filter(number)[0] for number in range(properties.get_nfilters())}
     # Only int8 is written compressed, so nothing else can be a decompression bomb.
     known = {h5py.h5z.FILTER_DEFLATE if dataset.dtype == np.int8 else h5py.h5z.FILTER_FLETCHER32}
-    if dataset.is_virtual or dataset.external or not filters <= known:
-        raise ValueError(f"{name} refers to other files or needs other filters, which stores do not use")
+    if not filters <= known:
+        raise ValueError(f"{name} needs filters that stores do not use")
     # Otherwise missing chunks would be read as zeros, and a small file could request all memory.
     if dataset.nbytes > _MAX_RATIO * dataset.id.get_storage_size():
         raise ValueError(f"{name} is {list(dataset.shape)}, more than the file can contain")
@@ -285,12 +285,14 @@ def _checked_dataset(group: Group, name: str, dtype: str | None, shape: tuple[in
 def _member(group: Group, name: str, kind: type) -> Any:
     if "/" in name:  # a path, whose first parts may be links to other files
         raise ValueError(f"{name} is a path and not a name")
-    link = group.id.links.get_info(name.encode())  # KeyError if there is none
+    if not group.id.links.exists(name.encode()):
+        raise KeyError(f"no {name}")
+    link = group.id.links.get_info(name.encode())
     # Soft and external links can point outside the group, even to other files.
-    if link.type != h5py.h5l.TYPE_HARD:
-        raise ValueError(f"{name} is a link")
-    structures.check_object(group, link.u)
-    member = group[name]
+    member = None
+    if link.type == h5py.h5l.TYPE_HARD:
+        structures.check_object(group, link.u)
+        member = group[name]
     if not isinstance(member, kind):
-        raise ValueError(f"{name} is not a {kind.__name__.lower()}")
+        raise ValueError(f"{name} is a link or not a {kind.__name__.lower()}")
     return member

@@ -27,7 +27,7 @@ _KNOWN = {
     *(_FILTERS, _ATTRIBUTE, _CONTINUATION, _ATTRIBUTE_INFO),
 }
 _SHARED = 2  # flag of a message that is in another place
-_CHUNKED = 2  # class of a layout
+_COMPACT, _CONTIGUOUS, _CHUNKED = 0, 1, 2  # classes of a layout; the others are in other files
 _CHUNK_INDEXES = {1, 3}  # a single chunk, and a fixed array of chunks
 _NODE = 512  # bytes of a node of a B-tree
 _MAX_DEPTH = 4  # of a B-tree: hundreds of thousands of members
@@ -45,6 +45,7 @@ class _Names(NamedTuple):
     size_bits: int  # base-2 logarithm of the largest size of the heap
 
 
+_HUGE_TYPE, _HUGE_RECORD = 1, 24  # of the tree of what is too long for the blocks of a heap
 _NAMES = {_LINK_INFO: _Names(5, 11, 7, 512, 32), _ATTRIBUTE_INFO: _Names(8, 17, 8, 1024, 40)}
 
 
@@ -71,8 +72,9 @@ def check_object(group: h5py.Group, address: int) -> None:
             if version or flags:
                 raise ValueError("its members have an order, which stores do not use")
             if (heap, tree) != (_UNDEFINED, _UNDEFINED):
-                _check_heap(_bytes(read, heap, 146), _NAMES[kind])
-                _check_tree(read, tree, _NAMES[kind])
+                names = _NAMES[kind]
+                _check_heap(read, heap, names)
+                _check_tree(read, tree, names.tree_type, names.record)
 
 
 def _messages(read: _Read, address: int) -> Iterator[tuple[int, bytes]]:
@@ -101,40 +103,44 @@ def _messages(read: _Read, address: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _check_layout(content: bytes) -> None:
-    """Check that the chunks of a dataset, if it has chunks, are in no tree."""
+    """Check that the values of a dataset are in the file, and its chunks, if it has chunks, in no tree."""
     version, kind = _unpack("<2B", content)
-    if kind != _CHUNKED:
-        return
-    dimensions, width = _unpack("<2B", content, 3)
-    index = content[5 + dimensions * width :][:1]
-    if version != 4 or not index or index[0] not in _CHUNK_INDEXES:
-        raise ValueError("it has an index of chunks that stores do not use")
+    known = kind in (_COMPACT, _CONTIGUOUS)
+    if (version, kind) == (4, _CHUNKED):
+        dimensions, width = _unpack("<2B", content, 3)
+        (index,) = _unpack("<B", content, 5 + dimensions * width)
+        known = index in _CHUNK_INDEXES
+    if not known:
+        raise ValueError("it has an array that is kept as stores do not keep arrays")
 
 
-def _check_heap(content: bytes, names: _Names) -> None:
+def _check_heap(read: _Read, address: int, names: _Names) -> None:
     """Check the header of a fractal heap: only its addresses, its use and its rows differ from heap to heap."""
-    of_ids = struct.pack("<4sB2HBI2Q", b"FRHP", 0, names.id_length, 0, 2, 4096, 0, _UNDEFINED)
-    of_table = struct.pack("<4QH2Q2H", 0, 0, 0, 0, 4, names.block, 65536, names.size_bits, 1)
-    (rows,) = _unpack("<H", content, 140)
+    content = _bytes(read, address, 146)
+    of_ids = struct.pack("<4sB2HBI", b"FRHP", 0, names.id_length, 0, 2, 4096)
+    of_table = struct.pack("<2QH2Q2H", 0, 0, 4, names.block, 65536, names.size_bits, 1)
+    (huge,), (rows,) = _unpack("<Q", content, 22), _unpack("<H", content, 140)
     most_rows = names.size_bits - names.block.bit_length()
-    if content[:30] != of_ids or content[78:132] != of_table or rows > most_rows:
+    if content[:14] != of_ids or content[94:132] != of_table or rows > most_rows:
         raise ValueError("it has a heap of names that is not as in stores")
+    if huge != _UNDEFINED:
+        _check_tree(read, huge, _HUGE_TYPE, _HUGE_RECORD)
 
 
-def _check_tree(read: _Read, address: int, names: _Names) -> None:
+def _check_tree(read: _Read, address: int, tree_type: int, record: int) -> None:
     """Check that no node of a B-tree, version 2, has more records than it has place for."""
     content = _bytes(read, address, 38)
-    expected = struct.pack("<4s2BIH", b"BTHD", 0, names.tree_type, _NODE, names.record)
+    expected = struct.pack("<4s2BIH", b"BTHD", 0, tree_type, _NODE, record)
     depth, split, merge, root, records = _unpack("<H2BQH", content, 12)
     if content[:12] != expected or (split, merge) != (100, 40) or depth > _MAX_DEPTH:
         raise ValueError("it has a tree of names that is not as in stores")
-    most, widths = _places(names.record, depth)
+    most, widths = _places(record, depth)
     nodes = {(root, records)}
     for level in range(depth, -1, -1):
         if any(count > most[level] for _, count in nodes):
             raise ValueError("it has a tree of names with more of them than it has place for")
         if level:
-            nodes = {child for node in nodes for child in _children(read, *node, names.record, widths[level])}
+            nodes = {child for node in nodes for child in _children(read, *node, record, widths[level])}
 
 
 def _children(read: _Read, address: int, records: int, record: int, width: int) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 from builders import run_python, sentence_of
-from stores import KINDS, build, shard_of
+from stores import KINDS, build, editing, shard_of
 
 from benchmarks.fuzz.hdf5 import lookup3
 from mocliplite.store import hdf5, stores, table_file, verification
@@ -20,11 +20,6 @@ def is_refused(path, call, *arguments):
     sentence = sentence_of(call, *arguments)
     assert "\n" not in sentence
     return sentence.startswith((f"{path} is damaged (", f"{path} has schema None, "))
-
-
-def editing(path):
-    """Return a file opened for changes in the format of stores."""
-    return h5py.File(path, "r+", libver=("v110", "v110"))
 
 
 def replace_attribute(path, name, value):
@@ -116,7 +111,7 @@ def test_a_filter_that_stores_do_not_use_is_not_applied(create):
         del file["embedding"]
         create(file, rows)
     sentence = sentence_of(stores.open_store("s").read, ["clip07"])
-    assert sentence.startswith(f"{path} is damaged (embedding refers to other files or needs other filters")
+    assert sentence.startswith(f"{path} is damaged (embedding needs filters that stores do not use")
 
 
 def test_an_array_that_memory_does_not_hold_is_refused(monkeypatch):

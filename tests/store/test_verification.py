@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from builders import sentence_of
-from stores import IDS, KINDS, alter, build, bytes_of, flip, neighbour_of, record, shard_of, values
+from stores import IDS, KINDS, alter, build, bytes_of, editing, flip, neighbour_of, record, shard_of, values
 
 from mocliplite.errors import UserError
 from mocliplite.store import shards, stores, table_file, verification
@@ -131,7 +131,7 @@ def reason(path, call, *arguments):
 
 def replace_member(path, name, create):
     """Replace a member of the file by the result of create(file)."""
-    with h5py.File(path, "r+") as file:
+    with editing(path) as file:
         del file[name]
         file[name] = create(file)
 
@@ -139,7 +139,7 @@ def replace_member(path, name, create):
 WRONG_IDS = {
     "a soft link": (lambda _: h5py.SoftLink("/fingerprint"), "is a link or not a dataset"),
     "an external link": (lambda _: h5py.ExternalLink("/etc/other.h5", "/ids"), "is a link or not a dataset"),
-    "a group": (lambda file: file.create_group("elsewhere"), "is a link or not a dataset"),
+    "a group": (lambda file: file.create_group("elsewhere"), "which stores do not use"),  # because it has two names
     "variable-length text": (lambda _: np.array([b"a"], dtype=h5py.string_dtype()), "which stores do not use"),
     "a compound type": (lambda _: np.zeros(1, dtype=[("a", int)]), "which stores do not use"),
     "numbers": (lambda _: np.zeros(3), "not U [None]"),
@@ -158,7 +158,7 @@ def test_ids_of_another_type_are_refused(name):
 
 
 def replace_embeddings(path, create):
-    with h5py.File(path, "r+") as file:
+    with editing(path) as file:
         count = len(file["ids"])
         del file["embedding"]
         create(file, count)
@@ -180,11 +180,11 @@ WRONG_EMBEDDINGS = {
     "of another type": (lambda file, count: file.create_dataset("embedding", data=np.zeros((count, 2, 4))), "float64"),
     "with surplus rows": (lambda file, n: file.create_dataset("embedding", data=np.zeros((n + 1, 2, 4), "f4")), "not"),
     "without an axis": (lambda file, count: file.create_dataset("embedding", data=np.zeros((count, 2), "f4")), "not"),
-    "in another file": (external, "refers to other files"),
-    "virtual": (virtual, "refers to other files"),
+    "in another file": (external, "a message of type 7, which stores do not use"),
+    "virtual": (virtual, "an object header that stores do not use"),
     "compressed with another filter": (
         lambda file, n: file.create_dataset("embedding", data=np.zeros((n, 2, 4), "f4"), compression="lzf"),
-        "needs other filters",
+        "needs filters that stores do not use",
     ),
     "larger than the file can contain": (
         lambda file, n: file.create_dataset("embedding", (n, 1 << 20, 1 << 20), "f4", chunks=(1, 1, 1 << 20)),
