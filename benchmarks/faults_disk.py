@@ -155,7 +155,9 @@ def outcome(step: Step, project: Project, kind: Kind, at: int, expected: Mapping
     refuse_links(step, found)
     stopped = found.status != 0
     if stopped:
-        paths = "|".join([r"[\w-][./]\w", *map(re.escape, step.outputs)])
+        folders = {Path(output).parent for output in step.outputs}  # a temporary file without a name is in a folder
+        names = [*step.outputs, *(f"in {folder} cannot be" for folder in sorted(folders))]
+        paths = "|".join([r"[\w-][./]\w", *map(re.escape, names)])
         named = "the output" if faults and faults[0].endswith(PRINTED) else rf"[\s\S]*({paths})"
         has_sentence = re.search(f"^error: {named}", found.error, re.MULTILINE) and "Traceback" not in found.error
         require(bool(has_sentence) and found.status in (1, 2), f"{what} did not stop with a sentence", found)
