@@ -22,6 +22,7 @@ LINKS = {"hardlink": os.link, "symlink": os.symlink}
 PRINTED = "printed.txt"  # the output of commands, on the same disk
 # What runs may leave: nothing reads it, or the next run goes on with it.
 UNUSED, KEPT = (".lock", "__pycache__", ".machines", PRINTED), (".motion.resume", ".parts")
+GROWS = "plots/motion_training.csv"  # has a row more after each epoch
 
 
 class Step(NamedTuple):
@@ -89,15 +90,22 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+def has_part(project: Project, name: str) -> bool:
+    """Return whether a file of the project has the first lines, whole ones, of the file in the cache."""
+    content = (project.folder / name).read_bytes()
+    return content.endswith(b"\n") and (project.cache / name).read_bytes().startswith(content)
+
+
 def restore(step: Step, project: Project) -> None:
-    """Make the outputs of a step as before its first run, and remove every second file, so that it has to work."""
+    """Make the outputs of a step as before its first run, but for most files of many, so that it has little to do."""
     for output in step.outputs:
         path = project.folder / output
         if path.is_dir():
             shutil.rmtree(path)
         path.unlink(missing_ok=True)
     cached = [name for name in digests(project.cache) if is_output(name, step)]
-    for name in cached[1::2]:
+    every = max(2, len(cached) // 4)
+    for name in [name for number, name in enumerate(cached) if number % every]:
         (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
         LINKS[project.kind](project.cache / name, project.folder / name)
 

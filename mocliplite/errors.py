@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import NoReturn, TextIO
 
 # What could change the terminal, or the order in which letters are shown. Progress bars need "\r", on stderr only.
@@ -98,7 +98,7 @@ def run(main: Callable[[], None], status: int = 1) -> None:
     sequences: `\\u001b`. So are letters that the encoding of the output lacks.
     SIGINT (Ctrl-C), SIGTERM and SIGHUP also end main with one line, and exit with 128 and the number of the signal.
     """
-    stop_at_signals()
+    _stop_at_signals()
     for stream in (sys.stdout, sys.stderr):
         # A file's name may be no text. Under some locales even letters are none, as in a pipe on Windows.
         if isinstance(stream, io.TextIOWrapper):
@@ -129,7 +129,19 @@ def _run(main: Callable[[], None], status: int) -> None:
         report_interrupt(interrupt)
 
 
-def stop_at_signals() -> None:
+def report_interrupts() -> None:
+    """Report interrupts in one line before `run` is called, such as while a stage imports its libraries."""
+
+    def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            report_interrupt(error)
+        sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = report
+    _stop_at_signals()
+
+
+def _stop_at_signals() -> None:
     """Raise Stopped in the main thread at SIGTERM and SIGHUP, unless another handler is set, such as that of nohup."""
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -177,3 +189,7 @@ class Failure:
 
     def __str__(self) -> str:
         return self.reason
+
+    def error(self) -> UserError:
+        """Return the exception for this failure, where a clip that fails is an error."""
+        return MachineError(self.reason) if self.transient else UserError(self.reason)

@@ -1,14 +1,19 @@
 """The stages of dvc.yaml, one module each: read parameters and files, call mocliplite, write files."""
 
-import hashlib
 import sys
+
+if sys.argv[0] == "-m":  # a stage is run, not imported
+    from mocliplite.errors import report_interrupts
+
+    report_interrupts()  # also those during the other imports
+
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from mocliplite import files, params, versions, yaml_text
-from mocliplite.errors import MachineError, UserError, reading, report_interrupt, run, stop_at_signals
+from mocliplite.errors import MachineError, UserError, reading, run
 
 
 def run_stage(name: str, main: Callable[[], None], graph: str = "dvc.yaml") -> None:
@@ -88,15 +93,3 @@ def _read_yaml(path: str, load: Callable[[str, str], object] = _load_graph) -> d
     except (OSError, UnicodeDecodeError, UserError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print one line instead of a traceback for an interrupt while a stage imports its libraries."""
-    if isinstance(error, KeyboardInterrupt):
-        report_interrupt(error)
-    sys.__excepthook__(kind, error, trace)
-
-
-if sys.argv[0] == "-m":  # a stage is run, not imported
-    sys.excepthook = _report
-    stop_at_signals()

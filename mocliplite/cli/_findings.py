@@ -112,7 +112,10 @@ def _inspect(
 
 
 def _previews(root: str, paths: Sequence[str]) -> tuple[dict[str, inspection.Preview], dict[str, str]]:
-    """Return the previews of usable files, and the reasons why the others cannot be used, by path."""
+    """Return the previews of usable files, and the reasons why the others cannot be used, by path.
+
+    Raises MachineError where the machine fails, such as the disk: the settings must not depend on it.
+    """
     settings = compute()
     preview_safely = crash_safe(inspection.preview, settings)
     previews: dict[str, inspection.Preview] = {}
@@ -121,6 +124,8 @@ def _previews(root: str, paths: Sequence[str]) -> tuple[dict[str, inspection.Pre
         for path in paths:
             bar.update()
             preview = preview_safely(f"{root}/{path}", Limits.of(settings))
+            if isinstance(preview, Failure) and preview.transient:
+                raise preview.error()
             if isinstance(preview, Failure):
                 unreadable[path] = preview.reason
             elif preview.frames < 2:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from mocliplite import params
-from mocliplite.errors import UserError
+from mocliplite.errors import MachineError, UserError
 
 MODELS = "models"  # folder to which `dvc repro` writes the trained models
 
@@ -40,9 +40,14 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def compute() -> params.Compute:
-    """Return the settings `compute` of params.yaml, or the defaults if the file is missing or invalid."""
+    """Return the settings `compute` of params.yaml, or the defaults if the file is missing or invalid.
+
+    Raises MachineError if the disk fails: the limits of the defaults may be others.
+    """
     try:
         return params.load().compute
+    except MachineError:
+        raise
     except UserError:
         return params.DEFAULT_COMPUTE
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from mocliplite import params
-from mocliplite.errors import Failure, MachineError, UserError
+from mocliplite.errors import Failure, UserError
 from mocliplite.motion import extraction
 from mocliplite.motion.field import Field
 from mocliplite.runtime import crash_safe, engines
@@ -76,7 +76,7 @@ def classify_decoded(
             return path, UserError(f"{path} is a folder; give its files, such as {Path(path)}/*.mp4.")
         found = decode_safely(path, *arguments)
         if isinstance(found, Failure):
-            return path, MachineError(found.reason) if found.transient else UserError(found.reason)
+            return path, found.error()
         return path, found
 
     decoded = engines.map_ahead(decode_path, paths, compute.workers)

@@ -54,7 +54,7 @@ def iterate_crash_safe(
 ) -> Iterator[Outcome]:
     """Yield the items of function(path, *arguments), which are computed in a worker process, one in advance.
 
-    compute.time_limit is that of one item. Raises UserError where crash_safe returns a Failure.
+    compute.time_limit is that of one item. Raises the error of a Failure where crash_safe returns one.
     """
     if compute.engine == "inline":
         yield from function(path, *arguments)
@@ -64,14 +64,14 @@ def iterate_crash_safe(
     except (WorkerStartError, ImportError) as error:
         raise _no_worker(error) from None
     except _FAILURES as error:
-        raise UserError(_failure(path, error, compute).reason) from None
+        raise _failure(path, error, compute).error() from None
 
 
 def call_crash_safe(function: Callable[..., Outcome], compute: Compute, path: str, *arguments: object) -> Outcome:
-    """Return function(path, *arguments), called by crash_safe. Raises UserError for any Failure."""
+    """Return function(path, *arguments), called by crash_safe. Raises the error of a Failure."""
     found = crash_safe(function, compute)(path, *arguments)
     if isinstance(found, Failure):
-        raise UserError(found.reason)
+        raise found.error()
     return found
 
 

@@ -15,6 +15,7 @@ from mocliplite.cli import _findings, _init
 from mocliplite.cli._group_guess import guess_group
 from mocliplite.cli._main import main
 from mocliplite.data.index import find_clips
+from mocliplite.errors import Failure
 
 UCF101 = [
     f"{label}/v_{label}_g{g:02d}_c{c:02d}.avi" for label in ("Run", "Hop") for g in range(1, 6) for c in (1, 2, 3)
@@ -122,6 +123,15 @@ def test_ten_unreadable_clips_are_named_and_below_max_failed_they_are_a_warning(
     found = _findings.inspect_folder("clips")
     assert found.stops == []
     assert found.warnings[-1].startswith("12 clips cannot be read; they are left out:")
+
+
+def test_an_error_of_the_disk_ends_init_and_nothing_is_written(clips_folder, monkeypatch):
+    reason = "clips/wave left/0.mp4 could not be read (Input/output error); check its disk, then run again."
+    failure = Failure(reason, retry=True, transient=True)
+    monkeypatch.setattr(_findings, "crash_safe", lambda *_: lambda *_: failure)
+    put("clip", dict.fromkeys(CLIP_FILES, ""))
+    assert sentence_of(main, ["init", "clips", "--clip", "clip"]) == reason
+    assert not Path("params.yaml").exists()
 
 
 def test_a_guessed_group_is_printed_with_examples(folder):

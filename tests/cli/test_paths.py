@@ -12,7 +12,7 @@ from builders import CHECKOUT, run_python
 from mocliplite import params
 from mocliplite.cli import _report, _shared, predict, search
 from mocliplite.data.clips import Clip
-from mocliplite.errors import UserError
+from mocliplite.errors import MachineError, UserError
 
 
 class Stdin:
@@ -93,6 +93,15 @@ def test_without_settings_to_read_the_usual_ones_are_used(folder, written):
     if written:
         Path("params.yaml").write_text(written)
     assert _shared.compute() == params.DEFAULT_COMPUTE
+
+
+def test_settings_that_the_disk_fails_to_read_are_an_error(monkeypatch):
+    def fail():
+        raise MachineError("params.yaml cannot be read")
+
+    monkeypatch.setattr(params, "load", fail)
+    with pytest.raises(MachineError, match="cannot be read"):
+        _shared.compute()
 
 
 def test_a_command_prints_names_that_are_no_text(folder):

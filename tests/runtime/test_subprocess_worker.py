@@ -115,6 +115,13 @@ def test_a_user_error_is_a_failure_of_the_clip(call):
     assert call("a.avi", "bad file") == Failure("a.avi is not a video.", retry=False)
 
 
+@pytest.mark.parametrize(("how", "kind"), [("disk", MachineError), ("bad file", UserError)])
+def test_a_command_tells_an_error_of_the_machine_from_one_of_the_clip(how, kind):
+    with pytest.raises(UserError) as error:
+        crash_safe.call_crash_safe(behave, COMPUTE, "a.avi", how)
+    assert type(error.value) is kind
+
+
 def test_a_missing_library_stops_the_stage(call):
     expected = 'this needs nowhere, which is not installed; run `pip install ".[train]"`.'
     assert sentence_of(call, "a.avi", "import") == expected

@@ -109,13 +109,15 @@ def test_without_a_graph_nothing_is_compared():
     run_stage("train_head", lambda: edited("params.yaml", "hidden: 512", "hidden: 29"))
 
 
-@pytest.mark.parametrize("module", ["stages.train_head", "stages.embed_motion"])
+@pytest.mark.parametrize(
+    ("module", "library"), [("stages.train_head", "torch"), ("stages.embed_motion", "torch"), ("stages.split", "csv")]
+)
 @pytest.mark.parametrize(
     ("code", "status"),
     [("raise KeyboardInterrupt", 130), ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", 143)],
 )
-def test_an_interrupt_while_a_stage_imports_libraries_is_one_line(module, code, status):
-    Path("torch.py").write_text(code)
+def test_an_interrupt_while_a_stage_imports_libraries_is_one_line(module, library, code, status):
+    Path(f"{library}.py").write_text(code)
     shutil.rmtree("mocliplite")
     shutil.rmtree("stages")
     done = run_python("-m", module)
