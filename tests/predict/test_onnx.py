@@ -232,6 +232,26 @@ def test_without_onnxruntime_the_sentence_says_what_to_install(exported, monkeyp
     )
 
 
+@pytest.mark.parametrize(
+    ("missing", "sentence"),
+    [
+        ("onnxscript", 'needs onnxscript, which is not installed; run `pip install ".[onnx]"`.'),
+        (
+            "onnxscript.for_torch",
+            "needs onnxscript.for_torch, which the installed version of onnxscript does not have; "
+            "run `pip install --upgrade onnxscript`.",
+        ),
+    ],
+)
+def test_an_export_says_whether_a_package_is_missing_or_too_old(small_project, monkeypatch, tmp_path, missing, sentence):
+    def refuse(*args, **kwargs):
+        raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+
+    monkeypatch.setattr("torch.onnx.export", refuse)
+    assert sentence_of(export, tmp_path / "out", with_clip=False, onnx=True) == f"--format onnx {sentence}"
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_graph_with_its_weights_in_another_file_is_refused(exported, tmp_path):
     import onnx
 
