@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -243,12 +244,13 @@ def test_without_onnxruntime_the_sentence_says_what_to_install(exported, monkeyp
         ),
     ],
 )
-def test_an_export_says_whether_a_package_is_missing_or_too_old(small_project, monkeypatch, tmp_path, missing, sentence):
+def test_an_export_says_which_package_is_missing_or_too_old(small_project, tmp_path, monkeypatch, missing, sentence):
     def refuse(*args, **kwargs):
         raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
 
     monkeypatch.setattr("torch.onnx.export", refuse)
-    assert sentence_of(export, tmp_path / "out", with_clip=False, onnx=True) == f"--format onnx {sentence}"
+    exporting = partial(export, with_clip=False, onnx=True)
+    assert sentence_of(exporting, tmp_path / "out") == f"--format onnx {sentence}"
     assert not (tmp_path / "out").exists()
 
 
