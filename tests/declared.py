@@ -29,8 +29,9 @@ def imported_modules(*folders):
     own = {"mocliplite", "stages", "sample"}
     names = {name for folder in folders for path in (ROOT / folder).rglob("*.py") for name in imported_names(path)}
     modules = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - own
-    package_of = packages_distributions()
+    packages_of = packages_distributions()
     by_package = {}
     for module in sorted(modules):
-        by_package.setdefault(normal(package_of.get(module, [module])[0]), []).append(module)
+        # Of several, as ruamel.yaml and ruamel.yaml.clib, the first by name is the one that is required.
+        by_package.setdefault(normal(min(packages_of.get(module, [module]))), []).append(module)
     return by_package

@@ -181,7 +181,7 @@ def test_the_commands_of_stages_need_no_particular_shell(file):
 
 
 # Declared for what other packages import, or for its command.
-NOT_IMPORTED = {"dvc", "onnx", "onnxscript", "s3fs", "sshfs", "gcsfs"}
+NOT_IMPORTED = {"dvc", "onnxscript", "s3fs", "sshfs", "gcsfs"}
 
 
 def test_every_package_that_is_imported_is_declared_and_the_other_way_round():

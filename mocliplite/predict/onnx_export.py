@@ -128,8 +128,8 @@ def _write(path: Path, graph: nn.Module, inputs: dict[str, Tensor], outputs: Seq
                 external_data=False,
                 verbose=False,
             )
-    except ImportError:  # which names onnxscript even where onnx is missing, too
-        raise packages.not_installed("onnxscript", "--format onnx") from None
+    except ModuleNotFoundError as error:
+        raise _missing(str(error.name)) from None
     # Where it cannot follow the code, the exporter fixes the number of rows without a word.
     if any(isinstance(value.shape[0], int) for value in program.model.graph.inputs):
         raise torch.onnx.OnnxExporterError(f"{path.name} would have a fixed number of rows")
@@ -142,3 +142,14 @@ def _write(path: Path, graph: nn.Module, inputs: dict[str, Tensor], outputs: Seq
         raise UserError(f"{path.name} would have more than 1.5 GiB of weights; export without --format onnx.")
     with atomic_write(path) as partial:
         program.save(partial)
+
+
+def _missing(module: str) -> UserError:
+    package, _, part = module.partition(".")
+    if not part:
+        return packages.not_installed(package, "--format onnx")
+    # torch looks for a part of onnxscript that is made for it.
+    return UserError(
+        f"--format onnx needs {module}, which the installed version of {package} does not have; "
+        f"run `pip install --upgrade {package}`."
+    )

@@ -27,10 +27,14 @@ def quantise(path: Path) -> None:
 
     Convolutions, normalisations and biases stay float32.
     """
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    model = onnx.load(path)
+    # Before 1.32, onnxruntime transposes weights, and then stops at the shapes that the graph states for them.
+    model.graph.ClearField("value_info")
     with atomic_write(path) as partial, _without_advice():
-        quantize_dynamic(path, partial, op_types_to_quantize=["MatMul", "Gemm"], weight_type=QuantType.QInt8)
+        quantize_dynamic(model, partial, op_types_to_quantize=["MatMul", "Gemm"], weight_type=QuantType.QInt8)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -230,6 +231,27 @@ def test_without_onnxruntime_the_sentence_says_what_to_install(exported, monkeyp
     assert sentence_of(Recognizer.load, exported, INLINE) == (
         f'{exported}/onnx/image.onnx needs onnxruntime, which is not installed; run `pip install ".[predict]"`.'
     )
+
+
+@pytest.mark.parametrize(
+    ("missing", "sentence"),
+    [
+        ("onnxscript", 'needs onnxscript, which is not installed; run `pip install ".[onnx]"`.'),
+        (
+            "onnxscript.for_torch",
+            "needs onnxscript.for_torch, which the installed version of onnxscript does not have; "
+            "run `pip install --upgrade onnxscript`.",
+        ),
+    ],
+)
+def test_an_export_says_which_package_is_missing_or_too_old(small_project, tmp_path, monkeypatch, missing, sentence):
+    def refuse(*args, **kwargs):
+        raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+
+    monkeypatch.setattr("torch.onnx.export", refuse)
+    exporting = partial(export, with_clip=False, onnx=True)
+    assert sentence_of(exporting, tmp_path / "out") == f"--format onnx {sentence}"
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_graph_with_its_weights_in_another_file_is_refused(exported, tmp_path):
