@@ -98,10 +98,11 @@ def _parts(scores: np.ndarray, labels: np.ndarray) -> Iterator[tuple[np.ndarray,
     R is a multiple of the number of clips: the labels are repeated for each seed, and smoothed by one clip.
     """
     _, rows, classes = scores.shape
-    smoothing = 1 / (len(labels) + 2)
-    label, one_hot = np.tile(labels, rows // len(labels)), np.eye(classes)
+    smoothing, label = 1 / (len(labels) + 2), np.tile(labels, rows // len(labels))
     for part in slices(rows, _PART):
-        yield scores[:, part].astype(np.float64), (1 - smoothing) * one_hot[label[part]] + smoothing / classes
+        target = np.full((len(label[part]), classes), smoothing / classes)
+        target[np.arange(len(target)), label[part]] += 1 - smoothing
+        yield scores[:, part].astype(np.float64), target
 
 
 def fit_threshold(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
