@@ -14,6 +14,7 @@ from mocliplite.errors import writing
 # Bytes above which an array is kept in a file. The system keeps as much of it in memory as there is room for.
 _MAPPED = 1 << 31
 _PART = 1 << 20  # bytes written at a time
+_WIDE = 400  # numbers of a row above which parts have fewer rows
 
 
 def new_array(shape: Sequence[int], dtype: np.dtype | type) -> np.ndarray:
@@ -42,6 +43,10 @@ def _allocate(file: IO[bytes], size: int) -> None:
     file.flush()
 
 
-def slices(length: int, size: int) -> Iterator[slice]:
-    """Yield the slices that divide `length` rows into parts of `size`; the last may be smaller."""
+def slices(length: int, size: int, width: int = 1) -> Iterator[slice]:
+    """Yield the slices that divide `length` rows into parts of `size`; the last may be smaller.
+
+    width: numbers of a row; where there are more than _WIDE, a part has no more numbers than `size` rows of _WIDE.
+    """
+    size = max(1, size * _WIDE // max(width, _WIDE))
     return (slice(start, min(start + size, length)) for start in range(0, length, size))

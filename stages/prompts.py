@@ -12,6 +12,7 @@ from mocliplite import params
 from mocliplite.data.clips import class_names, read_clips
 from mocliplite.encoders import checkpoints, embedding, loading, own_features
 from mocliplite.encoders.prompts import flatten_names, read_names, read_templates, readable_name
+from mocliplite.runtime.progress import progress_range
 from mocliplite.store import table_file
 
 from . import run_stage
@@ -44,7 +45,8 @@ def embed_prompts(settings: params.Params, classes: list[str]) -> tuple[dict[str
 
     phrases = {label: class_phrases.get(label, [readable_name(label)]) for label in classes}
     names, class_of_name = flatten_names(classes, phrases)
-    rows = embedding.embed_classes(encoder, names, templates)
+    bar = progress_range("prompts", len(names), "name")
+    rows = np.concatenate([embedding.embed_classes(encoder, [names[index]], templates) for index in bar])
     mean = np.stack([rows[np.equal(class_of_name, index)].mean(axis=0) for index in range(len(classes))])
     arrays = {
         "embedding": mean / np.linalg.norm(mean, axis=1, keepdims=True),

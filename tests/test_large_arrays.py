@@ -35,3 +35,9 @@ def test_a_large_array_that_the_disk_has_no_room_for_is_refused(folder, monkeypa
 
 def test_slices_divide_all_rows_in_order():
     assert [list(range(7))[part] for part in large_arrays.slices(7, 3)] == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+def test_parts_of_wide_rows_have_fewer_rows():
+    assert list(large_arrays.slices(8, 4, 400)) == [slice(0, 4), slice(4, 8)]
+    assert list(large_arrays.slices(8, 4, 800)) == [slice(start, start + 2) for start in (0, 2, 4, 6)]
+    assert list(large_arrays.slices(2, 4, 5000)) == [slice(0, 1), slice(1, 2)]

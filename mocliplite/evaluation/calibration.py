@@ -55,7 +55,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 def _sum_of_expected(logits: np.ndarray, factor: float) -> float:
     """Sum over the rows of logits [R, C] of their mean, minus the highest, with the probabilities softmax(factor x)."""
     total = 0.0
-    for part in slices(len(logits), _PART):
+    for part in slices(len(logits), _PART, logits.shape[1]):
         values = _below_highest(logits[part])
         powers = np.exp(factor * values)
         total += float((np.einsum("rc,rc->r", powers, values) / powers.sum(axis=1)).sum())
@@ -98,10 +98,11 @@ def _parts(scores: np.ndarray, labels: np.ndarray) -> Iterator[tuple[np.ndarray,
     R is a multiple of the number of clips: the labels are repeated for each seed, and smoothed by one clip.
     """
     _, rows, classes = scores.shape
-    smoothing = 1 / (len(labels) + 2)
-    label, one_hot = np.tile(labels, rows // len(labels)), np.eye(classes)
-    for part in slices(rows, _PART):
-        yield scores[:, part].astype(np.float64), (1 - smoothing) * one_hot[label[part]] + smoothing / classes
+    smoothing, label = 1 / (len(labels) + 2), np.tile(labels, rows // len(labels))
+    for part in slices(rows, _PART, classes):
+        target = np.full((len(label[part]), classes), smoothing / classes)
+        target[np.arange(len(target)), label[part]] += 1 - smoothing
+        yield scores[:, part].astype(np.float64), target
 
 
 def fit_threshold(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:

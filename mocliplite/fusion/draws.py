@@ -27,5 +27,6 @@ def draw_clips(labels: np.ndarray, groups: np.ndarray, shots: int, draw: int) ->
     generator = np.random.default_rng(draw)
     names, group = np.unique(groups, return_inverse=True)
     group_rank, clip_rank = generator.permutation(len(names)), generator.permutation(len(labels))
-    order = np.lexsort((clip_rank, group_rank[group]))
-    return np.sort(np.concatenate([order[labels[order] == label][:shots] for label in np.unique(labels)]))
+    order = np.lexsort((clip_rank, group_rank[group], labels))
+    first = np.searchsorted(labels[order], labels[order])  # position of the first clip of the same class
+    return np.sort(order[np.arange(len(order)) - first < shots])

@@ -89,19 +89,14 @@ def fit_calibration(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dic
     scales: dict[str, tuple[float, float]] = {}
     weights: dict[str, list[float]] = {}
     thresholds: dict[str, Any] = {}
-    for name in (*logits, *MIXED):
-        if name in MIXED:
-            inputs = [scaled(logits[part], *scales[part]) for part in MIXED[name]]
-            weights[name] = fit_mixing_weights(inputs, labels)
-            values = _by_parts(partial(mix, weights=weights[name], multi_label=multi_label), inputs)
-        else:
-            values = logits[name]
-        scales[name] = fit_scale(values, labels)
-        if multi_label:
-            thresholds[name] = best_threshold(sigmoid(scaled(values, *scales[name])), labels)
-        elif name in THRESHOLDS:
-            probabilities = _by_parts(partial(_mean_probabilities, scale=scales[name]), [values])
-            thresholds[name] = fit_threshold(probabilities, labels)
+    for name, values in logits.items():
+        scales[name], thresholds[name] = _scale_and_threshold(name, values, labels)
+    for name, streams in MIXED.items():
+        calibrated = [scaled(logits[stream], *scales[stream]) for stream in streams]
+        weights[name] = fit_mixing_weights(calibrated, labels)
+        mixed = _by_parts(partial(mix, weights=weights[name], multi_label=multi_label), calibrated)
+        scales[name], thresholds[name] = _scale_and_threshold(name, mixed, labels)
+        del calibrated, mixed  # the next mixture needs as much memory
     figure = mean_average_precision if multi_label else _top1
     figures = {name: figure(logits[name], labels) for name in SINGLE_STREAM}
     calibration = {
@@ -112,7 +107,17 @@ def fit_calibration(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dic
     }
     if multi_label:
         return calibration | {"bias": {name: bias for name, (_, bias) in scales.items()}, "f1_threshold": thresholds}
-    return calibration | {"threshold": thresholds}
+    return calibration | {"threshold": {name: thresholds[name] for name in THRESHOLDS}}
+
+
+def _scale_and_threshold(name: str, logits: np.ndarray, labels: np.ndarray) -> tuple[tuple[float, float], Any]:
+    """Return temperature and bias of a method, and its threshold; see fit_calibration. None for one without."""
+    scale = fit_scale(logits, labels)
+    if labels.ndim == 2:
+        return scale, best_threshold(sigmoid(scaled(logits, *scale)), labels)
+    if name not in THRESHOLDS:
+        return scale, None
+    return scale, fit_threshold(_by_parts(partial(_mean_probabilities, scale=scale), [logits]), labels)
 
 
 def _mean_probabilities(parts: Sequence[np.ndarray], scale: tuple[float, float]) -> np.ndarray:
@@ -122,9 +127,9 @@ def _mean_probabilities(parts: Sequence[np.ndarray], scale: tuple[float, float])
 
 def _by_parts(function: Callable[[list[np.ndarray]], np.ndarray], arrays: Sequence[np.ndarray]) -> np.ndarray:
     """Return function(arrays) [..., N, C] for arrays [..., N, C], computed for a part of the clips at a time."""
-    clips = arrays[0].shape[-2]
+    clips, classes = arrays[0].shape[-2:]
     out = np.empty(0)
-    for part in slices(clips, _PART):
+    for part in slices(clips, _PART, classes):
         found = function([values[..., part, :] for values in arrays])
         if not part.start:
             out = np.empty((*found.shape[:-2], clips, found.shape[-1]), found.dtype)

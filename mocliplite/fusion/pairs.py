@@ -101,8 +101,11 @@ def select_clips(arrays: Arrays, rows: np.ndarray | slice) -> dict[str, np.ndarr
 
 
 def parts(arrays: Arrays) -> Iterator[dict[str, np.ndarray]]:
-    """Yield the arrays of pairs.h5 for at most _PART clips at a time, in order, without copying them."""
-    for rows in slices(len(arrays["ids"]), _PART):
+    """Yield the arrays of pairs.h5 for at most _PART clips at a time, in order, without copying them.
+
+    Of many classes, see `slices`, they are fewer clips.
+    """
+    for rows in slices(len(arrays["ids"]), _PART, len(arrays["classes"])):
         yield select_clips(arrays, rows)
 
 

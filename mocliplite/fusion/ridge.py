@@ -52,7 +52,11 @@ class Equations:
 
 def targets(labels: np.ndarray, classes: int) -> np.ndarray:
     """Return 1 for the classes of a clip and 0 for the others, float64 [N, C]. labels: int64 [N], or targets [N, C]."""
-    return np.eye(classes)[labels] if labels.ndim == 1 else labels.astype(np.float64)
+    if labels.ndim == 2:
+        return labels.astype(np.float64)
+    one_hot = np.zeros((len(labels), classes))
+    one_hot[np.arange(len(labels)), labels] = 1
+    return one_hot
 
 
 def standardised(

@@ -54,7 +54,7 @@ def _losses_and_guesses(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndar
     some = slice(None, None, -(-len(scores) // SCALE_CLIPS))
     scale = fit_scale(scores[some], labels[some])
     losses, guesses = [], []
-    for rows in slices(len(scores), _PART):
+    for rows in slices(len(scores), _PART, scores.shape[1]):
         logits = scaled(scores[rows], *scale)
         losses.append(log_losses(logits, labels[rows]))
         guesses.append(logits.argmax(axis=1) if labels.ndim == 1 else logits > 0)

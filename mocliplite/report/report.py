@@ -1,8 +1,8 @@
 """The report: one self-contained page on the accuracy of the recogniser and on its errors."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from mocliplite.video.streams import Limits
 GALLERY = 6  # clips in each part of the gallery
 ROWS = 12  # of the short tables and lists
 BARS = 40  # of a chart by class; of more classes, those with the highest and the lowest values
+MOST_CLASSES = 400  # in a table by class and in the confusion matrix, which has about as many pixels to a side
+
+Row = TypeVar("Row")
 
 
 def write(out: str | Path) -> list[str]:
@@ -44,7 +47,7 @@ def write(out: str | Path) -> list[str]:
     check_test_clips(metrics["eval"], predictions.ids, predictions.labels, predictions.classes)
     settings = params.load()
     parts, missing = gallery(predictions, clips, settings.dataset.root, settings.compute)
-    failures = _failures()
+    failures, by_class = _failures(), read_csv("plots/classes.csv")
     html.write(
         out,
         "report.html",
@@ -53,7 +56,8 @@ def write(out: str | Path) -> list[str]:
         gains=_gains(metrics["eval"]),
         classes=predictions.classes,
         bars=BARS,
-        by_class=read_csv("plots/classes.csv"),
+        tested=len(by_class),
+        by_class=_shortened(by_class, lambda row: float(row["gain"])),
         reliability=_reliability_chart(predictions),
         learning=_learning_curve(),
         motion_curve=_motion_curve(),
@@ -70,13 +74,16 @@ def write(out: str | Path) -> list[str]:
 
 def _one_class(predictions: Predictions, clips: Mapping[str, Clip]) -> dict[str, Any]:
     """Return the parts of the page that are of clips with one class each."""
+    few = len(predictions.classes) <= MOST_CLASSES
+    frame_size = frame_size_accuracy(predictions, clips)
+    by_class = _shortened(list(frame_size.get("classes", {}).items()), lambda item: item[1])
     return {
         "multi_label": False,
-        "confusion": charts.heatmap(confusion_matrix(predictions), predictions.classes),
+        "confusion": charts.heatmap(confusion_matrix(predictions), predictions.classes) if few else None,
         "errors": frequent_errors(predictions, ROWS),
         "class_chart": None,
         "gain_chart": _gain_chart("top-1"),
-        "frame_size": frame_size_accuracy(predictions, clips),
+        "frame_size": frame_size | {"classes": by_class},
     }
 
 
@@ -155,10 +162,19 @@ def _gains(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _by_class(column: str) -> dict[str, float]:
     """Return a column of plots/classes.csv by class, the highest value first: BARS of them, from both ends."""
-    rows = sorted(read_csv("plots/classes.csv"), key=lambda row: -float(row[column]))
-    if len(rows) > BARS:
-        rows = rows[: BARS // 2] + rows[-(BARS // 2) :]
+    rows = _ends(read_csv("plots/classes.csv"), lambda row: float(row[column]))
     return {row["class"]: float(row[column]) for row in rows}
+
+
+def _shortened(rows: list[Row], value: Callable[[Row], float]) -> list[Row]:
+    """Return the rows of a table by class: all, or of more than MOST_CLASSES, those of `_ends`."""
+    return _ends(rows, value) if len(rows) > MOST_CLASSES else rows
+
+
+def _ends(rows: list[Row], value: Callable[[Row], float]) -> list[Row]:
+    """Return the rows with the highest value first: BARS of them, from both ends."""
+    rows = sorted(rows, key=lambda row: -value(row))
+    return rows if len(rows) <= BARS else rows[: BARS // 2] + rows[-(BARS // 2) :]
 
 
 def _learning_curve() -> str:

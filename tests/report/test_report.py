@@ -87,3 +87,21 @@ def test_only_the_first_failures_are_listed_with_their_number(small_project, tmp
     assert "The first 12 of 30; failures.csv" in text
     assert "clip11 (motion): too short" in text
     assert "clip12" not in text
+
+
+def test_of_too_many_classes_there_is_no_confusion_matrix_and_tables_have_both_ends(
+    small_project, tmp_path, monkeypatch
+):
+    sizes = {"only_size": "", "top1": 0.5, "chance": 0.0002, "classes": {"low": 0.1, "mid": 0.2, "high": 0.3}}
+    monkeypatch.setattr(report, "frame_size_accuracy", lambda *_: sizes)
+    monkeypatch.setattr(report, "MOST_CLASSES", 2)
+    monkeypatch.setattr(report, "BARS", 2)
+    report.write(tmp_path / "report.html")
+    page = Page.of(tmp_path / "report.html")
+    assert page.tags.count("svg") == 5
+    assert "Of 3 classes, no chart is legible; plots/confusion.csv" in page.text
+    assert "All 3 classes are in plots/classes.csv" in page.text
+    assert "chance is 0.02 %" in page.text
+    assert "by class: the 1 highest and the 1 lowest of 3 classesclassaccuracyhigh0.30low0.10" in page.text.replace(
+        "\n", ""
+    )
