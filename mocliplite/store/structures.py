@@ -65,7 +65,9 @@ def check_object(group: h5py.Group, address: int) -> None:
     """
     read = _reader(group)
     for kind, content in _messages(read, address):
-        if kind == _LAYOUT:
+        if kind == _DATASPACE:
+            _check_space(content)
+        elif kind == _LAYOUT:
             _check_layout(content)
         elif kind in _NAMES:
             version, flags, heap, tree = _unpack("<2B2Q", content)
@@ -100,6 +102,14 @@ def _messages(read: _Read, address: int) -> Iterator[tuple[int, bytes]]:
                 blocks.append((at + 4, size_with_ends - 8))  # without signature and checksum
             yield kind, message
             place += 4 + size
+
+
+def _check_space(content: bytes) -> None:
+    """Check that an array cannot grow: HDF5 looks for its chunks by the size that it could have."""
+    version, dimensions, has_limits = _unpack("<3B", content)
+    lengths = content[4 : 4 + 8 * dimensions]
+    if version != 2 or (has_limits and content[4 + 8 * dimensions : 4 + 16 * dimensions] != lengths):
+        raise ValueError("it has an array that can grow, which stores do not use")
 
 
 def _check_layout(content: bytes) -> None:

@@ -189,6 +189,15 @@ def test_a_header_that_would_end_the_process_is_refused(name):
     assert is_refused(path, table_file.read_table, path)
 
 
+def test_an_array_that_could_grow_is_refused():
+    path, shape = Path("a.h5"), np.array([200_000, 3], "<i8").tobytes()
+    table_file.write_table(path, "pairs", {"a": np.zeros((200_000, 3))}, {})
+    content = path.read_bytes()
+    start = content.rindex(b"OHDR", 0, content.index(2 * shape))
+    with_header(path, content[start : start + 8], content.index(2 * shape) + 16 + 8 - start, 1 << 39, 8)
+    assert is_refused(path, table_file.read_table, path)
+
+
 def test_a_file_of_another_format_of_hdf5_is_refused():
     for version in ("earliest", "v110"):
         with h5py.File(
