@@ -97,7 +97,7 @@ def has_part(project: Project, name: str) -> bool:
 
 
 def restore(step: Step, project: Project) -> None:
-    """Make the outputs of a step as before its first run, but for most files of many, so that it has little to do."""
+    """Put the outputs of a step back from the cache, but for some four files, or half of a few, which are to write."""
     for output in step.outputs:
         path = project.folder / output
         if path.is_dir():

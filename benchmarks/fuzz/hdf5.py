@@ -1,7 +1,7 @@
 """Edits of HDF5 files: of the bytes of headers, with right checksums, and of what the headers describe."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
@@ -13,7 +13,9 @@ _BLOCK = 512  # bytes before the content: the digest of the store
 _SUPERBLOCK = b"\x89HDF\r\n\x1a\n"
 # Structures with a checksum at their end, by their signature: bytes in them.
 _LENGTHS = {_SUPERBLOCK: 48, b"FAHD": 28, b"BTHD": 38, b"EAHD": 72, b"FRHP": 146}
-_SIGNATURES = (*_LENGTHS, b"OHDR")
+_NODES = (b"BTLF", b"BTIN", b"FHIB")  # whose length another structure tells
+_MOST = 600  # bytes of such a node
+_SIGNATURES = (*_LENGTHS, *_NODES, b"OHDR")
 
 
 def sealed(content: bytes) -> bytes:
@@ -47,10 +49,19 @@ def _length(content: bytes, start: int) -> int:
     for signature, length in _LENGTHS.items():
         if content.startswith(signature, start):
             return length
+    if content.startswith(_NODES, start):
+        return next(_lengths_by_checksum(content[start : start + _MOST]), len(content))
     flags = content[start + 5]
     head = 6 + 16 * bool(flags & 32) + 4 * bool(flags & 16)
     width = 1 << (flags & 3)
     return head + width + int.from_bytes(content[start + head : start + head + width], "little") + 4
+
+
+def _lengths_by_checksum(content: bytes) -> Iterator[int]:
+    """Yield the lengths at which the bytes so far end in their checksum."""
+    for end in range(10, len(content) - 3):
+        if lookup3(content[:end]) == int.from_bytes(content[end : end + 4], "little"):
+            yield end + 4
 
 
 def lookup3(key: bytes) -> int:

@@ -128,8 +128,8 @@ def _write(path: Path, graph: nn.Module, inputs: dict[str, Tensor], outputs: Seq
                 external_data=False,
                 verbose=False,
             )
-    except ModuleNotFoundError as error:
-        raise _missing(str(error.name)) from None
+    except ImportError as error:
+        raise _not_imported(error) from None
     # Where it cannot follow the code, the exporter fixes the number of rows without a word.
     if any(isinstance(value.shape[0], int) for value in program.model.graph.inputs):
         raise torch.onnx.OnnxExporterError(f"{path.name} would have a fixed number of rows")
@@ -144,12 +144,10 @@ def _write(path: Path, graph: nn.Module, inputs: dict[str, Tensor], outputs: Seq
         program.save(partial)
 
 
-def _missing(module: str) -> UserError:
-    package, _, part = module.partition(".")
-    if not part:
-        return packages.not_installed(package, "--format onnx")
-    # torch looks for a part of onnxscript that is made for it.
+def _not_imported(error: ImportError) -> UserError:
+    """Return the error where onnxscript, which torch uses, cannot be imported."""
+    if error.name in ("onnx", "onnxscript"):
+        return packages.not_installed(error.name, "--format onnx")
     return UserError(
-        f"--format onnx needs {module}, which the installed version of {package} does not have; "
-        f"run `pip install --upgrade {package}`."
+        f"--format onnx needs another version of onnxscript ({error}); run `pip install --upgrade onnxscript`."
     )

@@ -209,12 +209,14 @@ def read_rows(group: Group, name: str, rows: Sequence[int] | np.ndarray) -> np.n
 
 
 def read_masked(group: Group, name: str, mask: np.ndarray) -> np.ndarray:
-    """Return the rows of an uncompressed array for which mask, bool [N], is True; text as numpy str.
+    """Return the rows of an array for which mask, bool [N], is True; text as numpy str.
 
-    The array is read by parts, so that memory is needed for these rows only, and for many rows not even that; see
-    `new_array`.
+    An uncompressed array is read by parts, so that memory is needed for these rows only, and for many rows not even
+    that; see `new_array`.
     """
     dataset = _checked_dataset(group, name, None, (len(mask),))
+    if dataset.dtype == np.int8:
+        return _read_compressed_rows(dataset, np.flatnonzero(mask))
     out = new_array((int(np.count_nonzero(mask)), *dataset.shape[1:]), dataset.dtype)
     chunk = dataset.chunks[0] if dataset.chunks else 1
     length, filled = _CHUNKS_OF_PART * chunk, 0
@@ -279,6 +281,12 @@ def _checked_dataset(group: Group, name: str, dtype: str | None, shape: tuple[in
         -(-length // chunk) for length, chunk in zip(dataset.shape, dataset.chunks, strict=True)
     ):
         raise ValueError(f"{name} has missing chunks")
+    if dataset.chunks and dataset.dtype != np.int8:
+        # HDF5 copies as many bytes as a chunk has, however many are stored. The checksum has 4 bytes.
+        size, sizes = math.prod(dataset.chunks) * dataset.dtype.itemsize + 4, set[int]()
+        dataset.id.chunk_iter(lambda chunk: sizes.add(chunk.size))
+        if sizes != {size}:
+            raise ValueError(f"{name} has chunks of a wrong size")
     return dataset
 
 

@@ -26,6 +26,7 @@ _KNOWN = {
     *(_NIL, _DATASPACE, _LINK_INFO, _DATATYPE, _FILL_VALUE, _LINK, _LAYOUT, _GROUP_INFO),
     *(_FILTERS, _ATTRIBUTE, _CONTINUATION, _ATTRIBUTE_INFO),
 }
+_REPEATED = {_NIL, _LINK, _ATTRIBUTE, _CONTINUATION}
 _SHARED = 2  # flag of a message that is in another place
 _COMPACT, _CONTIGUOUS, _CHUNKED = 0, 1, 2  # classes of a layout; the others are in other files
 _CHUNK_INDEXES = {1, 3}  # a single chunk, and a fixed array of chunks
@@ -46,12 +47,19 @@ class _Names(NamedTuple):
 
 
 _HUGE_TYPE, _HUGE_RECORD = 1, 24  # of the tree of what is too long for the blocks of a heap
-_NAMES = {_LINK_INFO: _Names(5, 11, 7, 512, 32), _ATTRIBUTE_INFO: _Names(8, 17, 8, 1024, 40)}
+_ATTRIBUTES, _FLAGS = 8, 8  # type of the tree of attributes, and where its records have the flags of a message
+_NAMES = {_LINK_INFO: _Names(5, 11, 7, 512, 32), _ATTRIBUTE_INFO: _Names(_ATTRIBUTES, 17, 8, 1024, 40)}
 
 
 def check_root(file: h5py.File) -> None:
-    """Check the root group of a file, see check_object, and that the file has the format of stores."""
-    content = _bytes(_reader(file), 0, 48)
+    """Check the root group of a file, see check_object, and that the file has the format of stores.
+
+    To be called before anything is read from the file.
+    """
+    read = _reader(file)
+    if read(len(_SIGNATURE), 0) == _SIGNATURE:  # HDF5 looks for the superblock there first
+        raise ValueError("it has no block with a digest at its beginning")
+    content = _bytes(read, 0, 48)
     signature, version, offsets, lengths, _, base, extension, _, root = _unpack("<8s4B4Q", content)
     if (signature, version, offsets, lengths, base, extension) != (_SIGNATURE, 3, 8, 8, USERBLOCK, _UNDEFINED):
         raise ValueError("its superblock is not as in stores")
@@ -63,20 +71,21 @@ def check_object(group: h5py.Group, address: int) -> None:
 
     To be called before HDF5 opens it.
     """
-    read = _reader(group)
+    read, found = _reader(group), dict[int, bytes]()
     for kind, content in _messages(read, address):
-        if kind == _DATASPACE:
-            _check_space(content)
-        elif kind == _LAYOUT:
-            _check_layout(content)
-        elif kind in _NAMES:
-            version, flags, heap, tree = _unpack("<2B2Q", content)
-            if version or flags:
-                raise ValueError("its members have an order, which stores do not use")
-            if (heap, tree) != (_UNDEFINED, _UNDEFINED):
-                names = _NAMES[kind]
-                _check_heap(read, heap, names)
-                _check_tree(read, tree, names.tree_type, names.record)
+        if kind in found and kind not in _REPEATED:
+            raise ValueError(f"it has several messages of type {kind}, of which stores have one")
+        found[kind] = content
+    if _LAYOUT in found:
+        _check_array(found.get(_DATASPACE, b""), found.get(_DATATYPE, b""), found[_LAYOUT])
+    for kind in _NAMES.keys() & found.keys():
+        version, flags, heap, tree = _unpack("<2B2Q", found[kind])
+        if version or flags:
+            raise ValueError("its members have an order, which stores do not use")
+        if (heap, tree) != (_UNDEFINED, _UNDEFINED):
+            names = _NAMES[kind]
+            _check_heap(read, heap, names)
+            _check_tree(read, tree, names.tree_type, names.record)
 
 
 def _messages(read: _Read, address: int) -> Iterator[tuple[int, bytes]]:
@@ -104,22 +113,25 @@ def _messages(read: _Read, address: int) -> Iterator[tuple[int, bytes]]:
             place += 4 + size
 
 
-def _check_space(content: bytes) -> None:
-    """Check that an array cannot grow: HDF5 looks for its chunks by the size that it could have."""
-    version, dimensions, has_limits = _unpack("<3B", content)
-    lengths = content[4 : 4 + 8 * dimensions]
-    if version != 2 or (has_limits and content[4 + 8 * dimensions : 4 + 16 * dimensions] != lengths):
+def _check_array(space: bytes, datatype: bytes, layout: bytes) -> None:
+    """Check that the values of an array are in the file, that its chunks fit its shape, and are in no tree.
+
+    HDF5 looks for the chunks of an array that can grow by the size that it could have, and takes the size of a value
+    from its layout.
+    """
+    version, rank, has_limits = _unpack("<3B", space)
+    lengths = _unpack(f"<{rank}Q", space, 4)
+    if version != 2 or (has_limits and _unpack(f"<{rank}Q", space, 4 + 8 * rank) != lengths):
         raise ValueError("it has an array that can grow, which stores do not use")
-
-
-def _check_layout(content: bytes) -> None:
-    """Check that the values of a dataset are in the file, and its chunks, if it has chunks, in no tree."""
-    version, kind = _unpack("<2B", content)
-    known = kind in (_COMPACT, _CONTIGUOUS)
+    version, kind = _unpack("<2B", layout)
+    known = version in (3, 4) and kind in (_COMPACT, _CONTIGUOUS)
     if (version, kind) == (4, _CHUNKED):
-        dimensions, width = _unpack("<2B", content, 3)
-        (index,) = _unpack("<B", content, 5 + dimensions * width)
-        known = index in _CHUNK_INDEXES
+        dimensions, width = _unpack("<2B", layout, 3)
+        ends = range(5, 5 + dimensions * width, width) if width else ()
+        *chunk, size = (int.from_bytes(layout[end : end + width], "little") for end in ends)
+        (index,) = _unpack("<B", layout, 5 + dimensions * width)
+        fits = len(chunk) == rank and all(0 < part <= whole for part, whole in zip(chunk, lengths, strict=True))
+        known = fits and (size,) == _unpack("<I", datatype, 4) and index in _CHUNK_INDEXES
     if not known:
         raise ValueError("it has an array that is kept as stores do not keep arrays")
 
@@ -138,7 +150,7 @@ def _check_heap(read: _Read, address: int, names: _Names) -> None:
 
 
 def _check_tree(read: _Read, address: int, tree_type: int, record: int) -> None:
-    """Check that no node of a B-tree, version 2, has more records than it has place for."""
+    """Check that the nodes of a B-tree, version 2, have place for their records, and that no attribute is elsewhere."""
     content = _bytes(read, address, 38)
     expected = struct.pack("<4s2BIH", b"BTHD", 0, tree_type, _NODE, record)
     depth, split, merge, root, records = _unpack("<H2BQH", content, 12)
@@ -147,16 +159,18 @@ def _check_tree(read: _Read, address: int, tree_type: int, record: int) -> None:
     most, widths = _places(record, depth)
     nodes = {(root, records)}
     for level in range(depth, -1, -1):
-        if any(count > most[level] for _, count in nodes):
-            raise ValueError("it has a tree of names with more of them than it has place for")
-        if level:
-            nodes = {child for node in nodes for child in _children(read, *node, record, widths[level])}
-
-
-def _children(read: _Read, address: int, records: int, record: int, width: int) -> list[tuple[int, int]]:
-    """Return address and number of records of each child of a node, whose pointers to them have this width."""
-    content = _bytes(read, address, 6 + records * record + (records + 1) * width)
-    return [_unpack("<QB", content, start) for start in range(6 + records * record, len(content), width)]
+        children: set[tuple[int, int]] = set()
+        for node, count in nodes:
+            if count > most[level]:
+                raise ValueError("it has a tree of names with more of them than it has place for")
+            pointers = 6 + count * record
+            content = _bytes(read, node, pointers + bool(level) * (count + 1) * widths[level])
+            if tree_type == _ATTRIBUTES and any(content[6 + _FLAGS : pointers : record]):
+                raise ValueError("it has an attribute that is in another place")
+            for start in range(pointers, len(content), widths[level] or 1):
+                child, of_child = _unpack("<QB", content, start)
+                children.add((child, of_child))
+        nodes = children
 
 
 def _places(record: int, depth: int) -> tuple[list[int], list[int]]:

@@ -239,7 +239,7 @@ def test_without_onnxruntime_the_sentence_says_what_to_install(exported, monkeyp
         ("onnxscript", 'needs onnxscript, which is not installed; run `pip install ".[onnx]"`.'),
         (
             "onnxscript.for_torch",
-            "needs onnxscript.for_torch, which the installed version of onnxscript does not have; "
+            "needs another version of onnxscript (No module named 'onnxscript.for_torch'); "
             "run `pip install --upgrade onnxscript`.",
         ),
     ],

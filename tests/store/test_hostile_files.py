@@ -189,6 +189,24 @@ def test_a_header_that_would_end_the_process_is_refused(name):
     assert is_refused(path, table_file.read_table, path)
 
 
+def test_an_attribute_in_another_place_is_refused():
+    path = Path("a.h5")
+    with hdf5.create_file(path, "pairs", {}, {"long": "x" * 70_000}) as file:  # so that the attributes are in a tree
+        hdf5.write_array(file, "a", np.arange(3))
+    with_header(path, b"BTLF\0\x08", 6 + 8, 2, 1)
+    assert is_refused(path, table_file.read_table, path)
+
+
+def test_a_file_that_begins_with_another_is_refused():
+    path = Path("a.h5")
+    table_file.write_table(path, "pairs", {"a": np.arange(3)}, {})
+    with h5py.File("other.h5", "w", libver=("v110", "v110")) as file:
+        file["a"] = np.arange(9)
+    content = path.read_bytes()
+    path.write_bytes(Path("other.h5").read_bytes()[:512].ljust(512, b"\0") + content[512:])
+    assert is_refused(path, table_file.read_table, path)
+
+
 def test_an_array_that_could_grow_is_refused():
     path, shape = Path("a.h5"), np.array([200_000, 3], "<i8").tobytes()
     table_file.write_table(path, "pairs", {"a": np.zeros((200_000, 3))}, {})
@@ -196,6 +214,28 @@ def test_an_array_that_could_grow_is_refused():
     start = content.rindex(b"OHDR", 0, content.index(2 * shape))
     with_header(path, content[start : start + 8], content.index(2 * shape) + 16 + 8 - start, 1 << 39, 8)
     assert is_refused(path, table_file.read_table, path)
+
+
+@pytest.mark.parametrize("place", [5, 6, 7], ids=["more rows", "more columns", "longer values"])
+def test_chunks_that_do_not_fit_their_array_are_refused(place):
+    path = Path("a.h5")
+    table_file.write_table(path, "pairs", {"a": np.zeros((20, 3))}, {})
+    content = path.read_bytes()
+    chunk = bytes([4, 2, 2, 3, 1, 20, 3, 8])  # the layout, up to the shape of a chunk and the size of a value
+    start = content.rindex(b"OHDR", 0, content.index(chunk))
+    with_header(path, content[start : start + 8], content.index(chunk) - start + place, 200, 1)
+    assert is_refused(path, table_file.read_table, path)
+
+
+def test_a_chunk_with_fewer_bytes_than_its_array_is_refused():
+    build("s", "keyframes")
+    path = shard_of("clip07", "keyframes")
+    with editing(path) as file:
+        rows = len(file["ids"])
+        del file["embedding"]
+        dataset = file.create_dataset("embedding", (rows, 2, 4), "f4", chunks=(rows, 2, 4), fletcher32=True)
+        dataset.id.write_direct_chunk((0, 0, 0), bytes(8))
+    assert is_refused(path, stores.open_store("s").read, ["clip07"])
 
 
 def test_a_file_of_another_format_of_hdf5_is_refused():
