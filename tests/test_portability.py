@@ -39,6 +39,7 @@ ERRORS = {"IsADirectoryError"}
 ALLOWED = {
     ("mocliplite/files.py", "os.kill"): "not called on Windows",
     ("mocliplite/large_arrays.py", "os.posix_fallocate"): "called where it exists",
+    ("mocliplite/store/structures.py", "os.pread"): "called where it exists",
     ("mocliplite/runtime/subprocess_worker.py", "resource"): "imported where /proc was found",
     ("mocliplite/cli/_doctor.py", "hardlink_to"): "asks whether there are such links",
     ("mocliplite/cli/_doctor.py", "symlink_to"): "asks whether there are such links",
