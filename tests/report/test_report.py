@@ -100,7 +100,7 @@ def test_of_too_many_classes_there_is_no_confusion_matrix_and_tables_have_both_e
     page = Page.of(tmp_path / "report.html")
     assert page.tags.count("svg") == 5
     assert "Of 3 classes, no chart is legible; plots/confusion.csv" in page.text
-    assert "All 3 classes are in plots/classes.csv" in page.text
+    assert "the 1 with the lowest gain; all 3 are in plots/classes.csv" in page.text
     assert "chance is 0.02 %" in page.text
     assert "by class: the 1 highest and the 1 lowest of 3 classesclassaccuracyhigh0.30low0.10" in page.text.replace(
         "\n", ""
