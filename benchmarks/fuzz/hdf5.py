@@ -1,7 +1,7 @@
 """Edits of HDF5 files: of the bytes of headers, with right checksums, and of what the headers describe."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -41,7 +41,8 @@ def _places(content: bytes, signature: bytes) -> list[int]:
     while start >= 0:
         found.append(start)
         start = content.find(signature, start + 1)
-    return [place for place in found if _length(content, place) <= len(content) - place]
+    # Of a node, the length fits, and takes long to find.
+    return [place for place in found if signature in _NODES or _length(content, place) <= len(content) - place]
 
 
 def _length(content: bytes, start: int) -> int:
@@ -50,18 +51,19 @@ def _length(content: bytes, start: int) -> int:
         if content.startswith(signature, start):
             return length
     if content.startswith(_NODES, start):
-        return next(_lengths_by_checksum(content[start : start + _MOST]), len(content))
+        return _length_by_checksum(content[start : start + _MOST]) or len(content) - start
     flags = content[start + 5]
     head = 6 + 16 * bool(flags & 32) + 4 * bool(flags & 16)
     width = 1 << (flags & 3)
     return head + width + int.from_bytes(content[start + head : start + head + width], "little") + 4
 
 
-def _lengths_by_checksum(content: bytes) -> Iterator[int]:
-    """Yield the lengths at which the bytes so far end in their checksum."""
-    for end in range(10, len(content) - 3):
-        if lookup3(content[:end]) == int.from_bytes(content[end : end + 4], "little"):
-            yield end + 4
+def _length_by_checksum(content: bytes) -> int:
+    """Return the length at which the bytes so far end in their checksum, 0 if there is none."""
+    ends = range(10, len(content) - 3)
+    return next(
+        (end + 4 for end in ends if lookup3(content[:end]) == int.from_bytes(content[end : end + 4], "little")), 0
+    )
 
 
 def lookup3(key: bytes) -> int:
