@@ -277,15 +277,16 @@ def _checked_dataset(group: Group, name: str, dtype: str | None, shape: tuple[in
     # Otherwise missing chunks would be read as zeros, and a small file could request all memory.
     if dataset.nbytes > _MAX_RATIO * dataset.id.get_storage_size():
         raise ValueError(f"{name} is {list(dataset.shape)}, more than the file can contain")
-    if dataset.chunks and dataset.id.get_num_chunks() != math.prod(
-        -(-length // chunk) for length, chunk in zip(dataset.shape, dataset.chunks, strict=True)
-    ):
-        raise ValueError(f"{name} has missing chunks")
-    if dataset.chunks and dataset.dtype != np.int8:
-        # HDF5 copies as many bytes as a chunk has, however many are stored. The checksum has 4 bytes.
-        size, sizes = math.prod(dataset.chunks) * dataset.dtype.itemsize + 4, set[int]()
-        dataset.id.chunk_iter(lambda chunk: sizes.add(chunk.size))
-        if sizes != {size}:
+    if dataset.chunks:
+        sizes: list[int] = []
+        dataset.id.chunk_iter(lambda chunk: sizes.append(chunk.size))
+        if len(sizes) != math.prod(
+            -(-length // chunk) for length, chunk in zip(dataset.shape, dataset.chunks, strict=True)
+        ):
+            raise ValueError(f"{name} has missing chunks")
+        # HDF5 copies as many bytes as an uncompressed chunk has, however many are stored. The checksum has 4 bytes.
+        size = math.prod(dataset.chunks) * dataset.dtype.itemsize + 4
+        if dataset.dtype != np.int8 and set(sizes) != {size}:
             raise ValueError(f"{name} has chunks of a wrong size")
     return dataset
 

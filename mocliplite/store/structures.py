@@ -9,6 +9,7 @@ Specification, version 3.0 (docs.hdfgroup.org).
 import os
 import struct
 from collections.abc import Callable, Iterator
+from enum import IntEnum
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -19,14 +20,6 @@ from mocliplite.store.whole_file import USERBLOCK
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _UNDEFINED = (1 << 64) - 1  # the address of what is not there
-# Types of the messages of an object header.
-_NIL, _DATASPACE, _LINK_INFO, _DATATYPE, _FILL_VALUE, _LINK, _LAYOUT, _GROUP_INFO = 0, 1, 2, 3, 5, 6, 8, 10
-_FILTERS, _ATTRIBUTE, _CONTINUATION, _ATTRIBUTE_INFO = 11, 12, 16, 21
-_KNOWN = {
-    *(_NIL, _DATASPACE, _LINK_INFO, _DATATYPE, _FILL_VALUE, _LINK, _LAYOUT, _GROUP_INFO),
-    *(_FILTERS, _ATTRIBUTE, _CONTINUATION, _ATTRIBUTE_INFO),
-}
-_REPEATED = {_NIL, _LINK, _ATTRIBUTE, _CONTINUATION}
 _SHARED = 2  # flag of a message that is in another place
 _COMPACT, _CONTIGUOUS, _CHUNKED = 0, 1, 2  # classes of a layout; the others are in other files
 _CHUNK_INDEXES = {1, 3}  # a single chunk, and a fixed array of chunks
@@ -36,8 +29,29 @@ _MAX_HEADER = 1 << 20  # bytes of an object header: a few messages, of 64 KiB at
 _Read: TypeAlias = Callable[[int, int], bytes]  # of a number of bytes, from a place in the file on
 
 
+class _Message(IntEnum):
+    """Types of the messages that the object headers of stores have."""
+
+    NIL = 0
+    DATASPACE = 1
+    LINK_INFO = 2
+    DATATYPE = 3
+    FILL_VALUE = 5
+    LINK = 6
+    LAYOUT = 8
+    GROUP_INFO = 10
+    FILTERS = 11
+    ATTRIBUTE = 12
+    CONTINUATION = 16
+    ATTRIBUTE_INFO = 21
+
+
+_KNOWN = frozenset(_Message)
+_REPEATED = {_Message.NIL, _Message.LINK, _Message.ATTRIBUTE, _Message.CONTINUATION}
+
+
 class _Names(NamedTuple):
-    """How many names, of members or of attributes, are kept: in a heap, with a B-tree of their hashes."""
+    """Where the names of members or of attributes are if there are many: in a heap, with a B-tree of their hashes."""
 
     tree_type: int
     record: int  # bytes of a record of the tree
@@ -48,7 +62,7 @@ class _Names(NamedTuple):
 
 _HUGE_TYPE, _HUGE_RECORD = 1, 24  # of the tree of what is too long for the blocks of a heap
 _ATTRIBUTES, _FLAGS = 8, 8  # type of the tree of attributes, and where its records have the flags of a message
-_NAMES = {_LINK_INFO: _Names(5, 11, 7, 512, 32), _ATTRIBUTE_INFO: _Names(_ATTRIBUTES, 17, 8, 1024, 40)}
+_NAMES = {_Message.LINK_INFO: _Names(5, 11, 7, 512, 32), _Message.ATTRIBUTE_INFO: _Names(_ATTRIBUTES, 17, 8, 1024, 40)}
 
 
 def check_root(file: h5py.File) -> None:
@@ -76,8 +90,8 @@ def check_object(group: h5py.Group, address: int) -> None:
         if kind in found and kind not in _REPEATED:
             raise ValueError(f"it has several messages of type {kind}, of which stores have one")
         found[kind] = content
-    if _LAYOUT in found:
-        _check_array(found.get(_DATASPACE, b""), found.get(_DATATYPE, b""), found[_LAYOUT])
+    if _Message.LAYOUT in found:
+        _check_array(found.get(_Message.DATASPACE, b""), found.get(_Message.DATATYPE, b""), found[_Message.LAYOUT])
     for kind in _NAMES.keys() & found.keys():
         version, flags, heap, tree = _unpack("<2B2Q", found[kind])
         if version or flags:
@@ -106,7 +120,7 @@ def _messages(read: _Read, address: int) -> Iterator[tuple[int, bytes]]:
             message = content[place + 4 : place + 4 + size]
             if kind not in _KNOWN or of_message & _SHARED:
                 raise ValueError(f"it has a message of type {kind}, which stores do not use")
-            if kind == _CONTINUATION:
+            if kind == _Message.CONTINUATION:
                 at, size_with_ends = _unpack("<2Q", message)
                 blocks.append((at + 4, size_with_ends - 8))  # without signature and checksum
             yield kind, message
