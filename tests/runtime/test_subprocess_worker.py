@@ -163,6 +163,26 @@ def test_the_engine_inline_calls_the_function_in_this_process():
     assert crash_safe.crash_safe(behave, replace(COMPUTE, engine="inline"))("a.avi") == ("a.avi", os.getpid())
 
 
+@pytest.mark.skipif(os.name == "nt", reason="os.kill sends no interrupts on Windows")
+def test_an_interrupt_while_python_starts_does_not_end_the_process(tmp_path, monkeypatch):
+    start = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nopen('started', 'w').close()"
+    (tmp_path / "sitecustomize.py").write_text(start)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    worker = SubprocessWorker(behave, 60)
+    assert worker("a.avi")[0] == "a.avi"
+    assert Path("started").exists(), "Python read the file"
+    worker.close()
+
+
+def test_interrupts_of_the_caller_are_not_blocked_by_starting_a_process():
+    worker = SubprocessWorker(behave, 60)
+    worker("a.avi")
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    worker.close()
+
+
 def test_close_kills_the_process():
     worker = SubprocessWorker(behave, 60)
     _, process_id = worker("a.avi")
