@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from typing import TypeVar
 
 from mocliplite.errors import UserError
+from mocliplite.runtime import interrupts
 
 Spec = TypeVar("Spec")
 Outcome = TypeVar("Outcome")
@@ -29,7 +30,8 @@ def outcomes(
     ends, lives = context.Pipe(duplex=False)
     with ends, lives, ProcessPoolExecutor(min(workers, len(specs)), context, _start, (ends,)) as pool:
         try:
-            futures = [pool.submit(_call, function, spec) for spec in specs]
+            with interrupts.blocked():  # submit starts the processes
+                futures = [pool.submit(_call, function, spec) for spec in specs]
             for future in as_completed(futures):
                 yield future.result()
         except BrokenProcessPool:
@@ -51,6 +53,7 @@ def _start(ends: Connection) -> None:
     of a killed process would remain.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    interrupts.unblock()
     threading.Thread(target=_exit_at_end, args=(ends,), daemon=True).start()
 
 

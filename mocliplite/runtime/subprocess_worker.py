@@ -15,6 +15,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, Any, Generic, ParamSpec, TypeVar
 
+from mocliplite.runtime import interrupts
+
 Inputs = ParamSpec("Inputs")
 Outcome = TypeVar("Outcome")
 
@@ -93,7 +95,7 @@ class SubprocessWorker(Generic[Inputs, Outcome]):
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
         command = [sys.executable, "-P", "-c", _SERVE]
         try:
-            with _interrupts_blocked():
+            with interrupts.blocked():
                 process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         except OSError as error:
             raise WorkerStartError(f"{sys.executable} does not start ({error.strerror})") from None
@@ -132,22 +134,6 @@ class SubprocessWorker(Generic[Inputs, Outcome]):
             self.close()
             raise WorkerDiedError(code)
         return reply
-
-
-@contextlib.contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Block SIGINT in this thread, and for good in the processes that it starts meanwhile.
-
-    A terminal sends it to all processes, also to those in which Python only starts, where nothing can ignore it yet.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _collect_replies(pipe: IO[bytes], replies: "SimpleQueue[Any]") -> None:

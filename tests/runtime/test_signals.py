@@ -1,5 +1,6 @@
 """A signal to the process of a stage ends it with one line, and with it all processes that it has started."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -19,6 +20,12 @@ from mocliplite.errors import run
 from mocliplite.runtime import processes
 run(lambda: list(processes.outcomes(hang_in_decoder, [sys.argv[3]] * 2, 2)))
 """
+SLOW_START = """
+import os, pathlib, sys, time
+if "--multiprocessing-fork" in sys.orig_argv:
+    pathlib.Path(os.environ["STARTED"], str(os.getpid())).touch()
+    time.sleep(2)
+"""
 LIMIT = 120  # seconds until the test fails
 
 
@@ -27,6 +34,18 @@ def wait_until(holds):
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def started(folder, **variables):
+    return subprocess.Popen(
+        [sys.executable, "-c", CODE, CHECKOUT, CHECKOUT / "tests", folder],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | variables,
+        start_new_session=True,
+        # Otherwise ignored where the tests run in the background of a shell.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
 
 
 @pytest.mark.parametrize(
@@ -39,13 +58,7 @@ def wait_until(holds):
     ],
 )
 def test_workers_and_their_decoders_end_with_the_process(tmp_path, number, status, printed):
-    process = subprocess.Popen(
-        [sys.executable, "-c", CODE, CHECKOUT, CHECKOUT / "tests", tmp_path],
-        stderr=subprocess.PIPE,
-        text=True,
-        # Otherwise ignored where the tests run in the background of a shell.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    process = started(tmp_path)
     wait_until(lambda: len(list(tmp_path.iterdir())) == 4)
     children = [psutil.Process(int(path.name)) for path in tmp_path.iterdir()]
     process.send_signal(number)
@@ -54,3 +67,13 @@ def test_workers_and_their_decoders_end_with_the_process(tmp_path, number, statu
     # The tracker of multiprocessing complains of what killed processes leave.
     assert errors == printed or number == signal.SIGKILL
     wait_until(lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children))
+
+
+def test_workers_that_start_print_nothing_at_an_interrupt_of_the_terminal(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(SLOW_START)
+    (tmp_path / "workers").mkdir()
+    process = started(tmp_path, PYTHONPATH=str(tmp_path), STARTED=str(tmp_path / "workers"))
+    wait_until(lambda: len(list((tmp_path / "workers").iterdir())) == 2)
+    os.killpg(process.pid, signal.SIGINT)
+    errors = process.communicate(timeout=LIMIT)[1]
+    assert (process.returncode, errors) == (130, f"{INTERRUPTED}\n")
