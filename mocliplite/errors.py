@@ -4,14 +4,15 @@ import errno
 import io
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import NoReturn, TextIO
+
+from mocliplite.interrupts import signal_of, stop_at_signals
 
 # What could change the terminal, or the order in which letters are shown. Progress bars need "\r", on stderr only.
 _CONTROLS = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"
@@ -28,8 +29,6 @@ _ADVICE = {
     for name in names.split()
     if hasattr(errno, name)
 }
-# Signals that end a run like Ctrl-C. Windows has no SIGHUP.
-_STOPPING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 INTERRUPTED = "interrupted; finished work is kept. Run the same command again to continue."
 
 
@@ -43,19 +42,6 @@ class MachineError(UserError):
 
 class LimitError(MachineError):
     """A file is larger than a setting allows on this machine."""
-
-
-class Stopped(KeyboardInterrupt):
-    """SIGTERM or SIGHUP."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
-def signal_of(interrupt: KeyboardInterrupt) -> int:
-    """Return the number of the signal that an interrupt came from."""
-    return interrupt.number if isinstance(interrupt, Stopped) else signal.SIGINT
 
 
 @contextmanager
@@ -98,7 +84,7 @@ def run(main: Callable[[], None], status: int = 1) -> None:
     sequences: `\\u001b`. So are letters that the encoding of the output lacks.
     SIGINT (Ctrl-C), SIGTERM and SIGHUP also end main with one line, and exit with 128 and the number of the signal.
     """
-    _stop_at_signals()
+    stop_at_signals()
     for stream in (sys.stdout, sys.stderr):
         # A file's name may be no text. Under some locales even letters are none, as in a pipe on Windows.
         if isinstance(stream, io.TextIOWrapper):
@@ -138,18 +124,7 @@ def report_interrupts() -> None:
         sys.__excepthook__(kind, error, trace)
 
     sys.excepthook = report
-    _stop_at_signals()
-
-
-def _stop_at_signals() -> None:
-    """Raise Stopped in the main thread at SIGTERM and SIGHUP, unless another handler is set, such as that of nohup."""
-
-    def stop(number: int, _: FrameType | None) -> None:
-        raise Stopped(number)
-
-    for number in _STOPPING:
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, stop)
+    stop_at_signals()
 
 
 def report_interrupt(interrupt: KeyboardInterrupt) -> NoReturn:

@@ -1,6 +1,7 @@
 """Fixtures that several test files use."""
 
 import shutil
+import signal
 import sys
 
 import pytest
@@ -8,6 +9,7 @@ from builders import UCF101_LISTS, look_for_few_shards, put, settings_of
 from project import copy_project, sh
 from windows import refuse_open_files
 
+from mocliplite import interrupts
 from mocliplite.data.index import find_clips
 from mocliplite.store import schema
 
@@ -23,6 +25,17 @@ def few_shards(monkeypatch):
     """Use fewer files per store, which makes tests faster."""
     monkeypatch.setattr(schema, "SHARDS", {"motion": 5, "keyframes": 4, "motion_embeddings": 3})
     look_for_few_shards(monkeypatch)
+
+
+@pytest.fixture
+def stopping():
+    """Handle SIGINT and SIGTERM as a stage does."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    interrupts.stop_at_signals()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
+from mocliplite import interrupts
 from mocliplite.errors import UserError
-from mocliplite.runtime import interrupts
 
 Spec = TypeVar("Spec")
 Outcome = TypeVar("Outcome")

@@ -15,7 +15,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, Any, Generic, ParamSpec, TypeVar
 
-from mocliplite.runtime import interrupts
+from mocliplite import interrupts
 
 Inputs = ParamSpec("Inputs")
 Outcome = TypeVar("Outcome")

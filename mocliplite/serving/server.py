@@ -7,7 +7,8 @@ import sys
 
 import uvicorn
 
-from mocliplite.errors import UserError, signal_of
+from mocliplite.errors import UserError
+from mocliplite.interrupts import signal_of
 from mocliplite.serving.api import application
 from mocliplite.serving.batches import Batches, Predict
 from mocliplite.serving.clips import Settings

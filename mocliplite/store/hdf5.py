@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 from deflate import DeflateError, zlib_compress, zlib_decompress
 
-from mocliplite import versions
+from mocliplite import interrupts, versions
 from mocliplite.errors import UserError
 from mocliplite.files import errors_mean_damage
 from mocliplite.large_arrays import new_array
@@ -157,6 +157,7 @@ def _write_compressed(group: Group, name: str, array: np.ndarray, chunks: tuple[
     options = {"compression": "gzip", "compression_opts": _COMPRESSION_LEVEL}
     dataset = group.create_dataset(name, array.shape, array.dtype, chunks=chunks, **options)
     for start in range(0, len(array), chunks[0]):
+        interrupts.deliver()  # a long video takes minutes
         chunk = np.zeros(chunks, array.dtype)
         rows = array[start : start + chunks[0]]
         chunk[: len(rows)] = rows
@@ -278,15 +279,15 @@ def _checked_dataset(group: Group, name: str, dtype: str | None, shape: tuple[in
     if dataset.nbytes > _MAX_RATIO * dataset.id.get_storage_size():
         raise ValueError(f"{name} is {list(dataset.shape)}, more than the file can contain")
     if dataset.chunks:
-        sizes: list[int] = []
-        dataset.id.chunk_iter(lambda chunk: sizes.append(chunk.size))
-        if len(sizes) != math.prod(
+        stored: list[h5py.h5d.StoreInfo] = []
+        dataset.id.chunk_iter(stored.append)
+        if len(stored) != math.prod(
             -(-length // chunk) for length, chunk in zip(dataset.shape, dataset.chunks, strict=True)
         ):
             raise ValueError(f"{name} has missing chunks")
         # HDF5 copies as many bytes as an uncompressed chunk has, however many are stored. The checksum has 4 bytes.
         size = math.prod(dataset.chunks) * dataset.dtype.itemsize + 4
-        if dataset.dtype != np.int8 and set(sizes) != {size}:
+        if dataset.dtype != np.int8 and {chunk.size for chunk in stored} != {size}:
             raise ValueError(f"{name} has chunks of a wrong size")
     return dataset
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import h5py
 
+from mocliplite import interrupts
 from mocliplite.errors import reading
 from mocliplite.files import atomic_write
 
@@ -24,7 +25,8 @@ Result = TypeVar("Result")
 class _Output:
     """A file for HDF5 to write to. It keeps the first error of the disk and writes no more.
 
-    HDF5 cannot handle an error of a file that it writes: it may crash, or never close the file.
+    HDF5 cannot handle an error of a file that it writes: it may crash, or never close the file. Interrupts would be
+    such errors, too, so they are deferred while a file is written.
     """
 
     def __init__(self, file: io.BufferedRandom) -> None:
@@ -64,7 +66,7 @@ def create(path: Path) -> Iterator[h5py.File]:
     What is written goes to disk, so the size of a file is not limited by memory. The format version is pinned, because
     the bytes must not depend on the version of the library.
     """
-    with atomic_write(path) as partial, partial.open("w+b") as out:
+    with atomic_write(path) as partial, partial.open("w+b") as out, interrupts.deferred():
         output = _Output(out)
         try:
             with h5py.File(output, "w", libver=("v110", "v110"), userblock_size=USERBLOCK) as file:

@@ -2,17 +2,20 @@
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from builders import CHECKOUT, sentence_of
 from stores import IDS, KINDS, build, bytes_of
 
 from mocliplite import files
-from mocliplite.store import stores, table_file, verification
+from mocliplite.interrupts import Stopped
+from mocliplite.store import hdf5, stores, table_file, verification, whole_file
 
 pytestmark = pytest.mark.usefixtures("folder")
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -42,6 +45,48 @@ def test_a_second_run_on_a_store_stops_with_an_error_and_a_killed_run_does_not_b
     first.stdout.close()
     build("s", "keyframes", IDS)
     assert stores.open_store("s").ids == IDS
+
+
+@pytest.mark.usefixtures("stopping")
+def test_a_signal_in_any_call_of_hdf5_is_raised_when_the_file_is_closed(monkeypatch):
+    """Raised in the call, it would be lost in most of them, and end the process in some."""
+    calls, at = [], [0]
+
+    def interrupt(call):
+        def interrupted_call(*arguments):
+            calls.append(call)
+            if len(calls) in at:
+                signal.raise_signal(signal.SIGTERM)
+            return call(*arguments)
+
+        return interrupted_call
+
+    for name in ("write", "flush", "truncate", "seek", "read"):
+        monkeypatch.setattr(whole_file._Output, name, interrupt(getattr(whole_file._Output, name)))
+    table_file.write_table("whole.h5", "pairs", {"label": np.arange(8)}, {}, {})
+    count = len(calls)
+    assert count > 5
+    for at[0] in range(1, count + 1):
+        calls.clear()
+        with pytest.raises(Stopped):
+            table_file.write_table("a.h5", "pairs", {"label": np.arange(8)}, {}, {})
+    assert [str(path) for path in Path().iterdir()] == ["whole.h5"]
+
+
+@pytest.mark.usefixtures("stopping")
+def test_a_signal_stops_the_writing_of_a_long_video_before_its_end(monkeypatch):
+    written, compress = [], hdf5.zlib_compress
+
+    def interrupted_compress(content, level):
+        written.append(content)
+        signal.raise_signal(signal.SIGINT)
+        return compress(content, level)
+
+    monkeypatch.setattr(hdf5, "zlib_compress", interrupted_compress)
+    with pytest.raises(Stopped), whole_file.create(Path("a.h5")) as file:
+        hdf5.write_array(file, "vectors", np.zeros((1000, 64, 64, 2), dtype=np.int8))
+    assert len(written) == 1
+    assert list(Path().iterdir()) == []
 
 
 def test_a_killed_run_does_not_block_on_a_file_system_without_locks(monkeypatch):
