@@ -24,8 +24,9 @@ class Grid:
         rows, cols = size_in_cells(stream)
         shape = finish(np.zeros((1, rows, cols, 2), dtype=np.int8)).shape[1:]
         self._frame_size = int(np.prod(shape))
-        # Memory of frames that are never written is not used.
-        self._cells = np.empty((stream.packets, *shape), dtype=np.int8)
+        # Memory of frames that are never written is not used, but counts as used up where its size is limited.
+        most = (stream.limits.memory << 20) // self._frame_size + 1
+        self._cells = np.empty((min(stream.packets, most), *shape), dtype=np.int8)
 
     @property
     def size(self) -> int:

@@ -293,8 +293,9 @@ def test_vectors_are_dropped_while_a_clip_is_decoded(kinds, settings, most):
 
 def test_a_field_beyond_the_memory_limit_is_refused():
     frames = [Frame("I", index, True, NO_VECTORS) for index in range(70)]
-    # 128 KiB per frame, of which 64 are written at a time.
-    stream = replace(synthetic_stream(frames, size=(2048, 2048)), limits=streams.Limits(memory=1))
+    # 128 KiB per frame, of which 64 are written at a time; all packets would need more than any machine has.
+    stream = synthetic_stream(frames, size=(2048, 2048))
+    stream = replace(stream, limits=streams.Limits(memory=1), packets=1 << 40)
     for settings, count in ((CELLS_OF_8, 64), (replace(PLAIN, accumulate="gop"), 9)):
         with pytest.raises(LimitError, match=rf"compute\.max_memory, 1 MiB, after {count} frames; raise the limit"):
             extraction.grid_of(replace(stream, frames=iter(frames)), settings)
