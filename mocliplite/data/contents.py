@@ -3,13 +3,14 @@
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from mocliplite.errors import UserError, reading
 from mocliplite.params import is_address
 from mocliplite.remote.connection import CONNECTIONS
 from mocliplite.remote.copies import local_copy
+from mocliplite.runtime.engines import map_ahead
 from mocliplite.runtime.progress import progress
 
 
@@ -19,15 +20,12 @@ def read_contents(root: str, paths: Sequence[str], task: str) -> Iterator[tuple[
     task: the name of the progress bar. Raises UserError for a file that cannot be read.
     """
     # Threads suffice, because hashlib releases the global interpreter lock.
-    pool = ThreadPoolExecutor(CONNECTIONS if is_address(root) else None)
-    try:
-        contents = pool.map(lambda path: _content_of(root, path), paths)
-        with progress(task, len(paths), "clip") as bar:
-            for path, content in zip(paths, contents, strict=True):
-                bar.update()
-                yield path, content
-    finally:
-        pool.shutdown(cancel_futures=True)  # otherwise an interrupt would first read all remaining files
+    workers = CONNECTIONS if is_address(root) else min(32, (os.cpu_count() or 1) + 4)
+    contents = map_ahead(partial(_content_of, root), paths, workers)
+    with progress(task, len(paths), "clip") as bar:
+        for path, content in zip(paths, contents, strict=True):
+            bar.update()
+            yield path, content
 
 
 def _content_of(root: str, path: str) -> tuple[int, str]:

@@ -6,8 +6,10 @@ result. Another engine is another such module, and a case in map_specs.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import chain
+from queue import SimpleQueue
+from threading import Thread
 from typing import TypeVar
 
 from mocliplite import packages
@@ -58,15 +60,31 @@ def map_ahead(
     function: Callable[[Spec], Outcome], specs: Iterable[Spec], workers: int, ahead: int = 0
 ) -> Iterator[Outcome]:
     """Yield function(spec) in the order of specs. Threads compute `ahead` results in advance, at least 2 * workers."""
-    waiting: deque[Future[Outcome]] = deque()
-    pool = ThreadPoolExecutor(workers)
+    tasks, waiting = SimpleQueue[tuple[Future[Outcome], Spec] | None](), deque[Future[Outcome]]()
+    # Python would wait for the threads of a ThreadPoolExecutor, also after an interrupt: minutes, for a long video.
+    for _ in range(workers):
+        Thread(target=_work, args=(function, tasks), daemon=True).start()
     try:
         for spec in specs:
-            waiting.append(pool.submit(function, spec))
+            waiting.append(Future())
+            tasks.put((waiting[-1], spec))
             # Bounded, because the results are pictures, which need memory.
             if len(waiting) > max(ahead, 2 * workers):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # after an interrupt, nobody needs what is not yet computed
+        for future in waiting:
+            future.cancel()
+        for _ in range(workers):
+            tasks.put(None)
+
+
+def _work(function: Callable[[Spec], Outcome], tasks: "SimpleQueue[tuple[Future[Outcome], Spec] | None]") -> None:
+    while (task := tasks.get()) is not None:
+        future, spec = task
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(function(spec))
+            except BaseException as error:  # noqa: BLE001  raised by result()
+                future.set_exception(error)

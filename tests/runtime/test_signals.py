@@ -20,6 +20,15 @@ from mocliplite.errors import run
 from mocliplite.runtime import processes
 run(lambda: list(processes.outcomes(hang_in_decoder, [sys.argv[3]] * 2, 2)))
 """
+THREADS = """
+import pathlib, sys, time
+from mocliplite.errors import run
+from mocliplite.runtime import engines
+def hang(number):
+    pathlib.Path(sys.argv[3], str(number)).touch()
+    time.sleep(600)
+run(lambda: list(engines.map_ahead(hang, [1, 2], 2)))
+"""
 SLOW_START = """
 import os, pathlib, sys, time
 if "--multiprocessing-fork" in sys.orig_argv:
@@ -36,9 +45,9 @@ def wait_until(holds):
         time.sleep(0.05)
 
 
-def started(folder, **variables):
+def started(folder, code=CODE, **variables):
     return subprocess.Popen(
-        [sys.executable, "-c", CODE, CHECKOUT, CHECKOUT / "tests", folder],
+        [sys.executable, "-c", code, CHECKOUT, CHECKOUT / "tests", folder],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | variables,
@@ -77,3 +86,12 @@ def test_workers_that_start_print_nothing_at_an_interrupt_of_the_terminal(tmp_pa
     os.killpg(process.pid, signal.SIGINT)
     errors = process.communicate(timeout=LIMIT)[1]
     assert (process.returncode, errors) == (130, f"{INTERRUPTED}\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_does_not_wait_for_calls_in_threads(tmp_path, number):
+    process = started(tmp_path, THREADS)
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+    process.send_signal(number)
+    errors = process.communicate(timeout=LIMIT)[1]
+    assert (process.returncode, errors) == (128 + number, f"{INTERRUPTED}\n")
