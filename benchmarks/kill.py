@@ -132,8 +132,9 @@ def outcome(status: int, number: int) -> str:
     one_line = text.rstrip().endswith(INTERRUPTED) and "Traceback" not in text
     if status == 128 + number and (one_line or number == signal.SIGHUP):
         return "stopped"
-    # Until the package of the stages is imported, signals do what they do to any Python, also while it starts.
-    if (status == -number and "run_stage" not in text) or "init_import_site" in text:
+    # Until the package of the stages is imported, signals do what they do to any Python, also while it starts: then no
+    # line of a traceback is the project's.
+    if (status == -number and "run_stage" not in text) or ("Traceback" in text and str(Path.cwd()) not in text):
         return "had not begun"
     sys.exit(f"status {status} after signal {number}: {text[-3000:]}")
 

@@ -24,6 +24,7 @@ _ADVICE = {
         ("ENOSPC EDQUOT", "free disk space"),
         ("EACCES EPERM EROFS", "fix the permissions"),
         ("EFBIG", "raise the limit of its size"),
+        ("ENAMETOOLONG", "choose a shorter name"),
         ("EMFILE ENFILE", "raise the limit of open files"),
     )
     for name in names.split()
@@ -85,6 +86,7 @@ def run(main: Callable[[], None], status: int = 1) -> None:
     SIGINT (Ctrl-C), SIGTERM and SIGHUP also end main with one line, and exit with 128 and the number of the signal.
     """
     stop_at_signals()
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # A file's name may be no text. Under some locales even letters are none, as in a pipe on Windows.
         if isinstance(stream, io.TextIOWrapper):
@@ -93,8 +95,16 @@ def run(main: Callable[[], None], status: int = 1) -> None:
         _run(main, status)
 
 
+def _open_closed_streams() -> None:
+    """Open standard streams that are closed, which Python leaves out: other files would take their places."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+
+
 def _run(main: Callable[[], None], status: int) -> None:
     try:
+        _refuse_removed_folder()
         main()
         sys.stdout.flush()
     except UserError as error:
@@ -111,8 +121,18 @@ def _run(main: Callable[[], None], status: int) -> None:
         if error.filename is None:
             _discard_output()
         sys.exit(status)
+    except MemoryError:
+        print("error: memory is full; lower compute.workers, or end other programs, and run again.", file=sys.stderr)
+        sys.exit(status)
     except KeyboardInterrupt as interrupt:
         report_interrupt(interrupt)
+
+
+def _refuse_removed_folder() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UserError("the working folder was removed; change to another one and run again.") from None
 
 
 def report_interrupts() -> None:

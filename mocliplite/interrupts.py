@@ -1,12 +1,22 @@
 """Signals that end a run: SIGINT, which Ctrl-C sends, SIGTERM and SIGHUP."""
 
 import signal
+import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType
 
-_CAN_BLOCK = hasattr(signal, "pthread_sigmask")  # not on Windows
+_HAS_THREADS = hasattr(signal, "pthread_sigmask")  # whether signals can be for one thread; not on Windows
+_PAUSE = 0.05  # seconds after which a signal is sent again
+# Where Python's own code imports modules, and has callbacks for objects that are removed.
+_LOSING = {
+    "<frozen importlib._bootstrap>",
+    weakref.WeakValueDictionary.__init__.__code__.co_filename,
+    weakref.WeakSet.__init__.__code__.co_filename,
+}
+_waiting: set[int] = set()  # signals that are going to be sent again
 _deferred: ContextVar[list[int] | None] = ContextVar("_deferred", default=None)  # signals that came; None: not deferred
 
 
@@ -32,11 +42,44 @@ def stop_at_signals() -> None:
             signal.signal(number, _stop)
 
 
-def _stop(number: int, _: FrameType | None) -> None:
+def _stop(number: int, frame: FrameType | None) -> None:
     received = _deferred.get()
-    if received is None:
+    if received is not None:
+        received.append(number)
+    elif _is_lost_in(frame):
+        _send_again(number)
+    else:
         raise Stopped(number)
-    received.append(number)
+
+
+def _is_lost_in(frame: FrameType | None) -> bool:
+    """Return whether an exception in a frame may be lost: while a module is imported, or an object removed.
+
+    Python prints exceptions of the latter and goes on. Some libraries go on if a module that they import raises one.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename in _LOSING or frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _send_again(number: int) -> None:
+    """Send a signal to the main thread a little later."""
+    main = threading.get_ident()  # handlers run there
+
+    def send() -> None:
+        _waiting.discard(number)
+        if _HAS_THREADS:
+            signal.pthread_kill(main, number)
+        else:
+            signal.raise_signal(number)
+
+    if number not in _waiting:
+        _waiting.add(number)
+        timer = threading.Timer(_PAUSE, send)
+        timer.daemon = True
+        timer.start()
 
 
 @contextmanager
@@ -67,7 +110,7 @@ def blocked() -> Iterator[None]:
 
     A terminal sends it to all processes, and one that only imports its modules would print a traceback.
     """
-    if not _CAN_BLOCK:
+    if not _HAS_THREADS:
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -79,5 +122,5 @@ def blocked() -> Iterator[None]:
 
 def unblock() -> None:
     """Let SIGINT through in this thread, also one that came meanwhile."""
-    if _CAN_BLOCK:
+    if _HAS_THREADS:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from imports import ROOT
@@ -82,6 +83,45 @@ def test_errors_of_the_disk_name_the_file_and_what_to_do(name, advice):
     with pytest.raises(MachineError) as raised, writing("a.csv"):
         raise system_error(name)
     assert str(raised.value) == f"a.csv cannot be written {reason}: finished work is kept."
+
+
+def test_a_name_that_is_too_long_is_one_line(capsys):
+    with pytest.raises(SystemExit):
+        run(lambda: Path("a" * 5000).stat())
+    sentence = f"error: {'a' * 5000} cannot be used (File name too long); choose a shorter name and run again.\n"
+    assert capsys.readouterr() == ("", sentence)
+
+
+def test_full_memory_is_one_line(capsys):
+    with pytest.raises(SystemExit) as exited:
+        run(raising(MemoryError()), status=2)
+    assert exited.value.code == 2
+    sentence = "error: memory is full; lower compute.workers, or end other programs, and run again.\n"
+    assert capsys.readouterr() == ("", sentence)
+
+
+@pytest.mark.parametrize("closed", ["stdin", "stdout", "stderr"])
+def test_a_standard_stream_that_is_closed_is_an_empty_one(tmp_path, closed):
+    """Otherwise the next file that is opened takes its place, and what a library prints goes there."""
+    code = "import os, sys; from mocliplite.errors import run\n"
+    code += "run(lambda: (print(sys.stdin.read()), open('made', 'w').write(str(os.open('other', os.O_CREAT)))))"
+    redirection = {"stdin": "<&-", "stdout": ">&-", "stderr": "2>&-"}[closed]
+    command = f'"{sys.executable}" -c "$1" {redirection}'
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["bash", "-c", command, "bash", code], cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 0
+    assert int((tmp_path / "made").read_text()) > 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not remove the working folder of a process")
+def test_a_working_folder_that_was_removed_is_one_line(tmp_path):
+    code = "import os; os.rmdir(os.getcwd()); from mocliplite.errors import run; run(lambda: print(1))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True)
+    sentence = b"error: the working folder was removed; change to another one and run again.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", sentence)
 
 
 def test_a_file_that_is_missing_is_no_error_of_the_disk():

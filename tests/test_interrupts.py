@@ -1,7 +1,9 @@
 """Interrupts: at once, at the end of what must not be interrupted, and in other threads."""
 
+import importlib
 import signal
 import threading
+import time
 
 import pytest
 
@@ -90,3 +92,44 @@ def test_a_handler_of_another_kind_remains():
     with interrupts.deferred():
         signal.raise_signal(signal.SIGTERM)
     assert received == [signal.SIGTERM]
+
+
+def test_a_signal_during_an_import_is_raised_after_it(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "slow_module.py").write_text("import signal\nsignal.raise_signal(signal.SIGTERM)\nvalue = 1\n")
+    values = []
+
+    def go_on():
+        values.append(importlib.import_module("slow_module").value)
+        time.sleep(60)
+
+    with pytest.raises(interrupts.Stopped):
+        go_on()
+    assert values == [1]
+
+
+def test_a_signal_while_an_object_is_removed_is_not_lost():
+    class Removed:
+        def __del__(self):
+            signal.raise_signal(signal.SIGTERM)
+
+    def go_on():
+        Removed()
+        time.sleep(60)
+
+    with pytest.raises(interrupts.Stopped):
+        go_on()
+
+
+def test_a_signal_that_arrives_again_while_it_waits_is_raised_once(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    twice = "import signal\nsignal.raise_signal(signal.SIGTERM)\nsignal.raise_signal(signal.SIGTERM)\n"
+    (tmp_path / "slower_module.py").write_text(twice)
+
+    def go_on():
+        importlib.import_module("slower_module")
+        time.sleep(60)
+
+    with pytest.raises(interrupts.Stopped):
+        go_on()
+    time.sleep(0.2)  # a second one would be raised here

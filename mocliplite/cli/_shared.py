@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -69,7 +70,9 @@ def clip_paths(place: str) -> list[str]:
     from mocliplite.data.folders import find_videos
     from mocliplite.data.names import SUCH_AS
 
-    if not Path(place).is_dir():
+    if not place:  # as Path, the working folder
+        raise UserError("the name of a clip is empty; check the arguments.")
+    if not os.path.isdir(place):  # noqa: PTH112  unlike Path.is_dir, False for a name that is too long
         return [place]
     found = [str(Path(place, path)) for path in find_videos(Path(place))]
     if not found:

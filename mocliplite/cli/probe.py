@@ -1,7 +1,7 @@
 """`probe`: codec, size, frames and motion vectors of clips."""
 
 import argparse
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING
 
 from mocliplite.cli._shared import clip_paths, compute, for_each, refuse_failed
@@ -32,7 +32,7 @@ def run(given: argparse.Namespace) -> None:
     print(inspection.HEADER)
 
     def show(path: str) -> None:
-        if not Path(path).exists():
+        if not os.path.exists(path):  # noqa: PTH110  unlike Path.exists, False for a name that is too long
             raise UserError(f"{path} is neither a clip nor a folder of clips; check the path.")
         clips.append(call_crash_safe(inspection.inspect, settings, path, Limits.of(settings)))
         print(inspection.table_row(clips[-1]), flush=True)

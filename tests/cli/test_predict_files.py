@@ -145,6 +145,15 @@ def test_a_glob_in_quotes_stands_for_its_clips(small_project):
     assert predict._clips(["clips/**"])[0] == predict._clips(["clips"])[0]
 
 
+def test_names_of_no_clip_do_not_hide_the_others(folder):
+    names = ["", "a" * 5000, "1.avi"]
+    paths, failed = predict._clips(names)
+    assert paths == names
+    assert {name: str(error) for name, error in failed.items()} == {
+        "": "the name of a clip is empty; check the arguments."
+    }
+
+
 def test_a_folder_without_clips_that_matches_a_glob_does_not_hide_the_others(folder):
     for name in ("a/notes.txt", "b/1.avi"):
         Path(name).parent.mkdir()
