@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,6 +58,19 @@ def reading(path: str | Path) -> Iterator[None]:
         if error.errno not in _ADVICE:
             raise
         raise not_readable(path, error) from None
+
+
+def refuse_special(path: str | Path, advice: str = "save its content to a file instead") -> None:
+    """Raise UserError for a pipe, a device or a socket, also where links lead to one.
+
+    Opening one may wait for ever, reading it may never end, and renaming a file to its path replaces it.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):  # whoever opens the path then says why it cannot be used
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise UserError(f"{path} is not a regular file; {advice}.")
 
 
 def not_readable(path: str | Path, error: OSError) -> MachineError:

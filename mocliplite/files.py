@@ -17,7 +17,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from mocliplite.errors import UserError, reading, writing
+from mocliplite.errors import UserError, reading, refuse_special, writing
 
 # Spreadsheets take cells that begin with these characters for formulas.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -33,10 +33,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; at the end, flush it to disk and rename it to path.
 
     The old file is never opened for writing: it may be a read-only link into a shared DVC cache. Raises MachineError
-    if the disk is full or fails, or the folder is not writable.
+    if the disk is full or fails, or the folder is not writable, and UserError for a pipe or a device.
     """
     partial = path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.{next(_numbers)}{_PARTIAL}")
     with writing(path):
+        refuse_target(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             for old in path.parent.glob(f".{escape(path.name)}.*{_PARTIAL}"):
@@ -50,6 +51,17 @@ def atomic_write(path: Path) -> Iterator[Path]:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
             raise
+
+
+def refuse_target(path: str | Path) -> None:
+    """Raise UserError for an output file that is a pipe or a device: the file would replace it for all programs.
+
+    So it would replace the link of the system to standard output, also while that leads to a regular file.
+    """
+    advice = "give another file, or remove it"
+    refuse_special(path, advice)
+    if Path(path).is_symlink() and str(Path(path).readlink()).startswith("/proc/"):
+        raise UserError(f"{path} is not a regular file; {advice}.")
 
 
 def _writer_may_be_running(partial: Path) -> bool:
@@ -167,12 +179,16 @@ def keep_only(folder: Path, names: Collection[str]) -> None:
 
 
 def read_text(path: str | Path) -> str:
-    """Return the text of a file in UTF-8. Raises MachineError if the disk fails; see errors.reading."""
+    """Return the text of a file in UTF-8. Errors are those of `read_bytes`."""
     return read_bytes(path).decode("utf-8")
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """Return the content of a file. Raises MachineError if the disk fails; see errors.reading."""
+    """Return the content of a file.
+
+    Raises UserError for a pipe or a device, and MachineError if the disk fails; see errors.reading.
+    """
+    refuse_special(path)
     with reading(path):
         return Path(path).read_bytes()
 
@@ -298,6 +314,7 @@ def read_csv(path: str | Path) -> list[dict[str, str]]:
 
 
 def _read(path: str | Path) -> list[list[str]]:
+    refuse_special(path)
     try:
         with reading(path), Path(path).open(encoding="utf-8", newline="") as file:
             return list(csv.reader(file))

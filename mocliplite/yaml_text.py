@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from mocliplite.errors import UserError, reading
+from mocliplite.errors import UserError, reading, refuse_special
 
 _MAX_DEPTH = 100  # of lists and mappings
 
@@ -16,9 +16,10 @@ def loader() -> Any:
 
 
 def read(path: str | Path) -> str:
-    """Return the text of a settings file. Raises UserError if it is missing, a folder, or not UTF-8."""
+    """Return the text of a settings file. Raises UserError if it is missing, no regular file, or not UTF-8."""
     if Path(path).is_dir():
         raise UserError(f"{path} is a folder; give a file.")
+    refuse_special(path)
     try:
         with reading(path):
             return Path(path).read_text(encoding="utf-8")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from builders import sentence_of
 
-from mocliplite import files
+from mocliplite import files, params, yaml_text
+from mocliplite.data.lists import entry
 from mocliplite.files import atomic_write, keep_only, read_rows, rounded, write_csv, write_json, write_rows, write_text
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -227,3 +228,62 @@ def test_no_text_in_a_table_for_readers_is_a_formula(text):
 def test_json_that_is_nested_deeply_is_damaged():
     Path("a.json").write_text('{"a": ' + "[" * 100_000)
     assert sentence_of(files.read_json, "a.json").startswith("a.json is damaged (")
+
+
+# Pipes and devices
+
+
+@pytest.fixture(params=["pipe", "link to a pipe", "link to a device", "link to standard output"])
+def special(request):
+    """A path that opens no regular file of its own."""
+    path = Path("out.txt")
+    if request.param == "pipe":
+        os.mkfifo(path)
+    elif request.param == "link to a pipe":
+        os.mkfifo("pipe")
+        path.symlink_to("pipe")
+    elif request.param == "link to a device":
+        path.symlink_to(os.devnull)
+    elif not Path("/proc/self/fd").is_dir():
+        pytest.skip("here standard output is no link")
+    else:
+        # As /dev/stdout is where a shell connected it with a file.
+        Path("file").touch()
+        with Path("file").open() as file:
+            path.symlink_to(f"/proc/self/fd/{file.fileno()}")
+            yield path
+        return
+    yield path
+
+
+def test_a_pipe_and_a_device_are_not_replaced(special):
+    before = names()
+    sentence = sentence_of(write_text, special, "new")
+    assert sentence == "out.txt is not a regular file; give another file, or remove it."
+    assert names() == before
+    assert not special.is_file() or special.is_symlink()
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        files.read_bytes,
+        files.read_text,
+        files.read_json,
+        files.read_csv,
+        lambda path: read_rows(path, ["a"]),
+        lambda path: files.resume_rows(path, ["a"]),
+        yaml_text.read,
+        entry.read_text,
+        params.load,
+    ],
+)
+def test_a_text_is_not_read_from_a_device(read):
+    # A pipe would wait where it is opened.
+    Path("null").symlink_to(os.devnull)
+    assert sentence_of(read, Path("null")) == "null is not a regular file; save its content to a file instead."
+
+
+def test_a_text_is_not_read_from_a_pipe():
+    os.mkfifo("pipe")
+    assert sentence_of(files.read_text, "pipe") == "pipe is not a regular file; save its content to a file instead."

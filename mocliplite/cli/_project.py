@@ -17,7 +17,7 @@ import mocliplite
 from mocliplite import params, versions
 from mocliplite.cli._workspace import stdout
 from mocliplite.data.names import ENDINGS
-from mocliplite.errors import UserError
+from mocliplite.errors import UserError, refuse_special
 from mocliplite.files import new_folder, read_text, write_text
 
 GRAPH = "dvc.yaml"
@@ -168,7 +168,8 @@ def _is_own_page(path: Path) -> bool:
 
 
 def _text_of(path: Path) -> str | None:
-    """Return the text of a file, None if there is none that can be read."""
+    """Return the text of a file, None if there is none that can be read. Raises UserError for a pipe or a device."""
+    refuse_special(path)
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

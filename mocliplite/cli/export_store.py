@@ -2,6 +2,8 @@
 
 import argparse
 
+from mocliplite.cli._outputs import check_outputs, files_in
+
 HELP = "write a store as one npz or parquet file"
 EXAMPLE = "example: python -m mocliplite export-store features/keyframes --to parquet"
 
@@ -16,6 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Write the store and print the path of the file."""
-    from mocliplite.store.export import export_store
+    from mocliplite.store.export import default_name, export_store
 
-    print(export_store(given.store, given.to, given.out))
+    out = given.out or default_name(given.store, given.to)
+    check_outputs({"--out": out}, files_in(given.store, "*"))
+    print(export_store(given.store, given.to, out))

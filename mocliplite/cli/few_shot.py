@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from mocliplite.cli._outputs import check_outputs
 from mocliplite.cli._shared import positive_int, refuse_missing_folder
 
 HELP = "print the test accuracy with few train clips per class"
@@ -38,6 +39,7 @@ def run(given: argparse.Namespace) -> None:
 
     if given.csv:
         refuse_missing_folder(given.csv, "--csv")
+    check_outputs({"--csv": given.csv})
     settings = params.load()
     train, val, test = (read_split("features/pairs.h5", name).arrays for name in ("train", "val", "test"))
     torch_device = device(settings.compute)

@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 
 from mocliplite import params
+from mocliplite.cli._outputs import CHECKPOINT, LISTS, check_outputs, clips_in, files_in
 from mocliplite.cli._shared import refuse_missing_folder
-from mocliplite.errors import UserError
+from mocliplite.errors import UserError, refuse_special
 
 HELP = "write params.yaml for your own clips, in class folders or in a list"
 EXAMPLE = "example: python -m mocliplite init my_clips --force"
@@ -29,6 +30,14 @@ def run(given: argparse.Namespace) -> None:
     refuse_missing_folder(given.out)
     if out.is_dir():
         raise UserError(f"--out is {out}, which is a folder; give a file.")
+    refuse_special(given.source)
+    inputs = (
+        *files_in(given.source, *LISTS),
+        *files_in(given.clip, *CHECKPOINT),
+        *clips_in(given.root or given.source, [given.out]),
+    )
+    # --force is for the settings of the project.
+    check_outputs({"--out": given.out}, inputs, in_project=False)
     if out.exists() and not given.force:
         raise UserError(f"{out} exists; give --force to replace it, or --out another file.")
     for place in filter(params.is_address, (given.source, given.root or "")):
@@ -41,6 +50,8 @@ def run(given: argparse.Namespace) -> None:
         found = _findings.inspect_list(source.as_posix(), Path(given.root or source.parent).as_posix())
     else:
         found = _findings.inspect_folder(source.as_posix())
+    if found.dataset.has_manifest:
+        check_outputs({"--out": given.out, "the manifest": found.dataset.files}, in_project=False)
     print(_init.describe(found))
     print(clip.sentence)
     for line in _init.write(out, found, given.clip):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mocliplite.cli._outputs import check_outputs
 from mocliplite.cli._results_file import path_cell
 from mocliplite.cli._shared import (
     MODELS,
@@ -49,6 +50,7 @@ def run(given: argparse.Namespace) -> None:
     if not Path(given.folder).is_dir():
         raise UserError(f"{given.folder} is not a folder; give a folder of clips without labels.")
     found = clip_paths(given.folder)
+    check_outputs({"--csv": given.csv}, found)
     if given.csv:
         refuse_undecodable(found, "--csv")
     recognizer = Recognizer.load(MODELS, compute())

@@ -4,6 +4,7 @@ import argparse
 import codecs
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from glob import glob
 from itertools import chain
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from mocliplite import params
 from mocliplite.cli import _report, _results_file, _timeline
+from mocliplite.cli._outputs import CHECKPOINT, check_outputs, files_in
 from mocliplite.cli._shared import MODELS, add_model, clip_paths, compute, positive_int, refuse_undecodable
 from mocliplite.errors import UserError
 
@@ -62,6 +64,8 @@ def run(given: argparse.Namespace) -> None:
     paths, empty = _clips(_places(given.clips))
     if given.window:
         _timeline.check_files(given, paths)
+    outputs = {f"--{option}": getattr(given, option) for option in ("csv", "parquet", *_timeline.FILES)}
+    check_outputs(outputs, chain(paths, _other_inputs(given)))
     for option in ("csv", "parquet"):
         if getattr(given, option):
             refuse_undecodable(paths, f"--{option}")
@@ -143,6 +147,16 @@ def _clips(places: list[str]) -> tuple[list[str], dict[str, UserError]]:
             paths.append(place)
             empty[place] = error
     return paths, empty
+
+
+def _other_inputs(given: argparse.Namespace) -> Iterator[Path | int]:
+    """Yield what else is read: the list of the clips, and the models."""
+    from mocliplite.predict.published import FILES
+
+    if given.clips == ["-"]:
+        yield 0  # standard input, to which the shell may have connected a file
+    yield from files_in(given.model, *FILES)
+    yield from files_in(given.clip, *CHECKPOINT)
 
 
 def _expanded(place: str) -> list[str]:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from mocliplite.cli._outputs import check_outputs
 from mocliplite.cli._shared import refuse_missing_folder
 
 HELP = "write a page on the accuracy of the recogniser and on its errors"
@@ -20,6 +21,7 @@ def run(given: argparse.Namespace) -> None:
     from mocliplite.report import report
 
     refuse_missing_folder(given.out)
+    check_outputs({"--out": given.out})
     missing = report.write(given.out)
     for sentence in missing:
         print(f"no picture in the report: {sentence}", file=sys.stderr)

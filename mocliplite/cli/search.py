@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from mocliplite.cli._outputs import check_outputs
 from mocliplite.cli._shared import positive_int, refuse_missing_folder
 from mocliplite.errors import UserError
 
@@ -39,6 +40,7 @@ def run(given: argparse.Namespace) -> None:
         raise UserError("give either a text to search for, or --like with a clip.")
     if given.html:
         refuse_missing_folder(given.html, "--html")
+    check_outputs({"--html": given.html})
     settings = params.load()
     clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
     keyframes = stores.open_store("features/keyframes")

@@ -2,6 +2,7 @@
 
 import argparse
 
+from mocliplite.cli._outputs import check_outputs
 from mocliplite.cli._shared import compute, refuse_missing_folder
 
 HELP = "draw a clip's motion vectors"
@@ -23,6 +24,7 @@ def run(given: argparse.Namespace) -> None:
     from mocliplite.video.streams import Limits
 
     refuse_missing_folder(given.out)
+    check_outputs({"--out": given.out}, [given.clip])
     settings = compute()
     span = span_of(given.span) if given.span else WHOLE_FILE
     print(call_crash_safe(overlay.show, settings, given.clip, given.out, Limits.of(settings), span))

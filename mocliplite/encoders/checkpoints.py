@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mocliplite import hub, versions
-from mocliplite.errors import UserError, reading
+from mocliplite.errors import UserError, reading, refuse_special
 from mocliplite.files import atomic_write, read_text, write_bytes, write_text
 
 NEEDED = ("config.json", "preprocessor_config.json")
@@ -42,6 +42,8 @@ def locate(model: str, revision: str | None, pickled: bool = False) -> Path:
     """
     folder = Path(model)
     if folder.is_dir():
+        for path in sorted(folder.iterdir()):  # whatever of it transformers opens
+            refuse_special(path)
         missing = _missing_files(folder)
         if missing:
             raise UserError(f"{folder} is not a checkpoint: {missing} is missing; save one there with save_pretrained.")

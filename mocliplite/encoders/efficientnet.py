@@ -3,10 +3,12 @@
 transformers is imported only where a network is built: the import takes seconds.
 """
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
-from mocliplite.errors import UserError, reading
+from mocliplite.errors import UserError, reading, refuse_special
 
 DIM = 1280  # length of the pooled output
 STEM = "embeddings.convolution.weight"
@@ -45,6 +47,8 @@ def load_pretrained(backbone: nn.Module, pretrained: str, revision: str | None) 
     """
     from transformers import EfficientNetModel
 
+    for path in Path(pretrained).glob("*"):  # none for a hub id
+        refuse_special(path)
     try:
         with reading(pretrained):
             source = EfficientNetModel.from_pretrained(pretrained, revision=revision, use_safetensors=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mocliplite.errors import UserError, reading
+from mocliplite.errors import UserError, reading, refuse_special
 from mocliplite.files import read_text
 
 NAME_FILE = "name.txt"  # of a folder: name and version of the model
@@ -27,6 +27,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             f"params.yaml: encoder.features is {path}; it must be a .npz file, a .parquet file, a folder of .npy "
             "files, or configs/none."
         )
+    refuse_special(path)
     if not path.is_file():
         raise UserError(f"params.yaml: encoder.features is {path}, which does not exist; correct the path.")
     return _read_npz(path) if path.suffix == ".npz" else _read_parquet(path)
@@ -64,6 +65,7 @@ def _read_folder(folder: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{folder / NAME_FILE} does not exist; write name and version of the model into it.")
     rows: list[np.ndarray] = []
     for file in files:
+        refuse_special(file)
         try:
             with reading(file), file.open("rb") as opened:
                 row = np.lib.format.read_array(opened, allow_pickle=False)

@@ -24,12 +24,17 @@ def export_store(path: str | Path, to: str, out: str | Path | None = None) -> Pa
     if Path(path).is_file():
         raise UserError(f"{path} is a file; give a store: a folder of shards such as features/keyframes.")
     store = stores.open_store(path)
-    target = Path(out or f"{Path(path).resolve().name}.{to}")
+    target = Path(out or default_name(path, to))
     if to == "npz":
         _write_npz(target, store)
     else:
         _write_parquet(target, store)
     return target
+
+
+def default_name(path: str | Path, to: str) -> str:
+    """Return the name of the file of a store in the working folder."""
+    return f"{Path(path).resolve().name}.{to}"
 
 
 def _write_npz(target: Path, store: stores.Store) -> None:

@@ -372,6 +372,14 @@ def test_a_folder_that_lacks_files(copy, gone, lacking):
     assert sentence_of(checkpoints.locate, "copy", None) == wanted
 
 
+@pytest.mark.parametrize("name", ["config.json", "special_tokens_map.json", "model.safetensors"])
+def test_a_device_in_a_folder_is_not_read(copy, name):
+    (copy / name).unlink(missing_ok=True)
+    (copy / name).symlink_to(os.devnull)
+    wanted = f"copy/{name} is not a regular file; save its content to a file instead."
+    assert sentence_of(checkpoints.locate, "copy", None) == wanted
+
+
 @pytest.mark.parametrize("model", ["no such model", "./models/clip", "a/b/c", "models/clip/"])
 def test_neither_a_folder_nor_an_id(model):
     wanted = (

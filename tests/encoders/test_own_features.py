@@ -292,3 +292,12 @@ def test_parquet_rows_of_different_length_or_without_a_name_are_refused():
     pq.write_table(pa.table({"id": ["a", "b"], "embedding": [[1.0], [1.0, 2.0]]}), "f.parquet")
     sentence = sentence_of(read_own_features, "f.parquet")
     assert sentence.startswith("f.parquet cannot be read (the lists of a column differ in length)")
+
+
+@pytest.mark.parametrize("name", ["f.npz", "f.parquet", "f/a.npy"])
+def test_embeddings_are_not_read_from_a_device(name):
+    Path("f").mkdir()
+    Path("f/name.txt").write_text("vit 1")
+    Path(name).symlink_to("/dev/null")
+    expected = f"{name} is not a regular file; save its content to a file instead."
+    assert sentence_of(read_own_features, "f" if name.endswith(".npy") else name) == expected

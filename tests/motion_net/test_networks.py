@@ -264,6 +264,13 @@ def test_missing_pretrained_weights_are_refused_in_one_sentence(tmp_path):
     assert "\n" not in message
 
 
+def test_pretrained_weights_are_not_read_from_a_device(tmp_path):
+    net = networks.build_network(net_settings("efficientnet_b0"), 3)
+    (tmp_path / "config.json").symlink_to("/dev/null")
+    expected = f"{tmp_path}/config.json is not a regular file; save its content to a file instead."
+    assert sentence_of(net.load_pretrained, str(tmp_path), None) == expected
+
+
 def test_pretrained_weights_of_another_network_are_refused(tmp_path):
     from transformers import EfficientNetConfig, EfficientNetModel
 

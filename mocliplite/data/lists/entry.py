@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from mocliplite.data.names import is_below_root, normal, stem_of
-from mocliplite.errors import UserError, reading
+from mocliplite.errors import UserError, reading, refuse_special
 from mocliplite.params import CLASS_SEPARATOR
 from mocliplite.spans import Span
 
@@ -94,6 +94,7 @@ def read_lines(file: Path) -> list[tuple[str, str]]:
 
 def read_text(file: Path) -> str:
     """Return the text of a list, without a byte order mark. Raises UserError if it cannot be read as UTF-8 text."""
+    refuse_special(file)
     try:
         with reading(file):
             text = file.read_text(encoding="utf-8-sig")
