@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from mocliplite.cli._shared import positive_int, refuse_missing_folder
+from mocliplite.cli._shared import check_text, positive_int, refuse_missing_folder
 from mocliplite.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ def run(given: argparse.Namespace) -> None:
 
     if (given.text is None) == (given.like is None):
         raise UserError("give either a text to search for, or --like with a clip.")
+    if given.text is not None:
+        check_text(given.text, "TEXT")
     if given.html:
         refuse_missing_folder(given.html, "--html")
     settings = params.load()

@@ -163,6 +163,13 @@ def test_a_name_that_a_table_cannot_contain_is_refused_before_any_work(folder, o
     )
 
 
+def test_a_table_in_a_folder_whose_name_is_not_utf_8_is_written(folder):
+    Path("\udcff").mkdir()
+    _results_file._write_parquet("\udcff/a.parquet", ("clip",), [("a.mp4",)])
+    Path("\udcff/a.parquet").rename("a.parquet")
+    assert pq.read_table("a.parquet").to_pylist() == [{"clip": "a.mp4"}]
+
+
 def test_what_has_no_probability_is_counted_but_not_as_unsure():
     rows = [
         ("a.mp4", "0", "1", "run", "0.4", "", "m"),
