@@ -130,6 +130,13 @@ def test_options_reach_the_server_and_clips_are_decoded_in_processes(small_proje
     assert settings == Settings(tmp_path.resolve(), "secret", 3 << 20, 7, 5)
 
 
+def test_a_host_that_is_no_name_is_a_sentence(folder, monkeypatch):
+    monkeypatch.setenv("MOCLIPLITE_TOKEN", "secret")
+    for host in ("a\udcff", "\u00e9..b"):
+        sentence = sentence_of(main, ["serve", "--host", host])
+        assert sentence.startswith(f"--host {host} --port 8000 cannot be served (")
+
+
 def test_a_port_in_use_is_a_sentence(folder):
     with socket.create_server(("127.0.0.1", 0)) as used:
         port = str(used.getsockname()[1])
