@@ -11,7 +11,7 @@ from safetensors.numpy import load as deserialise
 from safetensors.numpy import save as serialise
 
 from mocliplite.errors import UserError
-from mocliplite.files import errors_mean_damage, read_bytes, read_text, write_bytes, write_json
+from mocliplite.files import errors_mean_damage, parse_json, read_bytes, read_text, write_bytes, write_json
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
@@ -33,7 +33,7 @@ def load(folder: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if not (weights_path.is_file() and config_path.is_file()):
         raise UserError(f"{folder} contains no trained model; run `dvc repro`, or `dvc pull {folder}`.")
     with errors_mean_damage(config_path, ValueError, TypeError, RecursionError):
-        config: dict[str, Any] = dict(json.loads(read_text(config_path)))
+        config: dict[str, Any] = dict(parse_json(read_text(config_path)))
     # KeyError, TypeError, AttributeError: a type that numpy lacks, such as bfloat16.
     with errors_mean_damage(weights_path, SafetensorError, KeyError, TypeError, AttributeError):
         tensors = deserialise(read_bytes(weights_path))
@@ -75,6 +75,6 @@ def load_state(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | Non
     with errors_mean_damage(path, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         content = read_bytes(path)
         tensors = deserialise(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        state: dict[str, Any] = dict(json.loads(header["__metadata__"]["state"]))
+        header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")].decode())
+        state: dict[str, Any] = dict(parse_json(header["__metadata__"]["state"]))
         return tensors, state

@@ -172,11 +172,16 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def visible(text: str, controls: str = _CONTROLS) -> str:
+    """Return text with control characters, and those that reverse the order of letters, as escape sequences."""
+    # Those of JSON, so that JSON text stays valid.
+    return re.sub(f"[{controls}]", lambda one: f"\\u{ord(one[0]):04x}", text)
+
+
 @contextmanager
 def _escaped(stream: TextIO, controls: str) -> Iterator[None]:
     write = stream.write
-    # The escape sequences of JSON, so that JSON text stays valid.
-    stream.write = lambda text: write(re.sub(f"[{controls}]", lambda one: f"\\u{ord(one[0]):04x}", text))  # type: ignore[method-assign]
+    stream.write = lambda text: write(visible(text, controls))  # type: ignore[method-assign]
     try:
         yield
     finally:

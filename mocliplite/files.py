@@ -230,10 +230,25 @@ def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text. Raises ValueError if it is none, and UnicodeError for texts that are no Unicode.
+
+    JSON can escape half of a character, which no file, page or answer could then contain. All JSON of others, such as
+    that of models, is read by this function.
+    """
+    value = json.loads(text)
+    if "\\u" in text:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise UnicodeError(f"{error.object[error.start]!a} is half of a character") from None
+    return value
+
+
 def read_json(path: str | Path) -> dict[str, Any]:
     """Return the object written by write_json. Raises UserError if the file is missing or is not a JSON object."""
     try:
-        return dict(json.loads(read_text(path)))
+        return dict(parse_json(read_text(path)))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run `dvc repro` in the project folder.") from None
     except (ValueError, TypeError, RecursionError) as error:

@@ -39,6 +39,8 @@ def parse(text: str, path: str | Path) -> object:
     chosen, depth = loader(), 0
     try:
         for event in yaml.parse(text, chosen):
+            # Unlike libyaml, PyYAML takes an escape sequence of half a character, which is no Unicode.
+            getattr(event, "value", "").encode()
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) or depth > _MAX_DEPTH:
                 assert event.start_mark is not None

@@ -65,7 +65,7 @@ def test_a_file_instead_of_a_folder_is_refused():
     )
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1, 2]", b"null", b"{}x"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1, 2]", b"null", b"{}x", b'{"classes": ["\\ud800"]}'])
 def test_a_damaged_config_is_refused(content):
     checkpoint.save("model", TENSORS, {"classes": ["a"]})
     Path("model/config.json").write_bytes(content)

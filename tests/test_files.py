@@ -230,6 +230,17 @@ def test_json_that_is_nested_deeply_is_damaged():
     assert sentence_of(files.read_json, "a.json").startswith("a.json is damaged (")
 
 
+@pytest.mark.parametrize("text", [r'{"\ud800": 1}', r'{"a": [["x", "\uDFFF"]]}', r'{"a": "\udc00\ud800"}'])
+def test_json_with_half_of_a_character_is_damaged(text):
+    Path("a.json").write_text(text)
+    assert "' is half of a character); " in sentence_of(files.read_json, "a.json")
+
+
+def test_escaped_characters_of_json_are_read():
+    Path("a.json").write_text(r'{"a": "\ud83d\ude00\u00e9 \\ud800"}')
+    assert files.read_json("a.json") == {"a": "\N{GRINNING FACE}\u00e9 \\ud800"}
+
+
 # Pipes and devices
 
 

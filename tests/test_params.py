@@ -6,7 +6,7 @@ import pytest
 import yaml
 from builders import CHECKOUT, put_params, run_python, sentence_of
 
-from mocliplite import params
+from mocliplite import params, yaml_text
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -383,6 +383,14 @@ def test_a_section_that_contains_itself_does_not_stop_a_stage_from_answering():
     result = run_python("-m", "stages.train_head")
     wanted = "error: params.yaml line 2 has an alias, a tag or deep nesting; write plain values.\n"
     assert (result.returncode, result.stderr) == (1, wanted)
+
+
+@pytest.mark.parametrize("name", ["CSafeLoader", "SafeLoader"])
+@pytest.mark.parametrize("value", [r'"clips\ud800"', r'{"\udc00": 1}'])
+def test_half_of_a_character_is_refused_whichever_library_reads_the_settings(value, name, monkeypatch):
+    monkeypatch.setattr(yaml_text, "loader", lambda: getattr(yaml, name))
+    Path("params.yaml").write_text(f"dataset: {value}\n")
+    assert sentence_of(params.load).startswith("params.yaml is not valid YAML: ")
 
 
 @pytest.mark.parametrize("value", ["2001-99-99", "1" * 5000])

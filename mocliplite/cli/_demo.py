@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mocliplite.errors import UserError
+from mocliplite.errors import UserError, visible
 from mocliplite.report import overlay
 from mocliplite.runtime.crash_safe import call_crash_safe
 from mocliplite.video import keyframes
@@ -105,12 +105,12 @@ def classify(recognizer: "Recognizer", path: str | None) -> tuple[str, dict[str,
         limits = Limits.of(recognizer.compute)
         images = call_crash_safe(draw, recognizer.compute, path, settings["frames"], settings["pick"], limits)
     except UserError as error:
-        return escape(str(error).replace(path, Path(path).name)), None, None, None
+        return visible(escape(str(error).replace(path, Path(path).name))), None, None, None
     names = [f"<strong>{escape(name)}</strong>, {100 * p:.1f} %" for name, p in prediction.found(1)]
     shares = ", ".join(f"{stream} {share:+.2f}" for stream, share in prediction.shares.items())
     logit = "its logit" if len(names) == 1 else f"the logit of {escape(prediction.classes[0][0])}"
     sentence = f"{'; '.join(names) or 'No class is probable enough'}. Contributions to {logit}: {shares}."
-    return sentence, dict(prediction.classes), *images
+    return visible(sentence), {visible(name): p for name, p in prediction.classes}, *images
 
 
 def timeline(recognizer: "Recognizer", path: str | None) -> np.ndarray | None:

@@ -82,5 +82,6 @@ def _write_parquet(path: str, header: Sequence[str], rows: Sequence[Row]) -> Non
             columns[name] = pa.array([None if cell == "" else float(str(cell)) for cell in cells], pa.float64())
         else:
             columns[name] = pa.array([None if cell == "" else str(cell) for cell in cells], pa.string())
-    with files.atomic_write(Path(path)) as partial:
-        pq.write_table(pa.table(columns), partial)
+    # Opened here, since Arrow takes only names that are UTF-8.
+    with files.atomic_write(Path(path)) as partial, partial.open("wb") as file:
+        pq.write_table(pa.table(columns), file)

@@ -53,6 +53,14 @@ def compute() -> params.Compute:
         return params.DEFAULT_COMPUTE
 
 
+def check_text(text: str, option: str) -> None:
+    """Raise UserError for the text of an option that is not valid UTF-8, which no encoder can read."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UserError(f"{option} {text!r} is not valid UTF-8; check the encoding of the terminal.") from None
+
+
 def for_each(paths: Sequence[str], work: Callable[[str], None]) -> int:
     """Call work for every path; print each UserError and continue. Returns the number of paths that failed."""
     failed = 0

@@ -34,4 +34,5 @@ def clock(seconds: float, separator: str = ".") -> str:
 
 
 def _caption(segment: "Segment") -> str:
-    return f"{segment.name} {segment.probability:.0%}"
+    # An empty line in a name would end the cue.
+    return f"{' '.join(segment.name.split())} {segment.probability:.0%}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mocliplite import params
 from mocliplite.cli._clip_source import HUB_ID, is_hub_id
+from mocliplite.cli._shared import check_text
 from mocliplite.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,10 +51,7 @@ def load(text: str, model: str | None, compute: params.Compute) -> "ZeroShotReco
 
 def split(text: str) -> list[str]:
     """Return the words of a list separated by commas. Raises UserError for unusable words, or fewer than 2."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise UserError(f"--words {text!r} is not valid UTF-8; check the encoding of the terminal.") from None
+    check_text(text, "--words")
     words = [" ".join(unicodedata.normalize("NFC", word).split()) for word in text.split(",")]
     if "" in words:
         raise UserError(f"--words {text!r} has an empty word; write words separated by single commas.")

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from mocliplite.cli._outputs import check_outputs
-from mocliplite.cli._shared import positive_int, refuse_missing_folder
+from mocliplite.cli._shared import check_text, positive_int, refuse_missing_folder
 from mocliplite.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def run(given: argparse.Namespace) -> None:
 
     if (given.text is None) == (given.like is None):
         raise UserError("give either a text to search for, or --like with a clip.")
+    if given.text is not None:
+        check_text(given.text, "TEXT")
     if given.html:
         refuse_missing_folder(given.html, "--html")
     check_outputs({"--html": given.html})

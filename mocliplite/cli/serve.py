@@ -34,6 +34,8 @@ def run(given: argparse.Namespace) -> None:
     from mocliplite.serving.clips import Settings
 
     token = os.environ.get(TOKEN) or None
+    if token is not None and (problem := access.token_problem(token)):
+        raise UserError(f"{TOKEN} {problem}; set it to letters and digits.")
     if token is None and not access.is_loopback(given.host):
         raise UserError(
             f"--host is {given.host}, which other machines reach; set {TOKEN} in the environment to a secret."

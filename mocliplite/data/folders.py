@@ -145,14 +145,17 @@ def find_videos(folder: Path, linked_folders: list[str] | None = None, endings: 
     """
     found: list[str] = []
     visited: set[str] = set()
-    for here, folders, names in os.walk(folder, onerror=_refuse_unreadable, followlinks=True):
+    waiting = [str(folder)]  # not os.walk, which is recursive before Python 3.12: folders may be of any depth
+    while waiting:
+        here = waiting.pop()
         real = os.path.realpath(here)
         if real in visited:
             raise UserError(f"{here} links to a folder that was read already; remove the link.")
         visited.add(real)
         if linked_folders is not None and Path(here).is_symlink():
             linked_folders.append(here)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders, names = _names_in(here)
+        waiting += (str(Path(here, name)) for name in reversed(folders))
         relative = PurePosixPath(Path(here).relative_to(folder).as_posix())
         found += [str(relative / name) for name in names if is_video(name, endings)]
     return sorted(found)
@@ -168,5 +171,18 @@ def _not_a_clip(root: Path, path: str) -> str:
     return "" if full_path.is_file() else f"{full_path} is not a regular file; remove it."
 
 
-def _refuse_unreadable(error: OSError) -> None:
-    raise UserError(f"{error.filename} cannot be read ({error.strerror}); fix or remove it.")
+def _names_in(folder: str) -> tuple[list[str], list[str]]:
+    """Return the names in a folder without those that begin with a dot: of folders in order, and of other files."""
+    try:
+        with os.scandir(folder) as entries:
+            is_folder = {entry.name: _is_folder(entry) for entry in entries if not entry.name.startswith(".")}
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be read ({error.strerror}); fix or remove it.") from None
+    return sorted(name for name in is_folder if is_folder[name]), [name for name in is_folder if not is_folder[name]]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # such as a link to itself
+        return False

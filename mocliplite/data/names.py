@@ -65,12 +65,20 @@ def included(path: str, include: str) -> bool:
     or more folders. Case is significant. For example, `**/*` matches everything, `*/set1_*` matches files directly in a
     class folder, and `**/set1_*` matches files at any depth.
     """
-    return _match(path.split("/"), include.split("/"))
-
-
-def _match(parts: list[str], patterns: list[str]) -> bool:
-    if not patterns:
-        return not parts
-    if patterns[0] == "**":
-        return _match(parts, patterns[1:]) or (bool(parts) and _match(parts[1:], patterns))
-    return bool(parts) and fnmatchcase(parts[0], patterns[0]) and _match(parts[1:], patterns[1:])
+    parts, patterns = path.split("/"), include.split("/")
+    part = pattern = 0
+    last = None  # the last `**`, and the part up to which it reaches
+    # Not recursive, since a list may have a path of any depth. Of several `**`, only the last ever has to match more
+    # parts: an earlier one that matches more than it must leaves fewer parts to all that follow.
+    while part < len(parts):
+        wanted = patterns[pattern] if pattern < len(patterns) else None
+        if wanted == "**":
+            last, pattern = (part, pattern), pattern + 1
+        elif wanted is not None and fnmatchcase(parts[part], wanted):
+            part, pattern = part + 1, pattern + 1
+        elif last is not None:
+            last = last[0] + 1, last[1]
+            part, pattern = last[0], last[1] + 1
+        else:
+            return False
+    return all(wanted == "**" for wanted in patterns[pattern:])

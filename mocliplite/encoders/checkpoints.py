@@ -11,7 +11,7 @@ from typing import Any
 
 from mocliplite import hub, versions
 from mocliplite.errors import UserError, reading, refuse_special
-from mocliplite.files import atomic_write, read_text, write_bytes, write_text
+from mocliplite.files import atomic_write, parse_json, read_text, write_bytes, write_text
 
 NEEDED = ("config.json", "preprocessor_config.json")
 # In order of preference. An index names the files among which the weights are divided.
@@ -286,7 +286,7 @@ def _patterns(weights: str) -> tuple[str, ...]:
 def read_json_object(path: Path) -> dict[str, Any]:
     """Return the settings in a JSON file of a checkpoint. Raises UserError if it contains no JSON object."""
     try:
-        content = json.loads(read_text(path))
+        content = parse_json(read_text(path))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON ({error}); download the checkpoint again.") from None
     if not isinstance(content, dict):

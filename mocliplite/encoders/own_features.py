@@ -158,6 +158,12 @@ def _check_types(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         kind, expected = _KINDS[name]
         if array.dtype.kind != kind:
             raise UserError(f"{path}: {name} is of type {array.dtype}; it must be {expected}.")
+        if kind == "U":
+            # There and back: a number in the file that is no character may become one that only the way back refuses.
+            try:
+                "".join(array.ravel().tolist()).encode().decode()
+            except (ValueError, SystemError) as error:
+                raise UserError(f"{path}: {name} is no Unicode text ({error}); correct it.") from None
 
 
 def _check_shape(path: Path, arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]) -> None:

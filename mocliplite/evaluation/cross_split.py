@@ -9,6 +9,7 @@ import numpy as np
 
 from mocliplite.errors import UserError
 from mocliplite.evaluation.rows import METHODS
+from mocliplite.files import parse_json
 
 EVAL, DATA = "metrics/eval.json", "metrics/data.json"
 RUN_ALL_SPLITS = "run `dvc exp run --queue -S dataset.split=1,2,3` and `dvc exp run --run-all` first"
@@ -49,7 +50,7 @@ def mean_over_splits(text: str) -> tuple[list[str], list[str]]:
     `dvc exp show --json`.
     """
     try:
-        runs = list(_runs(json.loads(text)))
+        runs = list(_runs(parse_json(text)))
         finished: dict[tuple[str, str | None], dict[int, Run]] = {}
         for run in runs:
             if run.state == "success" and run.metrics:

@@ -19,6 +19,17 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
+def token_problem(token: str) -> str:
+    """Return why no request could bring a token in its header; empty if one can."""
+    try:
+        token.encode()
+    except UnicodeEncodeError:
+        return "is not valid UTF-8"
+    if not token.isprintable():
+        return "has a line break or another character that no header can contain"
+    return "" if token == token.strip() else "begins or ends with a space"
+
+
 def guarded(app: ASGIApp, token: str | None) -> ASGIApp:
     """Return an application that refuses requests without the token.
 

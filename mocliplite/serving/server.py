@@ -23,7 +23,7 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
         )
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, TypeError) as error:  # TypeError: no name of a host
         reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"--host {host} --port {port} cannot be served ({reason}); give another port or host."

@@ -1,11 +1,12 @@
 """Attributes of HDF5 files and groups: single numbers, and texts of fixed length. Any others are refused."""
 
-import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import h5py
 import numpy as np
+
+from mocliplite.files import parse_json
 
 
 def read_schema(file: h5py.Group) -> object:
@@ -28,7 +29,7 @@ def read_provenance(file: h5py.Group) -> dict[str, Any]:
 
 def _read_json_attribute(file: h5py.Group, name: str) -> dict[str, Any]:
     text = read_attributes(file)[name]
-    value = json.loads(text) if isinstance(text, str) else None
+    value = parse_json(text) if isinstance(text, str) else None
     if not isinstance(value, dict):
         raise ValueError(f"its {name} is not a JSON object")
     return value

@@ -75,14 +75,15 @@ def _write_parquet(target: Path, store: stores.Store) -> None:
     if "model" in store.provenance:
         metadata["name"] = _model_name(store)
     writer = None
-    with atomic_write(target) as partial:
+    # Opened here, since Arrow takes only names that are UTF-8.
+    with atomic_write(target) as partial, partial.open("wb") as file:
         try:
             for ids in layout.by_shard(store.ids, store.shards):
                 if not ids:
                     continue
                 rows = _motion_columns(store, ids) if store.kind == "motion" else _columns(store, ids)
                 table = pa.table(rows).replace_schema_metadata(metadata)
-                writer = writer or pq.ParquetWriter(partial, table.schema)
+                writer = writer or pq.ParquetWriter(file, table.schema)
                 writer.write_table(table)
         finally:
             if writer:

@@ -31,6 +31,14 @@ def test_the_error_for_an_unknown_command_or_option_names_the_nearest(words, sen
     assert sentence_of(main, words.split()) == sentence
 
 
+@pytest.mark.parametrize(
+    ("words", "option"), [(["search", "a\udcff"], "TEXT"), (["predict", "x", "--words", "a\udcff"], "--words")]
+)
+def test_a_text_that_is_not_utf_8_is_refused(words, option, folder):
+    wanted = f"{option} 'a\\udcff' is not valid UTF-8; check the encoding of the terminal."
+    assert sentence_of(main, words) == wanted
+
+
 def test_an_abbreviated_option_and_arguments_after_two_dashes_are_accepted():
     assert sentence_of(main, ["probe", "--", "--tpo"]) == "1 of 1 clips could not be used; see above."
     assert sentence_of(main, ["search", "--lik", "x", "words"]).startswith("give either a text")

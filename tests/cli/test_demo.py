@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import av
@@ -137,6 +138,20 @@ def test_the_page_gets_a_sentence_probabilities_and_two_pictures_or_an_escaped_e
     assert error.startswith("&lt;b&gt;.mp4 cannot be decoded as video")
     assert rest == [None, None, None]
     assert _demo.classify(recognizer, None) == ("", None, None, None)
+
+
+def test_controls_in_class_names_and_files_are_visible_on_the_page(small_project, tmp_path):
+    from mocliplite.cli import _demo
+    from mocliplite.predict import Recognizer
+
+    name = "Ro\u202e\x1blling"
+    recognizer = replace(Recognizer.load("models"), classes=["Falling", "Resting", name])
+    sentence, probabilities, *_ = _demo.classify(recognizer, "clips/Rolling/1.avi")
+    assert sentence.startswith(r"<strong>Ro\u202e\u001blling</strong>, ")
+    assert set(probabilities) == {"Falling", "Resting", r"Ro\u202e\u001blling"}
+    bad = tmp_path / "a\u202eb.mp4"
+    bad.touch()
+    assert _demo.classify(recognizer, str(bad))[0].startswith(r"a\u202eb.mp4 ")
 
 
 def test_models_with_several_classes_per_clip_have_no_timeline():

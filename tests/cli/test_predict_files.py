@@ -172,6 +172,13 @@ def test_a_name_that_a_table_cannot_contain_is_refused_before_any_work(folder, o
     )
 
 
+def test_a_table_in_a_folder_whose_name_is_not_utf_8_is_written(folder):
+    Path("\udcff").mkdir()
+    _results_file._write_parquet("\udcff/a.parquet", ("clip",), [("a.mp4",)])
+    Path("\udcff/a.parquet").rename("a.parquet")
+    assert pq.read_table("a.parquet").to_pylist() == [{"clip": "a.mp4"}]
+
+
 def test_what_has_no_probability_is_counted_but_not_as_unsure():
     rows = [
         ("a.mp4", "0", "1", "run", "0.4", "", "m"),
@@ -260,7 +267,7 @@ def test_threshold_auto_is_that_of_validation_and_is_printed(small_copy, film, c
 
 
 def test_subtitles_are_numbered_and_escaped():
-    segments = [Segment(0, 61.25, "a<b", 0.876), Segment(3661.25, 3662, "c", 1.0)]
+    segments = [Segment(0, 61.25, "a<b", 0.876), Segment(3661.25, 3662, "\n\nc\n", 1.0)]
     assert _subtitles.srt(segments) == (
         "1\n00:00:00,000 --> 00:01:01,250\na<b 88%\n\n2\n01:01:01,250 --> 01:01:02,000\nc 100%\n\n"
     )

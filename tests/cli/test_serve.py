@@ -102,6 +102,21 @@ def test_wrong_options_are_refused_before_the_models_are_loaded(arguments, sente
     assert sentence_of(main, ["serve", "--model", "elsewhere", *arguments]).startswith(sentence)
 
 
+@pytest.mark.parametrize(
+    ("token", "problem"),
+    [
+        ("a\udce9", "is not valid UTF-8"),
+        ("secret\n", "has a line break or another character that no header can contain"),
+        ("a\x01b", "has a line break or another character that no header can contain"),
+        (" secret", "begins or ends with a space"),
+    ],
+)
+def test_a_token_that_no_request_can_bring_is_refused_and_not_printed(token, problem, folder, monkeypatch):
+    # Where the system passes no such text to a process, Python cannot set it either.
+    monkeypatch.setattr(os, "environ", {"MOCLIPLITE_TOKEN": token})
+    assert sentence_of(main, ["serve"]) == f"MOCLIPLITE_TOKEN {problem}; set it to letters and digits."
+
+
 def test_options_reach_the_server_and_clips_are_decoded_in_processes(small_project, tmp_path, monkeypatch):
     found = []
     monkeypatch.setenv("MOCLIPLITE_TOKEN", "secret")
@@ -113,6 +128,13 @@ def test_options_reach_the_server_and_clips_are_decoded_in_processes(small_proje
     assert (model, compute.engine, compute.time_limit, revision) == ("exported", "processes", 7, None)
     assert params.load().compute.engine == "inline"
     assert settings == Settings(tmp_path.resolve(), "secret", 3 << 20, 7, 5)
+
+
+def test_a_host_that_is_no_name_is_a_sentence(folder, monkeypatch):
+    monkeypatch.setenv("MOCLIPLITE_TOKEN", "secret")
+    for host in ("a\udcff", "\u00e9..b"):
+        sentence = sentence_of(main, ["serve", "--host", host])
+        assert sentence.startswith(f"--host {host} --port 8000 cannot be served (")
 
 
 def test_a_port_in_use_is_a_sentence(folder):

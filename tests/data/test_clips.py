@@ -1,6 +1,8 @@
 """Clips found in class folders, and the file features/clips.csv."""
 
+import inspect
 import os
+import sys
 import unicodedata
 from dataclasses import replace
 from hashlib import sha256
@@ -10,6 +12,7 @@ import pytest
 from builders import clip_of, put, put_clips, put_params, run_python, sentence_of, settings_of
 
 from mocliplite.data.clips import Clip, read_clips, write_clips
+from mocliplite.data.folders import find_videos
 from mocliplite.data.index import find_clips
 from mocliplite.data.names import included, is_below_root
 
@@ -57,6 +60,25 @@ def test_linked_folders_are_followed():
     assert paths_of() == ["a/1.avi", "a/deep/2.avi", "b/more/2.avi"]
 
 
+def test_folders_may_be_deeper_than_python_calls_itself():
+    put_clips("b/x/" * 40 + "1.avi", "b/x/2.avi")
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 60)
+    try:
+        found = find_videos(Path("root/b"))
+    finally:
+        sys.setrecursionlimit(limit)
+    assert found == ["x/2.avi", "x/" + "b/x/" * 39 + "1.avi"]
+
+
+def test_a_link_to_itself_is_no_folder():
+    put_clips("a/1.avi")
+    Path("root/a/again").symlink_to("again")
+    assert paths_of() == ["a/1.avi"]
+    Path("root/a/2.avi").symlink_to("2.avi")
+    assert sentence_of(find_clips, settings_of()) == "root/a/2.avi is a broken link; fix or remove it."
+
+
 @pytest.mark.parametrize(
     ("include", "matched"),
     [
@@ -77,6 +99,23 @@ def test_include_is_a_glob_pattern_for_the_path_relative_to_root(include, matche
 
 def test_include_is_case_sensitive():
     assert not included("a/x.avi", "**/*.AVI")
+
+
+@pytest.mark.parametrize(
+    ("path", "include", "matched"),
+    [
+        ("a/b/a/b/c", "**/a/**/b/c", True),
+        ("a/b/c/b/d", "**/b/d/**/x", False),
+        ("a/a/b", "**/a/b", True),
+        ("a/" * 5000 + "a.avi", "**/*", True),
+        ("a/" * 5000 + "a.avi", "**/" * 5000 + "*.mp4", False),
+        ("a/" * 5000 + "a.avi", "**/a/" * 40 + "b", False),
+        ("a/" * 5000 + "a.avi", "a/" * 5000 + "*", True),
+        ("a.avi", "**/" * 5000 + "*", True),
+    ],
+)
+def test_paths_and_patterns_of_any_depth_are_matched(path, include, matched):
+    assert included(path, include) is matched
 
 
 def test_the_group_is_the_first_capture_group_of_the_pattern():

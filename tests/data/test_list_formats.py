@@ -318,6 +318,11 @@ CSV = "path,label,split,start,end,id\n"
             '{"database": ' + "1" * 10_000 + "}",
             "a.json has a number of thousands of digits; replace it with the original.",
         ),
+        (
+            "a.json",
+            '{"database": {"x\\udc00": {}}}',
+            "a.json has a text that is no Unicode ('\\udc00' is half of a character); correct it.",
+        ),
         ("a.json", '{"data": {}}', "a.json: there is no key 'database' with an object; correct it."),
         (
             "a.json",

@@ -59,6 +59,16 @@ def test_rows_of_segments_are_named_by_their_ids():
     assert sentence.startswith("f.npz has 1 rows of no clip in features/clips.csv, such as 'Hop/a.avi'; name rows by ")
 
 
+@pytest.mark.parametrize("character", [0xD800, 0x110000])
+@pytest.mark.parametrize("array", ["name", "ids", "classes"])
+def test_text_that_is_no_unicode_is_refused(array, character):
+    arrays = arrays_of(**CLASSES)
+    text = arrays[array].astype("<U9")
+    text.reshape(-1).view(np.uint32)[0] = character
+    np.savez("f.npz", **arrays | {array: text})
+    assert sentence_of(read_own_features, "f.npz").startswith(f"f.npz: {array} is no Unicode text (")
+
+
 # Formats
 
 

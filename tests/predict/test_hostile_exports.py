@@ -59,6 +59,14 @@ def test_a_wrong_value_of_the_head_is_one_sentence(copy, name):
     assert str(folder) in sentence or sentence.startswith("params.yaml: motion")
 
 
+@pytest.mark.parametrize("file", ["head/config.json", "motion/config.json", "onnx/config.json"])
+def test_a_text_that_is_no_unicode_is_refused_before_it_reaches_a_table_or_an_answer(copy, file):
+    folder = copy("onnx")
+    change(folder / file, ["a name"], "Star\ud800")
+    sentence = sentence_of(Recognizer.load, folder)
+    assert sentence.startswith(f"{folder / file} is damaged ('\\ud800' is half of a character); ")
+
+
 FOOTAGE = (5, {}, {"side": 5}, {"side": [240, 240]}, {"side": [240], "codecs": []}, {"side": "ab", "codecs": ["h264"]})
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from builders import put, sentence_of
 
+from mocliplite.cli._main import main
 from mocliplite.data.contents import size_and_digest
 from mocliplite.errors import Failure
 from mocliplite.remote.copies import call_with_copy
@@ -37,6 +38,7 @@ CHANGES = {
     "truncated": lambda: CLIP.write_text("cl"),
     "removed": lambda: CLIP.unlink(),
     "a pipe": lambda: (CLIP.unlink(), os.mkfifo(CLIP)),
+    "a device": lambda: (CLIP.unlink(), CLIP.symlink_to(os.devnull)),
 }
 
 
@@ -126,3 +128,17 @@ def test_a_stage_with_a_changed_clip_ends_and_takes_the_clip_once_it_is_indexed_
     index.main()
     stage.main()
     assert stores.open_store(stage.FOLDER).failures == {}
+
+
+@pytest.mark.parametrize("stage", [motion, keyframes])
+def test_a_device_instead_of_a_clip_is_a_row_of_failures_of_the_stage_and_refused_by_predict(small_copy, stage, capsys):
+    clip = Path("clips/Rolling/3.avi")
+    clip.unlink()
+    clip.symlink_to("/dev/zero")  # without an end
+    shutil.rmtree(stage.FOLDER)
+    assert "1 of 24 clips were not read" in sentence_of(stage.main)
+    (failure,) = stores.open_store(stage.FOLDER).failures.values()
+    assert failure.reason.startswith(f"{clip} has changed since it was indexed; ")
+    assert sentence_of(index.main) == f"{clip} is not a regular file; remove it."
+    assert sentence_of(main, ["predict", str(clip)]) == "1 of 1 clips could not be used; see above."
+    assert capsys.readouterr().err.endswith(f"error: {clip} is not a file; check the path.\n")

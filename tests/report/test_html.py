@@ -6,6 +6,7 @@ import io
 import numpy as np
 import pytest
 from jinja2 import UndefinedError
+from pages import Page
 from PIL import Image
 
 from mocliplite.report import html
@@ -20,6 +21,16 @@ def test_values_are_escaped_and_nothing_is_requested(folder, tmp_path):
     assert "&lt;b&gt;id" in text
     assert 'class a&#34;b"' in text
     assert [part for part in ("http:", "https:", "url(", "@import", "<link") if part in text] == []
+
+
+@pytest.mark.parametrize("control", ["\x00", "\x1b[31m", "\x9b", "\u202e", "\u2066"])
+def test_controls_in_names_are_visible_and_do_nothing(control, folder, tmp_path):
+    html.write("page.html", "search.html", title=f"a{control}b", hits=[HIT | {"label": f"c{control}d"}])
+    page = Page.of(tmp_path / "page.html")
+    shown = f"\\u{ord(control[0]):04x}{control[1:]}"
+    assert control[0] not in page.text
+    assert f"a{shown}b" in page.text
+    assert f"c{shown}d" in page.text
 
 
 def test_a_missing_value_of_a_template_is_a_bug_and_raises(folder):

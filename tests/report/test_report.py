@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from builders import sentence_of
 from pages import Page
 
@@ -30,6 +31,20 @@ def test_the_page_has_every_method_a_confusion_matrix_and_pictures_of_clips(smal
     assert page.tags.count("svg") == 6
     assert page.tags.count("img") >= 1
     assert page.images_without_text == 0
+
+
+def test_controls_in_class_names_are_visible_in_the_report_and_its_charts(small_copy):
+    for path in ("features/clips.csv", "plots/classes.csv"):
+        Path(path).write_text(Path(path).read_text().replace("Rolling,", "Ro\u202e\x07lling,"))
+    predictions = predict_test_clips()
+    classes = [name.replace("Rolling", "Ro\u202e\x07lling") for name in predictions.classes]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "predict_test_clips", lambda: replace(predictions, classes=classes))
+        patch.setattr(report, "check_test_clips", lambda *_: None)
+        report.write("report.html")
+    text = Path("report.html").read_text()
+    assert text.count(r"Ro\u202e\u0007lling") >= 3
+    assert not {"\u202e", "\x07"} & set(text)
 
 
 def test_test_clips_of_one_group_have_no_interval(small_project, tmp_path, monkeypatch):

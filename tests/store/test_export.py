@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,14 @@ def test_an_exported_parquet_has_every_value(kind):
                 assert row[f"{name}_shape"] == list(array.shape)
     if kind == "motion":
         assert (rows["clip07"]["fps"], rows["clip07"]["codec"]) == (29.97, "mpeg4")
+
+
+@pytest.mark.parametrize("format_", ["npz", "parquet"])
+def test_a_file_in_a_folder_whose_name_is_not_utf_8_is_written(format_):
+    build("s", "keyframes")
+    folder = Path(os.fsdecode(b"\xff"))
+    folder.mkdir()
+    assert export_store("s", format_, folder / "out").stat().st_size > 0
 
 
 def test_a_single_file_cannot_be_exported():

@@ -35,6 +35,7 @@ ATTRIBUTES = {
     "settings, no value": ("settings", h5py.Empty(h5py.string_dtype("utf-8", 5))),
     "settings, several texts": ("settings", np.array([b"{}", b"{}"], h5py.string_dtype("utf-8", 2))),
     "settings, nested deeply": ("settings", np.array(b"[" * 60_000, h5py.string_dtype("utf-8", 60_000))),
+    "settings, half of a character": ("settings", np.array(b'{"a": "\\udc00"}', h5py.string_dtype("utf-8", 15))),
     "settings, no text": ("settings", np.array(b"\xff\xfe", h5py.string_dtype("utf-8", 2))),
 }
 

@@ -323,12 +323,15 @@ def test_a_failed_read_is_an_error_of_the_machine_and_not_a_shorter_clip(name, c
     assert number == 3
 
 
-@pytest.mark.parametrize("kind", ["pipe", "folder", "link"])
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link", "device"])
 def test_a_path_that_is_not_a_regular_file_is_refused(kind):
     path = Path("a.mp4")
-    {"pipe": lambda: __import__("os").mkfifo(path), "folder": path.mkdir, "link": lambda: path.symlink_to("gone")}[
-        kind
-    ]()
+    {
+        "pipe": lambda: __import__("os").mkfifo(path),
+        "folder": path.mkdir,
+        "link": lambda: path.symlink_to("gone"),
+        "device": lambda: path.symlink_to("/dev/zero"),
+    }[kind]()
     assert sentence_of(inspection.inspect, "a.mp4") == "a.mp4 is not a file; check the path."
 
 

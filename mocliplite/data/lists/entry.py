@@ -1,15 +1,16 @@
 """What the readers of lists return: the record behind all formats, and the checks of values that several share."""
 
-import json
 import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from json import JSONDecodeError
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from mocliplite.data.names import is_below_root, normal, stem_of
 from mocliplite.errors import UserError, reading, refuse_special
+from mocliplite.files import parse_json
 from mocliplite.params import CLASS_SEPARATOR
 from mocliplite.spans import Span
 
@@ -110,12 +111,14 @@ def read_text(file: Path) -> str:
 def read_json(file: Path) -> Any:
     """Return the value in a JSON file. Raises UserError if it is not JSON, with line and column."""
     try:
-        return json.loads(read_text(file))
-    except json.JSONDecodeError as error:
+        return parse_json(read_text(file))
+    except JSONDecodeError as error:
         where = f"{file} line {error.lineno} column {error.colno}"
         raise UserError(f"{where}: this is not JSON ({error.msg}); correct it.") from None
     except RecursionError:
         raise UserError(f"{file} is nested too deeply to be a list; replace it with the original.") from None
+    except UnicodeError as error:
+        raise UserError(f"{file} has a text that is no Unicode ({error}); correct it.") from None
     except ValueError:  # of Python, for numbers
         raise UserError(f"{file} has a number of thousands of digits; replace it with the original.") from None
 
