@@ -25,7 +25,7 @@ class Grid:
         shape = finish(np.zeros((1, rows, cols, 2), dtype=np.int8)).shape[1:]
         self._frame_size = int(np.prod(shape))
         # Memory of frames that are never written is not used, but counts as used up where its size is limited.
-        most = (stream.limits.memory << 20) // self._frame_size + 1
+        most = (stream.limits.memory << 20) // max(1, self._frame_size) + 1  # without a frame the size is 0
         self._cells = np.empty((min(stream.packets, most), *shape), dtype=np.int8)
 
     @property

@@ -301,6 +301,12 @@ def test_a_field_beyond_the_memory_limit_is_refused():
             extraction.grid_of(replace(stream, frames=iter(frames)), settings)
 
 
+def test_a_stream_without_a_frame_has_an_empty_grid():
+    """Its size is 0 x 0: nothing was decoded from its packets."""
+    grid, clipped = extraction.grid_of(synthetic_stream([], size=(0, 0)), CELLS_OF_8)
+    assert (len(grid), clipped) == (0, {})
+
+
 # Synthetic vectors, on 2 x 4 cells
 
 
