@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn, TextIO
+from typing import TextIO
 
-from mocliplite.interrupts import signal_of, stop_at_signals
+from mocliplite import interrupts
 
 # What could change the terminal, or the order in which letters are shown. Progress bars need "\r", on stderr only.
 _CONTROLS = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"
@@ -31,7 +31,6 @@ _ADVICE = {
     for name in names.split()
     if hasattr(errno, name)
 }
-INTERRUPTED = "interrupted; finished work is kept. Run the same command again to continue."
 
 
 class UserError(Exception):
@@ -99,27 +98,39 @@ def run(main: Callable[[], None], status: int = 1) -> None:
     sequences: `\\u001b`. So are letters that the encoding of the output lacks.
     SIGINT (Ctrl-C), SIGTERM and SIGHUP also end main with one line, and exit with 128 and the number of the signal.
     """
-    stop_at_signals()
+    restore = interrupts.stop_at_signals()
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # A file's name may be no text. Under some locales even letters are none, as in a pipe on Windows.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    with _escaped(sys.stdout, _CONTROLS + r"\r"), _escaped(sys.stderr, _CONTROLS):
-        _run(main, status)
+    interrupt = None
+    try:
+        with _escaped(sys.stdout, _CONTROLS + r"\r"), _escaped(sys.stderr, _CONTROLS):
+            _run(main, status)
+    except KeyboardInterrupt as error:
+        interrupt = error
+    finally:
+        restore()
+    if interrupt:
+        interrupts.report(interrupt)
 
 
 def _open_closed_streams() -> None:
     """Open standard streams that are closed, which Python leaves out: other files would take their places."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+    for descriptor, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+            file = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115
+            if file.fileno() != descriptor:
+                os.dup2(file.fileno(), descriptor)
+            os.set_inheritable(descriptor, True)  # the processes that this one starts need it for the same reason
+            setattr(sys, name, file)
 
 
 def _run(main: Callable[[], None], status: int) -> None:
     try:
         _refuse_removed_folder()
-        main()
+        interrupts.call(main)
         sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -135,18 +146,19 @@ def _run(main: Callable[[], None], status: int) -> None:
         if error.filename is None:
             _discard_output()
         sys.exit(status)
-    except MemoryError:
-        print("error: memory is full; lower compute.workers, or end other programs, and run again.", file=sys.stderr)
+    except MemoryError as error:
+        reason = f" ({error})" if str(error) else ""
+        sentence = f"memory is full{reason}; lower compute.workers, or end other programs, and run again."
+        print(f"error: {sentence}", file=sys.stderr)
         sys.exit(status)
-    except KeyboardInterrupt as interrupt:
-        report_interrupt(interrupt)
 
 
 def _refuse_removed_folder() -> None:
     try:
         Path.cwd()
-    except FileNotFoundError:
-        raise UserError("the working folder was removed; change to another one and run again.") from None
+    except OSError as error:
+        reason = "was removed" if isinstance(error, FileNotFoundError) else f"cannot be used ({error.strerror})"
+        raise UserError(f"the working folder {reason}; change to another one and run again.") from None
 
 
 def report_interrupts() -> None:
@@ -154,17 +166,11 @@ def report_interrupts() -> None:
 
     def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if isinstance(error, KeyboardInterrupt):
-            report_interrupt(error)
+            interrupts.report(error)
         sys.__excepthook__(kind, error, trace)
 
     sys.excepthook = report
-    stop_at_signals()
-
-
-def report_interrupt(interrupt: KeyboardInterrupt) -> NoReturn:
-    """Print one line, and exit with the status that a shell gives a process that a signal ended."""
-    print(INTERRUPTED, file=sys.stderr)
-    sys.exit(128 + signal_of(interrupt))
+    interrupts.stop_at_signals()
 
 
 def _discard_output() -> None:

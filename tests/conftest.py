@@ -32,8 +32,11 @@ def stopping():
     """Handle SIGINT and SIGTERM as a stage does."""
     usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    hook = sys.unraisablehook
     interrupts.stop_at_signals()
     yield
+    sys.unraisablehook = hook
+    interrupts._status.clear()
     for number, handler in before.items():
         signal.signal(number, handler)
 

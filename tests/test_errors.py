@@ -4,12 +4,15 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from imports import ROOT
 
 from mocliplite.errors import MachineError, UserError, reading, run, writing
+
+pytestmark = pytest.mark.usefixtures("stopping")
 
 
 def raising(error):
@@ -94,17 +97,22 @@ def test_a_name_that_is_too_long_is_one_line(capsys):
 
 def test_full_memory_is_one_line(capsys):
     with pytest.raises(SystemExit) as exited:
-        run(raising(MemoryError()), status=2)
+        run(raising(MemoryError("8 GiB")), status=2)
     assert exited.value.code == 2
-    sentence = "error: memory is full; lower compute.workers, or end other programs, and run again.\n"
+    sentence = "error: memory is full (8 GiB); lower compute.workers, or end other programs, and run again.\n"
     assert capsys.readouterr() == ("", sentence)
 
 
 @pytest.mark.parametrize("closed", ["stdin", "stdout", "stderr"])
 def test_a_standard_stream_that_is_closed_is_an_empty_one(tmp_path, closed):
     """Otherwise the next file that is opened takes its place, and what a library prints goes there."""
-    code = "import os, sys; from mocliplite.errors import run\n"
-    code += "run(lambda: (print(sys.stdin.read()), open('made', 'w').write(str(os.open('other', os.O_CREAT)))))"
+    (tmp_path / "child.py").write_text("import os; print(os.open('new', os.O_CREAT), file=open('child', 'w'))")
+    code = "import os, subprocess, sys; from mocliplite.errors import run\n"
+    code += "def main():\n"
+    code += "    print(sys.stdin.read())\n"
+    code += "    print(os.open('new', os.O_CREAT), file=open('parent', 'w'))\n"
+    code += "    subprocess.run([sys.executable, 'child.py'], check=True)\n"
+    code += "run(main)\n"
     redirection = {"stdin": "<&-", "stdout": ">&-", "stderr": "2>&-"}[closed]
     command = f'"{sys.executable}" -c "$1" {redirection}'
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -112,7 +120,7 @@ def test_a_standard_stream_that_is_closed_is_an_empty_one(tmp_path, closed):
         ["bash", "-c", command, "bash", code], cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL
     )
     assert done.returncode == 0
-    assert int((tmp_path / "made").read_text()) > 2
+    assert min(int((tmp_path / name).read_text()) for name in ("parent", "child")) > 2
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not remove the working folder of a process")
@@ -171,3 +179,11 @@ def test_control_characters_are_printed_as_escape_sequences(capsys):
 def test_json_with_control_characters_stays_json(capsys):
     run(lambda: print(json.dumps({"a": "\x1b\x9b"}, ensure_ascii=False)))
     assert json.loads(capsys.readouterr().out) == {"a": "\x1b\x9b"}
+
+
+def test_a_thread_can_run_too():
+    done = []
+    thread = threading.Thread(target=lambda: run(lambda: done.append(1)))
+    thread.start()
+    thread.join()
+    assert done == [1]

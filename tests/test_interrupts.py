@@ -1,11 +1,14 @@
 """Interrupts: at once, at the end of what must not be interrupted, and in other threads."""
 
-import importlib
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
+from imports import ROOT
 
 from mocliplite import interrupts
 
@@ -94,20 +97,6 @@ def test_a_handler_of_another_kind_remains():
     assert received == [signal.SIGTERM]
 
 
-def test_a_signal_during_an_import_is_raised_after_it(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "slow_module.py").write_text("import signal\nsignal.raise_signal(signal.SIGTERM)\nvalue = 1\n")
-    values = []
-
-    def go_on():
-        values.append(importlib.import_module("slow_module").value)
-        time.sleep(60)
-
-    with pytest.raises(interrupts.Stopped):
-        go_on()
-    assert values == [1]
-
-
 def test_a_signal_while_an_object_is_removed_is_not_lost():
     class Removed:
         def __del__(self):
@@ -121,15 +110,53 @@ def test_a_signal_while_an_object_is_removed_is_not_lost():
         go_on()
 
 
-def test_a_signal_that_arrives_again_while_it_waits_is_raised_once(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    twice = "import signal\nsignal.raise_signal(signal.SIGTERM)\nsignal.raise_signal(signal.SIGTERM)\n"
-    (tmp_path / "slower_module.py").write_text(twice)
+def test_other_errors_while_an_object_is_removed_are_printed(monkeypatch):
+    printed = []
+    monkeypatch.setattr(sys, "unraisablehook", interrupts._sender_again(printed.append))
 
-    def go_on():
-        importlib.import_module("slower_module")
-        time.sleep(60)
+    class Removed:
+        def __del__(self):
+            raise ValueError
 
-    with pytest.raises(interrupts.Stopped):
-        go_on()
-    time.sleep(0.2)  # a second one would be raised here
+    Removed()
+    assert [lost.exc_type for lost in printed] == [ValueError]
+
+
+LOSES = """
+from mocliplite import interrupts
+interrupts.stop_at_signals()
+try:
+    import interrupted
+except BaseException:
+    pass
+print("went on")
+"""
+RUNS = """
+import signal
+from mocliplite.errors import run
+run(lambda: signal.raise_signal(signal.SIGTERM))
+"""
+FORKS = """
+import os, signal, time
+from mocliplite.errors import run
+os.register_at_fork(after_in_parent=lambda: signal.raise_signal(signal.SIGTERM))
+def fork():
+    os.fork() or os._exit(0)
+    time.sleep(60)
+run(fork)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "imported"),
+    [
+        pytest.param(LOSES, "import signal; signal.raise_signal(signal.SIGTERM)", id="while a module is imported"),
+        pytest.param("import interrupted", RUNS, id="in a run that an import started"),
+        pytest.param(FORKS, "", id="in a callback of fork"),
+    ],
+)
+def test_a_signal_ends_the_process_with_one_line(tmp_path, code, imported):
+    (tmp_path / "interrupted.py").write_text(imported)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, encoding="utf-8")
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGTERM, "", f"{interrupts.INTERRUPTED}\n")

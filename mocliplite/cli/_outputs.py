@@ -14,7 +14,7 @@ from mocliplite.files import refuse_target
 
 LISTS = ("*.csv", "*.txt", "*.json")  # patterns of the files that are read in a folder of lists
 CHECKPOINT = ("*.json", "*.txt", "*.model", "*.safetensors", "*.bin")  # and in that of a checkpoint
-_GRAPH = Path("dvc.yaml")
+_GRAPH, _STAGES = Path("dvc.yaml"), "stages."
 
 
 def check_outputs(
@@ -23,7 +23,8 @@ def check_outputs(
     """Raise UserError for an output that would replace what it must not, before anything is computed.
 
     outputs: path by option, None if the option is not given. inputs: what the command reads, a number being an open
-    file. in_project: whether the files of the project count as inputs. Files are the same if links lead to the same.
+    file. in_project: whether the files of the project count as inputs. Files are the same if links lead to the same: an
+    output would replace only the link, but whoever names it means the file.
     """
     given = {option: path for option, path in outputs.items() if path}
     option_of: dict[object, str] = {}
@@ -71,11 +72,12 @@ def _files_of_project(outputs: Iterable[str]) -> Iterator[Path]:
     from mocliplite.cli._clip_source import output_path, read_stages
 
     yield from (Path(params.FILE), _GRAPH, _GRAPH.with_suffix(".lock"))
-    with suppress(UserError):  # a damaged file is named where it is used
-        for stage in read_stages(_GRAPH):
+    # A damaged file is named where it is used. A stage of the user's may be this command.
+    with suppress(UserError, RecursionError):
+        for stage in (stage for stage in read_stages(_GRAPH) if _STAGES in str(stage.get("cmd"))):
             for out in (out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, ())):
                 yield from files_in(output_path(out), "**/*")
-    with suppress(UserError):
+    with suppress(UserError, RecursionError):
         settings = params.load()
         dataset, encoder = settings.dataset, settings.encoder
         yield from map(Path, (dataset.files, encoder.prompts, encoder.names))

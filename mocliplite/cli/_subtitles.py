@@ -35,4 +35,4 @@ def clock(seconds: float, separator: str = ".") -> str:
 
 def _caption(segment: "Segment") -> str:
     # An empty line in a name would end the cue.
-    return " ".join(f"{segment.name} {segment.probability:.0%}".split())
+    return " ".join(f"{segment.name} {segment.probability:.0%}".splitlines())

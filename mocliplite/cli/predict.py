@@ -163,7 +163,10 @@ def _expanded(place: str) -> list[str]:
     """Return what matches a glob that the shell did not expand, as on Windows or in quotes; else the place itself."""
     if os.path.exists(place):  # noqa: PTH110  unlike Path.exists, False for a name that is too long
         return [place]
-    found = sorted(glob(place, recursive=True))  # noqa: PTH207  Path.glob refuses absolute ones
+    try:
+        found = sorted(glob(place, recursive=True))  # noqa: PTH207  Path.glob refuses absolute ones
+    except RecursionError:
+        raise UserError(f"{place} stands for folders in too many others; give the uppermost folder itself.") from None
     # A folder stands for its clips, so what is in it must not be listed again.
     folders = {Path(path) for path in found if Path(path).is_dir()}
     return [path for path in found if folders.isdisjoint(Path(path).parents)] or [place]

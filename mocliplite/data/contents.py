@@ -13,6 +13,8 @@ from mocliplite.remote.copies import local_copy
 from mocliplite.runtime.engines import map_ahead
 from mocliplite.runtime.progress import progress
 
+_WAITING = 4  # threads above the number of cores, since some wait for the disk
+
 
 def read_contents(root: str, paths: Sequence[str], task: str) -> Iterator[tuple[str, tuple[int, str]]]:
     """Yield each path below dataset.root with the size in bytes and the SHA-256 of its file.
@@ -20,7 +22,7 @@ def read_contents(root: str, paths: Sequence[str], task: str) -> Iterator[tuple[
     task: the name of the progress bar. Raises UserError for a file that cannot be read.
     """
     # Threads suffice, because hashlib releases the global interpreter lock.
-    workers = CONNECTIONS if is_address(root) else min(32, (os.cpu_count() or 1) + 4)
+    workers = CONNECTIONS if is_address(root) else (os.cpu_count() or 1) + _WAITING
     contents = map_ahead(partial(_content_of, root), paths, workers)
     with progress(task, len(paths), "clip") as bar:
         for path, content in zip(paths, contents, strict=True):

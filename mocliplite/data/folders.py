@@ -177,7 +177,7 @@ def _names_in(folder: str) -> tuple[list[str], list[str]]:
         with os.scandir(folder) as entries:
             is_folder = {entry.name: _is_folder(entry) for entry in entries if not entry.name.startswith(".")}
     except OSError as error:
-        raise UserError(f"{error.filename} cannot be read ({error.strerror}); fix or remove it.") from None
+        raise UserError(f"{folder} cannot be read ({error.strerror}); fix or remove it.") from None
     return sorted(name for name in is_folder if is_folder[name]), [name for name in is_folder if not is_folder[name]]
 
 

@@ -24,7 +24,7 @@ class Grid:
         rows, cols = size_in_cells(stream)
         shape = finish(np.zeros((1, rows, cols, 2), dtype=np.int8)).shape[1:]
         self._frame_size = int(np.prod(shape))
-        # Memory of frames that are never written is not used, but counts as used up where its size is limited.
+        # Frames that are never written use no memory, but the limit of the process counts their addresses.
         most = (stream.limits.memory << 20) // max(1, self._frame_size) + 1  # without a frame the size is 0
         self._cells = np.empty((min(stream.packets, most), *shape), dtype=np.int8)
 

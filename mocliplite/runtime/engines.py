@@ -61,11 +61,13 @@ def map_ahead(
 ) -> Iterator[Outcome]:
     """Yield function(spec) in the order of specs. Threads compute `ahead` results in advance, at least 2 * workers."""
     tasks, waiting = SimpleQueue[tuple[Future[Outcome], Spec] | None](), deque[Future[Outcome]]()
-    # Python would wait for the threads of a ThreadPoolExecutor, also after an interrupt: minutes, for a long video.
-    for _ in range(workers):
-        Thread(target=_work, args=(function, tasks), daemon=True).start()
+    started = 0
     try:
         for spec in specs:
+            if started < workers:
+                # Python would wait for those of a ThreadPoolExecutor, also at an interrupt: minutes for a long video.
+                Thread(target=_work, args=(function, tasks), daemon=True).start()
+                started += 1
             waiting.append(Future())
             tasks.put((waiting[-1], spec))
             # Bounded, because the results are pictures, which need memory.
@@ -76,7 +78,7 @@ def map_ahead(
     finally:
         for future in waiting:
             future.cancel()
-        for _ in range(workers):
+        for _ in range(started):
             tasks.put(None)
 
 
@@ -88,3 +90,4 @@ def _work(function: Callable[[Spec], Outcome], tasks: "SimpleQueue[tuple[Future[
                 future.set_result(function(spec))
             except BaseException as error:  # noqa: BLE001  raised by result()
                 future.set_exception(error)
+        del task, future, spec  # an idle thread would keep the result

@@ -30,7 +30,8 @@ def outcomes(
     ends, lives = context.Pipe(duplex=False)
     with ends, lives, ProcessPoolExecutor(min(workers, len(specs)), context, _start, (ends,)) as pool:
         try:
-            with interrupts.blocked():  # submit starts the processes
+            # submit starts the processes. The tracker of multiprocessing, whose start unblocks SIGINT, runs already.
+            with interrupts.blocked():
                 futures = [pool.submit(_call, function, spec) for spec in specs]
             for future in as_completed(futures):
                 yield future.result()

@@ -174,6 +174,7 @@ def _qualified_name(function: Callable[..., Any]) -> str:
 def serve() -> None:
     """Answer requests from standard input until it is closed. Output of libraries is redirected to standard error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller handles interrupts and kills this process
+    interrupts.unblock()
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)

@@ -31,7 +31,9 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(predict: Predict, settings: Settings, listener: socket.socket) -> None:
-    """Answer requests with predict, the method of a recogniser, until SIGINT or SIGTERM."""
+    """Answer requests with predict, the method of a recogniser, until SIGINT, SIGTERM or SIGHUP."""
+    if hasattr(signal, "SIGHUP"):  # of which uvicorn knows nothing
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     try:
         new_server(predict, settings).run([listener])
     except KeyboardInterrupt as interrupt:  # uvicorn raises the signal again after the end

@@ -116,15 +116,17 @@ def test_the_manifest_that_init_writes_is_not_its_other_output():
 
 
 def test_what_stages_write_and_settings_name_belongs_to_the_project():
-    outs = {"outs": [{"features/motion": {"persist": True}}], "metrics": ["m.json"]}
-    own = {"dvc.yaml": yaml.safe_dump({"stages": {"motion": outs}}), "features/motion/0.h5": "", "m.json": ""}
-    put(".", own | {"lists/train.txt": "", "lists/page.html": "", "root/page.html": ""})
+    motion = {"cmd": "python -m stages.motion", "outs": [{"features/motion": {"persist": True}}], "metrics": ["m.json"]}
+    answers = {"cmd": "python -m mocliplite predict clips --csv answers.csv --resume", "outs": ["answers.csv"]}
+    stages = {"motion": motion, "answers": answers}
+    own = {"dvc.yaml": yaml.safe_dump({"stages": stages}), "features/motion/0.h5": "", "m.json": ""}
+    put(".", own | {"answers.csv": "", "lists/train.txt": "", "lists/page.html": "", "root/page.html": ""})
     put_clips("Run/a.avi")
     put_params(lists="lists")
     for path in (*own, "params.yaml", "lists/train.txt", "root/Run/a.avi"):
         expected = f"--out is {path}, which belongs to the project; give another file."
         assert sentence_of(check_outputs, {"--out": path}) == expected
-    for path in ("lists/page.html", "root/page.html", "new.html"):
+    for path in ("answers.csv", "lists/page.html", "root/page.html", "new.html"):
         check_outputs({"--out": path})
 
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from builders import CHECKOUT
 
-from mocliplite.errors import INTERRUPTED
+from mocliplite.interrupts import INTERRUPTED
 
 CODE = """
 import sys
@@ -22,10 +22,13 @@ run(lambda: list(processes.outcomes(hang_in_decoder, [sys.argv[3]] * 2, 2)))
 """
 THREADS = """
 import pathlib, sys, time
+import torch
 from mocliplite.errors import run
 from mocliplite.runtime import engines
 def hang(number):
     pathlib.Path(sys.argv[3], str(number)).touch()
+    while number == 1:
+        torch.zeros(1000, 1000).sum()  # Python may not end a thread in C++ code
     time.sleep(600)
 run(lambda: list(engines.map_ahead(hang, [1, 2], 2)))
 """
