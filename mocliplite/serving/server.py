@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 import sys
+from types import FrameType
 
 import uvicorn
 
@@ -67,6 +68,13 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, batches: Batches) -> None:
         super().__init__(config)
         self._batches = batches
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop at a signal; a second one ends the process at once."""
+        if self.should_exit:
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -75,6 +76,21 @@ def test_the_documented_requests_are_answered_as_predict_answers(small_project, 
     assert 'mocliplite_requests_total{status="200"} 2' in metrics
     assert json.loads(document)["openapi"] == "3.1.0"
     assert not uploads.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGHUP")
+@pytest.mark.parametrize(
+    ("sent", "status"), [([signal.SIGHUP], signal.SIGTERM), ([signal.SIGINT, signal.SIGINT], signal.SIGINT)]
+)
+def test_a_closed_terminal_and_a_second_interrupt_end_the_server_without_a_traceback(
+    small_project, tmp_path, capfd, sent, status
+):
+    with server(small_project, tmp_path) as (process, _):
+        for number in sent:
+            process.send_signal(number)
+            time.sleep(0.2)
+        assert process.wait(60) == -status
+    assert capfd.readouterr().err == ""
 
 
 def close(answer, expected):
