@@ -332,12 +332,20 @@ def _read(path: str | Path) -> list[list[str]]:
     refuse_special(path)
     try:
         with reading(path), Path(path).open(encoding="utf-8", newline="") as file:
-            return list(csv.reader(file))
+            return list(csv.reader(_without_nul(file)))
     except FileNotFoundError:
         # Not `dvc repro` first: without the clips it fails, and with them it may compute again what others have pushed.
         raise UserError(f"{path} does not exist; run `dvc pull --allow-missing`, or else `dvc repro`.") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid CSV ({error}); run `dvc repro` to write it again.") from None
+
+
+def _without_nul(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines. Raises csv.Error for the character NUL, which no path can contain, as Python did before 3.11."""
+    for line in lines:
+        if "\0" in line:
+            raise csv.Error("line contains NUL")
+        yield line
 
 
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -170,8 +170,13 @@ def _expanded(place: str) -> list[str]:
 
 
 def _places(clips: list[str]) -> list[str]:
-    """The arguments, or the lines of standard input that are not blank, whoever ended them."""
+    """Return the arguments, or the lines of standard input that are not blank, whoever ended them.
+
+    Raises UserError if they cannot be names.
+    """
     if clips != ["-"]:
         return clips
-    lines = sys.stdin.buffer.read().removeprefix(codecs.BOM_UTF8).splitlines()
-    return [os.fsdecode(line) for line in lines if line.strip()]
+    text = sys.stdin.buffer.read().removeprefix(codecs.BOM_UTF8)
+    if b"\0" in text:  # as in UTF-16, or after `find -print0`
+        raise UserError("the list on standard input has the character NUL; write one name per line, in UTF-8.")
+    return [os.fsdecode(line) for line in text.splitlines() if line.strip()]
