@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import platform
+import re
 import shutil
 import tempfile
 import zlib
@@ -68,6 +69,15 @@ def _writer_may_be_running(partial: Path) -> bool:
     """Return whether the process that writes a partial file may still be running. That of another machine may be."""
     host, pid = partial.name.split(".")[-4:-2]
     return host != _HOST or (pid.isdecimal() and is_running(int(pid)))
+
+
+def writer_of(path: Path) -> str:
+    """Return who may be writing this file, as the subject of a sentence; empty if it is no partial file of a run."""
+    if not re.fullmatch(rf"\..+\.[0-9a-f]{{8}}\.\d+\.\d+{re.escape(_PARTIAL)}", path.name, re.ASCII | re.DOTALL):
+        return ""
+    if not _writer_may_be_running(path):
+        return ""
+    return "another run" if path.name.split(".")[-4] == _HOST else "a run on another machine"
 
 
 def is_running(pid: int) -> bool:
