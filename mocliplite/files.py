@@ -126,8 +126,8 @@ def remove_partial_files(folder: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, wait: float = 0) -> Iterator[None]:
-    """Lock path for this process with a lock file next to it.
+def locked(path: Path, wait: float = 0, remove: bool = False) -> Iterator[None]:
+    """Lock path for this process with a lock file next to it; `remove` removes that at the end.
 
     Raises UserError if another process holds the lock for longer than `wait` seconds. A killed process does not block
     others: the system releases its lock, and on file systems without locks filelock checks whether the process still
@@ -148,6 +148,10 @@ def locked(path: Path, wait: float = 0) -> Iterator[None]:
     try:
         yield
     finally:
+        # While it is locked: whoever has opened it finds that it has no name, and tries again. SoftFileLock removes it.
+        if remove and not isinstance(lock, filelock.SoftFileLock):
+            with suppress(OSError):  # Windows deletes no file that is open
+                file.unlink(missing_ok=True)
         lock.release()
 
 

@@ -58,8 +58,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Print the classes of each clip; for a bad clip, print an error and go on with the others."""
-    from mocliplite.predict.recognizer import Recognizer
-
     _check_options(given)
     paths, empty = _clips(_places(given.clips))
     if given.window:
@@ -69,6 +67,13 @@ def run(given: argparse.Namespace) -> None:
     for option in ("csv", "parquet"):
         if getattr(given, option):
             refuse_undecodable(paths, f"--{option}")
+    with _results_file.locked(given):
+        _predict(given, paths, empty)
+
+
+def _predict(given: argparse.Namespace, paths: list[str], empty: dict[str, UserError]) -> None:
+    from mocliplite.predict.recognizer import Recognizer
+
     settings = compute()
     settings = replace(settings, device=given.device, time_limit=given.time_limit or settings.time_limit)
     recognizer, classes, model = _load(given, settings)
