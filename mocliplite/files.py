@@ -138,7 +138,7 @@ def locked(path: Path, wait: float = 0, remove: bool = False) -> Iterator[None]:
     file = path.with_name(f".{path.name}.lock")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(file, timeout=wait)
+        lock: filelock.BaseFileLock = filelock.FileLock(file, timeout=wait)
         try:
             lock.acquire()
         except filelock.Timeout:  # a subclass of OSError
