@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import platform
+import re
 import shutil
 import tempfile
 import zlib
@@ -70,6 +71,15 @@ def _writer_may_be_running(partial: Path) -> bool:
     return host != _HOST or (pid.isdecimal() and is_running(int(pid)))
 
 
+def writer_of(path: Path) -> str:
+    """Return who may be writing this file, as the subject of a sentence; empty if it is no partial file of a run."""
+    if not re.fullmatch(rf"\..+\.[0-9a-f]{{8}}\.\d+\.\d+{re.escape(_PARTIAL)}", path.name, re.ASCII | re.DOTALL):
+        return ""
+    if not _writer_may_be_running(path):
+        return ""
+    return "another run" if path.name.split(".")[-4] == _HOST else "a run on another machine"
+
+
 def is_running(pid: int) -> bool:
     """Return whether there is a process with this number on this machine. On Windows, which cannot be asked, True."""
     if os.name == "nt":
@@ -116,8 +126,8 @@ def remove_partial_files(folder: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, wait: float = 0) -> Iterator[None]:
-    """Lock path for this process with a lock file next to it.
+def locked(path: Path, wait: float = 0, remove: bool = False) -> Iterator[None]:
+    """Lock path for this process with a lock file next to it; `remove` removes that at the end.
 
     Raises UserError if another process holds the lock for longer than `wait` seconds. A killed process does not block
     others: the system releases its lock, and on file systems without locks filelock checks whether the process still
@@ -128,7 +138,7 @@ def locked(path: Path, wait: float = 0) -> Iterator[None]:
     file = path.with_name(f".{path.name}.lock")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(file, timeout=wait)
+        lock: filelock.BaseFileLock = filelock.FileLock(file, timeout=wait)
         try:
             lock.acquire()
         except filelock.Timeout:  # a subclass of OSError
@@ -138,6 +148,10 @@ def locked(path: Path, wait: float = 0) -> Iterator[None]:
     try:
         yield
     finally:
+        # While it is locked: whoever has opened it finds that it has no name, and tries again. SoftFileLock removes it.
+        if remove and not isinstance(lock, filelock.SoftFileLock):
+            with suppress(OSError):  # Windows deletes no file that is open
+                file.unlink(missing_ok=True)
         lock.release()
 
 
@@ -332,12 +346,20 @@ def _read(path: str | Path) -> list[list[str]]:
     refuse_special(path)
     try:
         with reading(path), Path(path).open(encoding="utf-8", newline="") as file:
-            return list(csv.reader(file))
+            return list(csv.reader(_without_nul(file)))
     except FileNotFoundError:
         # Not `dvc repro` first: without the clips it fails, and with them it may compute again what others have pushed.
         raise UserError(f"{path} does not exist; run `dvc pull --allow-missing`, or else `dvc repro`.") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid CSV ({error}); run `dvc repro` to write it again.") from None
+
+
+def _without_nul(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines. Raises csv.Error for the character NUL, which no path can contain, as Python did before 3.11."""
+    for line in lines:
+        if "\0" in line:
+            raise csv.Error("line contains NUL")
+        yield line
 
 
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -104,6 +104,8 @@ def _convert(kind: Any, key: str, value: Any) -> Any:
         return _number(key, value)
     # isinstance would accept True as an int.
     require(type(value) is kind, key, value, _EXPECTED[kind])
+    if kind is str:  # no path can contain it
+        require("\0" not in value, key, value, "text without the character NUL, \\0")
     if kind is int:
         require(abs(value) <= _MAX_INT, key, value, f"at most {_MAX_INT}")
     return value

@@ -164,6 +164,14 @@ def test_a_file_that_is_not_csv_is_refused():
     assert sentence.endswith("); run `dvc repro` to write it again.")
 
 
+@pytest.mark.parametrize("read", [lambda path: read_rows(path, ["id", "reason"]), files.read_csv])
+def test_a_table_with_a_character_that_no_path_can_contain_is_refused(read):
+    Path("out.csv").write_text('id,reason\na,"\n\0"\n')
+    assert sentence_of(read, "out.csv") == (
+        "out.csv is not valid CSV (line contains NUL); run `dvc repro` to write it again."
+    )
+
+
 def test_a_missing_csv_is_refused():
     assert (
         sentence_of(read_rows, "out.csv", ["id"])

@@ -154,6 +154,18 @@ def test_an_address_without_a_manifest_is_refused(root, files, wanted):
     assert sentence_of(lambda: params.Dataset(**changed)) == f"params.yaml: dataset.{wanted}"
 
 
+@pytest.mark.parametrize(
+    "key", ["dataset.root", "dataset.files", "dataset.include", "encoder.model", "encoder.names", "compute.scheduler"]
+)
+def test_a_text_with_a_character_that_no_path_can_contain_is_refused(key):
+    given = yaml.safe_load((CHECKOUT / "params.yaml").read_text(encoding="utf-8"))
+    section, name = key.split(".")
+    given[section][name] = "\0a"
+    assert sentence_of(params.parse, yaml.safe_dump(given)) == (
+        f"params.yaml: {key} is '\\x00a'; it must be text without the character NUL, \\0."
+    )
+
+
 @pytest.mark.parametrize("watched", ["configs/none", "weights/other"])
 def test_a_folder_of_initial_weights_must_be_watched(watched):
     Path("weights").mkdir()

@@ -1,7 +1,8 @@
 """The files of `predict`: a CSV file that grows clip by clip and can be continued, and a Parquet file."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from mocliplite import files
@@ -15,6 +16,17 @@ NUMBERS = ("start", "end", "probability")
 WIDE = "probability of "  # beginning of the column of each class with --wide
 
 Row = Sequence[object]
+
+
+@contextmanager
+def locked(given: argparse.Namespace) -> Iterator[None]:
+    """Lock the file of --csv for a run. Raises UserError if another run is writing it, or its folder does not exist."""
+    if given.csv:
+        refuse_missing_folder(given.csv, "--csv")
+        with files.locked(Path(given.csv), remove=True):
+            yield
+    else:
+        yield
 
 
 class ResultsFile:

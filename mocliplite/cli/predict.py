@@ -58,8 +58,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Print the classes of each clip; for a bad clip, print an error and go on with the others."""
-    from mocliplite.predict.recognizer import Recognizer
-
     _check_options(given)
     paths, empty = _clips(_places(given.clips))
     if given.window:
@@ -69,6 +67,13 @@ def run(given: argparse.Namespace) -> None:
     for option in ("csv", "parquet"):
         if getattr(given, option):
             refuse_undecodable(paths, f"--{option}")
+    with _results_file.locked(given):
+        _predict(given, paths, empty)
+
+
+def _predict(given: argparse.Namespace, paths: list[str], empty: dict[str, UserError]) -> None:
+    from mocliplite.predict.recognizer import Recognizer
+
     settings = compute()
     settings = replace(settings, device=given.device, time_limit=given.time_limit or settings.time_limit)
     recognizer, classes, model = _load(given, settings)
@@ -173,8 +178,13 @@ def _expanded(place: str) -> list[str]:
 
 
 def _places(clips: list[str]) -> list[str]:
-    """The arguments, or the lines of standard input that are not blank, whoever ended them."""
+    """Return the arguments, or the lines of standard input that are not blank, whoever ended them.
+
+    Raises UserError if they cannot be names.
+    """
     if clips != ["-"]:
         return clips
-    lines = sys.stdin.buffer.read().removeprefix(codecs.BOM_UTF8).splitlines()
-    return [os.fsdecode(line) for line in lines if line.strip()]
+    text = sys.stdin.buffer.read().removeprefix(codecs.BOM_UTF8)
+    if b"\0" in text:  # as in UTF-16, or after `find -print0`
+        raise UserError("the list on standard input has the character NUL; write one name per line, in UTF-8.")
+    return [os.fsdecode(line) for line in text.splitlines() if line.strip()]

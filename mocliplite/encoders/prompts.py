@@ -77,8 +77,10 @@ def _read_lines(path: str | Path, key: str) -> list[tuple[int, str]]:
     try:
         # utf-8-sig: editors on Windows may write a byte order mark.
         with reading(path):
-            lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+            text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text; save it as UTF-8.") from None
-    numbered = enumerate(lines, start=1)
+        text = None
+    if text is None or "\0" in text:  # as in UTF-16 without a byte order mark
+        raise UserError(f"{path} is not UTF-8 text; save it as UTF-8.")
+    numbered = enumerate(text.splitlines(), start=1)
     return [(number, line.strip()) for number, line in numbered if line.strip() and not line.startswith("#")]

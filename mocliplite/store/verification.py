@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mocliplite.errors import UserError
-from mocliplite.files import read_bytes
+from mocliplite.files import read_bytes, writer_of
 from mocliplite.store import hdf5, layout, schema, stores, whole_file
 from mocliplite.store.attributes import read_attributes, read_settings
 from mocliplite.store.shards import column_names, read_column, read_index, read_lengths_and_sizes, read_record
@@ -38,9 +38,18 @@ def verify(path: str | Path) -> list[str]:
     damage = [line for shard in shards for line in _verify_shard(shard, kind, shards)]
     names = {shard.name for shard in shards} | set(stores.SIDECAR_FILES)
     unknown = sorted(file.name for file in Path(path).iterdir() if file.name not in names)
-    damage += [f"{path}/{name} does not belong to the store; remove it." for name in unknown]
+    writers = {name: writer_of(Path(path, name)) for name in unknown}
+    busy = {who: name for name, who in writers.items() if who}
+    damage += [_being_written(path, name, who) for who, name in busy.items()]
+    damage += [f"{path}/{name} does not belong to the store; remove it." for name in unknown if not writers[name]]
     damage += unfinished(path)
     return damage or _verify_sidecar_files(stores.open_store(path))
+
+
+def _being_written(path: str | Path, name: str, writer: str) -> str:
+    """Return the sentence about a store of which a run writes the file of this name."""
+    rest = "" if writer == "another run" else f" If it was killed, remove {path}/{name}."
+    return f"{writer} is writing {path}; wait for it or stop it, and run again.{rest}"
 
 
 def _readable_shards(folder: str | Path) -> list[tuple[str, dict[str, Any]]]:

@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from builders import CHECKOUT, run_python
+from builders import CHECKOUT, run_python, sentence_of
 
 from mocliplite import params
 from mocliplite.cli import _report, _shared, predict, search
@@ -34,6 +34,13 @@ class Stdin:
 def test_a_list_from_standard_input_may_come_from_any_system(content, monkeypatch):
     monkeypatch.setattr(sys, "stdin", Stdin(content))
     assert [path.strip() for path in predict._places(["-"])] == ["a.mp4", "b c.mp4"]
+
+
+@pytest.mark.parametrize("content", [b"a.mp4\0b.mp4\0", "a.mp4\n".encode("utf-16-le")], ids=["-print0", "UTF-16"])
+def test_a_list_from_standard_input_with_characters_that_no_path_can_contain_is_refused(content, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", Stdin(content))
+    wanted = "the list on standard input has the character NUL; write one name per line, in UTF-8."
+    assert sentence_of(predict._places, ["-"]) == wanted
 
 
 class Stdout:

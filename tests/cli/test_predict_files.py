@@ -6,6 +6,7 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
+import filelock
 import pyarrow.parquet as pq
 import pytest
 from builders import sentence_of
@@ -118,6 +119,38 @@ def test_a_file_of_another_run_is_not_continued(out, monkeypatch):
     assert sentence_of(main, ["predict", CLIPS, "--csv", path, "--resume"]).startswith(
         f"{path} has rows of the model 0123456789ab, but this is "
     )
+
+
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+def test_two_runs_do_not_write_one_file(out, resume):
+    path = out("a.csv")
+    if resume:
+        files.write_rows(path, _results_file.CLIPS, [])
+    with files.locked(Path(path)):
+        assert sentence_of(main, ["predict", CLIPS, "--csv", path, *resume]) == (
+            f"another run is writing {path}; wait for it or stop it, and run again."
+        )
+    assert Path(path).exists() == bool(resume)
+
+
+@pytest.mark.parametrize("kind", [filelock.FileLock, filelock.SoftFileLock])
+def test_the_file_of_a_run_is_locked_to_its_end_and_no_lock_file_is_left(out, monkeypatch, kind):
+    monkeypatch.setattr(filelock, "FileLock", kind)
+    path, add, refused = out("a.csv"), _results_file.ResultsFile.add, []
+
+    def add_while_another_run_begins(results, rows):
+        with pytest.raises(UserError, match=r"^another run is writing "), files.locked(Path(path)):
+            pass
+        refused.append(rows)
+        add(results, rows)
+
+    monkeypatch.setattr(_results_file.ResultsFile, "add", add_while_another_run_begins)
+    main(["predict", f"{CLIPS}/0.avi", "--csv", path])
+    assert len(refused) == 1
+    with pytest.raises(UserError, match="1 of 2"):
+        main(["predict", f"{CLIPS}/0.avi", "missing.avi", "--csv", path, "--resume"])
+    assert len(refused) == 2
+    assert [file.name for file in Path(path).parent.iterdir()] == ["a.csv"]
 
 
 def test_no_cell_from_a_file_name_is_a_formula(out, tmp_path, monkeypatch):

@@ -307,6 +307,11 @@ CSV = "path,label,split,start,end,id\n"
             "a.mp4 1\nb.mp4 163 1\n",
             "k.txt line 2: 'b.mp4 163 1' does not have the form 'some/clip.mp4 3'; correct it.",
         ),
+        (
+            "a.json",
+            r'{"database": {"x\u0000": {}}}',
+            r"a.json has a text with the character NUL (\u0000), which no path can contain; correct it.",
+        ),
         ("a.json", '{"database": {"x": \n', "a.json line 2 column 1: this is not JSON (Expecting value); correct it."),
         (
             "a.json",
@@ -346,6 +351,12 @@ def test_a_broken_list_is_refused_with_one_sentence(name, text, wanted):
     )
     settings = settings_of(lists=name.rpartition("/")[0] or name)
     assert sentence_of(formats.read_annotations, settings) == wanted
+
+
+def test_a_backslash_in_a_list_may_come_before_any_letters():
+    video = {"subset": "train", "annotations": [{"segment": [0, 1], "label": r"back\u0000slash"}]}
+    put(".", {"a.json": json.dumps({"database": {"x": video}})})
+    assert formats.read_annotations(settings_of(lists="a.json")).entries[0].label == r"back\u0000slash"
 
 
 def test_a_template_that_is_no_class_is_refused_with_the_nearest_class():

@@ -94,6 +94,11 @@ def test_a_manifest_with_a_name_that_is_too_long_for_a_file_is_out_of_date():
             " `python -m mocliplite manifest`.",
         ),
         (
+            "path,bytes,mtime_ns,sha256\na/\0.avi,1,1,0\n",
+            "m.csv is damaged or no manifest; delete it, or set dataset.files to another file, and run"
+            " `python -m mocliplite manifest`.",
+        ),
+        (
             "path,label\na/1.avi,a\n",
             "m.csv is damaged or no manifest; delete it, or set dataset.files to another file, and run"
             " `python -m mocliplite manifest`.",

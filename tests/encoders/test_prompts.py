@@ -116,6 +116,12 @@ def test_templates_that_are_not_utf8_are_refused():
     assert sentence_of(read_templates, "a.txt") == "a.txt is not UTF-8 text; save it as UTF-8."
 
 
+@pytest.mark.parametrize("read", [read_templates, read_names])
+def test_a_file_with_a_character_that_no_text_contains_is_refused(read):
+    Path("a.txt").write_bytes("Run: a {}\n".encode("utf-16-le"))
+    assert sentence_of(read, "a.txt") == "a.txt is not UTF-8 text; save it as UTF-8."
+
+
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_names_are_found_by_the_same_letters_however_they_are_written(tmp_path, form):
     file = tmp_path / "names.txt"

@@ -1,5 +1,8 @@
 """Damaged and malicious files: every bit that carries meaning is checked, and no content is trusted."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -8,6 +11,7 @@ import pytest
 from builders import sentence_of
 from stores import IDS, KINDS, alter, build, bytes_of, editing, flip, neighbour_of, record, shard_of, values
 
+from mocliplite import files
 from mocliplite.errors import UserError
 from mocliplite.store import shards, stores, table_file, verification
 
@@ -111,6 +115,29 @@ def test_other_files_in_the_folder_are_reported(kind):
     build("s", kind)
     Path("s/notes.txt").write_text("")
     assert verification.verify("s") == ["s/notes.txt does not belong to the store; remove it."]
+
+
+def test_the_files_of_a_run_that_is_writing_the_store_are_not_to_be_removed():
+    build("s", "keyframes")
+    here, other = f".0003.h5.{files._HOST}", ".0003.h5.0a1b2c3d"
+    for name in (f"{here}.{os.getppid()}.0.partial", f"{here}.{os.getppid()}.1.partial"):
+        Path("s", name).touch()
+    busy = "another run is writing s; wait for it or stop it, and run again."
+    assert verification.verify("s") == [busy]
+    Path("s", f"{other}.4242.0.partial").touch()
+    elsewhere = "a run on another machine is writing s; wait for it or stop it, and run again."
+    remove = f"If it was killed, remove s/{other}.4242.0.partial."
+    assert sorted(verification.verify("s")) == [f"{elsewhere} {remove}", busy]
+
+
+def test_the_files_of_a_killed_run_and_those_of_other_names_are_to_be_removed():
+    build("s", "keyframes")
+    finished = subprocess.Popen([sys.executable, "-c", ""])
+    finished.wait()
+    names = [f".0003.h5.{files._HOST}.{finished.pid}.0.partial", ".0003.h5.4242.partial", ".partial", ".x.partial"]
+    for name in names:
+        Path("s", name).touch()
+    assert verification.verify("s") == [f"s/{name} does not belong to the store; remove it." for name in sorted(names)]
 
 
 @pytest.mark.parametrize("name", ["README.md", "failures.csv"])

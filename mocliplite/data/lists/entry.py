@@ -1,6 +1,7 @@
 """What the readers of lists return: the record behind all formats, and the checks of values that several share."""
 
 import math
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -26,6 +27,7 @@ SPLITS: dict[str, ListedSplit] = {
     "validate": "val",
     "validation": "val",
 }
+_ESCAPED_NUL = re.compile(r"(?<!\\)(\\\\)*\\u0000")  # in JSON; two backslashes stand for one
 _JSON_NAMES = {"str": "text", "list": "a list", "dict": "an object"}
 # A clip of a list, apart from its label: path in Unicode form NFC without its extension, and span in seconds.
 Key = tuple[str, float | None, float | None]
@@ -111,7 +113,8 @@ def read_text(file: Path) -> str:
 def read_json(file: Path) -> Any:
     """Return the value in a JSON file. Raises UserError if it is not JSON, with line and column."""
     try:
-        return parse_json(read_text(file))
+        text = read_text(file)
+        value = parse_json(text)
     except JSONDecodeError as error:
         where = f"{file} line {error.lineno} column {error.colno}"
         raise UserError(f"{where}: this is not JSON ({error.msg}); correct it.") from None
@@ -121,6 +124,9 @@ def read_json(file: Path) -> Any:
         raise UserError(f"{file} has a text that is no Unicode ({error}); correct it.") from None
     except ValueError:  # of Python, for numbers
         raise UserError(f"{file} has a number of thousands of digits; replace it with the original.") from None
+    if _ESCAPED_NUL.search(text):
+        raise UserError(f"{file} has a text with the character NUL (\\u0000), which no path can contain; correct it.")
+    return value
 
 
 def value_of(record: object, key: str, kind: type, location: str) -> Any:
