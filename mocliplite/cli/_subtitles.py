@@ -35,4 +35,5 @@ def clock(seconds: float, separator: str = ".") -> str:
 
 def _caption(segment: "Segment") -> str:
     # An empty line in a name would end the cue.
-    return " ".join(f"{segment.name} {segment.probability:.0%}".splitlines())
+    lines = f"{segment.name} {segment.probability:.0%}".splitlines()
+    return " ".join(line.strip() for line in lines if line.strip())
