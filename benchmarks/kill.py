@@ -70,9 +70,14 @@ def start(stage: str, project: Path = Path(), temporary: str | None = None) -> "
             stdout=log,
             stderr=log,
             env=os.environ | ({"TMPDIR": temporary} if temporary else {}),
-            # Otherwise ignored where this runs in the background of a shell.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            preexec_fn=_heed_signals,
         )
+
+
+def _heed_signals() -> None:
+    """Undo that a shell ignores signals in its background, and nohup."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def finish(stage: str, project: Path = Path(), temporary: str | None = None) -> float:
