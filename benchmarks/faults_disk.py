@@ -54,7 +54,7 @@ from benchmarks.failing_disk import (
     run,
 )
 from mocliplite import params
-from mocliplite.cli._clip_source import output_path
+from mocliplite.cli._clip_source import outputs_of
 from mocliplite.data.clips import read_clips
 
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -91,11 +91,7 @@ class WrongError(Exception):
 
 def steps_of_project() -> list[Step]:
     """Return the stages, and the commands that write files."""
-    written = ("outs", "metrics", "plots")
-    stages = [
-        Step(name, (), tuple(output_path(out) for key in written for out in stage.get(key, [])))
-        for name, stage in GRAPH.items()
-    ]
+    stages = [Step(name, (), tuple(outputs_of(stage))) for name, stage in GRAPH.items()]
     root = params.load().dataset.root
     clip = f"{root}/{read_clips('features/clips.csv')[0].path}"
     windows = ("--window", "1", "--srt", "new.srt", "--vtt", "new.vtt", "--plot", "new.png")

@@ -28,6 +28,7 @@ from typing import Any
 import psutil
 import yaml
 
+from mocliplite.cli import _clip_source
 from mocliplite.interrupts import INTERRUPTED
 
 REPORT = "report"  # no stage, but as long as some
@@ -54,9 +55,7 @@ def outputs_of(stage: str) -> list[Path]:
     """Return the outputs of a stage."""
     if stage == REPORT:
         return [Path("report.html")]
-    found = yaml.safe_load(Path("dvc.yaml").read_text())["stages"][stage]
-    items = [item for kind in ("outs", "metrics", "plots") for item in found.get(kind, [])]
-    return [Path(item if isinstance(item, str) else next(iter(item))) for item in items]
+    return list(map(Path, _clip_source.outputs_of(yaml.safe_load(Path("dvc.yaml").read_text())["stages"][stage])))
 
 
 def start(stage: str, project: Path = Path(), temporary: str | None = None) -> "subprocess.Popen[bytes]":

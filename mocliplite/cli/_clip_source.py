@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,9 +68,7 @@ def _is_stage_output(model: str) -> bool:
     for folder in Path(target).parents:
         file = folder / "dvc.yaml"
         for stage in read_stages(file) if file.is_file() else ():
-            outs = (
-                os.path.normpath(folder / stage.get("wdir", ".") / output_path(out)) for out in stage.get("outs", [])
-            )
+            outs = (os.path.normpath(folder / stage.get("wdir", ".") / out) for out in outputs_of(stage, ("outs",)))
             if any(Path(target).is_relative_to(out) for out in outs):
                 return True
     return False
@@ -84,11 +83,16 @@ def read_stages(file: Path) -> list[dict[str, Any]]:
         graph = yaml.safe_load(read_text(file)) or {}
         stages = list((graph.get("stages") or {}).values())
         for stage in stages:
-            list(map(output_path, [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]))
+            outputs_of(stage)
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{file} is not a graph of DVC ({reason}); restore it with `git restore {file}`.") from None
     return stages
+
+
+def outputs_of(stage: Mapping[str, Any], kinds: Sequence[str] = ("outs", "metrics", "plots")) -> list[str]:
+    """Return the paths of the outputs of a stage of a dvc.yaml, of these kinds."""
+    return [output_path(out) for kind in kinds for out in stage.get(kind, [])]
 
 
 def output_path(out: str | dict[str, object]) -> str:

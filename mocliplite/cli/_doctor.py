@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mocliplite import files, params, versions
-from mocliplite.cli._clip_source import Finding, find_clip, output_path, read_stages
+from mocliplite.cli._clip_source import Finding, find_clip, outputs_of, read_stages
 from mocliplite.cli._workspace import stdout, workspace_findings
 from mocliplite.data.clips import read_clips
 from mocliplite.data.folders import find_videos
@@ -45,12 +45,8 @@ def _check_encoder(settings: params.Encoder) -> Finding:
 
 def _check_git_ignore() -> Iterator[Finding]:
     """Check that git tracks metrics and plots. Ignored ones are missing from DVC experiments and from every diff."""
-    tracked = [
-        str(out)
-        for stage in read_stages(Path("dvc.yaml"))
-        for kind in ("metrics", "plots")
-        for out in map(output_path, stage.get(kind, []))
-    ]
+    stages = read_stages(Path("dvc.yaml"))
+    tracked = [out for stage in stages for out in outputs_of(stage, ("metrics", "plots"))]
     ignored = stdout("git", "check-ignore", "dvc.lock", "params.yaml", *tracked).split()
     for path in ignored:
         yield Finding(

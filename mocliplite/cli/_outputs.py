@@ -69,14 +69,14 @@ def _identity(path: str | Path | int) -> object:
 
 def _files_of_project(outputs: Iterable[str]) -> Iterator[Path]:
     """Yield settings, graph, what stages write, and what the settings name."""
-    from mocliplite.cli._clip_source import output_path, read_stages
+    from mocliplite.cli._clip_source import outputs_of, read_stages
 
     yield from (Path(params.FILE), _GRAPH, _GRAPH.with_suffix(".lock"))
     # A damaged file is named where it is used. A stage of the user's may be this command.
     with suppress(UserError, RecursionError):
         for stage in (stage for stage in read_stages(_GRAPH) if _STAGES in str(stage.get("cmd"))):
-            for out in (out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, ())):
-                yield from files_in(output_path(out), "**/*")
+            for out in outputs_of(stage):
+                yield from files_in(out, "**/*")
     with suppress(UserError, RecursionError):
         settings = params.load()
         dataset, encoder = settings.dataset, settings.encoder
