@@ -11,7 +11,9 @@ import json
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -35,7 +37,7 @@ def main() -> None:
 
 
 def _write_project(folder: Path, count: int) -> None:
-    """Copy the clips, and write the settings of the sample for class folders."""
+    """Copy the clips, and write the settings."""
     files = sorted((SAMPLE / "clips").glob("*/*.avi"))
     for number in range(count):
         copy, row = divmod(number, len(files))
@@ -43,10 +45,16 @@ def _write_project(folder: Path, count: int) -> None:
         path = folder / "clips" / files[row].parent.name / name
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(files[row], path)
+    write_settings(folder, {"motion_net": {"epochs": 1}})
+
+
+def write_settings(folder: Path, changes: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write the settings of the sample for class folders in clips/, with changes, and link the folders they name."""
     settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     settings["dataset"] |= {"root": "clips", "files": "clips", "lists": "configs/none"}
     settings["encoder"] |= {"model": str(SAMPLE / "clip"), "files": str(SAMPLE / "clip")}
-    settings["motion_net"] |= {"epochs": 1}
+    for section, values in changes.items():
+        settings[section] |= values
     (folder / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     for name in ("configs", "prompts"):
         (folder / name).symlink_to(ROOT / name)

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
-import yaml
+
+from benchmarks import extraction
 
 ROOT = Path(__file__).parents[1]
 CLIP = "clips/film/film.mp4"
@@ -54,18 +55,12 @@ def main() -> None:
 
 
 def _write_project(folder: Path, film: Path, cell_size: int) -> None:
-    """Write the settings of this project for one clip, which is linked, with limits that it does not reach."""
+    """Write the settings of the sample for one clip, which is linked, with limits that it does not reach."""
     clip = folder / CLIP
     clip.parent.mkdir(parents=True)
     clip.symlink_to(film)
-    settings = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    settings["dataset"] |= {"root": "clips", "files": "clips", "lists": "configs/none", "group": None}
-    settings["encoder"] |= {"model": str(ROOT / "sample/data/clip"), "files": str(ROOT / "sample/data/clip")}
-    settings["motion"] |= {"cell_size": cell_size}
-    settings["compute"] |= LIMITS
-    (folder / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-    for name in ("configs", "prompts"):
-        (folder / name).symlink_to(ROOT / name)
+    changes = {"dataset": {"group": None}, "motion": {"cell_size": cell_size}, "compute": LIMITS}
+    extraction.write_settings(folder, changes)
 
 
 def _measure(module: Sequence[str], folder: Path, pause: float) -> dict[str, Any]:

@@ -1,12 +1,10 @@
 """The files of `predict`: a CSV file that grows clip by clip and can be continued, and a Parquet file."""
 
 import argparse
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from mocliplite import files
-from mocliplite.cli._shared import refuse_missing_folder
 from mocliplite.errors import UserError
 
 # Columns of a file of whole clips, and of a file of segments. The first one is the path of the clip.
@@ -16,17 +14,6 @@ NUMBERS = ("start", "end", "probability")
 WIDE = "probability of "  # beginning of the column of each class with --wide
 
 Row = Sequence[object]
-
-
-@contextmanager
-def locked(given: argparse.Namespace) -> Iterator[None]:
-    """Lock the file of --csv for a run. Raises UserError if another run is writing it, or its folder does not exist."""
-    if given.csv:
-        refuse_missing_folder(given.csv, "--csv")
-        with files.locked(Path(given.csv), remove=True):
-            yield
-    else:
-        yield
 
 
 class ResultsFile:
@@ -40,9 +27,6 @@ class ResultsFile:
         self.header, self.model, self._csv, self._parquet = tuple(header), model, given.csv, given.parquet
         if given.resume and not given.csv:
             raise UserError("--resume goes on with a file of --csv; give it.")
-        for option in ("csv", "parquet"):
-            if getattr(given, option):
-                refuse_missing_folder(getattr(given, option), f"--{option}")
         self.rows: list[Row] = []
         if given.csv and given.resume and Path(given.csv).exists():
             self.rows += self._earlier_rows()

@@ -5,16 +5,25 @@ import codecs
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from glob import glob
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mocliplite import params
+from mocliplite import files, params
 from mocliplite.cli import _report, _results_file, _timeline
 from mocliplite.cli._outputs import CHECKPOINT, check_outputs, files_in
-from mocliplite.cli._shared import MODELS, add_model, clip_paths, compute, positive_int, refuse_undecodable
+from mocliplite.cli._shared import (
+    MODELS,
+    add_model,
+    clip_paths,
+    compute,
+    positive_int,
+    refuse_missing_folder,
+    refuse_undecodable,
+)
 from mocliplite.errors import UserError
 
 if TYPE_CHECKING:
@@ -67,7 +76,8 @@ def run(given: argparse.Namespace) -> None:
     for option in ("csv", "parquet"):
         if getattr(given, option):
             refuse_undecodable(paths, f"--{option}")
-    with _results_file.locked(given):
+            refuse_missing_folder(getattr(given, option), f"--{option}")
+    with files.locked(Path(given.csv), remove=True) if given.csv else nullcontext():
         _predict(given, paths, empty)
 
 
