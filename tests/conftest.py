@@ -1,5 +1,8 @@
 """Fixtures that several test files use."""
 
+import mocliplite  # noqa: F401  (sets environment variables that numpy and torch read when they are imported)
+
+# isort: split
 import shutil
 import signal
 import sys

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from builders import CHECKOUT, run_python
+from threadpoolctl import threadpool_info
 
 import mocliplite
 
@@ -66,12 +67,22 @@ def test_torch_and_numpy_run_the_code_that_every_processor_with_avx2_has():
     assert found == ["AVX2", [["Haswell", 1]], [False, False]]
 
 
+def test_the_tests_run_this_code_too():
+    if not mocliplite._has_avx2():
+        pytest.skip("this is not Linux on a processor with AVX2")
+    found = {library["architecture"] for library in threadpool_info() if library["user_api"] == "blas"}
+    assert found == {os.environ["OPENBLAS_CORETYPE"]}
+
+
 def test_a_setting_in_the_environment_is_kept():
     code = "import mocliplite, json, os; print(json.dumps(os.environ['MKL_CBWR']))"
     assert run_without_settings(code, MKL_CBWR="AUTO") == "AUTO"
 
 
-@pytest.mark.parametrize("module", ["mocliplite", "mocliplite.predict", "stages", "stages.train_motion", "sample.clip"])
+MODULES = ("mocliplite", "mocliplite.predict", "stages", "stages.train_motion", "sample.clip", "benchmarks.head")
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_the_settings_are_made_before_any_numerical_library_is_imported(module):
     code = (
         "import builtins, json, os; real = builtins.__import__\n"
