@@ -22,7 +22,7 @@ LINKS = {"hardlink": os.link, "symlink": os.symlink}
 PRINTED = "printed.txt"  # the output of commands, on the same disk
 # What runs may leave: nothing reads it, or the next run goes on with it.
 UNUSED, KEPT = (".lock", "__pycache__", ".machines", PRINTED), (".motion.resume", ".parts")
-GROWS = "plots/motion_training.csv"  # has a row more after each epoch
+GROWS = ("plots/motion_training.csv", "new.csv")  # have a row more after each epoch, and after each clip
 
 
 class Step(NamedTuple):
@@ -90,10 +90,10 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-def has_part(project: Project, name: str) -> bool:
-    """Return whether a file of the project has the first lines, whole ones, of the file in the cache."""
-    content = (project.folder / name).read_bytes()
-    return content.endswith(b"\n") and (project.cache / name).read_bytes().startswith(content)
+def has_part(path: Path, complete: bytes) -> bool:
+    """Return whether a file has the first lines, whole ones, of its complete content."""
+    content = path.read_bytes()
+    return content.endswith(b"\n") and complete.startswith(content)
 
 
 def restore(step: Step, project: Project) -> None:

@@ -9,7 +9,7 @@ between Python, HDF5 and the other libraries and the system. Then
 - the step has failed with one sentence that names a file and the reason, or has gone on and written the right bytes,
   or a report that lacks the picture of a clip, and says so;
 - no file has been opened for writing through a link, the cache is unchanged, each output is as before or complete, the
-  curve of a training up to some epoch, and no temporary file is left;
+  curve of a training up to some epoch, the table of `predict` up to some clip, and no temporary file is left;
 - the next run succeeds, and all bytes are those of an undisturbed run.
 
 Requires Linux and a C compiler. Prints a table with the number of faults of each kind after which the step stopped,
@@ -28,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -110,13 +110,26 @@ def steps_of_project() -> list[Step]:
     return stages + commands
 
 
-def undisturbed(step: Step, project: Project) -> tuple[list[str], dict[str, str]]:
-    """Return the calls of an undisturbed run, such as `read features/clips.csv`, and the digests of its outputs."""
+class Undisturbed(NamedTuple):
+    """What an undisturbed run of a step calls and writes."""
+
+    calls: list[str]  # such as `read features/clips.csv`
+    outputs: dict[str, str]  # digests
+    growing: dict[str, bytes]  # complete content of the files that grow row by row
+
+
+def undisturbed(step: Step, project: Project) -> Undisturbed:
+    """Run a step without faults. Raises WrongError if it fails, or does not give the bytes that the project has."""
     restore(step, project)
     found = run(step, project, {"FAULT_CALL": "all"})
     require(found.status == 0, f"{step.name} fails without a fault", found)
     refuse_links(step, found)
-    return found.log, {name: value for name, value in digests(project.folder).items() if is_output(name, step)}
+    outputs = {name: value for name, value in digests(project.folder).items() if is_output(name, step)}
+    cached = digests(project.cache)
+    differ = [name for name, value in outputs.items() if name in cached and cached[name] != value]
+    require(not differ, f"{step.name} gives other bytes than the project has: {differ}; run `dvc repro` first", found)
+    growing = {name: (project.folder / name).read_bytes() for name in GROWS if name in outputs}
+    return Undisturbed(found.log, outputs, growing)
 
 
 def require(holds: bool, problem: str, found: Run) -> None:
@@ -138,11 +151,11 @@ def draw(calls: Sequence[str], rng: random.Random) -> int:
     return rng.choice(by_folder[rng.choice(sorted(by_folder))])
 
 
-def outcome(step: Step, project: Project, kind: Kind, at: int, expected: Mapping[str, str]) -> str:
+def outcome(step: Step, project: Project, kind: Kind, at: int, known: Undisturbed) -> str:
     """Run a step with a fault, and again without; return what came of the first run."""
     restore(step, project)
     before, cache = digests(project.folder), digests(project.cache)
-    complete = before | expected
+    complete = before | known.outputs
     fault = {"FAULT_CALL": kind.calls, "FAULT_ERROR": str(kind.error), "FAULT_AT": str(at)}
     found = run(step, project, fault | ({"FAULT_LASTS": "1"} if kind.lasts else {}))
     faults = [line for line in found.log if line.startswith("fault")]
@@ -167,10 +180,10 @@ def outcome(step: Step, project: Project, kind: Kind, at: int, expected: Mapping
     wrong = [
         name
         for name in after.keys() | before.keys()
-        if after.get(name) not in (before.get(name), expected.get(name))
+        if after.get(name) not in (before.get(name), known.outputs.get(name))
         and not is_temporary.get(name)
         and not any(part in name for part in kept)
-        and not (name == GROWS and name in after and has_part(project, name))
+        and not (name in known.growing and name in after and has_part(project.folder / name, known.growing[name]))
     ]
     require(not wrong, f"{what} changed {wrong}", found)
     require(stopped or incomplete or after == complete, f"{what} went on and wrote other bytes", found)
@@ -193,12 +206,12 @@ def inject(
     known = {step: undisturbed(step, projects[0]) for step in steps}
     outcomes: dict[str, Counter[str]] = {name: Counter() for name in KINDS}
     for number, (name, kind) in itertools.product(range(1, faults + 1), KINDS.items()):
-        calls = {step: [line for line in known[step][0] if line.startswith(f"{kind.calls} ")] for step in steps}
+        calls = {step: [line for line in known[step].calls if line.startswith(f"{kind.calls} ")] for step in steps}
         while outcomes[name].total() - outcomes[name]["not reached"] < number:
             step, project = rng.choice([step for step in steps if calls[step]]), rng.choice(projects)
             at = draw(calls[step], rng)
             try:
-                came = outcome(step, project, kind, at, known[step][1])
+                came = outcome(step, project, kind, at, known[step])
             except WrongError as error:
                 came = "wrong"
                 print(error)
@@ -232,7 +245,10 @@ def main() -> None:
         import_module(f"stages.{name}")
     with tempfile.TemporaryDirectory() as folder:
         projects = [copy_project(Path(), Path(folder).resolve() / kind, kind) for kind in LINKS]
-        outcomes = inject(projects, steps, given.faults, random.Random(given.seed))
+        try:
+            outcomes = inject(projects, steps, given.faults, random.Random(given.seed))
+        except WrongError as error:
+            sys.exit(f"error: {error}")
     for name, counts in outcomes.items():
         print(f"| {name} | {counts['stopped']} | {counts['went on']} | {counts['wrong']} |")
     print(json.dumps(outcomes))
