@@ -15,9 +15,10 @@ import numpy as np
 import yaml
 
 from mocliplite import params
+from mocliplite.csv_files import write_csv
 from mocliplite.data.clips import Clip, class_names, id_of, write_clips
 from mocliplite.data.splits import digest_of_fitted, split_clips, write_splits
-from mocliplite.files import write_csv, write_json
+from mocliplite.files import write_json
 from mocliplite.store import layout, shards, stores, table_file
 
 ROOT = Path(__file__).parents[1]

@@ -1,8 +1,6 @@
-"""Files: atomic writes, so that a reader never sees a partial file; locks; JSON and CSV."""
+"""Files: atomic writes, so that a reader never sees a partial file; temporary files and folders; text and JSON."""
 
-import csv
 import errno
-import io
 import itertools
 import json
 import os
@@ -11,7 +9,7 @@ import re
 import shutil
 import tempfile
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from glob import escape
@@ -20,8 +18,6 @@ from typing import Any
 
 from mocliplite.errors import UserError, reading, refuse_special, writing
 
-# Spreadsheets take cells that begin with these characters for formulas.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 # Files that are being written end in `.<host>.<process id>.<number>.partial`: machines that share a folder may have
 # processes of the same id, and threads of one process may write the same file.
 _PARTIAL = ".partial"
@@ -123,44 +119,6 @@ def remove_partial_files(folder: Path) -> None:
     """Remove the partial files that killed runs left in a folder."""
     for path in folder.glob(f".*{_PARTIAL}"):
         path.unlink(missing_ok=True)
-
-
-@contextmanager
-def locked(path: Path, wait: float = 0, remove: bool = False) -> Iterator[None]:
-    """Lock path for this process with a lock file next to it; `remove` removes that at the end.
-
-    Raises UserError if another process holds the lock for longer than `wait` seconds. A killed process does not block
-    others: the system releases its lock, and on file systems without locks filelock checks whether the process still
-    runs. That of another machine cannot be checked there, so the message names it, and the file to delete.
-    """
-    import filelock
-
-    file = path.with_name(f".{path.name}.lock")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock: filelock.BaseFileLock = filelock.FileLock(file, timeout=wait)
-        try:
-            lock.acquire()
-        except filelock.Timeout:  # a subclass of OSError
-            host = _other_host(file)
-            by, rest = (f"a run on {host}", f" If it was killed, delete {file}.") if host else ("another run", "")
-            raise UserError(f"{by} is writing {path}; wait for it or stop it, and run again.{rest}") from None
-    try:
-        yield
-    finally:
-        # While it is locked: whoever has opened it finds that it has no name, and tries again. SoftFileLock removes it.
-        if remove and not isinstance(lock, filelock.SoftFileLock):
-            with suppress(OSError):  # Windows deletes no file that is open
-                file.unlink(missing_ok=True)
-        lock.release()
-
-
-def _other_host(lock: Path) -> str:
-    """Return the machine that a lock file names, on file systems without locks, if it is not this one."""
-    with suppress(OSError, UnicodeDecodeError):
-        _, host, *_ = [*lock.read_text(encoding="utf-8").splitlines(), "", ""]
-        return "" if host == platform.node() else host
-    return ""
 
 
 @contextmanager
@@ -267,115 +225,6 @@ def read_json(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path} does not exist; run `dvc repro` in the project folder.") from None
     except (ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error}); run `dvc repro` to write it again.") from None
-
-
-def write_rows(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write the rows, each as long as the header, to path as CSV."""
-    write_text(path, rows_text(header, rows))
-
-
-def rows_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return the rows, each as long as the header, as CSV text."""
-    return _rows_text([header, *rows])
-
-
-def _rows_text(rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO(newline="")
-    for row in rows:
-        # With this line ending csv.writer does not quote "\r", which csv.reader treats as the end of a row.
-        returns = any("\r" in str(value) for value in row)
-        csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL).writerow(row)
-    return text.getvalue()
-
-
-def is_formula(text: str) -> bool:
-    """Return whether a spreadsheet would take a cell for a formula."""
-    return text.startswith(_FORMULA)
-
-
-def text_cell(text: str) -> str:
-    """Return the cell of a text in a table for readers, with an apostrophe in front of what would be a formula."""
-    return f"'{text}" if is_formula(text) else text
-
-
-def append_rows(path: str | Path, rows: Iterable[Sequence[object]]) -> None:
-    """Append rows to a CSV file in one write, for results that come one by one and must outlast a killed run."""
-    with writing(path), Path(path).open("a", encoding="utf-8", newline="") as file:
-        file.write(_rows_text(rows))
-
-
-def resume_rows(path: str | Path, header: Sequence[str]) -> list[list[str]]:
-    """Return the rows that a run wrote with append_rows, without the last one if the run was killed in its middle.
-
-    Raises UserError if the file has another header.
-    """
-    text = read_bytes(path).decode("utf-8", errors="replace")
-    try:
-        rows = list(csv.reader(io.StringIO(text, newline="")))
-    except csv.Error as error:
-        raise UserError(f"{path} is not valid CSV ({error}); repair it, or give another file.") from None
-    if rows[:1] != [list(header)]:
-        raise UserError(
-            f"{path} is from a run with other options, whose columns differ; give them again, or another file."
-        )
-    if len(rows[-1]) != len(header) or not text.endswith("\n"):
-        rows.pop()
-    if any(len(row) != len(header) for row in rows):
-        raise UserError(f"{path} has rows of different lengths; repair them, or give another file.")
-    return rows[1:]
-
-
-def read_rows(path: str | Path, header: Sequence[str]) -> list[list[str]]:
-    """Return the rows written by write_rows. Raises UserError if the file is missing or has another header."""
-    rows = _read(path)
-    if rows[:1] != [list(header)] or any(len(row) != len(header) for row in rows):
-        columns = ",".join(header)
-        raise UserError(f"{path} does not have the columns {columns} in every row; run `dvc repro` to write it again.")
-    return rows[1:]
-
-
-def read_csv(path: str | Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file as dicts by column. Raises UserError if it is missing or is not a table."""
-    header, *rows = _read(path) or [[]]
-    if any(len(row) != len(header) for row in rows):
-        raise UserError(f"{path} has rows of different lengths; run `dvc repro` to write it again.")
-    return [dict(zip(header, row, strict=True)) for row in rows]
-
-
-def _read(path: str | Path) -> list[list[str]]:
-    refuse_special(path)
-    try:
-        with reading(path), Path(path).open(encoding="utf-8", newline="") as file:
-            return list(csv.reader(_without_nul(file)))
-    except FileNotFoundError:
-        # Not `dvc repro` first: without the clips it fails, and with them it may compute again what others have pushed.
-        raise UserError(f"{path} does not exist; run `dvc pull --allow-missing`, or else `dvc repro`.") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid CSV ({error}); run `dvc repro` to write it again.") from None
-
-
-def _without_nul(lines: Iterable[str]) -> Iterator[str]:
-    """Yield the lines. Raises csv.Error for the character NUL, which no path can contain, as Python did before 3.11."""
-    for line in lines:
-        if "\0" in line:
-            raise csv.Error("line contains NUL")
-        yield line
-
-
-def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a table for readers to path as CSV: the keys of the first row as header, and floats with 6 decimals.
-
-    Texts become cells that no spreadsheet takes for formulas.
-    """
-    header = list(rows[0])
-    if any(row.keys() != rows[0].keys() for row in rows):
-        raise ValueError(f"{path}: not all rows have the keys {header}")
-    values = ([row[key] for key in header] for row in rows)
-    write_rows(path, header, ([_cell(value) for value in row] for row in values))
-
-
-def _cell(value: object) -> object:
-    return round(value, 6) if isinstance(value, float) else text_cell(value) if isinstance(value, str) else value
 
 
 def rounded(value: Any) -> Any:

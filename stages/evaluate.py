@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mocliplite import checkpoint, files
+from mocliplite import checkpoint, csv_files, files
 from mocliplite.evaluation import method_table, multi_label_table
 from mocliplite.fusion import methods, similarity
 from mocliplite.fusion.answers import Answers, answer
@@ -63,11 +63,11 @@ def main() -> None:
     # Where a clip may have several classes there is no confusion matrix, and the plot is empty.
     predicted = np.concatenate([part.predicted for part in evaluated])
     confusion = [] if multi_label else zip(classes[labels], classes[predicted], strict=True)
-    files.write_rows("plots/confusion.csv", ["actual", "predicted"], confusion)
-    files.write_csv("plots/classes.csv", figures.by_class(by_method, labels, classes))
+    csv_files.write_rows("plots/confusion.csv", ["actual", "predicted"], confusion)
+    csv_files.write_csv("plots/classes.csv", figures.by_class(by_method, labels, classes))
     confidence = {name: figures.confidences(found, labels) for name, found in by_method.items()}
-    files.write_csv("plots/reliability.csv", method_table.reliability_by_method(confidence))
-    files.write_csv("features/test_clips.csv", [row for part in evaluated for row in part.rows])
+    csv_files.write_csv("plots/reliability.csv", method_table.reliability_by_method(confidence))
+    csv_files.write_csv("features/test_clips.csv", [row for part in evaluated for row in part.rows])
     print(method_table.table(metrics))
 
 

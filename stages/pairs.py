@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from mocliplite import checkpoint, files, params
+from mocliplite import checkpoint, csv_files, files, params
+from mocliplite.csv_files import text_cell
 from mocliplite.data.clips import Clip, class_names, read_clips
 from mocliplite.data.groups import group_of
 from mocliplite.data.label_array import label_array
 from mocliplite.data.splits import Split, digest_of_fitted, read_splits
 from mocliplite.errors import UserError
-from mocliplite.files import text_cell
 from mocliplite.fusion import similarity
 from mocliplite.fusion.pairs import Arrays, check, digest_of_clips, keyframe_views
 from mocliplite.store import failures, shards, stores, table_file
@@ -113,7 +113,7 @@ def _write_near_duplicates(arrays: Arrays, nearest: np.ndarray) -> int:
         for row, cosine in enumerate(arrays["similarity"])
         if cosine >= similarity.NEAR_DUPLICATE
     ]
-    files.write_rows("features/near_duplicates.csv", ["id", "split", "train_clip", "similarity"], rows)
+    csv_files.write_rows("features/near_duplicates.csv", ["id", "split", "train_clip", "similarity"], rows)
     if rows:
         print(
             f"warning: {len(rows)} validation and test clips are near duplicates of a train clip; "

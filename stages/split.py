@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
-from mocliplite import files, params
+from mocliplite import csv_files, params
 from mocliplite.data.clips import class_names, read_clips
 from mocliplite.data.splits import Split, split_clips, write_splits
 
@@ -40,9 +40,9 @@ def main() -> None:
 def print_changes(splits: Mapping[str, Split]) -> None:
     """Print how many test clips of the last evaluation, if there is one, are test clips again."""
     path = Path("features/test_clips.csv")
-    before = [row["id"] for row in files.read_csv(path)] if path.is_file() else []
+    before = [row["id"] for row in csv_files.read_csv(path)] if path.is_file() else []
     if before:
-        tested = {files.text_cell(clip_id) for clip_id, split in splits.items() if split == "test"}
+        tested = {csv_files.text_cell(clip_id) for clip_id, split in splits.items() if split == "test"}
         stay = len(tested.intersection(before))
         print(f"{stay} of the {len(before)} test clips of the last evaluation are test clips again")
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from mocliplite import checkpoint, files, params
+from mocliplite import checkpoint, csv_files, files, params
 from mocliplite.fusion import methods
 from mocliplite.fusion.head_training import Curve, fit_head
 from mocliplite.fusion.pairs import Arrays, check_fitted_on, parts, read_split
@@ -43,7 +43,7 @@ def main() -> None:
     calibration = methods.fit_calibration(_logits(tensors, probes, val), val["label"])
     config = {"head": asdict(settings.head), "classes": classes, "lengths": lengths, "calibration": calibration}
     checkpoint.save("models/head", tensors, config | fitted_on)
-    files.write_csv("plots/head_training.csv", _rows(curves))
+    csv_files.write_csv("plots/head_training.csv", _rows(curves))
     files.write_json(
         "metrics/head.json", files.rounded({"seeds": settings.head.seeds, "val": val_figures, **calibration})
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from mocliplite import checkpoint, files, params, versions
+from mocliplite import checkpoint, csv_files, files, params, versions
 from mocliplite.data.clips import class_names, read_clips
 from mocliplite.data.label_array import label_array
 from mocliplite.data.splits import digest_of_fitted, read_splits
@@ -74,7 +74,7 @@ def main() -> None:
 
 def _write_curve(curve: Curve) -> None:
     """Rewrite the curve after each epoch: a training may take hours, and `dvc plots show` works in the meantime."""
-    files.write_csv("plots/motion_training.csv", [{"epoch": row, **values} for row, values in enumerate(curve)])
+    csv_files.write_csv("plots/motion_training.csv", [{"epoch": row, **values} for row, values in enumerate(curve)])
 
 
 if __name__ == "__main__":

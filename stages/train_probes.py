@@ -7,7 +7,7 @@ Of the settings of the head, only class_weight has an influence, so this stage d
 
 import numpy as np
 
-from mocliplite import checkpoint, files, params
+from mocliplite import checkpoint, csv_files, files, params
 from mocliplite.evaluation.metrics import within_top
 from mocliplite.evaluation.multi_label import mean_average_precision
 from mocliplite.fusion import learning_curve, suspicious_labels
@@ -31,9 +31,9 @@ def main() -> None:
     }
     fitted_on = {"features": pairs.settings, "pairs": pairs.digest}
     checkpoint.save("models/probes", tensors, {"alpha": alphas, "classes": train["classes"].tolist(), **fitted_on})
-    files.write_csv("plots/learning_curve.csv", learning_curve.learning_curve(train, val, alphas))
+    csv_files.write_csv("plots/learning_curve.csv", learning_curve.learning_curve(train, val, alphas))
     rows = suspicious_labels.suspicious_labels(train, val, alphas)
-    files.write_csv("features/suspicious_labels.csv", rows)
+    csv_files.write_csv("features/suspicious_labels.csv", rows)
     files.write_json("metrics/probes.json", files.rounded({"val": val_figures}))
 
 

@@ -15,9 +15,9 @@ from builders import CHECKOUT, sentence_of, set_params
 from safetensors.numpy import load_file, save_file
 
 from mocliplite import checkpoint, params
+from mocliplite.csv_files import read_csv
 from mocliplite.data.clips import read_clips
 from mocliplite.encoders import loading
-from mocliplite.files import read_csv
 from mocliplite.fusion import search
 from mocliplite.predict.export import export
 from mocliplite.predict.recognizer import COMPUTE, Recognizer

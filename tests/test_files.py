@@ -8,8 +8,9 @@ import pytest
 from builders import sentence_of
 
 from mocliplite import files, params, yaml_text
+from mocliplite.csv_files import read_csv, read_rows, resume_rows
 from mocliplite.data.lists import entry
-from mocliplite.files import atomic_write, keep_only, read_rows, rounded, write_csv, write_json, write_rows, write_text
+from mocliplite.files import atomic_write, keep_only, rounded, write_json, write_text
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -118,67 +119,6 @@ def test_metrics_are_rounded_to_four_decimals_at_any_depth():
     assert json.dumps(rounded(given)) == json.dumps(wanted)
 
 
-# CSV
-
-
-def test_csv_has_the_keys_as_header_and_floats_with_six_decimals():
-    write_csv("out.csv", [{"epoch": 1, "loss": 2 / 3, "head": "a,b"}, {"epoch": 2, "loss": 0.25, "head": "c"}])
-    assert Path("out.csv").read_bytes() == b'epoch,loss,head\n1,0.666667,"a,b"\n2,0.25,c\n'
-
-
-def test_csv_rows_with_different_keys_are_refused():
-    with pytest.raises(ValueError, match="not all rows have the keys"):
-        write_csv("out.csv", [{"a": 1}, {"b": 2}])
-    assert names() == []
-
-
-def test_csv_text_is_read_back_unchanged():
-    rows = [['say "hi"', "a,b"], ["two\nlines", "a\rb"], ["é", ""], ["", "\r\n"], [" x ", "'"]]
-    write_rows("out.csv", ["id", "reason"], rows)
-    assert read_rows("out.csv", ["id", "reason"]) == rows
-
-
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [
-        (
-            b"id,why\na,b\n",
-            "out.csv does not have the columns id,reason in every row; run `dvc repro` to write it again.",
-        ),
-        (
-            b"id,reason\na\n",
-            "out.csv does not have the columns id,reason in every row; run `dvc repro` to write it again.",
-        ),
-        (b"", "out.csv does not have the columns id,reason in every row; run `dvc repro` to write it again."),
-    ],
-)
-def test_csv_with_other_columns_is_refused(text, wanted):
-    Path("out.csv").write_bytes(text)
-    assert sentence_of(read_rows, "out.csv", ["id", "reason"]) == wanted
-
-
-def test_a_file_that_is_not_csv_is_refused():
-    Path("out.csv").write_bytes(b"id,reason\n\xff\xfe")
-    sentence = sentence_of(read_rows, "out.csv", ["id", "reason"])
-    assert sentence.startswith("out.csv is not valid CSV (")
-    assert sentence.endswith("); run `dvc repro` to write it again.")
-
-
-@pytest.mark.parametrize("read", [lambda path: read_rows(path, ["id", "reason"]), files.read_csv])
-def test_a_table_with_a_character_that_no_path_can_contain_is_refused(read):
-    Path("out.csv").write_text('id,reason\na,"\n\0"\n')
-    assert sentence_of(read, "out.csv") == (
-        "out.csv is not valid CSV (line contains NUL); run `dvc repro` to write it again."
-    )
-
-
-def test_a_missing_csv_is_refused():
-    assert (
-        sentence_of(read_rows, "out.csv", ["id"])
-        == "out.csv does not exist; run `dvc pull --allow-missing`, or else `dvc repro`."
-    )
-
-
 def test_a_folder_that_cannot_be_filled_is_as_before():
     def fill(folder):
         with files.new_folder(Path(folder)):
@@ -225,12 +165,6 @@ def test_a_file_that_nfs_keeps_for_a_reader_stays(monkeypatch, number, ends):
     with ends:
         keep_only(Path("store"), ())
         assert names("store") == [".nfs01"]
-
-
-@pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-2+3", "@SUM(1)", "\t=1", "\r=1"])
-def test_no_text_in_a_table_for_readers_is_a_formula(text):
-    files.write_csv("a.csv", [{"class": text, "gain": -0.5, "clips": -1}])
-    assert files.read_csv("a.csv") == [{"class": f"'{text}", "gain": "-0.5", "clips": "-1"}]
 
 
 def test_json_that_is_nested_deeply_is_damaged():
@@ -289,9 +223,9 @@ def test_a_pipe_and_a_device_are_not_replaced(special):
         files.read_bytes,
         files.read_text,
         files.read_json,
-        files.read_csv,
+        read_csv,
         lambda path: read_rows(path, ["a"]),
-        lambda path: files.resume_rows(path, ["a"]),
+        lambda path: resume_rows(path, ["a"]),
         yaml_text.read,
         entry.read_text,
         params.load,

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from mocliplite import files, params, versions
+from mocliplite import locks, params, versions
 from mocliplite.cli._clip_source import Finding, find_clip, outputs_of, read_stages
 from mocliplite.cli._workspace import stdout, workspace_findings
 from mocliplite.data.clips import read_clips
@@ -105,7 +105,7 @@ def _check_locks() -> Finding:
     import filelock
 
     try:
-        with files.locked(Path("features/doctor")), tempfile.TemporaryDirectory(dir=".") as folder:
+        with locks.locked(Path("features/doctor")), tempfile.TemporaryDirectory(dir=".") as folder:
             path = Path(folder, "lock")
             with filelock.FileLock(path):
                 second = filelock.FileLock(path, timeout=0, is_singleton=False)

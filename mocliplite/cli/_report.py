@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mocliplite.cli import _summary, _timeline
 from mocliplite.cli._results_file import CLIPS, ResultsFile, path_cell
 from mocliplite.cli._shared import refuse_failed
+from mocliplite.csv_files import text_cell
 from mocliplite.errors import UserError
-from mocliplite.files import text_cell
 from mocliplite.params import CLASS_SEPARATOR
 from mocliplite.predict.json_row import json_row
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mocliplite import files
+from mocliplite import csv_files, files
 from mocliplite.errors import UserError
 
 # Columns of a file of whole clips, and of a file of segments. The first one is the path of the clip.
@@ -33,14 +33,14 @@ class ResultsFile:
         elif given.csv and Path(given.csv).exists():
             raise UserError(f"{given.csv} exists; give --resume to go on where it ends, or another file.")
         elif given.csv:
-            files.write_rows(given.csv, header, [])
+            csv_files.write_rows(given.csv, header, [])
         self.done = {str(row[0]) for row in self.rows}  # cells of the clips of an earlier run
 
     def add(self, rows: Sequence[Row]) -> None:
         """Write all rows of a clip."""
         self.rows += rows
         if self._csv:
-            files.append_rows(self._csv, rows)
+            csv_files.append_rows(self._csv, rows)
 
     def close(self) -> None:
         """Write the Parquet file."""
@@ -48,7 +48,7 @@ class ResultsFile:
             _write_parquet(self._parquet, self.header, self.rows)
 
     def _earlier_rows(self) -> list[list[str]]:
-        rows = files.resume_rows(self._csv, self.header)
+        rows = csv_files.resume_rows(self._csv, self.header)
         column = self.header.index("model")
         other = next((row[column] for row in rows if row[column] != self.model), None)
         if other is not None:
@@ -57,13 +57,13 @@ class ResultsFile:
             # The run may have been killed between the rows of the last video.
             rows = [row for row in rows if row[0] != rows[-1][0]]
         # Rows are appended to a new file: the old one may be a link into DVC's cache.
-        files.write_rows(self._csv, self.header, rows)
+        csv_files.write_rows(self._csv, self.header, rows)
         return rows
 
 
 def path_cell(path: str) -> str:
     """Return the path so that no spreadsheet takes it for a formula, and it names the same file: `./=1.mp4`."""
-    return f"./{path}" if files.is_formula(path) else path
+    return f"./{path}" if csv_files.is_formula(path) else path
 
 
 def _write_parquet(path: str, header: Sequence[str], rows: Sequence[Row]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mocliplite import files
+from mocliplite import csv_files, files
 from mocliplite.cli import _subtitles
 from mocliplite.cli._results_file import path_cell
 from mocliplite.cli._shared import positive_seconds, refuse_missing_folder
@@ -131,7 +131,7 @@ def rows_of(path: str, segments: "Sequence[Segment]", model: str) -> list[tuple[
             path_cell(path),
             f"{segment.start:.3f}",
             f"{segment.end:.3f}",
-            files.text_cell(segment.name or ""),
+            csv_files.text_cell(segment.name or ""),
             "" if segment.probability is None else f"{segment.probability:.4f}",
             "",
             model,

@@ -32,7 +32,7 @@ def run(given: argparse.Namespace) -> None:
     """Print the accuracy on the test clips for each number of train clips per class."""
     from mocliplite import params
     from mocliplite.cli import _retrained_motion
-    from mocliplite.files import write_csv
+    from mocliplite.csv_files import write_csv
     from mocliplite.fusion import few_shot
     from mocliplite.fusion.pairs import read_split
     from mocliplite.runtime.device import device

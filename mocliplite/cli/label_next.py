@@ -40,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> None:
     """List the clips to label next; for a bad clip, print an error and go on with the others."""
     from mocliplite import checkpoint
+    from mocliplite.csv_files import text_cell, write_rows
     from mocliplite.data.clips import read_clips
-    from mocliplite.files import text_cell, write_rows
     from mocliplite.fusion.pairs import check_fitted_on, read_split
     from mocliplite.predict.recognizer import Recognizer
 

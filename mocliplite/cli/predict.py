@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mocliplite import files, params
+from mocliplite import locks, params
 from mocliplite.cli import _report, _results_file, _timeline
 from mocliplite.cli._outputs import CHECKPOINT, check_outputs, files_in
 from mocliplite.cli._shared import (
@@ -77,7 +77,7 @@ def run(given: argparse.Namespace) -> None:
         if getattr(given, option):
             refuse_undecodable(paths, f"--{option}")
             refuse_missing_folder(getattr(given, option), f"--{option}")
-    with files.locked(Path(given.csv), remove=True) if given.csv else nullcontext():
+    with locks.locked(Path(given.csv), remove=True) if given.csv else nullcontext():
         _predict(given, paths, empty)
 
 

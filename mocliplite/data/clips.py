@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mocliplite import params
+from mocliplite.csv_files import read_rows, write_rows
 from mocliplite.data.lists.entry import Entry, labels_of
 from mocliplite.data.names import is_below_root, stem_of
 from mocliplite.errors import UserError
-from mocliplite.files import read_rows, write_rows
 from mocliplite.params import CLASS_SEPARATOR
 from mocliplite.spans import WHOLE_FILE, Span
 

@@ -8,10 +8,10 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mocliplite.csv_files import append_rows, read_rows, resume_rows, write_rows
 from mocliplite.data.contents import read_contents
 from mocliplite.data.names import is_video
 from mocliplite.errors import UserError, reading
-from mocliplite.files import append_rows, read_rows, resume_rows, write_rows
 from mocliplite.params import is_address
 from mocliplite.remote.listing import State  # of a file on this machine: size, and time of modification in nanoseconds
 

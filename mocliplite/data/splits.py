@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from mocliplite import params
+from mocliplite.csv_files import read_rows, write_rows
 from mocliplite.data import group_split
 from mocliplite.data.clips import Clip, check_classes
 from mocliplite.data.groups import group_of
@@ -23,7 +24,6 @@ from mocliplite.data.lists.entry import Entry, Key, key_of
 from mocliplite.data.names import ENDINGS, included, stem_of
 from mocliplite.data.segments import check_overlaps
 from mocliplite.errors import UserError
-from mocliplite.files import read_rows, write_rows
 from mocliplite.sections import require
 
 Split = Literal["train", "val", "test", "unused"]

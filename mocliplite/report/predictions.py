@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from mocliplite import checkpoint
+from mocliplite.csv_files import read_csv
 from mocliplite.data.clips import Clip
-from mocliplite.files import read_csv
 from mocliplite.fusion import methods
 from mocliplite.fusion.answers import answer
 from mocliplite.fusion.pairs import Arrays, check_fitted_on, parts, read_split

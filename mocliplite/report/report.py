@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from mocliplite import params
+from mocliplite.csv_files import read_csv
 from mocliplite.data.clips import Clip, read_clips
 from mocliplite.errors import UserError
 from mocliplite.evaluation.calibration import reliability
 from mocliplite.evaluation.rows import METHODS
-from mocliplite.files import read_csv, read_json
+from mocliplite.files import read_json
 from mocliplite.predict.metrics_file import check_test_clips, read_metrics
 from mocliplite.remote.copies import local_copy
 from mocliplite.report import charts, html, overlay

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from mocliplite import files
+from mocliplite.csv_files import rows_text, text_cell
 from mocliplite.errors import Failure, UserError
+from mocliplite.locks import locked
 from mocliplite.store import hdf5, layout, schema, whole_file
 from mocliplite.store.attributes import read_attributes, read_provenance, read_settings
 from mocliplite.store.hdf5 import Arrays, Settings
@@ -48,7 +50,7 @@ def updating(folder: str | Path, kind: str, clips: int, part: str = "") -> Itera
         with _updating_part(Path(folder), part):
             yield
         return
-    with files.locked(Path(folder)), _without_parts(Path(folder)):
+    with locked(Path(folder)), _without_parts(Path(folder)):
         files.remove_partial_files(Path(folder))
         yield
         write_sidecar_files(folder, kind, layout.number_of_shards(kind, clips))
@@ -58,8 +60,8 @@ def updating(folder: str | Path, kind: str, clips: int, part: str = "") -> Itera
 def _updating_part(folder: Path, part: str) -> Iterator[None]:
     """Lock a part of a store. No run of the whole store is, or begins, while it is locked."""
     with ExitStack() as stack:
-        with files.locked(folder, wait=_TURN):  # of which each part has its turn
-            stack.enter_context(files.locked(_part_path(folder, part)))
+        with locked(folder, wait=_TURN):  # of which each part has its turn
+            stack.enter_context(locked(_part_path(folder, part)))
         yield
 
 
@@ -69,7 +71,7 @@ def _without_parts(folder: Path) -> Iterator[None]:
     locks = list(folder.parent.glob(f".{escape(_part_path(folder, '').name)}*.lock"))
     with ExitStack() as stack:
         for lock in locks:
-            stack.enter_context(files.locked(lock.with_name(lock.stem[1:])))
+            stack.enter_context(locked(lock.with_name(lock.stem[1:])))
         yield
         for lock in locks:
             with suppress(PermissionError):  # Windows deletes no file that is open
@@ -90,10 +92,8 @@ def write_sidecar_files(folder: str | Path, kind: str, shards: int) -> None:
 
 def sidecar_texts(store: "Store") -> dict[str, str]:
     """Return the text of each sidecar file by name."""
-    failures = files.rows_text(
-        ["id", "reason"],
-        [[files.text_cell(key), files.text_cell(found.reason)] for key, found in sorted(store.failures.items())],
-    )
+    rows = [[text_cell(key), text_cell(found.reason)] for key, found in sorted(store.failures.items())]
+    failures = rows_text(["id", "reason"], rows)
     return {"README.md": schema.readme(store.kind, store.settings, store.shards), "failures.csv": failures}
 
 

@@ -13,7 +13,7 @@ from builders import sentence_of
 from footage import encode, moving
 from PIL import Image
 
-from mocliplite import checkpoint, files
+from mocliplite import checkpoint, csv_files, files, locks
 from mocliplite.cli import _report, _results_file, _subtitles, _summary, predict
 from mocliplite.cli._main import main
 from mocliplite.errors import UserError
@@ -115,7 +115,7 @@ def test_a_file_of_another_run_is_not_continued(out, monkeypatch):
     )
     assert sentence_of(main, ["predict", CLIPS, "--resume"]) == "--resume goes on with a file of --csv; give it."
     rows = table(path)
-    files.write_rows(path, list(rows[0]), [[*list(row.values())[:4], "0123456789ab"] for row in rows])
+    csv_files.write_rows(path, list(rows[0]), [[*list(row.values())[:4], "0123456789ab"] for row in rows])
     assert sentence_of(main, ["predict", CLIPS, "--csv", path, "--resume"]).startswith(
         f"{path} has rows of the model 0123456789ab, but this is "
     )
@@ -125,8 +125,8 @@ def test_a_file_of_another_run_is_not_continued(out, monkeypatch):
 def test_two_runs_do_not_write_one_file(out, resume):
     path = out("a.csv")
     if resume:
-        files.write_rows(path, _results_file.CLIPS, [])
-    with files.locked(Path(path)):
+        csv_files.write_rows(path, _results_file.CLIPS, [])
+    with locks.locked(Path(path)):
         assert sentence_of(main, ["predict", CLIPS, "--csv", path, *resume]) == (
             f"another run is writing {path}; wait for it or stop it, and run again."
         )
@@ -139,7 +139,7 @@ def test_the_file_of_a_run_is_locked_to_its_end_and_no_lock_file_is_left(out, mo
     path, add, refused = out("a.csv"), _results_file.ResultsFile.add, []
 
     def add_while_another_run_begins(results, rows):
-        with pytest.raises(UserError, match=r"^another run is writing "), files.locked(Path(path)):
+        with pytest.raises(UserError, match=r"^another run is writing "), locks.locked(Path(path)):
             pass
         refused.append(rows)
         add(results, rows)
@@ -246,7 +246,7 @@ def test_a_long_video_becomes_segments_in_all_files(out, film, capsys):
 def test_resume_classifies_the_last_video_again_whose_rows_may_be_incomplete(out):
     path, header = out("a.csv"), _results_file.SEGMENTS
     rows = [[clip, "0", "1", "a", "0.5", "", "model"] for clip in ("a.mp4", "b.mp4", "b.mp4")]
-    files.write_rows(path, header, rows)
+    csv_files.write_rows(path, header, rows)
     given = argparse.Namespace(csv=path, parquet=None, resume=True)
     assert _results_file.ResultsFile(given, header, "model").done == {"a.mp4"}
     assert [row["clip"] for row in table(path)] == ["a.mp4"]
@@ -254,7 +254,7 @@ def test_resume_classifies_the_last_video_again_whose_rows_may_be_incomplete(out
 
 def test_resume_does_not_write_to_a_file_that_is_linked_into_a_cache(out):
     path, cached, header = out("a.csv"), Path(out("cached")), _results_file.CLIPS
-    files.write_rows(path, header, [["a.mp4", "a", "0.5", "", "model"]])
+    csv_files.write_rows(path, header, [["a.mp4", "a", "0.5", "", "model"]])
     cached.hardlink_to(path)
     before = cached.read_bytes()
     given = argparse.Namespace(csv=path, parquet=None, resume=True)

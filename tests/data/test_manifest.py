@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from builders import put_clips, put_params, run_command, sentence_of, settings_of
 
+from mocliplite.csv_files import read_csv
 from mocliplite.data import contents, index
-from mocliplite.files import read_csv
 
 SETTINGS = settings_of(files="m.csv")
 

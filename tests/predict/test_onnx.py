@@ -14,7 +14,8 @@ import pytest
 from builders import CHECKOUT, put, sentence_of
 from declared import EXTRAS, PROJECT, distributions, imported_modules
 
-from mocliplite.files import read_csv, read_json
+from mocliplite.csv_files import read_csv
+from mocliplite.files import read_json
 from mocliplite.motion import extraction
 from mocliplite.predict import decoding, models, onnx_card, onnx_export, onnx_int8, onnx_models
 from mocliplite.predict.export import export

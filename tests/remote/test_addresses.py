@@ -14,9 +14,9 @@ from file_servers import serve_gs, serve_http, serve_s3, serve_sftp, write_certi
 from sshfs import SSHFileSystem
 
 from mocliplite import files, params
+from mocliplite.csv_files import read_csv
 from mocliplite.data import contents, index
 from mocliplite.errors import Failure, MachineError, UserError
-from mocliplite.files import read_csv
 from mocliplite.remote import connection, copies, listing
 from stages import index as stages_index
 from stages import keyframes, motion

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mocliplite.csv_files import read_csv, write_rows
 from mocliplite.data.clips import Clip, read_clips
-from mocliplite.files import read_csv, write_rows
 from mocliplite.report.predictions import (
     NEIGHBOURS,
     Predictions,

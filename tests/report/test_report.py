@@ -8,9 +8,9 @@ import pytest
 from builders import sentence_of
 from pages import Page
 
+from mocliplite.csv_files import write_csv
 from mocliplite.data.clips import read_clips
 from mocliplite.evaluation.rows import METHODS
-from mocliplite.files import write_csv
 from mocliplite.report import report
 from mocliplite.report.predictions import predict_test_clips
 

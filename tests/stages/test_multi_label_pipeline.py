@@ -12,7 +12,8 @@ from small_project import build_multi_label
 
 from mocliplite.cli import _findings, _init
 from mocliplite.cli._main import main
-from mocliplite.files import read_csv, read_json
+from mocliplite.csv_files import read_csv
+from mocliplite.files import read_json
 from mocliplite.fusion.few_shot import few_shot
 from mocliplite.fusion.pairs import read_split
 from mocliplite.store.table_file import read_table

@@ -10,8 +10,9 @@ from small_project import CLIPS_PER_CLASS
 
 from mocliplite import params
 from mocliplite.cli import _cost
+from mocliplite.csv_files import read_csv
 from mocliplite.evaluation.method_table import METHODS
-from mocliplite.files import read_csv, read_json
+from mocliplite.files import read_json
 from mocliplite.fusion import search
 from mocliplite.predict.export import export
 from mocliplite.predict.recognizer import Recognizer

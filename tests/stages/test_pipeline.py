@@ -19,7 +19,7 @@ from project import copy_project, sh
 
 from benchmarks.fuzz import bad_files
 from mocliplite.checkpoint import digest
-from mocliplite.files import read_csv
+from mocliplite.csv_files import read_csv
 
 UP_TO_DATE = "Data and pipelines are up to date."
 BACK = "git restore -SW . && dvc checkout -f --allow-missing"  # as documented

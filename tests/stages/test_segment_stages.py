@@ -10,7 +10,7 @@ from builders import look_for_few_shards, put, sentence_of, set_params
 from footage import encode, moving
 from small_project import CLASSES, STAGES, save_clip, write_params
 
-from mocliplite import files
+from mocliplite import csv_files
 from mocliplite.data.clips import read_clips
 from mocliplite.data.splits import read_splits
 from mocliplite.errors import MachineError
@@ -122,7 +122,7 @@ def test_what_fails_a_file_fails_all_of_its_segments_and_no_other(stage, module,
         ": 3 of 24 clips were not read, because the machine failed or the file has changed; all others are kept."
         in sentence
     )
-    rows = files.read_csv(f"{stage.FOLDER}/failures.csv")
+    rows = csv_files.read_csv(f"{stage.FOLDER}/failures.csv")
     assert rows == [
         {"id": clip_id, "reason": "the disk is full"} for clip_id in ("3@0-0.48", "3@0.48-0.96", "3@0.96-1.44")
     ]
@@ -135,7 +135,7 @@ def test_a_segment_beyond_the_end_of_its_file_is_a_row_of_the_failures_alone():
     motion.main()
     keyframes.main()
     for folder in ("features/motion", "features/keyframes"):
-        (row,) = files.read_csv(f"{folder}/failures.csv")
+        (row,) = csv_files.read_csv(f"{folder}/failures.csv")
         assert row["id"] == "3@1-9.5"
         assert row["reason"].startswith("clips/3.avi lasts 1.44 s, so it does not contain the span 1-9.5 s; ")
         assert len(stores.open_store(folder).ids) == 24

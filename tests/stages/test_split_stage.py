@@ -4,7 +4,7 @@ from pathlib import Path
 
 from builders import clip_of, put_params
 
-from mocliplite import files
+from mocliplite import csv_files
 from mocliplite.data.clips import write_clips
 from mocliplite.data.splits import read_splits
 from stages import split
@@ -47,7 +47,7 @@ def test_it_prints_how_many_test_clips_of_the_last_evaluation_stay(tmp_path, mon
     splits = read_splits("features/splits.csv")
     train = next(clip_id for clip_id, part in splits.items() if part == "train")
     evaluated = [*(clip_id for clip_id, part in splits.items() if part == "test"), train, "gone"]
-    files.write_rows("features/test_clips.csv", ["id"], [[clip_id] for clip_id in evaluated])
+    csv_files.write_rows("features/test_clips.csv", ["id"], [[clip_id] for clip_id in evaluated])
     split.main()
     assert "\n20 of the 22 test clips of the last evaluation are test clips again\n" in capsys.readouterr().out
     assert Path("features/splits.csv").read_bytes() == written

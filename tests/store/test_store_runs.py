@@ -13,7 +13,7 @@ import pytest
 from builders import CHECKOUT, sentence_of
 from stores import IDS, KINDS, build, bytes_of
 
-from mocliplite import files
+from mocliplite import files, locks
 from mocliplite.interrupts import Stopped
 from mocliplite.store import hdf5, stores, table_file, verification, whole_file
 
@@ -24,8 +24,8 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 def lock_in_another_process(path):
     """A process that locks path until it is killed."""
     code = (
-        "import sys, time; from pathlib import Path; from mocliplite import files\n"
-        "with files.locked(Path(sys.argv[1])): print('locked', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from mocliplite import locks\n"
+        "with locks.locked(Path(sys.argv[1])): print('locked', flush=True); time.sleep(60)"
     )
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, env=environment)
@@ -95,7 +95,7 @@ def test_a_killed_run_does_not_block_on_a_file_system_without_locks(monkeypatch)
     monkeypatch.setattr(filelock, "FileLock", filelock.SoftFileLock)
     finished = subprocess.Popen([sys.executable, "-c", ""])
     finished.wait()
-    with files.locked(Path("s")):
+    with locks.locked(Path("s")):
         assert sentence_of(build, "s", "keyframes").startswith("another run is writing s;")
         record = Path(".s.lock").read_text()
     Path(".s.lock").write_text(record.replace(str(os.getpid()), str(finished.pid), 1))
@@ -150,7 +150,7 @@ def test_a_system_that_deletes_no_open_file_keeps_the_locks_of_parts(monkeypatch
 
 def test_no_part_is_updated_during_a_run_of_the_whole_store(monkeypatch):
     monkeypatch.setattr(stores, "_TURN", 0)
-    with files.locked(Path("s")):
+    with locks.locked(Path("s")):
         assert sentence_of(update_part, "1-of-2").startswith("another run is writing s;")
 
 

@@ -25,7 +25,7 @@ from stores import (
     values,
 )
 
-from mocliplite.files import read_rows
+from mocliplite.csv_files import read_rows
 from mocliplite.store import hdf5, layout, schema, shards, stores, table_file, update
 
 pytestmark = pytest.mark.usefixtures("folder", "few_shards")
