@@ -9,8 +9,8 @@ from typing import Any
 from mocliplite.errors import UserError, reading, refuse_special, writing
 from mocliplite.files import read_bytes, write_text
 
-# Spreadsheets take cells that begin with these characters for formulas.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# Spreadsheets take cells that begin with these characters for formulas, the last four in some languages.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def write_rows(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -62,7 +62,8 @@ def resume_rows(path: str | Path, header: Sequence[str]) -> list[list[str]]:
         raise UserError(
             f"{path} is from a run with other options, whose columns differ; give them again, or another file."
         )
-    if len(rows[-1]) != len(header) or not text.endswith("\n"):
+    # With an odd number of quotes, the last cell has none at its end.
+    if len(rows[-1]) != len(header) or not text.endswith("\n") or text.count('"') % 2:
         rows.pop()
     if any(len(row) != len(header) for row in rows):
         raise UserError(f"{path} has rows of different lengths; repair them, or give another file.")
@@ -109,7 +110,7 @@ def _without_nul(lines: Iterable[str]) -> Iterator[str]:
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write a table for readers to path as CSV: the keys of the first row as header, and floats with 6 decimals.
 
-    Texts become cells that no spreadsheet takes for formulas.
+    There must be a row. Texts become cells that no spreadsheet takes for formulas.
     """
     header = list(rows[0])
     if any(row.keys() != rows[0].keys() for row in rows):

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from builders import sentence_of
 
-from mocliplite.csv_files import read_csv, read_rows, write_csv, write_rows
+from mocliplite.csv_files import append_rows, read_csv, read_rows, resume_rows, write_csv, write_rows
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -66,7 +66,24 @@ def test_a_missing_csv_is_refused():
     )
 
 
-@pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-2+3", "@SUM(1)", "\t=1", "\r=1"])
+@pytest.mark.parametrize(
+    "text", ["=HYPERLINK(1)", "+1", "-2+3", "@SUM(1)", "\t=1", "\r=1", "\n=1", "\uff1d1", "\uff20A"]
+)
 def test_no_text_in_a_table_for_readers_is_a_formula(text):
     write_csv("a.csv", [{"class": text, "gain": -0.5, "clips": -1}])
     assert read_csv("a.csv") == [{"class": f"'{text}", "gain": "-0.5", "clips": "-1"}]
+
+
+def test_of_a_table_that_was_cut_off_anywhere_whole_rows_are_kept():
+    header, rows = ["id", "reason"], [["a", 'say "hi"'], ["b", "two\nlines\n"], ["c,d", "e"]]
+    write_rows("out.csv", header, [])
+    for row in rows:
+        append_rows("out.csv", [row])
+    whole = Path("out.csv").read_bytes()
+    assert resume_rows("out.csv", header) == rows
+    found = []
+    for size in range(len("id,reason\n"), len(whole)):
+        Path("out.csv").write_bytes(whole[:size])
+        found.append(resume_rows("out.csv", header))
+    assert [kept for kept in found if kept not in (rows[:0], rows[:1], rows[:2])] == []
+    assert rows[:2] in found
