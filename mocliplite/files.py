@@ -21,8 +21,21 @@ from mocliplite.errors import UserError, reading, refuse_special, writing
 # Files that are being written end in `.<host>.<process id>.<number>.partial`: machines that share a folder may have
 # processes of the same id, and threads of one process may write the same file.
 _PARTIAL = ".partial"
-_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _numbers = itertools.count()
+
+
+def _host() -> str:
+    """Return a name, of 8 hexadecimal digits, of where the numbers of processes are those of this process.
+
+    A container may have the name of another one, or of its machine, but has numbers of its own.
+    """
+    namespace = Path("/proc/self/ns/pid")
+    with suppress(OSError):
+        return f"{zlib.crc32(f'{platform.node()} {namespace.readlink()}'.encode()):08x}"
+    return f"{zlib.crc32(platform.node().encode()):08x}"
+
+
+_HOST = _host()
 
 
 @contextmanager
@@ -96,22 +109,16 @@ def temporary_folder() -> Iterator[Path]:
     It is deleted at the end. What killed processes of this machine left is deleted first.
     """
     _remove_old_folders()
-    with tempfile.TemporaryDirectory(prefix=f"{_folder_prefix()}{os.getpid()}-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"mocliplite-{_HOST}-{os.getpid()}-") as folder:
         yield Path(folder)
-
-
-def _folder_prefix() -> str:
-    """Return how the names of temporary folders begin on this machine; others may have the same TMPDIR."""
-    return f"mocliplite-{platform.node()}-"
 
 
 @cache
 def _remove_old_folders() -> None:
     """Remove, once per process, the temporary folders that killed processes of this machine left."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{escape(_folder_prefix())}*-*"):
-        pid, _, rest = folder.name.removeprefix(_folder_prefix()).partition("-")
-        # With another hyphen, it is of a machine whose name begins as that of this one.
-        if "-" not in rest and pid.isdecimal() and not is_running(int(pid)):
+    for folder in Path(tempfile.gettempdir()).glob(f"mocliplite-{_HOST}-*-*"):  # others may have the same TMPDIR
+        pid = folder.name.split("-")[2]
+        if pid.isdecimal() and not is_running(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)  # perhaps another process removes it, too
 
 

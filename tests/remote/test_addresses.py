@@ -177,7 +177,7 @@ def test_what_an_address_needs_is_said_before_anything_is_read(monkeypatch):
 def test_copies_of_killed_processes_are_removed_and_those_of_running_ones_are_not(folder, tmp_path, monkeypatch):
     ended = subprocess.Popen(["true"])
     ended.wait()
-    left, used = (Path(tempfile.gettempdir(), f"{files._folder_prefix()}{pid}-x") for pid in (ended.pid, os.getpid()))
+    left, used = (Path(tempfile.gettempdir(), f"mocliplite-{files._HOST}-{pid}-x") for pid in (ended.pid, os.getpid()))
     for path in (left, used):
         path.mkdir()
     files._remove_old_folders.cache_clear()
