@@ -30,9 +30,11 @@ def read(path: str | Path) -> str:
 
 
 def parse(text: str, path: str | Path) -> object:
-    """Return the value of a YAML text. Raises UserError for text that is not YAML, an alias, a tag, or deep nesting.
+    """Return the value of a YAML text.
 
-    A few lines of aliases can stand for more values than memory holds, and a tag for an object of Python.
+    Raises UserError for text that is not YAML, an alias, a tag, deep nesting, or a key that is given twice. A few lines
+    of aliases can stand for more values than memory holds, and a tag for an object of Python. Of two equal keys, PyYAML
+    takes the last, and DVC none.
     """
     import yaml
 
@@ -46,9 +48,26 @@ def parse(text: str, path: str | Path) -> object:
                 assert event.start_mark is not None
                 line = event.start_mark.line + 1
                 raise UserError(f"{path} line {line} has an alias, a tag or deep nesting; write plain values.")
+        _refuse_repeated_keys(yaml.compose(text, chosen), path)
         return yaml.load(text, chosen)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist, or a number of 5,000 digits
         raise refusal(path, error) from None
+
+
+def _refuse_repeated_keys(node: Any, path: str | Path) -> None:
+    import yaml
+
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_repeated_keys(item, path)
+    elif isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                line = key.start_mark.line + 1
+                raise UserError(f"{path} line {line} gives {key.value} a second time; remove one of the two.")
+            seen.add(str(key.value))
+            _refuse_repeated_keys(value, path)
 
 
 def refusal(path: str | Path, error: Exception) -> UserError:

@@ -389,6 +389,20 @@ def test_aliases_tags_and_deep_nesting_are_refused(text, line):
     assert [path.name for path in Path().iterdir()] == ["params.yaml"]
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "key"),
+    [
+        ("dataset:\n  root: a\n  'root': b\n", 3, "root"),
+        ("dataset:\n  root: a\nhead:\n  lr: 1\ndataset:\n  val: 0.5\n", 5, "dataset"),
+        ("dataset:\n  files: [{a: 1, a: 2}]\n", 2, "a"),
+    ],
+)
+def test_a_key_that_is_given_twice_is_refused(text, line, key):
+    Path("params.yaml").write_text(text)
+    wanted = f"params.yaml line {line} gives {key} a second time; remove one of the two."
+    assert sentence_of(params.load) == wanted
+
+
 def test_a_section_that_contains_itself_does_not_stop_a_stage_from_answering():
     Path("dvc.yaml").write_bytes((CHECKOUT / "dvc.yaml").read_bytes())
     Path("params.yaml").write_text("dataset: &all\n  root: *all\n")
