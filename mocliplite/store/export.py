@@ -22,7 +22,7 @@ def export_store(path: str | Path, to: str, out: str | Path | None = None) -> Pa
     `<name>_shape` accompanies arrays whose shape differs between clips; `name` is in the metadata of the schema.
     """
     if Path(path).is_file():
-        raise UserError(f"{path} is a file; give a store: a folder of shards such as features/keyframes.")
+        raise stores.no_store(path)
     store = stores.open_store(path)
     target = Path(out or default_name(path, to))
     if to == "npz":

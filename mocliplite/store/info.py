@@ -18,7 +18,7 @@ def describe(path: str | Path) -> str:
     rows = [
         ("kind", store.kind),
         ("content", ", ".join(counts)),
-        *(("array", line) for line in _arrays(store)),
+        *(("per clip", line) for line in _arrays(store)),
         *(("frame size", f"{width}x{height}: {count} clips") for (height, width), count in _sizes(store)),
         ("on disk", f"{on_disk / 1e6:.1f} MB in {store.shards} shards"),
         ("made by", f"stage {schema.STAGES[store.kind]}"),
@@ -29,8 +29,15 @@ def describe(path: str | Path) -> str:
 
 
 def _arrays(store: stores.Store) -> list[str]:
-    """Return name, type and shape of each array of the first clip."""
-    return [f"{name} {_type(array)} {list(array.shape)}" for name, array in store.sample().items()]
+    """Return name, type and shape of each array of a clip."""
+    found = store.sample().items()
+    return [f"{name} {_type(array)} {_shape(store, name, array)}".rstrip() for name, array in found]
+
+
+def _shape(store: stores.Store, name: str, array: np.ndarray) -> str:
+    """Return the shape of an array; of motion, the names of what differs from clip to clip, such as T for frames."""
+    declared = schema.ARRAYS[store.kind][name].shape if store.kind == "motion" else array.shape
+    return f"[{', '.join(map(str, declared))}]" if declared else ""
 
 
 def _type(array: np.ndarray) -> str:

@@ -97,6 +97,16 @@ def sidecar_texts(store: "Store") -> dict[str, str]:
     return {"README.md": schema.readme(store.kind, store.settings, store.shards), "failures.csv": failures}
 
 
+def no_store(path: str | Path) -> UserError:
+    """Return the error for a path where there is no store."""
+    example = "give a store: a folder of shards such as features/keyframes"
+    if Path(path).is_file():
+        return UserError(f"{path} is a file; {example}.")
+    if Path(path).is_dir() and any(Path(path).iterdir()):
+        return UserError(f"{path} is not a feature store; {example}.")
+    return UserError(f"{path} is not a feature store, or is not pulled yet; run `dvc pull {path}` or `dvc repro`.")
+
+
 class Store:
     """A store opened for reading.
 
@@ -111,9 +121,7 @@ class Store:
         self.path = Path(path)
         first = min(self.path.glob("[0-9]*.h5"), default=None)
         if first is None:
-            raise UserError(
-                f"{path} is not a feature store, or is not pulled yet; run `dvc pull {path}` or `dvc repro`."
-            )
+            raise no_store(path)
         with hdf5.open_file(first) as file:
             self.kind, self.settings = str(read_attributes(file)["kind"]), read_settings(file)
             self.provenance = read_provenance(file)

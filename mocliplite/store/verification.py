@@ -20,6 +20,8 @@ def verify(path: str | Path) -> list[str]:
     Raises UserError if there is neither a store nor a file at path.
     """
     if Path(path).is_file():
+        if Path(path).suffix != ".h5":
+            raise UserError(f"{path} is no store; give a folder of shards, or an .h5 file such as features/pairs.h5.")
         if _kind_and_settings(Path(path)):
             raise UserError(f"{path} is one file of a store; give its folder, {Path(path).parent}.")
         try:
@@ -29,7 +31,7 @@ def verify(path: str | Path) -> list[str]:
         return _check_digest(Path(path))
     readable = _readable_shards(path)
     if not readable:
-        raise UserError(f"{path} is not a feature store, or is not pulled yet; run `dvc pull {path}` or `dvc repro`.")
+        raise stores.no_store(path)
     kind = readable[0][0]
     numbers = layout.found_numbers(path, kind)
     if len(numbers) > 1:

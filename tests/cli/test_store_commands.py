@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from builders import run_command
+from builders import put, run_command
 from stores import build, flip, shard_of
 
 pytestmark = pytest.mark.usefixtures("folder", "few_shards")
@@ -33,6 +33,19 @@ def test_the_verify_command_names_damaged_stores():
     assert done.returncode == 1
     assert f"{shard_of('clip07', 'motion')}" in done.stdout
     assert done.stderr == "error: 1 of 2 stores are damaged; see above.\n"
+
+
+def test_the_verify_command_continues_after_what_is_no_store_and_calls_it_not_damaged():
+    build("s", "keyframes")
+    put(".", {"a.csv": "id\n", "models/model.safetensors": ""})
+    done = command("verify", "a.csv", "models", "", "s")
+    assert (done.returncode, done.stdout) == (2, "s: no damage found\n")
+    assert done.stderr.splitlines() == [
+        "error: a.csv is no store; give a folder of shards, or an .h5 file such as features/pairs.h5.",
+        "error: models is not a feature store; give a store: a folder of shards such as features/keyframes.",
+        "error: a name is empty; check the arguments.",
+        "error: 3 of 4 stores could not be used; see above.",
+    ]
 
 
 def test_the_export_store_command_prints_the_path_of_the_file():

@@ -24,6 +24,19 @@ def test_info_describes_kind_clips_settings_stage_and_failures(kind):
         assert line in description
 
 
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        ("motion", "per clip    vectors int8 [T, rows, cols, 2]"),
+        ("keyframes", "per clip    embedding float32 [2, 4]"),
+        ("keyframes", "per clip    frames int64"),
+    ],
+)
+def test_info_tells_what_a_clip_has(kind, line):
+    build("s", kind)
+    assert f"  {line}" in describe("s").splitlines()
+
+
 def test_info_of_a_motion_store_has_frames_and_sizes():
     build("s", "motion")
     total = sum(len(record("motion", key).arrays["kind"]) for key in IDS)

@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from builders import run_python, sentence_of
+from builders import put, run_python, sentence_of
 from stores import (
     IDS,
     KINDS,
@@ -349,12 +349,19 @@ def test_a_clip_that_is_not_in_the_store(kind):
     assert sentence_of(values, opened, ["clip00", "other", "nope"]) == wanted
 
 
-@pytest.mark.parametrize("path", ["nowhere", "folder", "file"])
-def test_a_path_without_a_store(path):
-    Path("folder").mkdir()
-    Path("file").write_text("")
-    wanted = f"{path} is not a feature store, or is not pulled yet; run `dvc pull {path}` or `dvc repro`."
-    assert sentence_of(stores.open_store, path) == wanted
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("nowhere", "is not a feature store, or is not pulled yet; run `dvc pull nowhere` or `dvc repro`."),
+        ("empty", "is not a feature store, or is not pulled yet; run `dvc pull empty` or `dvc repro`."),
+        ("other", "is not a feature store; give a store: a folder of shards such as features/keyframes."),
+        ("other/file", "is a file; give a store: a folder of shards such as features/keyframes."),
+    ],
+)
+def test_a_path_without_a_store(path, wanted):
+    put(".", {"other/file": ""})
+    Path("empty").mkdir()
+    assert sentence_of(stores.open_store, path) == f"{path} {wanted}"
 
 
 @every_kind
