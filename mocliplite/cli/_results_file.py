@@ -35,6 +35,7 @@ class ResultsFile:
         elif given.csv:
             csv_files.write_rows(given.csv, header, [])
         self.done = {str(row[0]) for row in self.rows}  # cells of the clips of an earlier run
+        self.failed = sum(bool(row[self.header.index("error")]) for row in self.rows)  # of these clips
 
     def add(self, rows: Sequence[Row]) -> None:
         """Write all rows of a clip."""

@@ -121,6 +121,13 @@ def test_a_file_of_another_run_is_not_continued(out, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("windows", [[], ["--window", "1"]])
+def test_a_clip_that_failed_before_resume_is_still_an_error(out, windows):
+    words = ["predict", f"{CLIPS}/0.avi", "missing.avi", *windows, "--csv", out("a.csv")]
+    assert sentence_of(main, words) == "1 of 2 clips could not be used; see above."
+    assert sentence_of(main, [*words, "--resume"]) == "1 of 2 clips could not be used; see above."
+
+
 @pytest.mark.parametrize("resume", [[], ["--resume"]])
 def test_two_runs_do_not_write_one_file(out, resume):
     path = out("a.csv")
