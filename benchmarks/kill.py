@@ -1,10 +1,11 @@
 """Check that a run after a signal at a random time gives the same bytes as an undisturbed run, and leaves nothing else.
 
-python -m benchmarks.kill [--kills 100] [--stages motion keyframes ...] runs the stages of the project in the working
-folder (after `dvc repro`), each from no output or from half of its files, and sends each run SIGKILL, SIGTERM, SIGINT
-or SIGHUP: every second time to its process alone, otherwise to its children as well. A stopped run must end with one
-line and status 128 + signal, its children must end, and after the next run the outputs are the same bytes, and no
-temporary file is left. At the end, DVC's cache is the same as before.
+python -m benchmarks.kill [--kills 100] [--stages motion keyframes ...] runs the long stages of the project in the
+working folder (after `dvc repro`), or those named, and the commands `report` and `predict`, each from no output or from
+half of its files, and sends each run SIGKILL, SIGTERM, SIGINT or SIGHUP: every second time to its process alone,
+otherwise to its children as well. A stopped run must end with one line and status 128 + signal, its children must end,
+and after the next run the outputs are the same bytes, and no temporary file is left. At the end, DVC's cache is the
+same as before.
 """
 
 import argparse
@@ -28,12 +29,17 @@ from typing import Any
 import psutil
 import yaml
 
+from mocliplite import params
 from mocliplite.cli import _clip_source
 from mocliplite.interrupts import INTERRUPTED
 
-REPORT = "report"  # no stage, but as long as some
+# Commands that take as long as some stages: their arguments, and their output.
+COMMANDS = {
+    "report": (["report"], "report.html"),
+    "predict": (["predict", params.load().dataset.root, "--csv", "predict.csv", "--resume"], "predict.csv"),
+}
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-LONG = ("motion", "keyframes", "train_motion", "embed_motion", "train_probes", "train_head", "evaluate", REPORT)
+LONG = ("motion", "keyframes", "train_motion", "embed_motion", "train_probes", "train_head", "evaluate", *COMMANDS)
 WAIT = 60  # seconds in which the children of a killed process must end
 AT_ONCE = 3  # seconds after a signal in which a process may still succeed, because it was ending
 FOLDERS = ("features", "models", "metrics", "plots")
@@ -52,15 +58,15 @@ def digests(path: Path) -> dict[str, str]:
 
 
 def outputs_of(stage: str) -> list[Path]:
-    """Return the outputs of a stage."""
-    if stage == REPORT:
-        return [Path("report.html")]
+    """Return the outputs of a stage or a command."""
+    if stage in COMMANDS:
+        return [Path(COMMANDS[stage][1])]
     return list(map(Path, _clip_source.outputs_of(yaml.safe_load(Path("dvc.yaml").read_text())["stages"][stage])))
 
 
 def start(stage: str, project: Path = Path(), temporary: str | None = None) -> "subprocess.Popen[bytes]":
     """Start a stage in its own session. temporary: its folder for temporary files."""
-    module = ["mocliplite", "report"] if stage == REPORT else [f"stages.{stage}"]
+    module = ["mocliplite", *COMMANDS[stage][0]] if stage in COMMANDS else [f"stages.{stage}"]
     with (project / LOG).open("wb") as log:
         return subprocess.Popen(
             [sys.executable, "-m", *module],
@@ -175,13 +181,16 @@ def main() -> None:
     parser.add_argument("--stages", nargs="+", default=list(LONG))
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    cache, rng, results = digests(Path(".dvc/cache")), random.Random(given.seed), {}
+    folder = Path(subprocess.run(["dvc", "cache", "dir"], check=True, capture_output=True, text=True).stdout.strip())
+    cache, rng, results = digests(folder), random.Random(given.seed), {}
+    if not cache:
+        sys.exit(f"{folder}, DVC's cache, has no files; run `dvc repro` first.")
     temporary = tempfile.mkdtemp(prefix="kill-")
     for number, stage in enumerate(given.stages):
         kills = given.kills // len(given.stages) + (number < given.kills % len(given.stages))
         results[stage] = loop(stage, kills, rng, temporary)
         print(stage, results[stage], flush=True)
-    if digests(Path(".dvc/cache")) != cache:
+    if digests(folder) != cache:
         sys.exit("DVC's cache has changed")
     shutil.rmtree(temporary)
     print(json.dumps({**results, "identical": True, "cache_files": len(cache)}))
