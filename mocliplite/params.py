@@ -19,6 +19,7 @@ CLASS_SEPARATOR = "|"  # between the classes of a clip, with dataset.multi_label
 View = Literal["plain", "flip", "shift"]
 
 _MAX_WORKERS = 1024
+MAX_TIME_LIMIT = 1_000_000  # seconds
 _MAX_LR = 10.0
 
 
@@ -250,7 +251,7 @@ class Compute:
     def __post_init__(self) -> None:
         require(1 <= self.workers <= _MAX_WORKERS, "compute.workers", self.workers, f"from 1 to {_MAX_WORKERS}")
         require(0 <= self.threads <= _MAX_WORKERS, "compute.threads", self.threads, f"from 0 to {_MAX_WORKERS}")
-        require_at_most(self, "compute", time_limit=1_000_000)
+        require_at_most(self, "compute", time_limit=MAX_TIME_LIMIT)
         require_at_least(self, "compute", time_limit=1, max_pixels=1, max_frames=1, max_memory=64)
 
 

@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     whole = parser()
     _refuse_unknown_option(words, whole)
     given = whole.parse_args(words)
+    _refuse_empty(given, parsers(whole)[given.command])
     if getattr(known[given.command], "USES_MODELS", False) and _is_default_model(given):
         _warn_if_out_of_date()
     try:
@@ -85,6 +86,14 @@ def _refuse_unknown_option(words: Sequence[str], whole: argparse.ArgumentParser)
         if re.fullmatch(r"--?[A-Za-z][\w-]*", name) and not any(option.startswith(name) for option in known):
             nearest = get_close_matches(name, known, n=1, cutoff=0)[0]
             raise UserError(f"{name} is not an option of {words[0]}; the nearest is {nearest}; --help lists all.")
+
+
+def _refuse_empty(given: argparse.Namespace, command: argparse.ArgumentParser) -> None:
+    """Raise UserError for an empty value, as of a variable of a script that is not set: it would mean the default."""
+    for action in command._actions:
+        if getattr(given, action.dest, None) == "":
+            name = action.option_strings[-1] if action.option_strings else action.metavar or action.dest
+            raise UserError(f"{name} is empty; give a value.")
 
 
 def _is_default_model(given: argparse.Namespace) -> bool:

@@ -30,17 +30,28 @@ def check_outputs(
     option_of: dict[object, str] = {}
     for option, path in given.items():
         refuse_target(path)
+        if Path(path).is_dir():
+            raise UserError(f"{option} is {path}, which is a folder; give a file.")
         other = option_of.setdefault(_identity(path), option)
         if other != option:
             raise UserError(f"{other} and {option} are the same file, {path}; give different files.")
     # A new file replaces nothing, and there may be many inputs.
-    if not any(map(os.path.exists, given.values())):
-        return
-    own = _files_of_project(given.values()) if in_project else ()
-    for what, paths in (("this command reads", inputs), ("belongs to the project", own)):
-        found = next((option_of[key] for key in map(_identity, paths) if key in option_of), None)
-        if found:
-            raise UserError(f"{found} is {given[found]}, which {what}; give another file.")
+    if any(map(os.path.exists, given.values())):
+        own = _files_of_project(given.values()) if in_project else ()
+        for what, paths in (("this command reads", inputs), ("belongs to the project", own)):
+            found = next((option_of[key] for key in map(_identity, paths) if key in option_of), None)
+            if found:
+                raise UserError(f"{found} is {given[found]}, which {what}; give another file.")
+    for option, path in given.items():
+        refuse_stage_output(option, path)
+
+
+def refuse_stage_output(option: str, path: str) -> None:
+    """Raise UserError for a path in an output of a stage: DVC would remove it, and take the output for changed."""
+    target = Path(os.path.relpath(path))
+    out = next((out for out in _outputs_of_stages() if target.is_relative_to(out)), None)
+    if out:
+        raise UserError(f"{option} is {path}, but what is in {out} is written by `dvc repro` alone; give another path.")
 
 
 def files_in(place: str | None, *patterns: str) -> Iterator[Path]:
@@ -69,14 +80,9 @@ def _identity(path: str | Path | int) -> object:
 
 def _files_of_project(outputs: Iterable[str]) -> Iterator[Path]:
     """Yield settings, graph, what stages write, and what the settings name."""
-    from mocliplite.cli._clip_source import outputs_of, read_stages
-
     yield from (Path(params.FILE), _GRAPH, _GRAPH.with_suffix(".lock"))
-    # A damaged file is named where it is used. A stage of the user's may be this command.
-    with suppress(UserError, RecursionError):
-        for stage in (stage for stage in read_stages(_GRAPH) if _STAGES in str(stage.get("cmd"))):
-            for out in outputs_of(stage):
-                yield from files_in(out, "**/*")
+    for out in _outputs_of_stages():
+        yield from files_in(out, "**/*")
     with suppress(UserError, RecursionError):
         settings = params.load()
         dataset, encoder = settings.dataset, settings.encoder
@@ -85,3 +91,13 @@ def _files_of_project(outputs: Iterable[str]) -> Iterator[Path]:
         yield from files_in(encoder.model, *CHECKPOINT)
         yield from files_in(encoder.features, "**/*.npy", "*.txt")
         yield from clips_in(dataset.root, outputs)
+
+
+def _outputs_of_stages() -> Iterator[str]:
+    """Yield the outputs of the stages of this project."""
+    from mocliplite.cli._clip_source import outputs_of, read_stages
+
+    # A damaged file is named where it is used. A stage of the user's may be this command.
+    with suppress(UserError, RecursionError):
+        for stage in (stage for stage in read_stages(_GRAPH) if _STAGES in str(stage.get("cmd"))):
+            yield from outputs_of(stage)

@@ -12,6 +12,8 @@ from mocliplite.errors import MachineError, UserError
 
 MODELS = "models"  # folder to which `dvc repro` writes the trained models
 
+SHORTEST_WINDOW = 0.01  # seconds; shorter than a frame, and a video has more windows than anybody waits for
+
 
 def positive_int(text: str) -> int:
     """Return an option's value as int. Raises ArgumentTypeError unless it is a whole number of at least 1."""
@@ -20,14 +22,22 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
-def positive_seconds(text: str) -> float:
-    """Return an option's value as float. Raises ArgumentTypeError unless it is a finite number above 0."""
+def time_limit(text: str) -> int:
+    """Return an option's value as int. Raises ArgumentTypeError unless it is allowed as compute.time_limit."""
+    seconds = positive_int(text)
+    if seconds > params.MAX_TIME_LIMIT:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than {params.MAX_TIME_LIMIT} seconds")
+    return seconds
+
+
+def window_seconds(text: str) -> float:
+    """Return an option's value as float. Raises ArgumentTypeError unless it is finite and at least SHORTEST_WINDOW."""
     try:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    if not SHORTEST_WINDOW <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds of at least {SHORTEST_WINDOW}")
     return value
 
 
@@ -66,6 +76,8 @@ def for_each(paths: Sequence[str], work: Callable[[str], None]) -> int:
     failed = 0
     for path in paths:
         try:
+            if not path:  # as Path, the working folder
+                raise UserError("a name is empty; check the arguments.")
             work(path)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)

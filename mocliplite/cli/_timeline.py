@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mocliplite import csv_files, files
 from mocliplite.cli import _subtitles
 from mocliplite.cli._results_file import path_cell
-from mocliplite.cli._shared import positive_seconds, refuse_missing_folder
+from mocliplite.cli._shared import refuse_missing_folder, window_seconds
 from mocliplite.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,10 +25,8 @@ def add_window_arguments(parser: argparse._ActionsContainer, window: float | Non
     """Declare the options of windows. window: the default of --window."""
     add = parser.add_argument
     default = f" ({window:g})" if window else ", to find what happens when in long videos"
-    add("--window", type=positive_seconds, default=window, metavar="S", help=f"classify windows of S seconds{default}")
-    add(
-        "--stride", type=positive_seconds, metavar="S", help="seconds from a window to the next (a quarter of --window)"
-    )
+    add("--window", type=window_seconds, default=window, metavar="S", help=f"classify windows of S seconds{default}")
+    add("--stride", type=window_seconds, metavar="S", help="seconds from a window to the next (a quarter of --window)")
     add(
         "--threshold",
         type=_threshold_value,

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from mocliplite.cli._outputs import refuse_stage_output
+
 HELP = "write everything that prediction needs to one folder"
 EXAMPLE = "example: python -m mocliplite export recogniser"
 USES_MODELS = True
@@ -31,6 +33,7 @@ def run(given: argparse.Namespace) -> None:
     """Write everything that prediction needs to one folder."""
     from mocliplite.predict.export import export
 
+    refuse_stage_output("DIR", given.folder)
     export(given.folder, given.with_clip, onnx=given.format == "onnx", int8=given.int8)
     if given.int8:
         from mocliplite.files import read_json

@@ -23,6 +23,7 @@ from mocliplite.cli._shared import (
     positive_int,
     refuse_missing_folder,
     refuse_undecodable,
+    time_limit,
 )
 from mocliplite.errors import UserError
 
@@ -47,9 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add("--words", metavar="W,W", help="choose from these words instead: zero-shot, without trained models")
     add("--clip", metavar="CLIP", help="CLIP for --words: a folder or hub id (encoder.model of params.yaml)")
-    add(
-        "--time-limit", type=positive_int, metavar="SECONDS", help="of decoding one clip (compute.time_limit, else 300)"
-    )
+    add("--time-limit", type=time_limit, metavar="SECONDS", help="of decoding one clip (compute.time_limit, else 300)")
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="device of the networks (auto)")
     table = parser.add_argument_group("tables of many files")
     table.add_argument(
@@ -190,11 +189,13 @@ def _expanded(place: str) -> list[str]:
 def _places(clips: list[str]) -> list[str]:
     """Return the arguments, or the lines of standard input that are not blank, whoever ended them.
 
-    Raises UserError if they cannot be names.
+    Raises UserError if there are none, or they cannot be names.
     """
     if clips != ["-"]:
         return clips
     text = sys.stdin.buffer.read().removeprefix(codecs.BOM_UTF8)
     if b"\0" in text:  # as in UTF-16, or after `find -print0`
         raise UserError("the list on standard input has the character NUL; write one name per line, in UTF-8.")
+    if not text.strip():
+        raise UserError("the list on standard input is empty; write one name per line.")
     return [os.fsdecode(line) for line in text.splitlines() if line.strip()]

@@ -5,7 +5,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from mocliplite.cli._shared import add_model, compute, positive_int
+from mocliplite.cli._shared import add_model, compute, positive_int, time_limit
 from mocliplite.errors import UserError
 
 HELP = "serve predictions over HTTP"
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--port", type=int, default=8000, help="port to serve at; 0 for any (8000)")
     add("--root", metavar="FOLDER", help="folder whose files requests may name (none: uploads only)")
     add("--max-size", type=positive_int, default=200, metavar="MIB", help="of an upload (200)")
-    add("--time-limit", type=positive_int, default=30, metavar="SECONDS", help="of an upload, and of decoding it (30)")
+    add("--time-limit", type=time_limit, default=30, metavar="SECONDS", help="of an upload, and of decoding it (30)")
     add("--queue", type=positive_int, default=64, metavar="N", help="requests at a time; more are refused (64)")
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="device of the networks (auto)")
 

@@ -1,5 +1,6 @@
 """Arguments that the command line refuses before any work."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +38,43 @@ def test_the_error_for_an_unknown_command_or_option_names_the_nearest(words, sen
 def test_a_text_that_is_not_utf_8_is_refused(words, option, folder):
     wanted = f"{option} 'a\\udcff' is not valid UTF-8; check the encoding of the terminal."
     assert sentence_of(main, words) == wanted
+
+
+@pytest.mark.parametrize(
+    ("words", "name"), [(["export", ""], "DIR"), (["search", ""], "TEXT"), (["push", "", "ann/a"], "DIR")]
+)
+def test_an_empty_argument_is_refused(words, name):
+    assert sentence_of(main, words) == f"{name} is empty; give a value."
+
+
+@pytest.mark.parametrize(("command", "what"), [("info", "stores"), ("verify", "stores"), ("probe", "clips")])
+def test_an_empty_name_among_others_is_refused(command, what, capsys):
+    assert sentence_of(main, [command, ""]) == f"1 of 1 {what} could not be used; see above."
+    assert capsys.readouterr().err.endswith(" is empty; check the arguments.\n")
+
+
+def test_an_empty_folder_of_a_server_is_not_the_working_folder():
+    assert sentence_of(main, ["serve", "--root", ""]) == "--root is empty; give a value."
+
+
+@pytest.mark.parametrize("seconds", ["0.009", "1e-300", "0", "-1", "nan", "inf", "1e999", "x"])
+@pytest.mark.parametrize("option", ["--window", "--stride"])
+def test_a_window_that_no_frame_fills_is_refused(option, seconds):
+    done = run_python("-m", "mocliplite", "predict", "x.avi", f"{option}={seconds}")
+    assert done.returncode == 2
+    assert f"argument {option}: {seconds!r} is not a number of seconds of at least 0.01" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["predict", "x.avi"], ["serve"]])
+def test_the_time_limit_has_the_range_of_its_setting(command):
+    done = run_python("-m", "mocliplite", *command, "--time-limit", "1000001")
+    assert "argument --time-limit: '1000001' is more than 1000000 seconds" in done.stderr
+
+
+def test_an_empty_list_on_standard_input_is_refused(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\n \n")))
+    wanted = "the list on standard input is empty; write one name per line."
+    assert sentence_of(main, ["predict", "-"]) == wanted
 
 
 def test_an_abbreviated_option_and_arguments_after_two_dashes_are_accepted():

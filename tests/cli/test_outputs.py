@@ -66,6 +66,15 @@ def test_no_command_replaces_a_link_to_a_device(name, option):
     assert refusal(name, *WORDS[name], option, "null.png") == f"null.png is not a regular file; {advice}."
 
 
+@pytest.mark.parametrize(("name", "option"), OPTIONS)
+def test_no_output_is_a_folder_or_has_no_name(name, option):
+    put(".", {"clips/a.avi": "clip", "x.avi": "clip", "list.csv": "path,label\n"})
+    Path("out.png").mkdir()
+    assert refusal(name, *WORDS[name], option, "out.png") == f"{option} is out.png, which is a folder; give a file."
+    assert refusal(name, *WORDS[name], option, "") == f"{option} is empty; give a value."
+    assert list(Path("out.png").iterdir()) == []
+
+
 @pytest.mark.parametrize("out", ["x.png", "./x.png", "clips/../x.png", "soft.png", "hard.png", "all/x.png"])
 @pytest.mark.parametrize(
     ("words", "option"),
@@ -126,8 +135,13 @@ def test_what_stages_write_and_settings_name_belongs_to_the_project():
     for path in (*own, "params.yaml", "lists/train.txt", "root/Run/a.avi"):
         expected = f"--out is {path}, which belongs to the project; give another file."
         assert sentence_of(check_outputs, {"--out": path}) == expected
-    for path in ("answers.csv", "lists/page.html", "root/page.html", "new.html"):
+    for path in ("answers.csv", "lists/page.html", "root/page.html", "new.html", "features/new.html"):
         check_outputs({"--out": path})
+    for path in ("features/motion/new.html", "./features/../features/motion/new/new.html"):
+        written = "what is in features/motion is written by `dvc repro` alone; give another path."
+        assert sentence_of(check_outputs, {"--out": path}) == f"--out is {path}, but {written}"
+    expected = "DIR is features/motion/new, but what is in features/motion is written by `dvc repro` alone"
+    assert refusal("export", "features/motion/new") == f"{expected}; give another path."
 
 
 def test_init_may_replace_the_settings_of_the_project():
