@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ LINKED = ("features", "models", "metrics", "plots")
 LINKS = {"hardlink": os.link, "symlink": os.symlink}
 PRINTED = "printed.txt"  # the output of commands, on the same disk
 # What runs may leave: nothing reads it, or the next run goes on with it.
-UNUSED, KEPT = (".lock", "__pycache__", ".machines", PRINTED), (".motion.resume", ".parts")
+UNUSED, KEPT = (r"\..*\.lock|__pycache__|\.machines|" + re.escape(PRINTED)), (".motion.resume", ".parts")
 GROWS = ("plots/motion_training.csv", "new.csv")  # have a row more after each epoch, and after each clip
 
 
@@ -86,7 +87,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {
         name: hashlib.sha256(path.read_bytes()).hexdigest()
         for name, path in paths.items()
-        if not any(part.endswith(UNUSED) for part in Path(name).parts)
+        if not any(re.fullmatch(UNUSED, part) for part in Path(name).parts)
     }
 
 

@@ -82,7 +82,7 @@ KINDS = {
 
 
 # What runs say of clips that could not be read, which the next run tries again.
-INCOMPLETE = ("because the machine failed", "no picture in the report")
+INCOMPLETE = ("because the machine failed", "no picture in the report", "clips could not be used")
 
 
 class WrongError(Exception):
@@ -164,10 +164,7 @@ def outcome(step: Step, project: Project, kind: Kind, at: int, known: Undisturbe
     refuse_links(step, found)
     stopped = found.status != 0
     if stopped:
-        folders = {Path(output).parent for output in step.outputs}  # a temporary file without a name is in a folder
-        names = [*step.outputs, *(f"in {folder} cannot be" for folder in sorted(folders))]
-        paths = "|".join([r"[\w-][./]\w", *map(re.escape, names)])
-        named = "the output" if faults and faults[0].endswith(PRINTED) else rf"[\s\S]*({paths})"
+        named = "the output" if faults and faults[0].endswith(PRINTED) else rf"[\s\S]*({names(step, faults)})"
         has_sentence = re.search(f"^error: {named}", found.error, re.MULTILINE) and "Traceback" not in found.error
         require(bool(has_sentence) and found.status in (1, 2), f"{what} did not stop with a sentence", found)
         require(os.strerror(kind.error) in found.error, f"{what} does not give the reason", found)
@@ -188,7 +185,8 @@ def outcome(step: Step, project: Project, kind: Kind, at: int, known: Undisturbe
     require(not wrong, f"{what} changed {wrong}", found)
     require(stopped or incomplete or after == complete, f"{what} went on and wrote other bytes", found)
 
-    if after == complete or kind.calls == "change":  # `export` does not write into a folder that it has filled
+    # `export` does not write into a folder that it has filled. On a read-only file system it cannot empty it.
+    if after == complete or (kind.calls == "change" and step.name == "export"):
         restore(step, project)
     again = run(step, project, {}, again=True)
     require(again.status == 0, f"{what}: the next run failed", again)
@@ -199,6 +197,15 @@ def outcome(step: Step, project: Project, kind: Kind, at: int, known: Undisturbe
     return "not reached" if not faults else "stopped" if stopped else "went on"
 
 
+def names(step: Step, faults: Sequence[str]) -> str:
+    """Return a pattern of what a sentence must name: a file whose call failed, its folder, or an output of the step."""
+    paths = [Path(fault.partition(" ")[2]) for fault in faults]
+    files = {re.sub(r"^\.(.+?)(\.\w{8}\.\d+\.\d+\.partial|\.lock)$", r"\1", path.name) for path in paths}
+    # A temporary file without a name is in a folder.
+    folders = {path.parent.name for path in paths} | {f"in {Path(output).parent} cannot be" for output in step.outputs}
+    return "|".join(map(re.escape, sorted({*step.outputs, *files, *folders})))
+
+
 def inject(
     projects: Sequence[Project], steps: Sequence[Step], faults: int, rng: random.Random
 ) -> dict[str, Counter[str]]:
@@ -207,8 +214,13 @@ def inject(
     outcomes: dict[str, Counter[str]] = {name: Counter() for name in KINDS}
     for number, (name, kind) in itertools.product(range(1, faults + 1), KINDS.items()):
         calls = {step: [line for line in known[step].calls if line.startswith(f"{kind.calls} ")] for step in steps}
+        possible = [step for step in steps if calls[step]]
+        if not possible:
+            raise WrongError(f"no step has a call of the kind {kind.calls}")
         while outcomes[name].total() - outcomes[name]["not reached"] < number:
-            step, project = rng.choice([step for step in steps if calls[step]]), rng.choice(projects)
+            if outcomes[name]["not reached"] > faults:
+                raise WrongError(f"{name}: most faults are not reached, {outcomes[name]}")
+            step, project = rng.choice(possible), rng.choice(projects)
             at = draw(calls[step], rng)
             try:
                 came = outcome(step, project, kind, at, known[step])

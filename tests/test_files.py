@@ -240,3 +240,9 @@ def test_a_text_is_not_read_from_a_device(read):
 def test_a_text_is_not_read_from_a_pipe():
     os.mkfifo("pipe")
     assert sentence_of(files.read_text, "pipe") == "pipe is not a regular file; save its content to a file instead."
+
+
+def test_containers_of_the_same_name_are_told_apart_by_their_numbers_of_processes(monkeypatch):
+    assert files._host() == files._HOST
+    monkeypatch.setattr(Path, "readlink", lambda path: Path("pid:[4026532999]"))
+    assert files._host() != files._HOST

@@ -101,7 +101,7 @@ class Report:
             raise UserError(f"only {self._ended} of {self._left} clips have a result; run again.")
         if self._total > 1:
             self._print(f"{self._total} clips = {self._ended - self._failed} classified + {self._failed} failed")
-        refuse_failed(self._failed + self._results.failed, self._total)
+        refuse_failed(self._failed, self._total)
 
     def _print(self, text: str) -> None:
         if self._text:

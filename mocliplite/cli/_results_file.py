@@ -19,8 +19,8 @@ Row = Sequence[object]
 class ResultsFile:
     """The rows of a run, written to a CSV file as they come, and to a Parquet file at the end."""
 
-    def __init__(self, given: argparse.Namespace, header: Sequence[str], model: str) -> None:
-        """Open the files of the options --csv, --parquet and --resume.
+    def __init__(self, given: argparse.Namespace, header: Sequence[str], model: str, clips: Sequence[str] = ()) -> None:
+        """Open the files of the options --csv, --parquet and --resume. clips: the paths of all clips, in order.
 
         Raises UserError for a CSV file that exists already, or that was written with another model or other options.
         """
@@ -28,6 +28,7 @@ class ResultsFile:
         if given.resume and not given.csv:
             raise UserError("--resume goes on with a file of --csv; give it.")
         self.rows: list[Row] = []
+        self._clips, self._tries_again = clips, False
         if given.csv and given.resume and Path(given.csv).exists():
             self.rows += self._earlier_rows()
         elif given.csv and Path(given.csv).exists():
@@ -35,7 +36,6 @@ class ResultsFile:
         elif given.csv:
             csv_files.write_rows(given.csv, header, [])
         self.done = {str(row[0]) for row in self.rows}  # cells of the clips of an earlier run
-        self.failed = sum(bool(row[self.header.index("error")]) for row in self.rows)  # of these clips
 
     def add(self, rows: Sequence[Row]) -> None:
         """Write all rows of a clip."""
@@ -44,7 +44,11 @@ class ResultsFile:
             csv_files.append_rows(self._csv, rows)
 
     def close(self) -> None:
-        """Write the Parquet file."""
+        """Write the rows of clips that were tried again where they belong; write the Parquet file."""
+        if self._tries_again:
+            place = {path_cell(path): number for number, path in enumerate(self._clips)}
+            self.rows.sort(key=lambda row: place.get(str(row[0]), -1))
+            csv_files.write_rows(self._csv, self.header, self.rows)
         if self._parquet:
             _write_parquet(self._parquet, self.header, self.rows)
 
@@ -57,6 +61,9 @@ class ResultsFile:
         if self.header == SEGMENTS and rows:
             # The run may have been killed between the rows of the last video.
             rows = [row for row in rows if row[0] != rows[-1][0]]
+        error = self.header.index("error")
+        self._tries_again = any(row[error] for row in rows)
+        rows = [row for row in rows if not row[error]]
         # Rows are appended to a new file: the old one may be a link into DVC's cache.
         csv_files.write_rows(self._csv, self.header, rows)
         return rows

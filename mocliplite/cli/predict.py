@@ -56,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     table.add_argument("--parquet", metavar="FILE", help="write the same rows as Parquet")
     table.add_argument("--wide", action="store_true", help="add a column with the probability of each class")
-    table.add_argument("--resume", action="store_true", help="go on with the file of --csv after a run was stopped")
+    table.add_argument(
+        "--resume", action="store_true", help="go on with the file of --csv; failed clips are tried again"
+    )
     windows = parser.add_argument_group("long videos")
     _timeline.add_window_arguments(windows, window=None)
     windows.add_argument("--srt", metavar="FILE", help="write the segments as SubRip subtitles")
@@ -87,7 +89,7 @@ def _predict(given: argparse.Namespace, paths: list[str], empty: dict[str, UserE
     settings = replace(settings, device=given.device, time_limit=given.time_limit or settings.time_limit)
     recognizer, classes, model = _load(given, settings)
     header = (*_results_file.CLIPS, *(f"{_results_file.WIDE}{name}" for name in classes if given.wide))
-    results = _results_file.ResultsFile(given, _results_file.SEGMENTS if given.window else header, model)
+    results = _results_file.ResultsFile(given, _results_file.SEGMENTS if given.window else header, model, paths)
     left = [path for path in paths if _results_file.path_cell(path) not in results.done]
     report = _report.Report(given, results, len(paths), len(left), empty)
     if isinstance(recognizer, Recognizer) and given.window:

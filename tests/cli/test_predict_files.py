@@ -122,10 +122,15 @@ def test_a_file_of_another_run_is_not_continued(out, monkeypatch):
 
 
 @pytest.mark.parametrize("windows", [[], ["--window", "1"]])
-def test_a_clip_that_failed_before_resume_is_still_an_error(out, windows):
-    words = ["predict", f"{CLIPS}/0.avi", "missing.avi", *windows, "--csv", out("a.csv")]
-    assert sentence_of(main, words) == "1 of 2 clips could not be used; see above."
-    assert sentence_of(main, [*words, "--resume"]) == "1 of 2 clips could not be used; see above."
+def test_resume_tries_failed_clips_again_and_gives_the_file_of_an_undisturbed_run(out, windows):
+    clip = Path(out("b.avi"))
+    words = ["predict", f"{CLIPS}/0.avi", str(clip), f"{CLIPS}/2.avi", *windows, "--csv"]
+    assert sentence_of(main, [*words, out("a.csv")]) == "1 of 3 clips could not be used; see above."
+    assert sentence_of(main, [*words, out("a.csv"), "--resume"]) == "1 of 3 clips could not be used; see above."
+    clip.write_bytes(Path(f"{CLIPS}/1.avi").read_bytes())
+    main([*words, out("a.csv"), "--resume"])
+    main([*words, out("whole.csv")])
+    assert Path(out("a.csv")).read_bytes() == Path(out("whole.csv")).read_bytes()
 
 
 @pytest.mark.parametrize("resume", [[], ["--resume"]])
