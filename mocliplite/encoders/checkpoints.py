@@ -100,7 +100,8 @@ def refuse_redirections(folder: Path) -> None:
                 )
     more = _MORE_WEIGHTS if (folder / "tokenizer.json").is_file() else (*_MORE_WEIGHTS, *_MORE_VOCABULARY)
     for path in sorted(folder.iterdir()):
-        if any(fnmatchcase(path.name, pattern) for pattern in more):
+        # macOS and Windows find a file also by a name in other letter case.
+        if any(fnmatchcase(path.name.lower(), pattern) for pattern in more):
             raise UserError(
                 f"{path} can be loaded in place of the files that identify the checkpoint; remove it, or choose "
                 "another checkpoint."

@@ -831,7 +831,9 @@ def test_settings_that_name_other_files_are_refused_after_a_download(copy, monke
     assert "has the key 'transformers_weights'" in sentence_of(checkpoints.locate, MODEL, REVISION)
 
 
-@pytest.mark.parametrize("name", ["adapter_config.json", "shard-00000-model-00001-of-00001.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["adapter_config.json", "Adapter_Config.JSON", "shard-00000-model-00001-of-00001.safetensors"]
+)
 def test_files_with_more_weights_are_refused(copy, name):
     other_weights(copy, name)
     wanted = (
