@@ -6,6 +6,7 @@ A checkpoint is a folder in the format of Hugging Face transformers, from a loca
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,18 @@ _PICKLED = ("openai/clip-vit-base-patch32",)
 _CONVERTED = "converted.json"
 _TOKENIZER = (
     *("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json"),
-    *("vocab.txt", "sentencepiece.bpe.model"),
+    *("vocab.txt", "sentencepiece.bpe.model", "added_tokens.json"),
 )
+# Keys that make transformers load other files than those above, by file. attribute_map lets any key mean another one.
+_REDIRECTIONS = {
+    "config.json": ("transformers_weights", "configuration_files", "attribute_map"),
+    "tokenizer_config.json": ("fast_tokenizer_files",),
+}
+# Files that transformers loads beside the weights, or in place of them: adapters of peft, and parts of weights.
+_MORE_WEIGHTS = ("adapter_config.json", "shard-*-model-*-of-*.safetensors")
+# Files that transformers takes for the vocabulary where there is no tokenizer.json.
+_MORE_VOCABULARY = ("tekken.json", "tiktoken.model", "tokenizer.model")
+_ATTENTION = ("eager", "sdpa")  # code of torch and transformers alone; transformers gets other code from the hub
 _BLOCK = 1 << 20  # bytes that are copied at a time
 _VOCABULARY = ("tokenizer.json", "vocab.json", "vocab.txt", "sentencepiece.bpe.model")  # any of these is enough
 # Families with a text encoder, by `model_type` in config.json. Texts are embedded as each was trained (embedding.py).
@@ -62,10 +73,56 @@ def locate(model: str, revision: str | None, pickled: bool = False) -> Path:
 
 
 def _allowed(folder: Path, pickled: bool) -> Path:
-    """Return the folder. Raises UserError if its weights are pickled alone and those are not allowed."""
+    """Return the folder. Raises UserError for a redirection, and for pickled weights alone that are not allowed."""
+    refuse_redirections(folder)
     if not pickled and has_pickles_alone(folder):
         raise _pickled_alone(folder)
     return folder
+
+
+def refuse_redirections(folder: Path) -> None:
+    """Raise UserError if transformers would load other files of a folder than those that are checked here.
+
+    The permission for pickled weights, and `cache_key`, would then be about files that are not loaded.
+    """
+    for name, refused in _REDIRECTIONS.items():
+        path = folder / name
+        for key, value in _entries(read_json_object(path)) if path.is_file() else ():
+            if key in refused:
+                raise UserError(
+                    f"{path} has the key {key!r}, by which other files can be loaded than those that identify the "
+                    "checkpoint; remove the key, or choose another checkpoint."
+                )
+            if key.endswith("attn_implementation") and value is not None and value not in _ATTENTION:
+                raise UserError(
+                    f"{path} has {key!r} {value!r}, for which code could come from the hub; remove the key, or choose "
+                    "another checkpoint."
+                )
+    more = _MORE_WEIGHTS if (folder / "tokenizer.json").is_file() else (*_MORE_WEIGHTS, *_MORE_VOCABULARY)
+    for path in sorted(folder.iterdir()):
+        # macOS and Windows find a file also by a name in other letter case.
+        if any(fnmatchcase(path.name.lower(), pattern) for pattern in more):
+            raise UserError(
+                f"{path} can be loaded in place of the files that identify the checkpoint; remove it, or choose "
+                "another checkpoint."
+            )
+    processor, preprocessing = folder / "processor_config.json", folder / "preprocessor_config.json"
+    if processor.is_file() and preprocessing.is_file():
+        nested = read_json_object(processor).get("image_processor")
+        if nested is not None and nested != read_json_object(preprocessing):
+            raise UserError(
+                f"{processor} has another 'image_processor' than {preprocessing.name}; keep the right one of both "
+                "files, or choose another checkpoint."
+            )
+
+
+def _entries(settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the keys and values of a JSON object and of the objects in it: transformers may take one of these."""
+    waiting = [settings]
+    while waiting:
+        entries = waiting.pop()
+        yield from entries.items()
+        waiting += [value for value in entries.values() if isinstance(value, dict)]
 
 
 def _pickled_alone(checkpoint: str | Path) -> UserError:
@@ -273,7 +330,7 @@ def _from_hub(model: str, revision: str | None, pickled: bool) -> Path | None:
     missing = _missing_files(folder)
     if missing:
         raise UserError(f"{model!r} has no {missing} on the hub; choose a checkpoint in transformers' format.")
-    return folder
+    return _allowed(folder, pickled)
 
 
 def _patterns(weights: str) -> tuple[str, ...]:

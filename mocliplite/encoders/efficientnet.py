@@ -8,10 +8,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mocliplite import hub
+from mocliplite.encoders.checkpoints import refuse_redirections
 from mocliplite.errors import UserError, reading, refuse_special
 
 DIM = 1280  # length of the pooled output
 STEM = "embeddings.convolution.weight"
+_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json")  # of a hub id
 
 
 def efficientnet_b0(channels: int) -> nn.Module:
@@ -47,11 +50,13 @@ def load_pretrained(backbone: nn.Module, pretrained: str, revision: str | None) 
     """
     from transformers import EfficientNetModel
 
-    for path in Path(pretrained).glob("*"):  # none for a hub id
-        refuse_special(path)
     try:
         with reading(pretrained):
-            source = EfficientNetModel.from_pretrained(pretrained, revision=revision, use_safetensors=True)
+            folder = _folder(pretrained, revision)
+            for path in folder.iterdir():
+                refuse_special(path)
+            refuse_redirections(folder)
+            source = EfficientNetModel.from_pretrained(folder, use_safetensors=True, local_files_only=True)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
@@ -67,6 +72,27 @@ def load_pretrained(backbone: nn.Module, pretrained: str, revision: str | None) 
             "use google/efficientnet-b0 or null."
         )
     backbone.load_state_dict(weights)
+
+
+def _folder(pretrained: str, revision: str | None) -> Path:
+    """Return a local folder, or that of a hub id in the local cache, downloaded if it is not there.
+
+    Raises OSError where there is none. transformers could download, too, but the files are checked before it reads any.
+    """
+    if Path(pretrained).is_dir():
+        return Path(pretrained)
+    if not hub.is_name(pretrained):
+        raise OSError("it is neither a folder nor a hub id")
+    found = hub.cached(pretrained, revision)
+    if found is not None and (found / "config.json").is_file() and any(found.glob("*.safetensors")):
+        return found
+    try:
+        found = hub.download(pretrained, revision, _FILES)
+    except hub.NotOnHubError:
+        raise OSError(f"the hub has no such model at this revision, or not for you; {hub.CHECK_LOGIN}") from None
+    if found is None:
+        raise OSError("it is not in the local hub cache, and cannot be downloaded")
+    return found
 
 
 def _shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:

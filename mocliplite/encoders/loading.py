@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mocliplite import SAME_CODE, params
-from mocliplite.encoders.checkpoints import NEEDED, TEXT_FAMILIES, family, has_text_encoder, read_json_object
+from mocliplite.encoders.checkpoints import (
+    NEEDED,
+    TEXT_FAMILIES,
+    family,
+    has_text_encoder,
+    read_json_object,
+    refuse_redirections,
+)
 from mocliplite.errors import UserError, reading
 
 if TYPE_CHECKING:
@@ -58,6 +65,7 @@ def load_encoder(folder: Path, compute: params.Compute, dtype: str = "float32") 
     logging.set_verbosity_error()
     for name in NEEDED:
         read_json_object(folder / name)
+    refuse_redirections(folder)
     kind = family(folder)
     if not has_text_encoder(folder) and "text_config" in read_json_object(folder / "config.json"):
         raise UserError(

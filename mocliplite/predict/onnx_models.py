@@ -3,6 +3,7 @@
 Neither torch nor transformers is imported.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 IMAGE, MOTION, HEADS, CONFIG = "image.onnx", "motion.onnx", "heads.onnx", "config.json"
+# Weights in another file have its name under the key "location". In protobuf a text has its length in front, here 8,
+# which can be written with more bytes than one.
+_OTHER_FILE = re.compile(rb"(?:\x08|\x88\x80*\x00)location")
 
 
 def load_networks(folder: Path, models: Models, compute: params.Compute) -> Networks:
@@ -71,9 +75,13 @@ def _session(path: Path, compute: params.Compute) -> "InferenceSession":
     # By default, waiting threads use their cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
+    content = read_bytes(path)
+    # onnxruntime looks for such a file in the current folder if it gets bytes. No option of version 1.20 forbids it.
+    if _OTHER_FILE.search(content):
+        raise UserError(f"{path} has weights in another file, which is not read; export the models again.")
     try:
-        # Not by its path: a graph could then have its weights in other files.
-        return onnxruntime.InferenceSession(read_bytes(path), options, providers=["CPUExecutionProvider"])
+        # Not by its path: the graph could then be replaced after this check.
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except _errors() as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} cannot be loaded ({reason}); export the models again.") from None

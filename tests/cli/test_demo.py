@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import av
 import pytest
@@ -117,6 +118,36 @@ def test_the_server_itself_refuses_a_large_file(address):
     content = {"files": ("large.mp4", b"0" * (201 * 1024 * 1024))}
     response = httpx.post(f"{address}gradio_api/upload", files=content, timeout=60)
     assert response.status_code == 413
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """Serves the page by a gradio that does nothing; returns the options of the page and of the server."""
+    from mocliplite.cli import _demo
+    from mocliplite.predict import Recognizer
+
+    gradio = MagicMock()
+    gradio.Blocks.return_value.__enter__.return_value.launch.return_value = (None, "http://127.0.0.1:7860/", None)
+    monkeypatch.setitem(sys.modules, "gradio", gradio)
+    monkeypatch.setattr(Recognizer, "load", lambda model: None)
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "True")
+    _demo.serve("models", 7860)
+    page = gradio.Blocks.return_value.__enter__.return_value
+    assert page.block_thread.called
+    return gradio.Blocks.call_args.kwargs, page.launch.call_args.kwargs
+
+
+def test_the_page_is_served_to_this_machine_alone_and_sends_nothing_elsewhere(launched):
+    page, server = launched
+    assert (server["server_name"], server["server_port"], server["share"]) == ("127.0.0.1", 7860, False)
+    assert page["analytics_enabled"] is False
+    assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
+
+
+def test_an_upload_has_200_mb_at_most_and_is_deleted_after_an_hour(launched):
+    page, server = launched
+    assert server["max_file_size"] == "200mb"
+    assert page["delete_cache"] == (3600, 3600)  # seconds between two looks, and the age that is deleted
 
 
 def test_the_page_gets_a_sentence_probabilities_and_two_pictures_or_an_escaped_error(small_project, tmp_path):

@@ -670,6 +670,14 @@ def test_a_part_of_the_weights_that_is_missing_is_named(copy):
     assert sentence_of(checkpoints.weight_files, copy).startswith(wanted)
 
 
+def test_a_part_of_the_weights_outside_of_the_folder_is_refused(copy):
+    in_parts(copy, "safetensors")
+    shutil.move(copy / "model-00002-of-00002.safetensors", "outside.safetensors")
+    index = copy / "model.safetensors.index.json"
+    index.write_text(index.read_text().replace("model-00002-of-00002", "../outside"))
+    assert "a weight file that the index names is missing" in sentence_of(checkpoints.locate, "copy", None)
+
+
 @pytest.mark.parametrize("parts", [False, True])
 @pytest.mark.parametrize("ending", ["safetensors", "bin"])
 def test_what_is_copied_is_safetensors_and_known_for_the_same(copy, loaded, ending, parts):
@@ -751,6 +759,128 @@ def test_a_hub_encoder_needs_leave_if_its_weights_are_pickled_and_it_is_not_that
 def test_pickled_weights_beside_safetensors_need_no_leave(copy):
     (copy / "pytorch_model.bin").write_bytes(b"not read")
     assert checkpoints.locate("copy", None) == copy
+
+
+# Settings and files by which transformers loads other files
+
+
+def settings(folder, name, **changes):
+    """Change a JSON file of a checkpoint."""
+    path = folder / name
+    path.write_text(json.dumps((json.loads(path.read_text()) if path.is_file() else {}) | changes))
+
+
+def other_weights(folder, name="other.safetensors"):
+    weights = {key: torch.full_like(value, 7) for key, value in load_file(folder / "model.safetensors").items()}
+    (torch.save if name.endswith(".bin") else save_file)(weights, folder / name)
+    return name
+
+
+REDIRECTIONS = {
+    "pickled": lambda folder: settings(
+        folder, "config.json", transformers_weights=other_weights(folder, "adapter_model.bin")
+    ),
+    "other file": lambda folder: settings(folder, "config.json", transformers_weights=other_weights(folder)),
+    "in a part": lambda folder: settings(folder, "config.json", inner={"transformers_weights": other_weights(folder)}),
+    "renamed": lambda folder: settings(
+        folder, "config.json", attribute_map={"a": "transformers_weights"}, a=other_weights(folder)
+    ),
+    "other settings": lambda folder: (
+        settings(folder, "config.4.0.0.json", transformers_weights=other_weights(folder)),
+        settings(folder, "config.json", configuration_files=["config.4.0.0.json"]),
+    ),
+    "other tokens": lambda folder: (
+        shutil.copyfile(folder / "tokenizer.json", folder / "tokenizer.4.0.0.json"),
+        settings(folder, "tokenizer_config.json", fast_tokenizer_files=["tokenizer.4.0.0.json"]),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "place"),
+    [
+        ("pickled", "config.json has the key 'transformers_weights'"),
+        ("other file", "config.json has the key 'transformers_weights'"),
+        ("in a part", "config.json has the key 'transformers_weights'"),
+        ("renamed", "config.json has the key 'attribute_map'"),
+        ("other settings", "config.json has the key 'configuration_files'"),
+        ("other tokens", "tokenizer_config.json has the key 'fast_tokenizer_files'"),
+    ],
+)
+def test_settings_that_name_other_files_are_refused_where_a_checkpoint_is_found_and_where_it_is_loaded(
+    copy, monkeypatch, kind, place
+):
+    key = checkpoints.cache_key(copy)
+    REDIRECTIONS[kind](copy)
+    wanted = (
+        f"copy/{place}, by which other files can be loaded than those that identify the checkpoint; remove the key, or "
+        "choose another checkpoint."
+    )
+    assert sentence_of(checkpoints.locate, "copy", None) == wanted
+    assert sentence_of(checkpoints.locate_same, key, MODEL, REVISION, copy) == wanted  # an export's copy
+    assert sentence_of(loading.load_encoder, copy, COMPUTE) == wanted
+    monkeypatch.setattr(checkpoints.hub, "cached", lambda model, revision: copy)
+    assert sentence_of(checkpoints.locate, MODEL, REVISION) == wanted
+
+
+def test_settings_that_name_other_files_are_refused_after_a_download(copy, monkeypatch):
+    REDIRECTIONS["other file"](copy)
+    monkeypatch.setattr(checkpoints.hub, "cached", lambda model, revision: None)
+    monkeypatch.setattr(checkpoints.hub, "file_names", lambda model, revision: {"model.safetensors"})
+    monkeypatch.setattr(checkpoints.hub, "download", lambda *_: copy)
+    assert "has the key 'transformers_weights'" in sentence_of(checkpoints.locate, MODEL, REVISION)
+
+
+@pytest.mark.parametrize(
+    "name", ["adapter_config.json", "Adapter_Config.JSON", "shard-00000-model-00001-of-00001.safetensors"]
+)
+def test_files_with_more_weights_are_refused(copy, name):
+    other_weights(copy, name)
+    wanted = (
+        f"copy/{name} can be loaded in place of the files that identify the checkpoint; remove it, or choose another "
+        "checkpoint."
+    )
+    assert sentence_of(checkpoints.locate, "copy", None) == wanted
+    assert sentence_of(loading.load_encoder, copy, COMPUTE) == wanted
+
+
+@pytest.mark.parametrize("name", ["tekken.json", "tiktoken.model", "tokenizer.model"])
+def test_another_vocabulary_is_refused_where_it_would_be_read(copy, name):
+    (copy / name).write_text("{}")
+    assert checkpoints.locate("copy", None) == copy
+    model = json.loads((copy / "tokenizer.json").read_text())["model"]
+    (copy / "tokenizer.json").unlink()
+    (copy / "vocab.json").write_text(json.dumps(model["vocab"]))
+    assert sentence_of(checkpoints.locate, "copy", None).startswith(f"copy/{name} can be loaded in place of ")
+
+
+@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])
+def test_code_for_attention_from_the_hub_is_refused(copy, key):
+    settings(copy, "config.json", **{key: "sdpa"})
+    assert checkpoints.locate("copy", None) == copy
+    settings(copy, "config.json", inner={key: "kernels-community/flash-attn2"})
+    assert sentence_of(checkpoints.locate, "copy", None) == (
+        f"copy/config.json has {key!r} 'kernels-community/flash-attn2', for which code could come from the hub; remove "
+        "the key, or choose another checkpoint."
+    )
+
+
+def test_other_preprocessing_beside_that_of_the_key_is_refused(copy):
+    same = json.loads((copy / "preprocessor_config.json").read_text())
+    settings(copy, "processor_config.json", image_processor=same)
+    assert checkpoints.locate("copy", None) == copy
+    settings(copy, "processor_config.json", image_processor=same | {"image_mean": [0, 0, 0]})
+    assert sentence_of(checkpoints.locate, "copy", None) == (
+        "copy/processor_config.json has another 'image_processor' than preprocessor_config.json; keep the right one of "
+        "both files, or choose another checkpoint."
+    )
+
+
+def test_added_tokens_belong_to_the_key(copy, loaded):
+    before = checkpoints.cache_key(copy)
+    settings(copy, "added_tokens.json", star=1)
+    assert loading.load_encoder(copy, COMPUTE).tokenizer("a star") != loaded.tokenizer("a star")
+    assert checkpoints.cache_key(copy)["tokenizer"].keys() - before["tokenizer"].keys() == {"added_tokens.json"}
 
 
 class Program:

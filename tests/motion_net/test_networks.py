@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 from builders import NET, sentence_of
+from safetensors.torch import load_file
 from torch import nn
 
 from mocliplite.encoders import efficientnet
@@ -240,6 +241,16 @@ def test_counting_does_not_change_the_network():
 # Pretrained weights
 
 
+@pytest.fixture
+def pretrained(tmp_path):
+    """A folder with an EfficientNet-B0 with random weights."""
+    from transformers import EfficientNetConfig, EfficientNetModel
+
+    config = EfficientNetConfig(width_coefficient=1.0, depth_coefficient=1.0, hidden_dim=1280)
+    EfficientNetModel(config).save_pretrained(tmp_path)
+    return tmp_path
+
+
 def test_pretrained_weights_are_loaded_and_the_stem_is_averaged_over_colours(tmp_path):
     from transformers import EfficientNetConfig, EfficientNetModel
 
@@ -269,6 +280,52 @@ def test_pretrained_weights_are_not_read_from_a_device(tmp_path):
     (tmp_path / "config.json").symlink_to("/dev/null")
     expected = f"{tmp_path}/config.json is not a regular file; save its content to a file instead."
     assert sentence_of(net.load_pretrained, str(tmp_path), None) == expected
+
+
+def test_pretrained_weights_that_are_pickled_are_not_read(pretrained):
+    torch.save(load_file(pretrained / "model.safetensors"), pretrained / "pytorch_model.bin")
+    (pretrained / "model.safetensors").unlink()
+    net = networks.build_network(net_settings("efficientnet_b0"), 3)
+    sentence = sentence_of(net.load_pretrained, str(pretrained), None)
+    assert sentence.startswith(
+        f"params.yaml: motion_net.pretrained is '{pretrained}', from which no EfficientNet can be loaded ("
+    )
+    assert "no file named model.safetensors" in sentence
+    assert sentence.endswith("; give a hub id, a folder, or null.")
+
+
+@pytest.mark.parametrize("is_nested", [False, True])
+@pytest.mark.parametrize("is_on_hub", [False, True])
+def test_pretrained_weights_in_a_file_that_the_settings_name_are_refused(pretrained, monkeypatch, is_nested, is_on_hub):
+    path = pretrained / "config.json"
+    settings = json.loads(path.read_text()) | {"transformers_weights": "adapter_model.bin"}
+    # transformers takes the settings of its own kind from within those of another kind.
+    path.write_text(json.dumps({"model_type": "other", "inner": settings} if is_nested else settings))
+    torch.save(load_file(pretrained / "model.safetensors"), pretrained / "adapter_model.bin")
+    monkeypatch.setattr(efficientnet.hub, "cached", lambda name, revision: pretrained)
+    net = networks.build_network(net_settings("efficientnet_b0"), 3)
+    given = "someone/efficientnet" if is_on_hub else str(pretrained)
+    assert sentence_of(net.load_pretrained, given, None).startswith(f"{path} has the key 'transformers_weights', by ")
+
+
+def test_pretrained_weights_of_a_hub_id_are_downloaded_without_what_is_not_read(pretrained, monkeypatch):
+    asked = []
+    monkeypatch.setattr(efficientnet.hub, "cached", lambda name, revision: None)
+    monkeypatch.setattr(efficientnet.hub, "download", lambda *given: asked.append(given) or pretrained)
+    net = networks.build_network(net_settings("efficientnet_b0"), 3)
+    net.load_pretrained("someone/efficientnet", "main")
+    assert asked == [("someone/efficientnet", "main", ("config.json", "*.safetensors", "*.safetensors.index.json"))]
+    weights = load_file(pretrained / "model.safetensors")
+    assert torch.equal(net.backbone.state_dict()["encoder.top_bn.weight"], weights["encoder.top_bn.weight"])
+
+
+def test_pretrained_weights_that_cannot_be_downloaded_are_refused_in_one_sentence(monkeypatch):
+    monkeypatch.setattr(efficientnet.hub, "cached", lambda name, revision: None)
+    monkeypatch.setattr(efficientnet.hub, "download", lambda *_: None)
+    net = networks.build_network(net_settings("efficientnet_b0"), 3)
+    assert "(it is not in the local hub cache, and cannot be downloaded)" in sentence_of(
+        net.load_pretrained, "someone/efficientnet", None
+    )
 
 
 def test_pretrained_weights_of_another_network_are_refused(tmp_path):

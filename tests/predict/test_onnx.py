@@ -28,6 +28,7 @@ pytest.importorskip("onnxscript", reason="graphs are written by onnxscript")
 INLINE = replace(COMPUTE, engine="inline", device="cpu", threads=1)
 SHARED = CHECKOUT.parent / "shared/data"
 FOOTAGE = ("clips/pool_short.mp4", "clips/arm_wrestling.mp4", "clips/v_ApplyEyeMakeup_packed_b.avi")
+WEIGHTS_FROM = 1024  # bytes of a tensor that goes to a file of its own
 # What `pip install "mocliplite[predict]"` does not install.
 INSTALLED = distributions([*PROJECT["dependencies"], *EXTRAS["predict"]])
 ABSENT = [
@@ -255,12 +256,38 @@ def test_an_export_says_which_package_is_missing_or_too_old(small_project, tmp_p
     assert not (tmp_path / "out").exists()
 
 
-def test_a_graph_with_its_weights_in_another_file_is_refused(exported, tmp_path):
+@pytest.fixture
+def graph_of_a_file(exported, tmp_path, monkeypatch):
+    """A copy of an export whose motion network has its weights in weights.bin, in its folder and in the current one."""
     import onnx
 
     folder = shutil.copytree(exported, tmp_path / "recogniser")
     path = folder / "onnx/motion.onnx"
-    graph = onnx.load(path)
-    onnx.save_model(graph, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
-    assert (folder / "onnx/weights.bin").is_file()
-    assert "motion.onnx cannot be loaded" in sentence_of(Recognizer.load, folder, INLINE)
+    # Smaller values, such as the bounds of a slice, must stay: onnxruntime needs them to find the shapes.
+    onnx.save_model(
+        onnx.load(path), path, save_as_external_data=True, location="weights.bin", size_threshold=WEIGHTS_FROM
+    )
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(folder / "onnx/weights.bin", "weights.bin")
+    return folder
+
+
+def test_a_graph_with_its_weights_in_another_file_is_refused(graph_of_a_file):
+    assert sentence_of(Recognizer.load, graph_of_a_file, INLINE) == (
+        f"{graph_of_a_file}/onnx/motion.onnx has weights in another file, which is not read; export the models again."
+    )
+
+
+def test_a_longer_spelling_of_the_length_does_not_hide_the_name_of_a_file(tmp_path):
+    # A graph with one weight "w", whose entry (field 13) is a key of 8 letters and a value; each length has two bytes.
+    def field(number, content):
+        return bytes([number << 3 & 0x7F | 0x82, number >> 4, len(content) & 0x7F | 0x80, len(content) >> 7]) + content
+
+    entry = field(1, b"location") + field(2, b"weights.bin")
+    weight = b"\x08\x01\x10\x01" + field(8, b"w") + field(13, entry) + b"\x70\x01"
+    (tmp_path / "graph.onnx").write_bytes(b"\x08\x08" + field(7, field(5, weight)))
+    import onnx
+
+    (read,) = onnx.load(tmp_path / "graph.onnx", load_external_data=False).graph.initializer
+    assert (read.external_data[0].key, read.external_data[0].value) == ("location", "weights.bin")
+    assert "has weights in another file" in sentence_of(onnx_models._session, tmp_path / "graph.onnx", INLINE)
