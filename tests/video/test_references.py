@@ -50,6 +50,19 @@ def test_a_playlist_is_refused_and_opens_nothing(ending, place, requests):
     assert requested == []
 
 
+@pytest.mark.parametrize("place", ["file", "http"])
+def test_no_protocol_is_open_to_a_container_that_names_files(place, requests, monkeypatch):
+    """The list of containers refuses playlists. Should one of its demuxers follow a name, this leads nowhere either."""
+    monkeypatch.setattr(streams, "CONTAINERS", (*streams.CONTAINERS, "hls", "concat"))
+    address, requested = requests
+    encode("secret.ts", moving(frames=5), "libx264")
+    target = {"http": address, "file": f"file://{Path('secret.ts').resolve()}"}[place]
+    for path, text in (("a.m3u8", HLS), ("a.txt", CONCAT)):
+        Path(path).write_text(text.format(target))
+        assert sentence_of(inspection.inspect, path).startswith((f"{path} cannot be decoded", f"{path} has no video"))
+    assert requested == []
+
+
 def first_picture(address):
     with live.open_live(address, streams.DEFAULT_LIMITS) as stream:
         return stream.container.format.name, next(stream.container.decode(stream.stream)).to_ndarray(format="gray")
