@@ -1,4 +1,6 @@
-"""Servers on this machine whose files are those of a folder: S3, Google Cloud Storage, SFTP, HTTP, HTTPS."""
+"""Servers on this machine whose files are those of a folder: S3, Google Cloud Storage, SFTP, HTTP, HTTPS. And one with
+answers of the test.
+"""
 
 import asyncio
 import datetime
@@ -31,6 +33,34 @@ def serve_http(folder, monkeypatch, certificate=None):
 
     yield f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}", stop
     stop()
+
+
+@contextmanager
+def serve_answers(answers):
+    """Yield the address of a server, and the list of the paths that were requested from it.
+
+    answers: status, headers and content by path. The server does not have any other path.
+    """
+    requested = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            requested.append(self.path)
+            status, headers, content = answers.get(self.path, (404, {}, b""))
+            self.send_response(status)
+            for name, value in {"Content-Length": len(content), **headers}.items():
+                self.send_header(name, str(value))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", requested
+    server.shutdown()
+    server.server_close()
 
 
 def write_certificate(path):

@@ -141,6 +141,8 @@ def _download(root: str, path: str, copy: Path) -> None:
 
 
 def _copy_once(root: str, path: str, copy: Path) -> None:
+    from fsspec.callbacks import Callback
+
     system, top = connect(root)
     source = path_below(root, top, path)
     size = system.info(source)["size"]
@@ -148,6 +150,12 @@ def _copy_once(root: str, path: str, copy: Path) -> None:
     if size > free:
         needed = f"{root}/{path} has {size / 1e6:.0f} MB, but {copy.parent.parent} has {free / 1e6:.0f} MB free"
         raise MachineError(f"{needed}; free disk space, or set TMPDIR to another folder.")
-    system.get_file(source, str(copy))
+
+    def check_arrived(_: int | None, arrived: int) -> None:
+        # Otherwise a server that sends without an end fills the disk.
+        if arrived > size:
+            raise OSError(f"more than its {size} bytes arrived")
+
+    system.get_file(source, str(copy), callback=Callback(hooks={"arrived": check_arrived}))
     if copy.stat().st_size != size:
         raise OSError(f"{copy.stat().st_size} of {size} bytes arrived")

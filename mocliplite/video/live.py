@@ -1,5 +1,6 @@
 """Opening what has no file: a network stream, a capture device, or standard input."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +10,10 @@ import av
 from av.container import InputContainer
 
 from mocliplite.errors import UserError
-from mocliplite.video.streams import Limits, OpenStream, checked_stream
+from mocliplite.video.streams import CONTAINERS, Limits, OpenStream, checked_stream
 
 STDIN = "-"
-# What FFmpeg may open for an address, by its scheme. It opens nothing else, even if the stream names it.
+# What FFmpeg may open for an address, by its scheme. It opens no other protocol, even if the stream names it.
 PROTOCOLS = {
     "rtsp": "rtsp,rtp,udp,tcp",
     "rtsps": "rtsps,rtsp,rtp,udp,tcp,tls",
@@ -23,6 +24,9 @@ PROTOCOLS = {
     "http": "http,tcp",
     "https": "https,tls,tcp",
 }
+# Besides the containers of clips, those of cameras and servers. Not playlists (hls, dash, concat, sdp), which name
+# other addresses of the same protocol.
+_CONTAINERS = (*CONTAINERS, "rtsp", "rtp", "live_flv", "mpjpeg", "mjpeg")
 _TIMEOUT = 10.0  # seconds without an answer or a packet
 
 
@@ -55,13 +59,24 @@ def open_live(address: str, limits: Limits) -> Iterator[OpenStream]:
 
 
 def _container(address: str) -> InputContainer:
-    if address == STDIN:
-        return av.open(
-            os.fdopen(os.dup(0), "rb", buffering=0),
-            metadata_errors="replace",
-            container_options={"protocol_whitelist": "none"},
-        )
     if Path(address).is_char_device():
         return av.open(address, format="v4l2", container_options={"protocol_whitelist": "file"})
-    options = {"protocol_whitelist": PROTOCOLS[_scheme(address)]}
-    return av.open(address, metadata_errors="replace", container_options=options, timeout=_TIMEOUT)
+    options = {"format_whitelist": ",".join(_CONTAINERS)}
+    try:
+        if address == STDIN:
+            file = os.fdopen(os.dup(0), "rb", buffering=0)
+            return av.open(file, metadata_errors="replace", container_options={**options, "protocol_whitelist": "none"})
+        # FFmpeg follows a redirect of http to any address. One of rtsp it follows, too, and no option prevents it.
+        options |= {"protocol_whitelist": PROTOCOLS[_scheme(address)], "max_redirects": "0"}
+        return av.open(address, metadata_errors="replace", container_options=options, timeout=_TIMEOUT)
+    except av.ArgumentError:
+        raise UserError(
+            f"{address} is a playlist, in a container that is not read, or no complete address; correct the address, "
+            "or convert the stream to MPEG-TS and give it to `watch -`."
+        ) from None
+    except OSError as error:
+        if error.errno != errno.EIO or _scheme(address) not in ("http", "https"):
+            raise
+        raise UserError(
+            f"{address} cannot be read ({error.strerror}); if it redirects to another address, give that one."
+        ) from None

@@ -19,7 +19,7 @@ from mocliplite.video.source import Source
 _BUFFER = 1 << 18  # bytes per read; with the 32 KiB of FFmpeg, calls into Python take too long
 # The containers that are opened, as FFmpeg calls them. Its other demuxers, of games, pictures and playlists, are rarely
 # used, and their errors are found late.
-_CONTAINERS = (
+CONTAINERS = (
     *("mov", "avi", "matroska", "mpegts", "mpeg", "mpegvideo", "asf", "flv", "ogg", "dv", "mxf", "rm"),
     *("h264", "hevc", "m4v", "gif", "ivf", "obu", "yuv4mpegpipe"),
     *("wav", "mp3", "aac", "flac"),  # for a better sentence: they have no video stream
@@ -137,7 +137,7 @@ def checked_stream(path: str | Path, container: InputContainer, limits: Limits) 
 def _container(source: Source) -> InputContainer:
     # Invalid text in the metadata is replaced. No protocol is allowed, because FFmpeg would open the files named by a
     # playlist, even over the network.
-    options = {"protocol_whitelist": "none", "format_whitelist": ",".join(_CONTAINERS)}
+    options = {"protocol_whitelist": "none", "format_whitelist": ",".join(CONTAINERS)}
     try:
         return av.open(source, metadata_errors="replace", buffer_size=_BUFFER, container_options=options)
     except av.ArgumentError:

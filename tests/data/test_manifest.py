@@ -9,6 +9,8 @@ from builders import put_clips, put_params, run_command, sentence_of, settings_o
 
 from mocliplite.csv_files import read_csv
 from mocliplite.data import contents, index
+from mocliplite.errors import Failure
+from mocliplite.remote.copies import call_with_copy
 
 SETTINGS = settings_of(files="m.csv")
 
@@ -41,6 +43,26 @@ def test_only_new_and_changed_files_are_hashed_again():
     before = Path("m.csv").read_bytes()
     assert index.update_manifest(SETTINGS) == (4, 0)
     assert Path("m.csv").read_bytes() == before
+
+
+def test_a_clip_with_size_and_time_of_the_one_it_replaces_is_refused_where_it_is_read_and_hashed_once_touched():
+    """As after the clock was set back. The manifest cannot know, but no stage takes values of one clip for another."""
+    index.update_manifest(SETTINGS)
+    before = Path("m.csv").read_bytes()
+    clip = Path("root/a/2.avi")
+    status = clip.stat()
+    clip.write_text("changed")
+    os.utime(clip, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert index.update_manifest(SETTINGS) == (3, 0)
+    assert Path("m.csv").read_bytes() == before
+    found = call_with_copy(lambda _: "values", "root", "a/2.avi", sha256(b"a/2.avi").hexdigest())
+    assert isinstance(found, Failure)
+    assert found.reason.startswith(f"{clip} has changed since it was indexed; ")
+    clip.touch()
+    assert index.update_manifest(SETTINGS) == (3, 1)
+    found = call_with_copy(lambda _: "values", "root", "a/2.avi", sha256(b"changed").hexdigest())
+    assert found == "values"
+    assert index.find_clips(SETTINGS) == index.find_clips(settings_of())
 
 
 def test_an_interrupted_manifest_is_continued(monkeypatch):

@@ -1,10 +1,13 @@
 """dataset.root as an address, against servers on this machine: lists, copies, the manifest, and the stages."""
 
+import contextlib
 import itertools
 import os
 import shutil
 import subprocess
 import tempfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -144,6 +147,55 @@ def test_an_address_without_files_and_a_copy_without_space_are_refused(folder, t
             f"{root}/Run/a.avi has 0 MB, but {tmp_path}/copies has 0 MB free; free disk space, or set TMPDIR to"
             " another folder."
         )
+
+
+class Liar(BaseHTTPRequestHandler):
+    """States 10 bytes, and sends up to 64 MB."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "10")
+        self.end_headers()
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        with contextlib.suppress(OSError):  # the client closes the connection
+            for _ in range(64):
+                self.wfile.write(b"100000\r\n" + bytes(1 << 20) + b"\r\n")
+            self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_copy_ends_when_the_server_sends_more_than_it_stated(tmp_path):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Liar)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    root = f"http://127.0.0.1:{server.server_port}/root"
+    with pytest.raises(OSError, match="more than its 10 bytes arrived"):
+        copies._copy_once(root, "a.avi", tmp_path / "a.avi")
+    assert (tmp_path / "a.avi").stat().st_size < 8 << 20
+    found = copies.call_with_copy(Path.read_text, root, "a.avi", "0" * 64)
+    wanted = f"{root}/a.avi was not copied (more than its 10 bytes arrived); check the network and the credentials, "
+    assert found.reason.startswith(wanted)
+    connection.forget(root)
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_every_protocol_tells_how_much_of_a_file_has_arrived(name, folder, tmp_path, monkeypatch):
+    put("root", {"Run/a.avi": "a" * 1000})
+    with SERVERS[name](tmp_path / "root", monkeypatch) as (root, _):
+        system, _ = connection.connect(root)
+        monkeypatch.setattr(system, "info", lambda _: {"size": 10})
+        with pytest.raises(OSError, match="more than its 10 bytes arrived"):
+            copies._copy_once(root, "Run/a.avi", tmp_path / "a.avi")
+        connection.forget(root)
 
 
 def test_a_folder_that_cannot_be_listed_ends_the_listing(folder, tmp_path, monkeypatch):
