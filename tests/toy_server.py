@@ -12,7 +12,7 @@ from mocliplite.predict.recognizer import Prediction
 from mocliplite.serving import server
 from mocliplite.serving.clips import Settings
 
-SETTINGS = {"root": None, "token": None, "max_size": 1000, "time_limit": 30, "queue": 8}
+SETTINGS = {"root": None, "token": None, "max_size": 1000, "time_limit": 30, "queue": 8, "connections": 100}
 
 
 class Recognizer:
