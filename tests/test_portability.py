@@ -46,6 +46,7 @@ ALLOWED = {
     ("mocliplite/interrupts.py", "signal.pthread_kill"): "called where it exists",
     ("mocliplite/interrupts.py", "signal.pthread_sigmask"): "called where it exists",
     ("mocliplite/serving/server.py", "signal.SIGHUP"): "named where it exists",
+    ("mocliplite/serving/connections.py", "resource"): "imported where it exists",
     ("mocliplite/runtime/subprocess_worker.py", "resource"): "imported where /proc was found",
     ("mocliplite/cli/_doctor.py", "hardlink_to"): "asks whether there are such links",
     ("mocliplite/cli/_doctor.py", "symlink_to"): "asks whether there are such links",

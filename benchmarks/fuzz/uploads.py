@@ -81,7 +81,7 @@ def _port(project: Path) -> int:
     from benchmarks.fuzz.footage_entries import recognizer
 
     listener = server.listen("127.0.0.1", 0)
-    settings = Settings(project, None, _MAX_SIZE, _TIME_LIMIT, 64)
+    settings = Settings(project, None, _MAX_SIZE, _TIME_LIMIT, 64, 1000)
     running = server.new_server(recognizer(project).predict, settings)
     threading.Thread(target=running.run, args=([listener],), daemon=True).start()
     port: int = listener.getsockname()[1]

@@ -32,6 +32,7 @@ def run(given: argparse.Namespace) -> None:
     """Serve until interrupted."""
     from mocliplite.serving import access, server
     from mocliplite.serving.clips import Settings
+    from mocliplite.serving.connections import most_connections
 
     token = os.environ.get(TOKEN) or None
     if token is not None and (problem := access.token_problem(token)):
@@ -43,7 +44,8 @@ def run(given: argparse.Namespace) -> None:
     if given.root is not None and not Path(given.root).is_dir():
         raise UserError(f"--root is {given.root}, which is not a folder; correct the path.")
     root = None if given.root is None else Path(given.root).resolve()
-    settings = Settings(root, token, given.max_size << 20, given.time_limit, given.queue)
+    connections = most_connections(given.queue)
+    settings = Settings(root, token, given.max_size << 20, given.time_limit, given.queue, connections)
     with server.listen(given.host, given.port) as listener:
         from mocliplite.predict.recognizer import Recognizer
 

@@ -24,8 +24,9 @@ class Settings:
     root: Path | None  # folder of the files that requests may name; none without it
     token: str | None  # that requests must have; none is asked for without it
     max_size: int  # bytes of an upload
-    time_limit: int  # seconds of an upload
+    time_limit: int  # seconds of an upload, and of a connection without a request
     queue: int  # requests at a time
+    connections: int  # open at a time
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,10 @@ from mocliplite.interrupts import signal_of
 from mocliplite.serving.api import application
 from mocliplite.serving.batches import Batches, Predict
 from mocliplite.serving.clips import Settings
+from mocliplite.serving.connections import ACCEPTED, accept_failures, limited
 
 LINGER = 0.5  # seconds in which requests on open connections are still refused with an answer
+BACKLOG = 2048  # connections that the system keeps until they are accepted
 GRACE = 8  # seconds for answers after a signal to stop; the signals of Docker and Kubernetes leave 10 and 30
 
 
@@ -22,7 +24,7 @@ def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens; port 0 stands for any. Raises UserError if the address cannot be used."""
     try:
         return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=BACKLOG
         )
     except (OSError, OverflowError, TypeError) as error:  # TypeError: no name of a host
         reason = getattr(error, "strerror", None) or error
@@ -50,7 +52,10 @@ def new_server(predict: Predict, settings: Settings) -> uvicorn.Server:
     app = application(predict, settings)
     config = uvicorn.Config(
         app,
-        http="h11",
+        # Not uvloop, even where it is installed: it accepts any number of connections at a time.
+        loop="asyncio",
+        http=limited(settings.time_limit, settings.connections),
+        backlog=ACCEPTED,
         ws="none",
         lifespan="on",
         log_level="warning",
@@ -77,8 +82,10 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(accept_failures())
         await super().startup(sockets)
         for listener in sockets or []:
+            listener.listen(BACKLOG)  # asyncio has given the system ACCEPTED as this number, too
             host, port, *_ = listener.getsockname()
             shown = f"[{host}]" if ":" in host else host
             print(f"Serving at http://{shown}:{port}/; press Ctrl-C to stop.", flush=True)

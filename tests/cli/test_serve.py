@@ -24,6 +24,7 @@ pytest.importorskip("uvicorn", reason="uvicorn and starlette are not installed")
 
 from mocliplite.serving import server as server_module
 from mocliplite.serving.clips import Settings
+from mocliplite.serving.connections import most_connections
 
 CLIP = "clips/Rolling/1.avi"
 CURL = [command for command, _ in examples((CHECKOUT / "docs/serving.md").read_text()) if command.startswith("curl ")]
@@ -143,7 +144,16 @@ def test_options_reach_the_server_and_clips_are_decoded_in_processes(small_proje
     (((model, compute, revision), settings, _),) = found
     assert (model, compute.engine, compute.time_limit, revision) == ("exported", "processes", 7, None)
     assert params.load().compute.engine == "inline"
-    assert settings == Settings(tmp_path.resolve(), "secret", 3 << 20, 7, 5)
+    assert settings == Settings(tmp_path.resolve(), "secret", 3 << 20, 7, 5, most_connections(5))
+
+
+def test_more_requests_than_files_may_be_open_are_refused(folder, monkeypatch):
+    resource = pytest.importorskip("resource", reason="Windows has no limit of open files")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
+    assert sentence_of(main, ["serve", "--model", "elsewhere", "--queue", "79"]) == (
+        "--queue 79 needs 258 open files, and a process may have 256; run ulimit -n 258 before, or lower --queue."
+    )
+    assert most_connections(78) == 78
 
 
 def test_a_host_that_is_no_name_is_a_sentence(folder, monkeypatch):
