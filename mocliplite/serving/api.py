@@ -25,7 +25,8 @@ from mocliplite.serving.clips import PARAMETERS, Settings, clip_of
 from mocliplite.serving.metrics import Metrics
 from mocliplite.serving.openapi import document
 
-PREDICT = "/predict"
+PREDICT, METRICS, OPENAPI = "/predict", "/metrics", "/openapi.json"
+ADDRESSES = (PREDICT, HEALTH, METRICS, OPENAPI)
 RETRY_AFTER = 1  # seconds
 DISCONNECTED = 499  # in the metrics: the client has closed the connection
 
@@ -37,8 +38,8 @@ def application(predict: Predict, settings: Settings) -> Starlette:
         routes=[
             Route(PREDICT, _predict, methods=["POST"]),
             Route(HEALTH, _health),
-            Route("/metrics", _metrics),
-            Route("/openapi.json", _openapi),
+            Route(METRICS, _metrics),
+            Route(OPENAPI, _openapi),
         ],
         middleware=[
             Middleware(_counted, metrics=metrics),
@@ -115,6 +116,8 @@ async def _openapi(request: Request) -> Response:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     sentence = error.detail
+    if error.status_code == 404:
+        sentence = f"{request.url.path} is no address of this server; there are {', '.join(ADDRESSES)}."
     if error.status_code == 405:
         allowed = " or ".join(sorted((error.headers or {})["Allow"].split(", ")))
         sentence = f"{request.url.path} does not take {request.method}; send {allowed}."

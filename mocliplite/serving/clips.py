@@ -82,7 +82,7 @@ def path_below(root: Path | None, path: str) -> str:
 
 async def _save(request: Request, upload: Path, max_size: int) -> None:
     """Write the body of a request to a file, chunk by chunk."""
-    if request.headers.get("content-type", "").startswith("multipart/"):
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
         raise HTTPException(415, "the body is a form; send the clip alone, such as by curl --data-binary @my.mp4.")
     too_large = HTTPException(413, f"the clip is larger than {max_size >> 20} MiB; send a smaller one.")
     if int(request.headers.get("content-length", 0)) > max_size:

@@ -136,7 +136,8 @@ def chunks(number):
         ("/predict?top=0", b"x", {}, 400, "top is '0'; it must be a whole number of at least 1."),
         ("/predict?tops=1", b"x", {}, 400, "tops is not a parameter; there are name, path, top."),
         ("/predict?path=a", b"", {}, 403, "this server reads no files; "),
-        ("/other", b"", {}, 404, "Not Found"),
+        ("/predict", b"x", {"Content-Type": "Multipart/Form-Data; boundary=x"}, 415, "the body is a form; "),
+        ("/other", b"", {}, 404, "/other is no address of this server; there are /predict, /health, /metrics, "),
         ("/predict", b"x", {"Host": "example.org"}, 403, "the host of the address is not this machine; "),
     ],
 )

@@ -10,7 +10,7 @@ from builders import run_python, sentence_of
 from stores import KINDS, build, editing, shard_of
 
 from benchmarks.fuzz.hdf5 import lookup3
-from mocliplite.store import hdf5, stores, table_file, verification
+from mocliplite.store import hdf5, stores, structures, table_file, verification
 
 pytestmark = pytest.mark.usefixtures("folder", "few_shards")
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -247,3 +247,31 @@ def test_a_file_of_another_format_of_hdf5_is_refused():
             hdf5.write_attributes(file, hdf5.file_attributes("pairs", {}, {}))
             hdf5.write_array(file, "a", np.arange(3))
         assert is_refused("a.h5", table_file.read_table, "a.h5")
+
+
+@pytest.mark.parametrize(
+    ("stored", "reason"), [(3875, "more than the file can contain"), (3876, "Decompression failed")]
+)
+def test_an_array_larger_than_deflate_can_compress_is_not_decompressed(stored, reason):
+    build("s", "motion")
+    path, shape = shard_of("clip07", "motion"), (2, 1000, 1000, 2)  # 3,875.97 times 1032 bytes
+    with editing(path) as file:
+        group = file["clip07"]
+        del group["vectors"]
+        vectors = group.create_dataset("vectors", shape, "int8", chunks=shape, compression="gzip")
+        vectors.id.write_direct_chunk((0, 0, 0, 0), bytes(stored))
+    sentence = sentence_of(lambda: list(stores.open_store("s").records(["clip07"])))
+    assert sentence.startswith(f"{path} is damaged (")
+    assert reason in sentence
+
+
+def test_an_address_beyond_the_end_of_a_file_is_refused():
+    content = bytes(structures.USERBLOCK + 100)
+
+    def read(length, start):
+        return content[start : start + length]
+
+    assert len(structures._bytes(read, 52, 48)) == 48
+    for address, length in ((53, 48), (100, 0), (structures._UNDEFINED, 48), (0, -1)):
+        with pytest.raises(ValueError, match=r"^it refers to bytes that it does not have$"):
+            structures._bytes(read, address, length)
