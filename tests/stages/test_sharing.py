@@ -253,6 +253,22 @@ def test_stores_are_pushed_and_pulled_over_ssh(team, colleague, ssh_remote):
     assert stores(far) == expected
 
 
+def test_a_file_that_was_changed_in_a_remote_is_not_pulled_where_hashes_are_verified(team):
+    trusting, deceived, checking = (clone(team, name) for name in ("trusting", "deceived", "checking"))
+    sh(trusting, "dvc pull -q keyframes")
+    shard = (trusting / "features/keyframes/0003.h5").read_bytes()
+    (stored,) = [path for path in (team / "remote").rglob("*") if path.is_file() and path.read_bytes() == shard]
+    stored.chmod(0o644)
+    stored.write_bytes(shard[:-1] + bytes([shard[-1] ^ 1]))
+    try:
+        sh(deceived, "dvc pull -q keyframes")
+        assert stores(deceived) != stores(trusting)
+        sh(checking, "dvc remote modify team verify true && ! dvc pull -q keyframes")
+        assert not (checking / "features/keyframes").exists()
+    finally:
+        stored.write_bytes(shard)
+
+
 OTHER = "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps +dac_read_search --ambient-caps +dac_read_search"
 
 
