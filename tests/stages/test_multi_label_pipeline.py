@@ -64,7 +64,7 @@ def test_the_table_and_the_report_show_average_precision(monkeypatch, capsys, tm
     assert "mAP   95 % interval    macro F1   threshold   ECE" in run(monkeypatch, capsys, "results")
     run(monkeypatch, capsys, "report", "--out", str(tmp_path / "report.html"))
     page = (tmp_path / "report.html").read_text()
-    assert "Average precision, by class" in page
+    assert "Average precision of score_fusion, by class" in page
     assert "Confusion matrix" not in page
 
 
