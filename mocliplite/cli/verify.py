@@ -22,5 +22,5 @@ def run(given: argparse.Namespace) -> None:
         print(*damage or [f"{path}: no damage found"], sep="\n")
         damaged_stores += bool(damage)
     if damaged_stores:
-        print(f"error: {damaged_stores} of {len(given.stores)} stores are damaged; see above.", file=sys.stderr)
+        print(f"error: damaged stores: {damaged_stores} of {len(given.stores)}; see above.", file=sys.stderr)
         sys.exit(1)

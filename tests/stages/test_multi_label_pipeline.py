@@ -108,4 +108,4 @@ def test_init_sees_the_separator_in_a_list():
     found = _findings.inspect_list("list.csv", "clips")
     assert found.dataset.multi_label
     assert found.dataset.shared_groups
-    assert "labels: 8 clips have several classes, 8 none (dataset.multi_label: true)" in _init.describe(found)
+    assert "labels: clips with several classes: 8, with none: 8 (dataset.multi_label: true)" in _init.describe(found)
