@@ -116,7 +116,7 @@ def _write_near_duplicates(arrays: Arrays, nearest: np.ndarray) -> int:
     csv_files.write_rows("features/near_duplicates.csv", ["id", "split", "train_clip", "similarity"], rows)
     if rows:
         print(
-            f"warning: {len(rows)} validation and test clips are near duplicates of a train clip; "
+            f"warning: near duplicates of a train clip among the validation and test clips: {len(rows)}; "
             "see features/near_duplicates.csv"
         )
     return len(rows)

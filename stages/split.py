@@ -16,8 +16,8 @@ from mocliplite.data.splits import Split, split_clips, write_splits
 from . import run_stage
 
 ABSENT = {
-    "val": "validation has no clips of {} classes, such as {}, so epochs, weights and temperatures ignore them",
-    "test": "the test part has no clips of {} classes, such as {}, so they are not tested",
+    "val": "classes without validation clips: {}, such as {}; epochs, weights and temperatures ignore them",
+    "test": "classes without test clips: {}, such as {}; they are not tested",
 }
 
 

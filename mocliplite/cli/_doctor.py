@@ -136,7 +136,7 @@ def _check_clips(settings: params.Dataset) -> Iterator[Finding]:
         # DVC follows a link that is dataset.root itself.
         linked = [folder for folder in linked if Path(folder) != Path(root)]
         if linked:
-            shown = f"{len(linked)} folders are links, such as {linked[0]}"
+            shown = f"folders that are links: {len(linked)}, such as {linked[0]}"
             advice = "DVC does not see changes behind a link; run `dvc repro --force index` after a change"
             yield Finding("note", f"{shown}; {advice}")
 

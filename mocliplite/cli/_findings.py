@@ -172,7 +172,7 @@ def names_a_side(label: str) -> bool:
 def _clips_without_vectors(without_vectors: Sequence[str], reencode: bool) -> list[str]:
     if not without_vectors:
         return []
-    shown = f"{len(without_vectors)} clips have no motion vectors, such as {without_vectors[0]}"
+    shown = f"clips without motion vectors: {len(without_vectors)}, such as {without_vectors[0]}"
     if reencode:
         return [f"{shown}; they are re-encoded in memory (motion.reencode: auto)."]
     return [f"{shown}; they are left out. Set motion.reencode: auto to re-encode them in memory."]
@@ -181,7 +181,7 @@ def _clips_without_vectors(without_vectors: Sequence[str], reencode: bool) -> li
 def _linked_folders(folders: Sequence[str]) -> list[str]:
     if not folders:
         return []
-    shown = f"{len(folders)} folders are links, such as {folders[0]}"
+    shown = f"folders that are links: {len(folders)}, such as {folders[0]}"
     return [f"{shown}; DVC does not detect changes behind a link: after a change, run `dvc repro --force index`."]
 
 
@@ -189,7 +189,7 @@ def _unsupported_files(count: int) -> list[str]:
     if not count:
         return []
     endings = ", ".join(OTHER_ENDINGS)
-    return [f"{count} videos are ignored, because their file extensions ({endings}) are not supported; convert them."]
+    return [f"videos with unsupported file extensions ({endings}), which are ignored: {count}; convert them."]
 
 
 def _unreadable_clips(reasons: Mapping[str, str], allowed: float | None) -> list[str]:
@@ -200,4 +200,4 @@ def _unreadable_clips(reasons: Mapping[str, str], allowed: float | None) -> list
     rows = [f"  {reason}" for reason in list(reasons.values())[:_MAX_LISTED]]
     rest = [f"  and {len(reasons) - _MAX_LISTED} more"] if len(reasons) > _MAX_LISTED else []
     advice = "they are left out" if allowed is None else "fix or remove them, or raise it in params.yaml"
-    return ["\n".join([f"{len(reasons)} clips cannot be read{more}; {advice}:", *rows, *rest])]
+    return ["\n".join([f"clips that cannot be read: {len(reasons)}{more}; {advice}:", *rows, *rest])]

@@ -161,7 +161,7 @@ def describe(found: Findings) -> str:
     if found.dataset.multi_label:
         several = sum(len(clip.labels) > 1 for clip in found.clips)
         without = sum(not clip.labels for clip in found.clips)
-        lines += [f"labels: {several} clips have several classes, {without} none (dataset.multi_label: true)"]
+        lines += [f"labels: clips with several classes: {several}, with none: {without} (dataset.multi_label: true)"]
     lines += [f"codecs: {', '.join(f'{codec} {count}' for codec, count in found.codecs.items())}"]
     groups = {clip.group for clip in found.clips}
     if found.dataset.group is None and len(groups) < len(found.clips):

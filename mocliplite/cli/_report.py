@@ -39,7 +39,7 @@ class Report:
         shows = not self._text and sys.stderr.isatty()
         self._bar = progress("predict", left, "clip") if shows else None
         if left < total:
-            print(f"{total - left} of {total} clips are in {given.csv} already", file=sys.stderr)
+            print(f"clips that are in {given.csv} already: {total - left} of {total}", file=sys.stderr)
 
     def clip(self, path: str, prediction: "Prediction | UserError", classes: Sequence[str]) -> None:
         """Add the prediction of a clip, or why there is none."""
@@ -71,7 +71,7 @@ class Report:
         self._print(_timeline.cost_line(cost))
         self._warn_once(path, cost.warning)
         for reason, count in cost.reasons.items():
-            self._warn(f"warning: {count} of {cost.windows} windows were not classified: {reason}")
+            self._warn(f"warning: windows that were not classified: {count} of {cost.windows}: {reason}")
         self._objects += [_timeline.json_of(path, segments, cost)] if self._json else []
         if self._files:
             self._results.add(_timeline.rows_of(path, segments, self._results.model))

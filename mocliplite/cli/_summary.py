@@ -29,7 +29,7 @@ def summary(rows: Iterable[Row], header: Sequence[str], what: str) -> list[str]:
             value = float(str(row[probability]))
             probabilities.setdefault(name, []).append(value)
             unsure += value < UNSURE
-    lines = [f"{len(clips)} files: {counts.total()} {what}, {len(failed)} failed"]
+    lines = [f"files: {len(clips)}, {what}: {counts.total()}, failed: {len(failed)}"]
     width = max([len("class"), *map(len, counts)])
     if counts:
         lines.append(f"  {'class':{width}}  {what:>10}  mean probability")

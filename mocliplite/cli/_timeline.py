@@ -169,4 +169,4 @@ def cost_line(cost: "Cost") -> str:
     """Return the line on speed: processor time against the length of the video, and the share of each part."""
     total = sum(cost.seconds.values())
     parts = ", ".join(f"{part} {seconds / total:.0%}" for part, seconds in cost.seconds.items() if seconds)
-    return f"  {cost.windows} windows, {cost.end / total:.1f} times as fast as playing on one core: {parts}"
+    return f"  windows: {cost.windows}, {cost.end / total:.1f} times as fast as playing on one core: {parts}"

@@ -62,7 +62,7 @@ def run(given: argparse.Namespace) -> None:
     predictions = _usable(recognizer.predict(paths), len(paths))
     failed += len(paths) - len(predictions)
     rows = _ranked(predictions, pairs.arrays, given.count)
-    print(f"{len(found)} clips; left out: {known} in the data set already, {copies} copies of another clip")
+    print(f"clips: {len(found)}; left out: {known} in the data set already, {copies} with the content of another clip")
     print("\n".join(_lines(rows)))
     if given.csv:
         cells = [(rank, path_cell(str(path)), text_cell(str(name)), *rest) for rank, path, name, *rest in rows]

@@ -17,4 +17,4 @@ def run(given: argparse.Namespace) -> None:
         advice = "set it to the file to write, such as clips_manifest.csv"
         raise UserError(f"{params.FILE}: dataset.files is {settings.files}, the folder dataset.root; {advice}.")
     count, hashed = update_manifest(settings)
-    print(f"{settings.files}: {count} files, of which {hashed} were new or changed")
+    print(f"{settings.files}: files: {count}, new or changed: {hashed}")

@@ -29,6 +29,6 @@ def run(given: argparse.Namespace) -> None:
 
     failed = for_each(given.stores, work)
     if damaged_stores:
-        print(f"error: {len(damaged_stores)} of {len(given.stores)} stores are damaged; see above.", file=sys.stderr)
+        print(f"error: damaged stores: {len(damaged_stores)} of {len(given.stores)}; see above.", file=sys.stderr)
         sys.exit(1)
     refuse_failed(failed, len(given.stores), "stores")

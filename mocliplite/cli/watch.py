@@ -58,11 +58,11 @@ def run(given: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         pass
     for reason, count in cost.reasons.items():
-        _notice(f"warning: {count} windows were not classified: {reason}")
+        _notice(f"warning: windows that were not classified: {count}: {reason}")
     median, longest = (statistics.median(latencies), max(latencies)) if latencies else (0.0, 0.0)
     _notice(
-        f"{cost.windows} windows, {live.counts.dropped} dropped, {live.counts.connections} connections; latency from "
-        f"the last frame of a window to its answer: median {1000 * median:.0f} ms, longest {1000 * longest:.0f} ms"
+        f"windows: {cost.windows}, dropped: {live.counts.dropped}, connections: {live.counts.connections}; latency "
+        f"from the last frame of a window to its answer: median {1000 * median:.0f} ms, longest {1000 * longest:.0f} ms"
     )
 
 

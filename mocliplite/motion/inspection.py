@@ -84,7 +84,7 @@ def summary(clips: Iterable[Inspection], unreadable: int) -> str:
     frames, minutes = sum(clip.frames for clip in inspected), sum(clip.seconds for clip in inspected) / 60
     by_codec = Counter(clip.info.codec for clip in inspected).most_common()
     codecs = ", ".join(f"{name} {count}" for name, count in by_codec)
-    lines = [f"{len(inspected)} clips, {frames} frames, {minutes:.1f} minutes: {codecs}"]
+    lines = [f"clips: {len(inspected)}, frames: {frames}, minutes: {minutes:.1f}, codecs: {codecs}"]
     lines.append(f"with motion vectors: {sum(not clip.no_vectors_reason for clip in inspected)}")
     without_vectors = sum(bool(clip.no_vectors_reason) for clip in inspected)
     if without_vectors:

@@ -97,10 +97,10 @@ def _predict(
 
 
 def confusion_matrix(predictions: Predictions) -> np.ndarray:
-    """Return the share of each class's clips by predicted class: float64 [C, C]; rows without test clips are 0."""
-    counts = np.zeros((len(predictions.classes),) * 2)
+    """Return the number of clips by true class, a row each, and predicted class: int64 [C, C]."""
+    counts = np.zeros((len(predictions.classes),) * 2, np.int64)
     np.add.at(counts, (predictions.labels, predictions.predicted), 1)
-    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return counts
 
 
 def frequent_errors(predictions: Predictions, limit: int) -> list[dict[str, Any]]:

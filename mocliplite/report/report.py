@@ -47,7 +47,8 @@ def write(out: str | Path) -> list[str]:
     predictions = predict_test_clips()
     check_test_clips(metrics["eval"], predictions.ids, predictions.labels, predictions.classes)
     settings = params.load()
-    parts, missing = gallery(predictions, clips, settings.dataset.root, settings.compute)
+    answer = metrics["eval"]["answer"]
+    parts, missing = gallery(predictions, clips, answer, settings.dataset.root, settings.compute)
     failures, by_class = _failures(), read_csv("plots/classes.csv")
     html.write(
         out,
@@ -81,6 +82,7 @@ def _one_class(predictions: Predictions, clips: Mapping[str, Clip]) -> dict[str,
     return {
         "multi_label": False,
         "confusion": charts.heatmap(confusion_matrix(predictions), predictions.classes) if few else None,
+        "numbered": len(predictions.classes) <= charts.NUMBERED,
         "errors": frequent_errors(predictions, ROWS),
         "class_chart": None,
         "gain_chart": _gain_chart("top-1"),
@@ -93,6 +95,7 @@ def _several_classes(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "multi_label": True,
         "confusion": None,
+        "numbered": False,
         "errors": [],
         "class_chart": charts.bars(_by_class(metrics["answer"]), "average precision"),
         "gain_chart": _gain_chart("average precision"),
@@ -105,17 +108,21 @@ def _gain_chart(figure: str) -> str:
 
 
 def gallery(
-    predictions: Predictions, clips: Mapping[str, Clip], root: str, compute: params.Compute = params.DEFAULT_COMPUTE
+    predictions: Predictions,
+    clips: Mapping[str, Clip],
+    answer: str,
+    root: str,
+    compute: params.Compute = params.DEFAULT_COMPUTE,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the two parts of the gallery, and a sentence for each clip of it that cannot be drawn.
 
-    The parts are clips that fusion alone classifies correctly, and clips that it classifies wrongly; those with the
-    highest confidence come first.
+    The parts are clips that `answer`, the method with which `predict` answers, classifies correctly and the keyframe
+    head wrongly, and clips that it classifies wrongly; those with the highest confidence come first.
     """
     order = np.argsort(-predictions.probabilities.max(axis=1), kind="stable")
     selected = {
-        "Correct with both streams, wrong with the keyframe alone": predictions.correct & ~predictions.keyframe_correct,
-        "Wrong": ~predictions.correct,
+        f"{answer} is right, keyframe is wrong": predictions.correct & ~predictions.keyframe_correct,
+        f"{answer} is wrong": ~predictions.correct,
     }
     parts, missing = [], []
     for title, mask in selected.items():

@@ -116,7 +116,9 @@ def test_doctor_reports_linked_folders_in_the_data_set_but_not_the_data_set_itse
     assert list(_doctor._check_clips(settings_of(root="clips"))) == []
     Path("real/b/more").symlink_to(Path("far").resolve())
     (finding,) = _doctor._check_clips(settings_of(root="clips"))
-    assert finding.sentence.startswith("1 folders are links, such as clips/b/more; DVC does not see changes behind")
+    assert finding.sentence.startswith(
+        "folders that are links: 1, such as clips/b/more; DVC does not see changes behind"
+    )
 
 
 def test_dvc_follows_a_link_to_the_data_set_but_not_one_inside(folder):

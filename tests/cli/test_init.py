@@ -104,10 +104,10 @@ def test_warnings_and_stops_describe_the_folder(clips_folder):
     (unreadable,) = found.stops
     assert small == "fewer than 10 clips in wave left 6, wave right 4; metrics of such classes are unreliable."
     assert sides.startswith("wave left and wave right distinguish left and right")
-    assert no_vectors.startswith("1 clips have no motion vectors, such as wave left/new.mkv; they are re-encoded")
+    assert no_vectors.startswith("clips without motion vectors: 1, such as wave left/new.mkv; they are re-encoded")
     head, first = unreadable.splitlines()
     allowed = "dataset.max_failed (0.02) allows"
-    assert head == f"1 clips cannot be read, more than {allowed}; fix or remove them, or raise it in params.yaml:"
+    assert head == f"clips that cannot be read: 1, more than {allowed}; fix or remove them, or raise it in params.yaml:"
     assert first.startswith("  clips/wave left/text.mp4 cannot be decoded")
 
 
@@ -122,7 +122,7 @@ def test_ten_unreadable_clips_are_named_and_below_max_failed_they_are_a_warning(
     )
     found = _findings.inspect_folder("clips")
     assert found.stops == []
-    assert found.warnings[-1].startswith("12 clips cannot be read; they are left out:")
+    assert found.warnings[-1].startswith("clips that cannot be read: 12; they are left out:")
 
 
 def test_an_error_of_the_disk_ends_init_and_nothing_is_written(clips_folder, monkeypatch):
@@ -182,7 +182,7 @@ def test_the_params_file_is_complete_and_has_the_warnings_as_comments(clips_fold
     assert settings.motion_net == replace(expected.motion_net, flip=False, views=("plain",), histogram="directions")
     written = Path("params.yaml").read_text()
     assert "# Warning: fewer than 10 clips" in written
-    assert "# Warning: 1 clips cannot be read, more than" in written
+    assert "# Warning: clips that cannot be read: 1, more than" in written
     assert "\n#   clips/wave left/text.mp4 cannot be decoded" in written
 
 
@@ -321,7 +321,7 @@ def test_a_single_unusual_file_does_not_change_the_settings(large_folder):
     assert "motion.reencode" not in _init.settings_for(found, None)
     assert found.stops == []
     one, two = found.warnings
-    assert one.startswith("1 clips have no motion vectors, such as run/other.mkv; ")
+    assert one.startswith("clips without motion vectors: 1, such as run/other.mkv; ")
     assert two.splitlines()[1].startswith("  clips/hop/picture.mov has one frame, but")
 
 
@@ -354,8 +354,10 @@ def test_hidden_files_are_ignored_and_links_and_unsupported_files_are_warnings(l
     found = _findings.inspect_folder("clips")
     assert len(found.clips) == 61
     linked, unsupported = found.warnings
-    assert linked.startswith("1 folders are links, such as clips/run/more; DVC does not detect changes behind a link")
-    assert unsupported.startswith("2 videos are ignored, because their file extensions (.gif, ")
+    assert linked.startswith(
+        "folders that are links: 1, such as clips/run/more; DVC does not detect changes behind a link"
+    )
+    assert unsupported.startswith("videos with unsupported file extensions (.gif, ")
 
 
 @pytest.mark.parametrize(
@@ -378,7 +380,7 @@ def test_one_class_and_a_class_with_one_clip_and_no_usable_clip_are_stops(large_
     assert any("class sit has a single clip" in stop for stop in _findings.inspect_folder("clips").stops)
     for path in Path("clips").rglob("*.mp4"):
         path.write_text("text")
-    assert any("clips cannot be read" in stop for stop in _findings.inspect_folder("clips").stops)
+    assert any("clips that cannot be read" in stop for stop in _findings.inspect_folder("clips").stops)
 
 
 @pytest.mark.parametrize(("takes", "shared", "groups"), [(1, True, 8), (4, False, 16)])

@@ -36,7 +36,7 @@ def rows_of(path):
 def test_new_clips_are_listed_once_and_clips_of_the_data_set_are_counted(unlabelled, tmp_path, capsys):
     main(["label-next", str(unlabelled), "--csv", f"{tmp_path}/next.csv"])
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0] == "6 clips; left out: 2 in the data set already, 1 copies of another clip"
+    assert printed[0] == "clips: 6; left out: 2 in the data set already, 1 with the content of another clip"
     rows = rows_of(tmp_path / "next.csv")
     assert list(rows[0]) == list(label_next.COLUMNS)
     assert sorted(row["path"] for row in rows) == [f"{unlabelled}/new{number}.avi" for number in range(3)]

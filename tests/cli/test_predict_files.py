@@ -53,7 +53,7 @@ def test_a_folder_becomes_a_table_with_a_row_per_clip_and_a_summary(out, capsys)
         assert sum(wide.values()) == pytest.approx(1, abs=1e-5)
         assert row["model"] == checkpoint.digest("models/head")[:12]
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "9 files: 8 classified, 1 failed"
+    assert lines[0] == "files: 9, classified: 8, failed: 1"
     assert lines[-1] == "  failed: missing.avi is not a file; check the path."
     parquet = pq.read_table(out("a.parquet")).to_pylist()
     assert [row["clip"] for row in parquet] == [row["clip"] for row in rows]

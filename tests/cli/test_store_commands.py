@@ -32,7 +32,7 @@ def test_the_verify_command_names_damaged_stores():
     done = command("verify", "s", "t")
     assert done.returncode == 1
     assert f"{shard_of('clip07', 'motion')}" in done.stdout
-    assert done.stderr == "error: 1 of 2 stores are damaged; see above.\n"
+    assert done.stderr == "error: damaged stores: 1 of 2; see above.\n"
 
 
 def test_the_verify_command_continues_after_what_is_no_store_and_calls_it_not_damaged():

@@ -57,7 +57,7 @@ def test_windows_of_standard_input_are_those_of_the_file(small_project, film):
     for line, window in zip(found, windows, strict=True):
         assert line["class"] == recognizer.classes[window.probabilities.argmax()]
         assert line["probability"] == pytest.approx(window.probabilities.max(), abs=1e-3)
-    assert f"{len(windows)} windows, 0 dropped, 1 connections" in done.stderr
+    assert f"windows: {len(windows)}, dropped: 0, connections: 1; " in done.stderr
     assert done.stderr.count("warning: -: this is h264 with a shorter side of 96 pixels, but ") == 1
 
 
@@ -167,4 +167,4 @@ def test_an_rtsp_stream_is_watched_until_an_interrupt(small_project, film):
         server.communicate()
     assert [line["start"] for line in lines] == [0.0, 0.25, 0.5]
     assert watch.returncode == 0
-    assert " windows, 0 dropped, 1 connections; latency " in errors
+    assert ", dropped: 0, connections: 1; latency " in errors

@@ -136,7 +136,7 @@ def test_a_manifest_that_cannot_be_read_is_refused(text, wanted):
 def test_the_command_writes_the_manifest_and_says_how_many_files_it_read():
     put_params(files="m.csv")
     output = run_command("manifest")
-    assert (output.returncode, output.stdout) == (0, "m.csv: 3 files, of which 3 were new or changed\n")
+    assert (output.returncode, output.stdout) == (0, "m.csv: files: 3, new or changed: 3\n")
     put_params()
     output = run_command("manifest")
     wanted = "params.yaml: dataset.files is root, the folder dataset.root; set it to the file to write, such as"

@@ -38,7 +38,7 @@ def test_probe_of_a_folder_prints_a_table_and_a_summary():
     open("c.mp4", "wb").close()  # noqa: PTH123
     result = run_command("probe", ".")
     assert result.stdout.splitlines()[3:] == [
-        "2 clips, 16 frames, 0.0 minutes: mpeg4 1, hevc 1",
+        "clips: 2, frames: 16, minutes: 0.0, codecs: mpeg4 1, hevc 1",
         "with motion vectors: 1",
         "without: 1; motion.reencode: auto re-encodes them in memory",
         "cannot be read: 1; see above",
@@ -102,7 +102,7 @@ def test_probe_searches_a_folder_like_a_data_set():
     Path("a/link").symlink_to(Path("far").resolve())
     result = run_command("probe", "a")
     assert [line.split()[9] for line in result.stdout.splitlines()[1:3]] == ["a/1.avi", "a/link/3.m4v"]
-    assert result.stdout.splitlines()[3].startswith("2 clips, ")
+    assert result.stdout.splitlines()[3].startswith("clips: 2, ")
 
 
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8", "POSIX"])

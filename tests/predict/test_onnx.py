@@ -110,12 +110,12 @@ def test_clips_windows_and_streams_are_classified_without_torch(small_project, e
 
     done = run(without_torch, tmp_path, "predict", "--model", str(exported), "--window", "0.3", clip)
     assert done.returncode == 0, done.stderr
-    assert " windows, " in done.stdout
+    assert "  windows: " in done.stdout
     with Path(clip).open("rb") as stream:
         words = ("watch", "--model", str(exported), "--window", "0.3", "-")
         done = run(without_torch, tmp_path, *words, stdin=stream)
     assert done.returncode == 0, done.stderr
-    assert " windows, 0 dropped" in done.stderr
+    assert ", dropped: 0" in done.stderr
 
 
 def test_models_for_torch_are_refused_in_one_sentence_without_it(small_project, without_torch):

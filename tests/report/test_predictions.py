@@ -36,9 +36,9 @@ def test_predictions_are_those_that_evaluate_wrote(small_project):
         np.testing.assert_allclose(shares, [float(row[f"{stream}_share"]) for row in written], atol=1e-5)
 
 
-def test_a_row_of_the_confusion_matrix_has_the_shares_of_one_true_class():
+def test_a_row_of_the_confusion_matrix_has_the_numbers_of_clips_of_one_true_class():
     matrix = confusion_matrix(predictions_of([0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 2, 2]))
-    assert matrix.tolist() == [[0.75, 0.25, 0], [0, 0, 1], [0, 0, 0]]
+    assert matrix.tolist() == [[3, 1, 0], [0, 0, 2], [0, 0, 0]]
 
 
 def test_errors_are_listed_by_frequency_and_then_by_name():

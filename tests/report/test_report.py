@@ -1,9 +1,11 @@
 """The report of a small project: every part is there, with what the files of the project contain."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
+import browser
 import pytest
 from builders import sentence_of
 from pages import Page
@@ -23,7 +25,7 @@ def test_the_page_has_every_method_a_confusion_matrix_and_pictures_of_clips(smal
         assert f"{name}{metrics['top1'][name]['mean']:.3f}" in page.text
     for text in (
         "Confusion matrix",
-        "95 % interval over groups: ",
+        "95\xa0% interval over groups: ",
         "expected calibration error",
         "Learning curve",
     ):
@@ -31,6 +33,48 @@ def test_the_page_has_every_method_a_confusion_matrix_and_pictures_of_clips(smal
     assert page.tags.count("svg") == 6
     assert page.tags.count("img") >= 1
     assert page.images_without_text == 0
+
+
+def test_each_part_names_its_method_and_says_where_it_is_not_the_one_that_answers(small_project, tmp_path, monkeypatch):
+    metrics = json.loads(Path("metrics/eval.json").read_text())
+    for answer in ("blend", "fusion"):
+        monkeypatch.setattr(report, "read_metrics", lambda name=answer: metrics | {"answer": name})
+        report.write(tmp_path / "report.html")
+        text = " ".join(Page.of(tmp_path / "report.html").text.split())
+        for part in (
+            f"answers with the method {answer}, the marked row",
+            f"Confusion matrix of {answer}",
+            "Gain from motion, by class: fusion minus keyframe",
+            f"{answer} is right, keyframe is wrong",
+            f"{answer} is wrong",
+            f"Calibration of {answer}",
+            f"Reliability diagram of {answer}, the",
+            f"predict answers with {answer}, which has no learning curve",
+        ):
+            assert part in text
+        for part in (
+            f"predict does not answer with fusion, but with {answer}",
+            f"This part compares fusion with keyframe. predict answers with {answer}",
+        ):
+            assert (part in text) == (answer != "fusion")
+
+
+def test_no_number_is_on_another_line_than_its_percent_sign(small_project, tmp_path):
+    report.write(tmp_path / "report.html")
+    text = Page.of(tmp_path / "report.html").text
+    assert re.search(r"\d\xa0%", text)
+    assert not re.search(r"\d[ \n]+%", text)
+
+
+def test_the_descriptions_of_the_methods_fit_into_the_page(small_project, tmp_path):
+    report.write(tmp_path / "report.html")
+    script = "const box = document.querySelector('#methods + .wide'); return [box.scrollWidth, box.clientWidth]"
+    with browser.chromium() as driver:
+        for width in (800, 1100, 1400):
+            browser.show_as(driver, width)
+            driver.get((tmp_path / "report.html").as_uri())
+            content, box = driver.execute_script(script)
+            assert content <= box
 
 
 def test_controls_in_class_names_are_visible_in_the_report_and_its_charts(small_copy):
@@ -66,7 +110,7 @@ def test_metrics_of_other_test_clips_are_refused(small_project, tmp_path, monkey
 
 def test_clips_whose_video_is_gone_are_named_and_stay_in_the_gallery(small_project):
     clips = {clip.id: clip for clip in read_clips("features/clips.csv")}
-    parts, missing = report.gallery(predict_test_clips(), clips, "gone")
+    parts, missing = report.gallery(predict_test_clips(), clips, "blend", "gone")
     shown = [clip for part in parts for clip in part["clips"]]
     assert shown
     assert all(clip["image"] is None for clip in shown)
@@ -80,8 +124,8 @@ def test_the_gallery_has_wrong_predictions_with_the_highest_confidence_first(sma
     labels = (predictions.predicted + 1) % len(predictions.classes)
     names = {key: predictions.classes[label] for key, label in zip(predictions.ids, labels, strict=True)}
     clips |= {key: replace(clips[key], label=name) for key, name in names.items()}
-    parts, _ = report.gallery(replace(predictions, labels=labels), clips, "clips")
-    (wrong,) = (part["clips"] for part in parts if part["title"] == "Wrong")
+    parts, _ = report.gallery(replace(predictions, labels=labels), clips, "blend", "clips")
+    (wrong,) = (part["clips"] for part in parts if part["title"] == "blend is wrong")
     confidence = [clip["top"][0][1] for clip in wrong]
     assert wrong
     assert all(clip["top"][0][0] != clip["label"] for clip in wrong)
@@ -116,7 +160,7 @@ def test_of_too_many_classes_there_is_no_confusion_matrix_and_tables_have_both_e
     assert page.tags.count("svg") == 5
     assert "Of 3 classes, no chart is legible; plots/confusion.csv" in page.text
     assert "the 1 with the lowest gain; all 3 are in plots/classes.csv" in page.text
-    assert "chance is 0.02 %" in page.text
+    assert "chance is 0.02\xa0%" in page.text
     assert "by class: the 1 highest and the 1 lowest of 3 classesclassaccuracyhigh0.30low0.10" in page.text.replace(
         "\n", ""
     )

@@ -64,7 +64,7 @@ def test_the_table_and_the_report_show_average_precision(monkeypatch, capsys, tm
     assert "mAP   95 % interval    macro F1   threshold   ECE" in run(monkeypatch, capsys, "results")
     run(monkeypatch, capsys, "report", "--out", str(tmp_path / "report.html"))
     page = (tmp_path / "report.html").read_text()
-    assert "Average precision, by class" in page
+    assert "Average precision of score_fusion, by class" in page
     assert "Confusion matrix" not in page
 
 
@@ -108,4 +108,4 @@ def test_init_sees_the_separator_in_a_list():
     found = _findings.inspect_list("list.csv", "clips")
     assert found.dataset.multi_label
     assert found.dataset.shared_groups
-    assert "labels: 8 clips have several classes, 8 none (dataset.multi_label: true)" in _init.describe(found)
+    assert "labels: clips with several classes: 8, with none: 8 (dataset.multi_label: true)" in _init.describe(found)

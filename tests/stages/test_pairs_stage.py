@@ -185,4 +185,7 @@ def test_a_copy_of_a_train_clip_is_listed_as_a_near_duplicate(capsys):
     lines = Path("features/near_duplicates.csv").read_text().splitlines()
     assert lines == ["id,split,train_clip,similarity", "Hop__g4,test,Hop__g1,1.0000"]
     assert arrays["similarity"][arrays["ids"] == "Hop__g4"] == pytest.approx(1, abs=1e-5)
-    assert "warning: 1 validation and test clips are near duplicates of a train clip" in capsys.readouterr().out
+    assert (
+        "warning: near duplicates of a train clip among the validation and test clips: 1; see"
+        in capsys.readouterr().out
+    )

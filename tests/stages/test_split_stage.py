@@ -27,8 +27,8 @@ def test_a_class_without_validation_or_test_clips_is_named(tmp_path, monkeypatch
     write(run_groups=1)
     split.main()
     printed = capsys.readouterr().out
-    assert "warning: validation has no clips of 1 classes, such as Run, so epochs" in printed
-    assert "warning: the test part has no clips of 1 classes, such as Run, so they are not tested" in printed
+    assert "warning: classes without validation clips: 1, such as Run; epochs" in printed
+    assert "warning: classes without test clips: 1, such as Run; they are not tested" in printed
 
 
 def test_there_is_no_warning_if_every_class_is_in_every_part(tmp_path, monkeypatch, capsys):
