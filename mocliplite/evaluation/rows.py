@@ -31,7 +31,7 @@ def notes(metrics: Mapping[str, Any], one_group: bool, figure: str) -> list[str]
     if duplicates["clips"]:
         without = f"without them, the {figure} of fusion is {duplicates['fusion_without']:.3f}"
         lines.append(
-            f"warning: {duplicates['clips']} test clips are near duplicates of a train clip "
+            f"warning: near duplicates of a train clip among the test clips: {duplicates['clips']} "
             f"(features/near_duplicates.csv); {without}"
         )
     return lines

@@ -75,7 +75,7 @@ def test_table_has_the_difference_to_the_keyframe_once_where_it_is_the_best_sing
 def test_table_warns_of_near_duplicates():
     duplicates = {"clips": 3, "fusion_without": 0.61}
     assert method_table.table(metrics_of(near_duplicates=duplicates)).splitlines()[-1] == (
-        "warning: 3 test clips are near duplicates of a train clip (features/near_duplicates.csv); "
+        "warning: near duplicates of a train clip among the test clips: 3 (features/near_duplicates.csv); "
         "without them, the top-1 of fusion is 0.610"
     )
     assert "warning" not in method_table.table(metrics_of())
