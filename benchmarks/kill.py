@@ -36,7 +36,10 @@ from mocliplite.interrupts import INTERRUPTED
 # Commands that take as long as some stages: their arguments, and their output.
 COMMANDS = {
     "report": (["report"], "report.html"),
-    "predict": (["predict", params.load().dataset.root, "--csv", "predict.csv", "--resume"], "predict.csv"),
+    "predict": (
+        ["predict", params.load().dataset.root, "--csv", "features/.kill.csv", "--resume"],
+        "features/.kill.csv",
+    ),
 }
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 LONG = ("motion", "keyframes", "train_motion", "embed_motion", "train_probes", "train_head", "evaluate", *COMMANDS)

@@ -54,6 +54,9 @@ NOT_RUN = {
     "python -m mocliplite watch rtsp://camera.local/stream": "test_watch.py",
     "python -m mocliplite watch /dev/video0 --window 2 --motion-only": "needs a camera",
     "ffmpeg -loglevel error -i film.mkv -c copy -f mpegts - | python -m mocliplite watch - --json": "test_watch.py",
+    "ffmpeg -loglevel error -i https://camera.local/live.m3u8 -c copy -f mpegts - | python -m mocliplite watch -": (
+        "needs a camera"
+    ),
     'pip install ".[train,serve]"': "the environment has it",
     "python -m mocliplite serve --port 8000 --root recordings/": "test_serve.py",
     "MOCLIPLITE_TOKEN=$(cat token.txt) python -m mocliplite serve --host 0.0.0.0": "test_serving.py",
@@ -69,6 +72,7 @@ NOT_RUN = {
     "python -m mocliplite few-shot --draws 3 --train-motion": "takes minutes; test_few_shot.py",
     "dvc remote add -d team /mnt/share/moclip": "test_sharing.py",
     "dvc remote add -d team ssh://ann@server/srv/moclip": "test_sharing.py",
+    "dvc remote modify team verify true": "test_sharing.py",
     'git add dvc.lock params.yaml metrics plots && git commit -m "features of 384 clips"': "test_sharing.py",
     "dvc push && git push": "test_sharing.py",
     "dvc exp run --pull --allow-missing -S head.hidden=256": "test_a_clone_without_videos_and_clip_...",

@@ -129,7 +129,7 @@ def test_an_error_of_the_disk_ends_init_and_nothing_is_written(clips_folder, mon
     reason = "clips/wave left/0.mp4 could not be read (Input/output error); check its disk, then run again."
     failure = Failure(reason, retry=True, transient=True)
     monkeypatch.setattr(_findings, "crash_safe", lambda *_: lambda *_: failure)
-    put("clip", dict.fromkeys(CLIP_FILES, ""))
+    put("clip", dict.fromkeys(CLIP_FILES, "{}"))
     assert sentence_of(main, ["init", "clips", "--clip", "clip"]) == reason
     assert not Path("params.yaml").exists()
 
@@ -167,7 +167,7 @@ def test_a_name_without_the_guessed_group_is_a_stop_and_the_others_keep_theirs(f
 
 
 def test_the_params_file_is_complete_and_has_the_warnings_as_comments(clips_folder):
-    put("my_clip", dict.fromkeys(CLIP_FILES, ""))
+    put("my_clip", dict.fromkeys(CLIP_FILES, "{}"))
     output = run_command("init", "clips", "--clip", "my_clip")
     assert output.returncode == 0
     assert output.stdout.splitlines()[-2:] == [
@@ -265,7 +265,7 @@ def test_a_clip_checkpoint_on_the_hub_will_be_downloaded(clips_folder, monkeypat
 
 def test_the_next_step_for_another_output_file_is_to_copy_it(clips_folder):
     shutil.copy("clips/wave left/0.mp4", "clips/wave left/text.mp4")
-    put("my_clip", dict.fromkeys(CLIP_FILES, ""))
+    put("my_clip", dict.fromkeys(CLIP_FILES, "{}"))
     output = run_command("init", "clips", "--clip", "my_clip", "--out", "mine.yaml")
     expected = "wrote mine.yaml; copy it to params.yaml, which DVC reads, then run `dvc repro`."
     assert output.stdout.splitlines()[-1] == expected

@@ -120,7 +120,7 @@ def test_a_project_with_own_features_needs_a_clip_model_for_words(small_copy):
     ("words", "sentence"),
     [
         ("wave,,fall", "--words 'wave,,fall' has an empty word; write words separated by single commas."),
-        ("", "--words '' has an empty word; write words separated by single commas."),
+        ("", "--words is empty; give a value."),
         ("wave", "--words 'wave' is one word; give at least two, separated by commas."),
         ("wave, fall,  Wave", "--words has 'Wave' twice; remove one."),
         ("a  man,a man", "--words has 'a man' twice; remove one."),
