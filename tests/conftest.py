@@ -32,9 +32,12 @@ def few_shards(monkeypatch):
 
 @pytest.fixture
 def stopping():
-    """Handle SIGINT and SIGTERM as a stage does."""
-    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    """Handle signals that end a run as a stage does, also where a shell ignores them, as in its background."""
+    before = {
+        getattr(signal, name): signal.signal(getattr(signal, name), handler)
+        for name, handler in interrupts._USUAL.items()
+        if hasattr(signal, name)
+    }
     hook = sys.unraisablehook
     interrupts.stop_at_signals()
     yield

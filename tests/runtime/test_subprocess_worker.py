@@ -175,6 +175,7 @@ def test_an_interrupt_while_python_starts_does_not_end_the_process(tmp_path, mon
     worker.close()
 
 
+@pytest.mark.usefixtures("stopping")
 def test_interrupts_of_the_caller_are_not_blocked_by_starting_a_process():
     worker = SubprocessWorker(behave, 60)
     worker("a.avi")
