@@ -63,10 +63,11 @@ def _refuse_repeated_keys(node: Any, path: str | Path) -> None:
     elif isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                line = key.start_mark.line + 1
-                raise UserError(f"{path} line {line} gives {key.value} a second time; remove one of the two.")
-            seen.add(str(key.value))
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    line = key.start_mark.line + 1
+                    raise UserError(f"{path} line {line} gives {key.value} a second time; remove one of the two.")
+                seen.add(key.value)
             _refuse_repeated_keys(value, path)
 
 

@@ -134,5 +134,9 @@ def _judged(answer: bytes) -> Outcome:
         return Outcome(outcomes.TRACEBACK if status == 500 else outcomes.OTHER, answer[:2000].decode("latin-1"))
     # The HTTP library itself refuses what is no HTTP, in plain text.
     is_json = b"application/json" in head
-    text = json.loads(body)["error"] if is_json and body else body.decode("latin-1")
+    if is_json and body:
+        # What follows the request may be refused as a second one, whose answer comes after the first.
+        answered, _ = json.JSONDecoder().raw_decode(body.decode())
+        return Outcome(outcomes.REFUSED, f"{status}: {answered['error']}")
+    text = body.decode("latin-1")
     return Outcome(outcomes.REFUSED, f"{status}: {text}")

@@ -48,10 +48,10 @@ def check_outputs(
 
 def refuse_stage_output(option: str, path: str) -> None:
     """Raise UserError for a path in an output of a stage: DVC would remove it, and take the output for changed."""
-    target = Path(os.path.relpath(path))
-    out = next((out for out in _outputs_of_stages() if target.is_relative_to(out)), None)
+    target = Path(path).resolve()
+    out = next((out for out in _outputs_of_stages() if target.is_relative_to(Path(out).resolve())), None)
     if out:
-        raise UserError(f"{option} is {path}, but what is in {out} is written by `dvc repro` alone; give another path.")
+        raise UserError(f"{option} is {path}, but only `dvc repro` writes to {out}; give another path.")
 
 
 def files_in(place: str | None, *patterns: str) -> Iterator[Path]:

@@ -28,7 +28,7 @@ class ResultsFile:
         if given.resume and not given.csv:
             raise UserError("--resume goes on with a file of --csv; give it.")
         self.rows: list[Row] = []
-        self._clips, self._tries_again = clips, False
+        self._clips, self._resumes = [path_cell(path) for path in clips], False
         if given.csv and given.resume and Path(given.csv).exists():
             self.rows += self._earlier_rows()
         elif given.csv and Path(given.csv).exists():
@@ -44,10 +44,11 @@ class ResultsFile:
             csv_files.append_rows(self._csv, rows)
 
     def close(self) -> None:
-        """Write the rows of clips that were tried again where they belong; write the Parquet file."""
-        if self._tries_again:
-            place = {path_cell(path): number for number, path in enumerate(self._clips)}
-            self.rows.sort(key=lambda row: place.get(str(row[0]), -1))
+        """Put the rows of clips that were tried again where they belong; write the Parquet file."""
+        place = {cell: number for number, cell in enumerate(self._clips)}
+        ordered = sorted(self.rows, key=lambda row: place.get(str(row[0]), -1))
+        if self._resumes and ordered != self.rows and len(place) == len(self._clips):
+            self.rows = ordered
             csv_files.write_rows(self._csv, self.header, self.rows)
         if self._parquet:
             _write_parquet(self._parquet, self.header, self.rows)
@@ -61,9 +62,8 @@ class ResultsFile:
         if self.header == SEGMENTS and rows:
             # The run may have been killed between the rows of the last video.
             rows = [row for row in rows if row[0] != rows[-1][0]]
-        error = self.header.index("error")
-        self._tries_again = any(row[error] for row in rows)
-        rows = [row for row in rows if not row[error]]
+        rows = [row for row in rows if not row[self.header.index("error")]]
+        self._resumes = True
         # Rows are appended to a new file: the old one may be a link into DVC's cache.
         csv_files.write_rows(self._csv, self.header, rows)
         return rows

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mocliplite import params
 from mocliplite.csv_files import read_rows, write_rows
-from mocliplite.data.lists.entry import Entry, labels_of
+from mocliplite.data.lists.entry import Entry, is_number, labels_of
 from mocliplite.data.names import is_below_root, stem_of
 from mocliplite.errors import UserError
 from mocliplite.params import CLASS_SEPARATOR
@@ -84,7 +84,7 @@ def read_clips(path: str | Path) -> list[Clip]:
         numbers = index.split(CLASS_SEPARATOR) if index else []
         # A class name may contain the separator where each clip has one class.
         complete = len(numbers) in (1, len(label.split(CLASS_SEPARATOR)) if label else 0)
-        if not (complete and all(map(str.isdecimal, (*numbers, size)))):
+        if not (complete and all(map(is_number, (*numbers, size)))):
             raise UserError(
                 f"{path}: clip {id_} has index {index!r:.100} and bytes {size!r:.100}; run `dvc repro` to create it"
                 " again."

@@ -235,4 +235,6 @@ def even_folds(clips: Sequence[Clip], settings: params.Dataset, count: int) -> l
 
 def _natural_sort_key(name: str) -> list[tuple[int, str]]:
     """Return a sort key that orders g2 before g10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)] + [(-1, name)]
+    # The digits, not the number: Python takes no number of thousands of digits.
+    digits = [(part, part.lstrip("0")) for part in re.split(r"(\d+)", name)]
+    return [(len(rest), rest) if part.isdecimal() else (-1, part) for part, rest in digits] + [(-1, name)]

@@ -38,7 +38,11 @@ _REDIRECTIONS = {
 _MORE_WEIGHTS = ("adapter_config.json", "shard-*-model-*-of-*.safetensors")
 # Files that transformers takes for the vocabulary where there is no tokenizer.json.
 _MORE_VOCABULARY = ("tekken.json", "tiktoken.model", "tokenizer.model")
-_ATTENTION = ("eager", "sdpa")  # code of torch and transformers alone; transformers gets other code from the hub
+_ATTENTION = (
+    "eager",
+    "sdpa",
+    "flex_attention",
+)  # code of torch and transformers alone; transformers gets other code from the hub
 _BLOCK = 1 << 20  # bytes that are copied at a time
 _VOCABULARY = ("tokenizer.json", "vocab.json", "vocab.txt", "sentencepiece.bpe.model")  # any of these is enough
 # Families with a text encoder, by `model_type` in config.json. Texts are embedded as each was trained (embedding.py).
@@ -93,7 +97,7 @@ def refuse_redirections(folder: Path) -> None:
                     f"{path} has the key {key!r}, by which other files can be loaded than those that identify the "
                     "checkpoint; remove the key, or choose another checkpoint."
                 )
-            if key.endswith("attn_implementation") and value is not None and value not in _ATTENTION:
+            if _asks_for_code(key, value):
                 raise UserError(
                     f"{path} has {key!r} {value!r}, for which code could come from the hub; remove the key, or choose "
                     "another checkpoint."
@@ -114,6 +118,14 @@ def refuse_redirections(folder: Path) -> None:
                 f"{processor} has another 'image_processor' than {preprocessing.name}; keep the right one of both "
                 "files, or choose another checkpoint."
             )
+
+
+def _asks_for_code(key: str, value: object) -> bool:
+    """Return whether transformers may get code for this key of config.json from the hub."""
+    if key.endswith("attn_implementation"):  # one for all parts of the model, or by part
+        chosen = value.values() if isinstance(value, dict) else [value]
+        return any(one is not None and one not in _ATTENTION for one in chosen)
+    return key == "quantization_config" and value is not None
 
 
 def _entries(settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -247,8 +259,13 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the files with the weights of a checkpoint, sorted. Raises UserError if an index names a missing file."""
-    first = next(folder / name for name in _WEIGHTS if (folder / name).is_file())
+    """Return the files with the weights of a checkpoint, sorted.
+
+    Raises UserError if there are none, or an index names a missing file, one elsewhere, or one of the other kind.
+    """
+    first = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
+    if first is None:
+        raise UserError(f"{folder} has no weights; download the checkpoint again.")
     if first.suffix != ".json":
         return [first]
     file_by_weight = read_json_object(first).get("weight_map")
@@ -258,6 +275,8 @@ def weight_files(folder: Path) -> list[Path]:
     for path in paths:
         if path.parent != folder or not path.is_file():
             raise UserError(f"{first} names {path.name}, which is not in {folder}; download the checkpoint again.")
+        if path.suffix != Path(first.name.partition(".index")[0]).suffix:
+            raise UserError(f"{first} names {path.name}, which has another format; download the checkpoint again.")
     return paths
 
 

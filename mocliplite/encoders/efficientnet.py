@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mocliplite import hub
-from mocliplite.encoders.checkpoints import refuse_redirections
+from mocliplite.encoders.checkpoints import refuse_redirections, weight_files
 from mocliplite.errors import UserError, reading, refuse_special
 
 DIM = 1280  # length of the pooled output
@@ -56,6 +56,7 @@ def load_pretrained(backbone: nn.Module, pretrained: str, revision: str | None) 
             for path in folder.iterdir():
                 refuse_special(path)
             refuse_redirections(folder)
+            weight_files(folder)  # refuses an index that names other files than those of the folder
             source = EfficientNetModel.from_pretrained(folder, use_safetensors=True, local_files_only=True)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
@@ -84,7 +85,7 @@ def _folder(pretrained: str, revision: str | None) -> Path:
     if not hub.is_name(pretrained):
         raise OSError("it is neither a folder nor a hub id")
     found = hub.cached(pretrained, revision)
-    if found is not None and (found / "config.json").is_file() and any(found.glob("*.safetensors")):
+    if found is not None and (found / "config.json").is_file() and _has_safetensors(found):
         return found
     try:
         found = hub.download(pretrained, revision, _FILES)
@@ -93,6 +94,13 @@ def _folder(pretrained: str, revision: str | None) -> Path:
     if found is None:
         raise OSError("it is not in the local hub cache, and cannot be downloaded")
     return found
+
+
+def _has_safetensors(folder: Path) -> bool:
+    try:
+        return any(path.suffix == ".safetensors" for path in weight_files(folder))
+    except UserError:
+        return False
 
 
 def _shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:

@@ -41,10 +41,10 @@ def most_connections(queue: int) -> int:
 def limited(time_limit: float, most: int) -> type[H11Protocol]:
     """Return the protocol of connections that wait for their clients for time_limit seconds at most.
 
-    A connection waits until the header of a request is complete, after an answer, and while the client does not take an
-    answer. What uvicorn has instead, timeout_keep_alive, begins after an answer, and ends with the next byte. Beyond
-    `most` connections, a new one ends the one that has waited longest: uvicorn's limit_concurrency would leave silent
-    connections open, and refuse the requests of all others.
+    A connection waits until the header of a request is complete, after an answer (where uvicorn ends it earlier if no
+    byte comes), and while the client does not take an answer. What uvicorn has instead, timeout_keep_alive, begins
+    after an answer, and ends with the next byte. Beyond `most` connections, a new one ends the one that has waited
+    longest: uvicorn's limit_concurrency would leave silent connections open, and refuse the requests of all others.
     """
 
     class Limited(H11Protocol):

@@ -24,9 +24,9 @@ PROTOCOLS = {
     "http": "http,tcp",
     "https": "https,tls,tcp",
 }
-# Besides the containers of clips, those of cameras and servers. Not playlists (hls, dash, concat, sdp), which name
-# other addresses of the same protocol.
-_CONTAINERS = (*CONTAINERS, "rtsp", "rtp", "live_flv", "mpjpeg", "mjpeg")
+# Besides the containers of clips, those of cameras, servers and pipes. Not playlists (hls, dash, concat, sdp), which
+# name other addresses of the same protocol.
+_CONTAINERS = (*CONTAINERS, "rtsp", "rtp", "live_flv", "mpjpeg", "mjpeg", "nut")
 _TIMEOUT = 10.0  # seconds without an answer or a packet
 
 

@@ -142,7 +142,9 @@ class _Clock:
         self._avi = clip.container.format.name == "avi"
         rate = clip.info.fps or _DEFAULT_RATE
         self.interval = 1 / rate
-        self._base = 1 / Fraction(rate).limit_denominator(100000) if self._avi else clip.stream.time_base
+        # The rate that was written, but for one so low that it would be 0.
+        written = Fraction(rate).limit_denominator(100000) or Fraction(rate)
+        self._base = 1 / written if self._avi else clip.stream.time_base
         self._timestamps: dict[int, int | None] = {}  # by number of packet, of those not displayed yet
         self._first: int | None = None  # timestamp at `_shift` seconds
         self._shift, self._last = 0.0, -self.interval

@@ -137,11 +137,11 @@ def test_what_stages_write_and_settings_name_belongs_to_the_project():
         assert sentence_of(check_outputs, {"--out": path}) == expected
     for path in ("answers.csv", "lists/page.html", "root/page.html", "new.html", "features/new.html"):
         check_outputs({"--out": path})
-    for path in ("features/motion/new.html", "./features/../features/motion/new/new.html"):
-        written = "what is in features/motion is written by `dvc repro` alone; give another path."
-        assert sentence_of(check_outputs, {"--out": path}) == f"--out is {path}, but {written}"
-    expected = "DIR is features/motion/new, but what is in features/motion is written by `dvc repro` alone"
-    assert refusal("export", "features/motion/new") == f"{expected}; give another path."
+    Path("link").symlink_to(Path.cwd())
+    for path in ("features/motion/new.html", "./features/../features/motion/new/new.html", "link/features/motion/a"):
+        written = "but only `dvc repro` writes to features/motion; give another path."
+        assert sentence_of(check_outputs, {"--out": path}) == f"--out is {path}, {written}"
+    assert refusal("export", "features/motion/new") == f"DIR is features/motion/new, {written}"
 
 
 def test_init_may_replace_the_settings_of_the_project():

@@ -122,12 +122,19 @@ def test_a_file_of_another_run_is_not_continued(out, monkeypatch):
 
 
 @pytest.mark.parametrize("windows", [[], ["--window", "1"]])
-def test_resume_tries_failed_clips_again_and_gives_the_file_of_an_undisturbed_run(out, windows):
+def test_resume_tries_failed_clips_again_and_gives_the_file_of_an_undisturbed_run(out, windows, monkeypatch):
+    def interrupt(results):
+        raise KeyboardInterrupt
+
     clip = Path(out("b.avi"))
     words = ["predict", f"{CLIPS}/0.avi", str(clip), f"{CLIPS}/2.avi", *windows, "--csv"]
     assert sentence_of(main, [*words, out("a.csv")]) == "1 of 3 clips could not be used; see above."
     assert sentence_of(main, [*words, out("a.csv"), "--resume"]) == "1 of 3 clips could not be used; see above."
     clip.write_bytes(Path(f"{CLIPS}/1.avi").read_bytes())
+    with monkeypatch.context() as patch:  # killed before the rows are in order again
+        patch.setattr(_results_file.ResultsFile, "close", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            main([*words, out("a.csv"), "--resume"])
     main([*words, out("a.csv"), "--resume"])
     main([*words, out("whole.csv")])
     assert Path(out("a.csv")).read_bytes() == Path(out("whole.csv")).read_bytes()

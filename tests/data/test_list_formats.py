@@ -303,6 +303,16 @@ CSV = "path,label,split,start,end,id\n"
             "k.csv line 2, column time_start: '1.5' is not a whole number of seconds; correct it.",
         ),
         (
+            "k.csv",
+            f"label,youtube_id,time_start,time_end,split\nzumba,abc,{'1' * 5000},4,train\n",
+            f"k.csv line 2, column time_start: '{'1' * 99} is not a whole number of seconds; correct it.",
+        ),
+        (
+            "k.txt",
+            f"a.mp4 {'1' * 5000}\n",
+            f"k.txt line 1: the label is '{'1' * 99}; it must be the number of a class, from 0.",
+        ),
+        (
             "k.txt",
             "a.mp4 1\nb.mp4 163 1\n",
             "k.txt line 2: 'b.mp4 163 1' does not have the form 'some/clip.mp4 3'; correct it.",

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from builders import clip_of, hmdb51, put_params, run_python, sentence_of, settings_of, ucf101
 
+from mocliplite.data import splits
 from mocliplite.data.clips import write_clips
 from mocliplite.data.groups import group_of
 from mocliplite.data.splits import (
@@ -185,6 +186,11 @@ def test_as_many_folds_as_groups_is_leave_one_group_out_in_natural_order():
         groups_of(clips, split_by_group(clips, settings_of(folds=10, split=split)))["test"] for split in range(1, 11)
     ]
     assert tests == [{f"s{s}"} for s in range(1, 11)]
+
+
+def test_natural_order_knows_leading_zeros_and_thousands_of_digits():
+    names = ["9", "10", "s1", "s02", "s9", "s10", f"s{'1' * 5000}", f"s{'2' * 5000}", "sx"]
+    assert sorted(names[::-1], key=splits._natural_sort_key) == names
 
 
 @pytest.mark.parametrize(

@@ -662,6 +662,17 @@ def test_weights_in_several_files_are_those_of_one(copy, loaded, ending):
     assert checkpoints.cache_key(copy)["weights"] != whole
 
 
+def test_a_pickled_part_among_safetensors_is_refused(copy):
+    in_parts(copy, "safetensors")
+    index = copy / "model.safetensors.index.json"
+    index.write_text(index.read_text().replace("model-00002-of-00002.safetensors", "part.bin"))
+    torch.save({}, copy / "part.bin")
+    assert sentence_of(checkpoints.weight_files, copy) == (
+        f"{index} names part.bin, which has another format; download the checkpoint again."
+    )
+    assert "a weight file that the index names is missing" in sentence_of(checkpoints.locate, "copy", None)
+
+
 def test_a_part_of_the_weights_that_is_missing_is_named(copy):
     in_parts(copy, "safetensors")
     (copy / "model-00002-of-00002.safetensors").unlink()
@@ -856,13 +867,20 @@ def test_another_vocabulary_is_refused_where_it_would_be_read(copy, name):
 
 @pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])
 def test_code_for_attention_from_the_hub_is_refused(copy, key):
-    settings(copy, "config.json", **{key: "sdpa"})
-    assert checkpoints.locate("copy", None) == copy
+    for known in ("sdpa", {"": "eager", "vision_config": "flex_attention"}):
+        settings(copy, "config.json", **{key: known})
+        assert checkpoints.locate("copy", None) == copy
     settings(copy, "config.json", inner={key: "kernels-community/flash-attn2"})
     assert sentence_of(checkpoints.locate, "copy", None) == (
         f"copy/config.json has {key!r} 'kernels-community/flash-attn2', for which code could come from the hub; remove "
         "the key, or choose another checkpoint."
     )
+
+
+@pytest.mark.parametrize("entry", [{"attn_implementation": {"": "a/b"}}, {"quantization_config": {"bits": 4}}])
+def test_other_code_from_the_hub_is_refused(copy, entry):
+    settings(copy, "config.json", **entry)
+    assert ", for which code could come from the hub; " in sentence_of(checkpoints.locate, "copy", None)
 
 
 def test_other_preprocessing_beside_that_of_the_key_is_refused(copy):

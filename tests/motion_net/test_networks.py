@@ -294,6 +294,18 @@ def test_pretrained_weights_that_are_pickled_are_not_read(pretrained):
     assert sentence.endswith("; give a hub id, a folder, or null.")
 
 
+@pytest.mark.parametrize("name", ["part.bin", "../outside.safetensors"])
+def test_pretrained_weights_in_a_part_elsewhere_or_pickled_are_not_read(pretrained, name):
+    weights = load_file(pretrained / "model.safetensors")
+    (pretrained / "model.safetensors").rename(pretrained / "../outside.safetensors")
+    torch.save(weights, pretrained / "part.bin")
+    index = pretrained / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": dict.fromkeys(weights, name)}))
+    net = networks.build_network(net_settings("efficientnet_b0"), 3)
+    sentence = sentence_of(net.load_pretrained, str(pretrained), None)
+    assert sentence.startswith(f"{index} names {name.removeprefix('../')}, which ")
+
+
 @pytest.mark.parametrize("is_nested", [False, True])
 @pytest.mark.parametrize("is_on_hub", [False, True])
 def test_pretrained_weights_in_a_file_that_the_settings_name_are_refused(pretrained, monkeypatch, is_nested, is_on_hub):

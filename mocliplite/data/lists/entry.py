@@ -129,6 +129,11 @@ def read_json(file: Path) -> Any:
     return value
 
 
+def is_number(text: str) -> bool:
+    """Return whether a text is a whole number from 0, of at most 18 digits: Python takes none of thousands."""
+    return text.isdecimal() and len(text) <= 18
+
+
 def value_of(record: object, key: str, kind: type, location: str) -> Any:
     """Return record[key]. Raises UserError unless record is a JSON object with this key, and the value of this kind."""
     if not isinstance(record, dict) or not isinstance(record.get(key), kind):

@@ -6,7 +6,7 @@ The clips were cut from the videos, so the times are only part of the names of t
 from collections.abc import Sequence
 from pathlib import Path
 
-from mocliplite.data.lists.entry import Annotations, Entry, split_of
+from mocliplite.data.lists.entry import Annotations, Entry, is_number, split_of
 from mocliplite.data.lists.table import header_of, read_table
 from mocliplite.errors import UserError
 
@@ -24,9 +24,9 @@ def read(files: Sequence[Path]) -> Annotations:
 
 def _entry(location: str, row: dict[str, str]) -> Entry:
     for column in ("time_start", "time_end"):
-        if not row[column].isdecimal():
+        if not is_number(row[column]):
             raise UserError(
-                f"{location}, column {column}: {row[column]!r} is not a whole number of seconds; correct it."
+                f"{location}, column {column}: {row[column]!r:.100} is not a whole number of seconds; correct it."
             )
     name = f"{row[COLUMN]}_{int(row['time_start']):06d}_{int(row['time_end']):06d}.mp4"
     split, label = split_of(row["split"], f"{location}, column split"), row["label"]

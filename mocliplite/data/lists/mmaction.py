@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mocliplite.data.lists.entry import SPLITS, Annotations, Entry, ListedSplit, checked_span, read_lines
+from mocliplite.data.lists.entry import SPLITS, Annotations, Entry, ListedSplit, checked_span, is_number, read_lines
 from mocliplite.data.lists.split_files import parse_line
 from mocliplite.errors import UserError
 
@@ -42,8 +42,8 @@ def read(files: Mapping[ListedSplit | None, Path]) -> Annotations:
 def _entry(location: str, line: str, split: ListedSplit | None, names: Sequence[str]) -> Entry:
     path, (*span, number) = parse_line(location, line, "some/clip.mp4 3", (1, 3))
     start, end = checked_span(span[0], span[1], location) if span else (None, None)
-    if not number.isdecimal():
-        raise UserError(f"{location}: the label is {number!r}; it must be the number of a class, from 0.")
+    if not is_number(number):
+        raise UserError(f"{location}: the label is {number!r:.100}; it must be the number of a class, from 0.")
     if names and int(number) >= len(names):
         raise UserError(
             f"{location}: the label is {number}, but the label_map has the classes 0 to {len(names) - 1}; correct it."

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mocliplite.data.lists.entry import Annotations, Entry, ListedSplit, checked_label, read_json, value_of
+from mocliplite.data.lists.entry import Annotations, Entry, ListedSplit, checked_label, is_number, read_json, value_of
 from mocliplite.errors import UserError
 
 _SPLITS: dict[ListedSplit, str] = {"train": "train.json", "val": "validation.json"}
@@ -21,7 +21,7 @@ def read(folder: Path) -> Annotations:
     """
     labels = _file(folder, "labels.json")
     numbers = read_json(labels)
-    if not isinstance(numbers, dict) or not all(str(number).isdecimal() for number in numbers.values()):
+    if not isinstance(numbers, dict) or not all(is_number(str(number)) for number in numbers.values()):
         raise UserError(f"{labels} must be an object with the number of each class; replace it with the original.")
     classes = sorted(numbers, key=lambda label: int(numbers[label]))
     entries = [entry for split in _SPLITS for entry in _entries(folder, split, classes, labels)]

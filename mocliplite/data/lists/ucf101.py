@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mocliplite import params
-from mocliplite.data.lists.entry import Entry, ListedSplit, checked_label, nearest, read_lines
+from mocliplite.data.lists.entry import Entry, ListedSplit, checked_label, is_number, nearest, read_lines
 from mocliplite.data.lists.split_files import files_of_split, parse_line, wrong_form
 from mocliplite.errors import UserError
 
@@ -41,7 +41,7 @@ def read_class_list(file: Path) -> dict[str, int]:
     numbers: dict[str, int] = {}
     for location, line in read_lines(file):
         match = re.fullmatch(r"(\d+)\s+(.+)", line)
-        if not match:
+        if not (match and is_number(match[1])):
             raise wrong_form(location, line, "37 HandstandPushups")
         if int(match[1]) in numbers.values() or match[2] in numbers:
             raise UserError(f"{location}: {line!r} repeats a number or a class; correct it.")
