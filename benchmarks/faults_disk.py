@@ -203,7 +203,8 @@ def names(step: Step, faults: Sequence[str]) -> str:
     files = {re.sub(r"^\.(.+?)(\.\w{8}\.\d+\.\d+\.partial|\.lock)$", r"\1", path.name) for path in paths}
     # A temporary file without a name is in a folder.
     folders = {path.parent.name for path in paths} | {f"in {Path(output).parent} cannot be" for output in step.outputs}
-    return "|".join(map(re.escape, sorted({*step.outputs, *files, *folders})))
+    nameless = {"the cache of the fields"} if any(path.name.endswith("(deleted)") for path in paths) else set()
+    return "|".join(map(re.escape, sorted({*step.outputs, *files, *folders, *nameless})))
 
 
 def inject(
