@@ -33,14 +33,8 @@ from mocliplite import params
 from mocliplite.cli import _clip_source
 from mocliplite.interrupts import INTERRUPTED
 
-# Commands that take as long as some stages: their arguments, and their output.
-COMMANDS = {
-    "report": (["report"], "report.html"),
-    "predict": (
-        ["predict", params.load().dataset.root, "--csv", "features/.kill.csv", "--resume"],
-        "features/.kill.csv",
-    ),
-}
+# Commands that take as long as some stages, and their output.
+COMMANDS = {"report": "report.html", "predict": "features/.kill.csv"}
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 LONG = ("motion", "keyframes", "train_motion", "embed_motion", "train_probes", "train_head", "evaluate", *COMMANDS)
 WAIT = 60  # seconds in which the children of a killed process must end
@@ -63,16 +57,23 @@ def digests(path: Path) -> dict[str, str]:
 def outputs_of(stage: str) -> list[Path]:
     """Return the outputs of a stage or a command."""
     if stage in COMMANDS:
-        return [Path(COMMANDS[stage][1])]
+        return [Path(COMMANDS[stage])]
     return list(map(Path, _clip_source.outputs_of(yaml.safe_load(Path("dvc.yaml").read_text())["stages"][stage])))
+
+
+def words_of(stage: str, project: Path) -> list[str]:
+    """Return the module of a stage or a command, and its arguments."""
+    if stage == "predict":
+        root = params.load(project / params.FILE).dataset.root
+        return ["mocliplite", "predict", root, "--csv", COMMANDS[stage], "--resume"]
+    return ["mocliplite", stage] if stage in COMMANDS else [f"stages.{stage}"]
 
 
 def start(stage: str, project: Path = Path(), temporary: str | None = None) -> "subprocess.Popen[bytes]":
     """Start a stage in its own session. temporary: its folder for temporary files."""
-    module = ["mocliplite", *COMMANDS[stage][0]] if stage in COMMANDS else [f"stages.{stage}"]
     with (project / LOG).open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", *module],
+            [sys.executable, "-m", *words_of(stage, project)],
             cwd=project,
             start_new_session=True,
             stdout=log,

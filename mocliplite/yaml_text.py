@@ -48,8 +48,13 @@ def parse(text: str, path: str | Path) -> object:
                 assert event.start_mark is not None
                 line = event.start_mark.line + 1
                 raise UserError(f"{path} line {line} has an alias, a tag or deep nesting; write plain values.")
-        _refuse_repeated_keys(yaml.compose(text, chosen), path)
-        return yaml.load(text, chosen)
+        one = chosen(text)
+        try:
+            node = one.get_single_node()
+            _refuse_repeated_keys(node, path)
+            return None if node is None else one.construct_document(node)
+        finally:
+            one.dispose()
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist, or a number of 5,000 digits
         raise refusal(path, error) from None
 

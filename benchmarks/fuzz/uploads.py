@@ -16,6 +16,7 @@ from benchmarks.fuzz.odd import NUMBERS, TEXTS, edited, pick
 from benchmarks.fuzz.outcomes import Outcome
 from mocliplite.serving import server
 from mocliplite.serving.clips import Settings
+from mocliplite.serving.connections import CONNECTIONS
 
 INPUT = Path("input")
 _MAX_SIZE, _TIME_LIMIT = 1 << 20, 2
@@ -81,7 +82,7 @@ def _port(project: Path) -> int:
     from benchmarks.fuzz.footage_entries import recognizer
 
     listener = server.listen("127.0.0.1", 0)
-    settings = Settings(project, None, _MAX_SIZE, _TIME_LIMIT, 64, 1000)
+    settings = Settings(project, None, _MAX_SIZE, _TIME_LIMIT, 64, CONNECTIONS)
     running = server.new_server(recognizer(project).predict, settings)
     threading.Thread(target=running.run, args=([listener],), daemon=True).start()
     port: int = listener.getsockname()[1]

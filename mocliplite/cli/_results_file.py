@@ -28,8 +28,9 @@ class ResultsFile:
         if given.resume and not given.csv:
             raise UserError("--resume goes on with a file of --csv; give it.")
         self.rows: list[Row] = []
-        self._clips, self._resumes = [path_cell(path) for path in clips], False
-        if given.csv and given.resume and Path(given.csv).exists():
+        self._clips = [path_cell(path) for path in clips]
+        self._resumes = bool(given.resume and given.csv and Path(given.csv).exists())
+        if self._resumes:
             self.rows += self._earlier_rows()
         elif given.csv and Path(given.csv).exists():
             raise UserError(f"{given.csv} exists; give --resume to go on where it ends, or another file.")
@@ -63,7 +64,6 @@ class ResultsFile:
             # The run may have been killed between the rows of the last video.
             rows = [row for row in rows if row[0] != rows[-1][0]]
         rows = [row for row in rows if not row[self.header.index("error")]]
-        self._resumes = True
         # Rows are appended to a new file: the old one may be a link into DVC's cache.
         csv_files.write_rows(self._csv, self.header, rows)
         return rows

@@ -25,7 +25,8 @@ def run(given: argparse.Namespace) -> None:
     def work(path: str) -> None:
         damage = verify(path)
         print(*damage or [f"{path}: no damage found"], sep="\n", flush=True)
-        damaged_stores.extend([path] if damage else [])
+        if damage:
+            damaged_stores.append(path)
 
     failed = for_each(given.stores, work)
     if damaged_stores:

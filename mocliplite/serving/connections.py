@@ -22,20 +22,21 @@ def most_connections(queue: int) -> int:
 
     Raises UserError if the process may not open files for all requests of the queue.
     """
+    most = max(CONNECTIONS, 2 * queue)
     try:
         import resource
     except ModuleNotFoundError:  # Windows, which has no such limit
-        return max(CONNECTIONS, 2 * queue)
+        return most
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors == resource.RLIM_INFINITY:
-        return max(CONNECTIONS, 2 * queue)
+        return most
     needed = 2 * queue + RESERVE
     if descriptors < needed:
         raise UserError(
             f"--queue {queue} needs {needed} open files, and a process may have {descriptors}; "
             f"run ulimit -n {needed} before, or lower --queue."
         )
-    return min(max(CONNECTIONS, 2 * queue), descriptors - RESERVE - queue)
+    return min(most, descriptors - RESERVE - queue)
 
 
 def limited(time_limit: float, most: int) -> type[H11Protocol]:
